@@ -1,0 +1,234 @@
+"""Losses per row, their inverse links, and the one reduction of the package.
+
+The objective is ``R(theta) = sum_i w_i loss(f(x_i), y_i) / sum_i w_i``. A criterion knows
+nothing of weights: it returns one loss per row, and :func:`weighted_mean` does the rest.
+Only torch here.
+"""
+
+import copy
+import inspect
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+Criterion = Callable[[Tensor, Tensor], Tensor]
+
+
+def weighted_mean(loss: Tensor, row_weight: Tensor) -> Tensor:
+    """The loss of a batch, ``sum_i w_i loss_i / len(batch)``.
+
+    With ``row_weight`` of mean 1 over the whole training set this estimates the
+    gradient of ``sum_i w_i loss_i / sum_i w_i`` without bias at any batch size. Dividing
+    by the weights of the batch instead, as ``CrossEntropyLoss(weight=...)`` does,
+    discounts a heavy row by its share of its own batch.
+
+    Parameters
+    ----------
+    loss, row_weight : Tensor of shape (n,)
+
+    Returns
+    -------
+    Tensor of shape ()
+    """
+    return (row_weight * loss).mean()
+
+
+# --------------------------------------------------------------------------------------
+# Criteria: (output, target) -> one loss per row
+# --------------------------------------------------------------------------------------
+
+
+def binary_cross_entropy(output: Tensor, target: Tensor) -> Tensor:
+    """``-log sigmoid(z)`` for target 1 and ``-log sigmoid(-z)`` for 0, elementwise."""
+    return F.binary_cross_entropy_with_logits(output, target, reduction="none")
+
+
+def cross_entropy(output: Tensor, target: Tensor) -> Tensor:
+    """``-log p_y``: binary on one column of logits, softmax on one column per class.
+
+    Parameters
+    ----------
+    output : Tensor of shape (n,), (n, 1) or (n, n_classes)
+    target : Tensor
+        Floats 0 or 1 in the shape of ``output``, or class codes of shape (n,).
+    """
+    if target.is_floating_point():
+        return binary_cross_entropy(output, target)
+    return F.cross_entropy(output, target, reduction="none")
+
+
+def squared_error(output: Tensor, target: Tensor) -> Tensor:
+    """``(output - target)^2``, elementwise."""
+    return (output - target) ** 2
+
+
+CLASSIFIER_CRITERIA: dict[str, Criterion] = {"cross_entropy": cross_entropy}
+REGRESSOR_CRITERIA: dict[str, Criterion] = {"squared_error": squared_error}
+
+# Losses that need a column for each class, two for a binary problem as well.
+_ONE_COLUMN_PER_CLASS = (nn.CrossEntropyLoss, nn.NLLLoss, nn.MultiMarginLoss)
+# Losses whose minimiser follows the target when it is shifted and scaled, and that have
+# no threshold in the units of the target: the target may be standardised under them.
+_LOCATION_SCALE = (nn.MSELoss, nn.L1Loss)
+
+
+def from_criterion(
+    criterion: Any, params: Mapping[str, Any], names: Mapping[str, Criterion]
+) -> "RowLoss":
+    """Build the loss per row from what the user gave as ``criterion``.
+
+    Parameters
+    ----------
+    criterion : None, str, nn.Module class or callable
+        None is the first of ``names``. A class is built with ``params``, and with
+        ``reduction="none"`` where it knows it. A callable ``f(output, target)`` gets
+        ``params`` as keywords.
+    params : mapping
+        The user's ``criterion__*``.
+    names : mapping of str to callable
+        The names that the estimator offers.
+
+    Returns
+    -------
+    RowLoss
+
+    Raises
+    ------
+    TypeError, ValueError
+        If ``criterion`` is none of the above or does not take ``params``.
+    """
+    if criterion is None:
+        criterion = next(iter(names.values()))
+    elif isinstance(criterion, str):
+        if criterion not in names:
+            near = get_close_matches(criterion, list(names), n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise ValueError(
+                f"criterion must be one of {list(names)}, an nn loss class or a callable "
+                f"(output, target) -> one loss per row, got {criterion!r}.{hint}"
+            )
+        criterion = names[criterion]
+    elif not callable(criterion):
+        raise TypeError(
+            f"criterion must be None, one of {list(names)}, an nn loss class or a callable "
+            f"(output, target) -> one loss per row, got {type(criterion).__name__}."
+        )
+    check_keywords(criterion, params, "criterion")
+    if isinstance(criterion, type) and issubclass(criterion, nn.Module):
+        return RowLoss(_build(criterion, params))
+    if isinstance(criterion, nn.Module):
+        criterion = copy.deepcopy(criterion)  # it may be moved to another device
+    return RowLoss(partial(criterion, **params) if params else criterion)
+
+
+def check_keywords(function: Callable[..., Any], params: Mapping[str, Any], prefix: str) -> None:
+    """Refuse ``prefix__*`` parameters that ``function`` does not take, naming the nearest."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except ValueError:  # some builtins have no signature: the call itself will tell
+        return
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return
+    known = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    for name in params:
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            hint = f" Did you mean {prefix}__{near[0]}?" if near else ""
+            raise ValueError(
+                f"Unknown parameter {prefix}__{name}: {prefix} "
+                f"{getattr(function, '__name__', function)!s} takes {known}.{hint}"
+            )
+
+
+def _build(criterion: type[nn.Module], params: Mapping[str, Any]) -> nn.Module:
+    if params.get("reduction", "none") != "none":
+        raise ValueError(
+            "criterion__reduction must be 'none', since weights are applied to one loss per "
+            f"row, got {params['reduction']!r}."
+        )
+    known = inspect.signature(criterion).parameters
+    reduction = {"reduction": "none"} if "reduction" in known else {}
+    return criterion(**{**params, **reduction})
+
+
+class RowLoss(nn.Module):
+    """A criterion, made to return exactly one loss per row.
+
+    Parameters
+    ----------
+    criterion : nn.Module or callable
+        ``(output, target)`` -> Tensor of shape (n,) or (n, ...); trailing dimensions are
+        averaged.
+    """
+
+    def __init__(self, criterion: Any) -> None:
+        super().__init__()
+        self.criterion = criterion
+
+    @property
+    def one_column_per_class(self) -> bool:
+        """Whether even a binary problem needs two columns of scores."""
+        return isinstance(self.criterion, _ONE_COLUMN_PER_CLASS)
+
+    @property
+    def standardises_target(self) -> bool:
+        """Whether a target that is shifted and scaled leads to the same fit."""
+        return self.criterion is squared_error or isinstance(self.criterion, _LOCATION_SCALE)
+
+    @property
+    def own_weight(self) -> str | None:
+        """Name of the class weights that the criterion brings along, if it does."""
+        criterion = getattr(self.criterion, "func", self.criterion)
+        carried = (n for n in ("weight", "pos_weight") if getattr(criterion, n, None) is not None)
+        return next(carried, None)
+
+    def forward(self, output: Tensor, target: Tensor) -> Tensor:
+        """Loss of each row.
+
+        Parameters
+        ----------
+        output : Tensor of shape (n,) or (n, k)
+        target : Tensor of shape (n,)
+            Floats, or integer class codes. The criterion gets them in the shape of the
+            output, so that (n,) never meets (n, 1), and codes stay codes only beside
+            several columns.
+
+        Returns
+        -------
+        Tensor of shape (n,)
+        """
+        if target.is_floating_point() or output[0].numel() == 1:
+            target = target.to(output.dtype).reshape(output.shape)
+        loss = self.criterion(output, target)
+        if not isinstance(loss, Tensor) or loss.ndim == 0 or len(loss) != len(output):
+            got = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
+            raise ValueError(
+                "criterion must return one loss per row, so that weights can be applied to "
+                f"it: expected shape ({len(output)},) or ({len(output)}, ...), got {got}. Pass "
+                "the loss class itself (nn.HuberLoss, not nn.HuberLoss()), or build it with "
+                'reduction="none", or leave out the final mean or sum.'
+            )
+        return loss.flatten(1).mean(1) if loss.ndim > 1 else loss
+
+
+# --------------------------------------------------------------------------------------
+# Inverse links: raw scores -> probabilities
+# --------------------------------------------------------------------------------------
+
+
+def class_probabilities(scores: Tensor) -> Tensor:
+    """Probabilities of shape (n, n_classes) from one column of logits or k of scores.
+
+    None of them is 0: one too small for its dtype is the smallest normal number, so that
+    its logarithm and a log loss stay finite.
+    """
+    if scores.shape[1] == 1:
+        probability = torch.cat([torch.sigmoid(-scores), torch.sigmoid(scores)], dim=1)
+    else:
+        probability = torch.softmax(scores, dim=1)
+    return probability.clamp(min=torch.finfo(scores.dtype).tiny)

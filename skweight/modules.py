@@ -1,0 +1,219 @@
+"""The default network, and how a network is made from what the user gave as ``module``.
+
+Whatever in a network depends on data comes through its method ``adapt``, which is called
+once, before training, with the rows and their weights. Only torch here.
+"""
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from skweight.layers import FeatureWeight, Weights
+from skweight.losses import check_keywords
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "tanh": nn.Tanh,
+}
+_ROWS_AT_ONCE = 2**16
+# Below this ratio of spread to mean a float32 column holds rounding errors only.
+_CONSTANT = 1e-6
+
+
+def build_module(
+    module: Any, n_features: int, n_outputs: int, params: Mapping[str, Any]
+) -> nn.Module:
+    """Make the network that will be trained.
+
+    Parameters
+    ----------
+    module : None, nn.Module class, callable or nn.Module instance
+        None is :class:`MLP`. A class or callable is called with ``n_features``,
+        ``n_outputs`` and ``params``. An instance is deep-copied.
+    n_features, n_outputs : int
+    params : mapping
+        The user's ``module__*``.
+
+    Returns
+    -------
+    nn.Module
+
+    Raises
+    ------
+    TypeError, ValueError
+        If ``module`` is none of the above, returns no module, or does not take
+        ``params``.
+    """
+    if isinstance(module, nn.Module):
+        if params:
+            raise ValueError(
+                "module must be a class or callable for module__* parameters to be applied, "
+                f"got an instance of {type(module).__name__} and {['module__' + p for p in params]}."
+            )
+        return copy.deepcopy(module)
+    factory: Callable[..., Any] = MLP if module is None else module
+    if not callable(factory):
+        raise TypeError(
+            "module must be None, an nn.Module class or instance, or a callable "
+            f"(n_features, n_outputs, **module__) -> nn.Module, got {type(module).__name__}."
+        )
+    check_keywords(factory, params, "module")
+    try:
+        built = factory(n_features, n_outputs, **params)
+    except TypeError as error:
+        raise TypeError(
+            f"module {getattr(factory, '__name__', factory)!s} could not be called as "
+            f"module({n_features}, {n_outputs}, **module__), that is with the number of "
+            f"features and of outputs: {error}"
+        ) from error
+    if not isinstance(built, nn.Module):
+        raise TypeError(f"module must make an nn.Module, got {type(built).__name__}.")
+    return built
+
+
+class MLP(nn.Module):
+    """A multilayer perceptron that standardises its own input.
+
+    Parameters
+    ----------
+    n_features : int
+    n_outputs : int
+        1 for a regression or a binary logit, otherwise one per class.
+    hidden_sizes : sequence of int, default=(64, 64)
+        Width of each hidden layer; empty for a linear model.
+    activation : {"relu", "gelu", "silu", "tanh"} or callable, default="relu"
+        A name, or what makes an ``nn.Module`` when called without arguments.
+    dropout : float, default=0.0
+        Probability of dropping a hidden unit, in [0, 1).
+    feature_weights : float, sequence or Tensor of shape (n_features,), default=None
+        Initial weights on the standardised features, see
+        :class:`~skweight.FeatureWeight`. None has no such layer.
+    learnable_feature_weights : bool, default=True
+        Whether training changes ``feature_weights``.
+
+    Notes
+    -----
+    **Shape.** Input ``(n, n_features)``, output ``(n, n_outputs)``, raw scores.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skweight.modules import MLP
+    >>> MLP(4, 3, hidden_sizes=(8,))(torch.zeros(2, 4)).shape
+    torch.Size([2, 3])
+    """
+
+    shift: Tensor
+    scale: Tensor
+
+    def __init__(
+        self,
+        n_features: int,
+        n_outputs: int,
+        *,
+        hidden_sizes: Sequence[int] = (64, 64),
+        activation: str | Callable[[], nn.Module] = "relu",
+        dropout: float = 0.0,
+        feature_weights: Weights | None = None,
+        learnable_feature_weights: bool = True,
+    ) -> None:
+        super().__init__()
+        self.register_buffer("shift", torch.zeros(n_features))
+        self.register_buffer("scale", torch.ones(n_features))
+        self.feature_weight: FeatureWeight | None = None
+        if feature_weights is not None:
+            self.feature_weight = FeatureWeight(
+                n_features, feature_weights, learnable_feature_weights
+            )
+        make_activation = _check_activation(activation)
+        layers: list[nn.Module] = []
+        width = n_features
+        for size in _check_sizes(hidden_sizes):
+            layers += [nn.Linear(width, size), make_activation()]
+            if dropout:
+                layers.append(nn.Dropout(dropout))
+            width = size
+        self.hidden = nn.Sequential(*layers)
+        self.output = nn.Linear(width, n_outputs)
+
+    def forward(self, X: Tensor) -> Tensor:
+        """Raw scores of shape (n, n_outputs)."""
+        X = (X - self.shift) / self.scale
+        if self.feature_weight is not None:
+            X = self.feature_weight(X)
+        return self.output(self.hidden(X))  # type: ignore[no-any-return]
+
+    @torch.no_grad()
+    def adapt(self, X: Tensor, y: Tensor, row_weight: Tensor) -> None:
+        """Take the input's weighted mean and spread, and the bias of a constant model.
+
+        Parameters
+        ----------
+        X : Tensor of shape (n, n_features), dense or sparse COO
+        y : Tensor of shape (n,)
+            Integer class codes or float targets.
+        row_weight : Tensor of shape (n,)
+            Weights of mean 1.
+        """
+        mean, spread = _weighted_moments(X, row_weight.double())
+        constant = spread <= _CONSTANT * mean.abs()
+        self.shift.copy_(mean)
+        self.scale.copy_(spread.masked_fill(constant | (spread == 0), 1.0))
+        bias = _constant_model(y, row_weight.double(), self.output.out_features)
+        self.output.bias.copy_(bias)
+
+
+def _check_activation(activation: str | Callable[[], nn.Module]) -> Callable[[], nn.Module]:
+    if isinstance(activation, str):
+        if activation not in ACTIVATIONS:
+            raise ValueError(
+                f"module__activation must be one of {list(ACTIVATIONS)} or a callable that "
+                f"makes an nn.Module, got {activation!r}."
+            )
+        return ACTIVATIONS[activation]
+    return activation
+
+
+def _check_sizes(hidden_sizes: Sequence[int]) -> Sequence[int]:
+    if isinstance(hidden_sizes, (int, str)) or any(
+        not hasattr(size, "__index__") or size < 1 for size in hidden_sizes
+    ):
+        raise ValueError(
+            "module__hidden_sizes must be a sequence of positive integers, such as (64, 64), "
+            f"got {hidden_sizes!r}."
+        )
+    return hidden_sizes
+
+
+def _constant_model(y: Tensor, weight: Tensor, n_outputs: int) -> Tensor:
+    """Raw scores of the best model that ignores X: log-odds, log-priors or the mean."""
+    if y.is_floating_point():
+        return (weight @ y.double() / weight.sum()).expand(n_outputs)
+    mass = torch.zeros(max(n_outputs, 2), dtype=weight.dtype, device=weight.device)
+    mass.index_add_(0, y, weight)
+    # A class without mass gets a small prior instead of a score of minus infinity.
+    log_prior = (mass / mass.sum()).clamp(min=1e-6).log()
+    return log_prior if n_outputs > 1 else log_prior[1:] - log_prior[:1]
+
+
+def _weighted_moments(X: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Weighted mean and standard deviation of each column, summed in float64."""
+    total = weight.sum()
+    if X.is_sparse:
+        row, column = X.indices()
+        value, weight = X.values().double(), weight[row]
+        zeros = torch.zeros(X.shape[1], dtype=value.dtype, device=value.device)
+        mean = zeros.index_add(0, column, weight * value) / total
+        squares = zeros.index_add(0, column, weight * (value - mean[column]) ** 2)
+        absent = total - zeros.index_add(0, column, weight)
+        variance = (squares + absent.clamp(min=0) * mean**2) / total
+        return mean, variance.sqrt()
+    blocks = list(zip(X.split(_ROWS_AT_ONCE), weight.split(_ROWS_AT_ONCE)))
+    mean = torch.stack([w @ x.double() for x, w in blocks]).sum(0) / total
+    squares = torch.stack([w @ (x.double() - mean) ** 2 for x, w in blocks]).sum(0)
+    return mean, (squares / total).sqrt()

@@ -1,0 +1,126 @@
+"""Which constructor parameters an estimator takes, and which values they may have.
+
+scikit-learn finds parameters in the signature of ``__init__``; the network, the loss and
+the optimizer have parameters of their own, whose names only they know. Here both become
+one set that ``clone``, ``GridSearchCV`` and ``repr`` see, checked when ``fit`` begins.
+"""
+
+import inspect
+from collections.abc import Callable
+from difflib import get_close_matches
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+
+PREFIXES = ("module", "criterion", "optimizer")
+
+
+def _is_integer(low: int) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, Integral) and int(value) >= low
+
+
+def _is_real(low: float) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, Real) and low <= float(value) < float("inf")
+
+
+def _is_flag(value: Any) -> bool:
+    return isinstance(value, (bool, np.bool_))
+
+
+_ALLOWED: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "class_weight_power": (_is_real(0), "a number >= 0"),
+    "sample_weight_power": (_is_real(0), "a number >= 0"),
+    "optimizer": (lambda v: v is None or callable(v), "None or a torch.optim.Optimizer class"),
+    "lr": (lambda v: _is_real(0)(v) and v > 0, "a number > 0"),
+    "batch_size": (lambda v: _is_integer(1)(v) or v == -1, "an integer >= 1, or -1 for all rows"),
+    "max_epochs": (
+        lambda v: _is_integer(1)(v) or (isinstance(v, str) and v == "auto"),
+        'an integer >= 1 or "auto"',
+    ),
+    "early_stopping": (_is_flag, "True or False"),
+    "validation_fraction": (lambda v: _is_real(0)(v) and 0 < v < 1, "a number between 0 and 1"),
+    "n_iter_no_change": (_is_integer(1), "an integer >= 1"),
+    "tol": (_is_real(0), "a number >= 0"),
+    "compile": (_is_flag, "True or False"),
+    "warm_start": (_is_flag, "True or False"),
+    "callbacks": (
+        lambda v: v is None or isinstance(v, (list, tuple)),
+        "None or a list of skorch callbacks",
+    ),
+    "verbose": (lambda v: _is_flag(v) or _is_integer(0)(v), "an integer >= 0"),
+}
+
+
+def _has_prefix(name: str) -> bool:
+    prefix, delimiter, rest = name.partition("__")
+    return prefix in PREFIXES and bool(delimiter and rest)
+
+
+class PrefixedParameters(BaseEstimator):  # type: ignore[misc]
+    """A scikit-learn estimator whose last ``__init__`` argument is ``**params``.
+
+    The constructor stores them, unchecked, as ``self._params``.
+    """
+
+    _params: dict[str, Any]
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Get the parameters, ``module__*`` and the like included.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Whether to include the parameters of contained estimators.
+
+        Returns
+        -------
+        dict
+        """
+        return {**super().get_params(deep), **self._params}
+
+    def set_params(self, **params: Any) -> "PrefixedParameters":
+        """Set parameters; ``module__*``, ``criterion__*``, ``optimizer__*`` may be new ones.
+
+        Parameters
+        ----------
+        **params
+            Names and values.
+
+        Returns
+        -------
+        self
+        """
+        extra = {k: v for k, v in params.items() if k in self._params or _has_prefix(k)}
+        super().set_params(**{k: v for k, v in params.items() if k not in extra})
+        self._params = {**self._params, **extra}
+        return self
+
+    def _params_for(self, prefix: str) -> dict[str, Any]:
+        """Return what was given as ``prefix__*``, without the prefix."""
+        start = prefix + "__"
+        return {k[len(start) :]: v for k, v in self._params.items() if k.startswith(start)}
+
+    def _check_params(self) -> None:
+        """Refuse unknown names and values out of range.
+
+        Raises
+        ------
+        ValueError
+            Names the parameter, what was expected and what came.
+        """
+        names = list(inspect.signature(type(self)).parameters)[:-1]
+        prefixes = [f"{prefix}__" for prefix in PREFIXES]
+        for name in self._params:
+            if not _has_prefix(name):
+                near = get_close_matches(name, names + prefixes, n=1)
+                hint = f" Did you mean {near[0]!r}?" if near else ""
+                raise ValueError(
+                    f"Unknown parameter {name!r} of {type(self).__name__}: expected one of "
+                    f"{names} or a name that begins with one of {prefixes}.{hint}"
+                )
+        for name, (is_allowed, expected) in _ALLOWED.items():
+            value = getattr(self, name, None)
+            if name in names and not is_allowed(value):
+                raise ValueError(f"{name} must be {expected}, got {value!r}.")

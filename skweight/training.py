@@ -1,0 +1,367 @@
+"""The training path: a skorch net that trains on ``(x, y, row_weight)``.
+
+What is trained and on which weights is decided elsewhere; how it is trained, when it
+stops, what of it is kept, and that torch's global state survives it, is decided here.
+This is the only file that imports skorch.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import sparse
+from sklearn.base import ClassifierMixin, clone
+from skorch import NeuralNet
+from skorch.callbacks import Callback, EarlyStopping
+from skorch.helper import predefined_split
+from torch import Tensor, nn
+
+from skweight.data import Rows, TensorBatches, as_tensor, gather, place
+from skweight.losses import RowLoss, class_probabilities, weighted_mean
+
+_PREDICTED_AT_ONCE = 2**13
+
+
+class WeightedNet(NeuralNet):  # type: ignore[misc]
+    """A skorch net whose batches are ``({"X": ..., "row_weight": ...}, y)``.
+
+    The weights travel beside X, so that callbacks which collect y (``EpochScoring``)
+    find nothing but targets in it. Without its optimizer and callbacks, which only
+    training needs, it is pickled on the CPU.
+    """
+
+    def infer(self, x: Any, **fit_params: Any) -> Tensor:
+        """Give the module X alone: it never sees weights."""
+        X = x["X"] if isinstance(x, Mapping) else x
+        return super().infer(X, **fit_params)  # type: ignore[no-any-return]
+
+    def get_loss(self, y_pred: Tensor, y_true: Tensor, X: Any = None, training: bool = False) -> Tensor:
+        """Reduce the losses of the rows with their weights."""
+        return weighted_mean(self.criterion_(y_pred, y_true), X["row_weight"])
+
+    def get_dataset(self, X: Any, y: Any = None) -> Any:
+        """Wrap plain arrays, as skorch's own methods and scorers pass them."""
+        if isinstance(X, torch.utils.data.Dataset):
+            return X
+        n_rows = X.shape[0]
+        y = np.zeros(n_rows, dtype=np.int64) if y is None else np.asarray(y)
+        device = torch.device(self.device)
+        X = X if sparse.issparse(X) else np.asarray(X, dtype=np.float32)
+        return Rows(place(X, device), np.arange(n_rows), y, np.ones(n_rows), device)
+
+    def notify(self, method_name: str, **cb_kwargs: Any) -> None:
+        """Tell a callback that ends the training from a user who interrupts it."""
+        try:
+            super().notify(method_name, **cb_kwargs)
+        except KeyboardInterrupt as stop:
+            if method_name.startswith("on_epoch"):
+                raise _StoppedByCallback from stop
+            raise
+
+    def torch_compile(self, module: nn.Module, name: str) -> Any:
+        """Compile the network only; the loss checks shapes, which the compiler cannot follow."""
+        return super().torch_compile(module, name) if name == "module" else module
+
+    @property
+    def plain_module(self) -> nn.Module:
+        """The network without the compiler's wrapper."""
+        return getattr(self.module_, "_orig_mod", self.module_)  # type: ignore[no-any-return]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Keep what prediction needs, on the CPU: network, loss, settings and history."""
+        state = dict(self.__dict__)
+        for name in ("optimizer_", "callbacks", "callbacks_"):
+            state.pop(name, None)
+        if "module_" in state:
+            state["module"] = state["module_"] = on_cpu(self.plain_module)
+            state["criterion"] = state["criterion_"] = on_cpu(self.criterion_)
+        return state | {"callbacks": None, "callbacks_": [], "device": "cpu"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore what :meth:`__getstate__` kept."""
+        self.__dict__.update(state)
+
+
+class WeightedClassifierNet(ClassifierMixin, WeightedNet):  # type: ignore[misc]
+    """A :class:`WeightedNet` that scorers in callbacks recognise as a classifier of codes."""
+
+    def __init__(self, *args: Any, n_classes: int, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.n_classes = n_classes
+
+    @property
+    def classes_(self) -> NDArray[np.intp]:
+        """Class codes, 0 to n_classes - 1."""
+        return np.arange(self.n_classes)
+
+    def predict(self, X: Any) -> NDArray[np.intp]:
+        """Return the code of the most probable class."""
+        return np.asarray(self.predict_proba(X).argmax(axis=1))
+
+
+def on_cpu(module: nn.Module) -> nn.Module:
+    """Return the module if it lies on the CPU, else a copy that does."""
+    if all(t.device.type == "cpu" for t in [*module.parameters(), *module.buffers()]):
+        return module
+    return copy.deepcopy(module).cpu()
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """How to train, apart from the data, the network and the loss.
+
+    ``batch_size=-1`` is all rows at once. ``max_epochs="auto"`` is 20, and more for few
+    batches, so that at least 500 updates are made. ``patience`` is the number of epochs
+    without an improvement of the validation loss by more than ``tol`` that ends training.
+    """
+
+    optimizer: Callable[..., torch.optim.Optimizer]
+    optimizer_params: Mapping[str, Any]
+    lr: float
+    batch_size: int
+    max_epochs: int | str
+    patience: int
+    tol: float
+    seed: int
+    callbacks: list[Any]
+    verbose: int
+    compile: bool
+
+
+def train(
+    make_module: Callable[[], nn.Module],
+    criterion: RowLoss,
+    rows: Rows,
+    valid_rows: Rows | None,
+    options: TrainingOptions,
+    *,
+    widths: tuple[int, ...],
+    n_classes: int | None,
+    adapt: bool,
+) -> WeightedNet:
+    """Make a network and train it on weighted rows.
+
+    Parameters
+    ----------
+    make_module : callable
+        Called without arguments, under the fit's own random state.
+    criterion : RowLoss
+    rows : Rows
+        Training rows, ``row_weight`` of mean 1.
+    valid_rows : Rows or None
+        Rows for early stopping, ``row_weight`` of mean 1 among themselves.
+    options : TrainingOptions
+    widths : tuple of int
+        The numbers of output columns that the problem allows.
+    n_classes : int or None
+        None for a regression.
+    adapt : bool
+        Whether to call the module's ``adapt``, if it has one.
+
+    Returns
+    -------
+    WeightedNet
+        Trained and in evaluation mode; with ``valid_rows``, at its best epoch.
+    """
+    with isolated_torch(options.seed, rows.device):
+        module = _prepare(make_module().to(rows.device), rows, widths, adapt)
+        net = _make_net(module, criterion, rows, valid_rows, options, n_classes)
+        net.initialize()
+        _run(net, rows)
+    net.module_.eval()
+    net.train_split = None  # it holds the validation rows
+    return net
+
+
+def _prepare(module: nn.Module, rows: Rows, widths: tuple[int, ...], adapt: bool) -> nn.Module:
+    """Show the module its training data, and check what it returns."""
+    if adapt and hasattr(module, "adapt"):
+        module.adapt(*rows.tensors())
+    few, _ = rows.batch(torch.arange(min(2, len(rows)), device=rows.device))
+    module.eval()  # neither dropout nor running statistics
+    try:
+        with torch.no_grad():
+            output = module(few["X"])
+    except (RuntimeError, ValueError, TypeError) as error:
+        raise ValueError(
+            f"module {type(module).__name__} failed on X of shape {tuple(few['X'].shape)}: {error}"
+        ) from error
+    wanted = " or ".join(f"(n, {width})" for width in widths)
+    shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+    allowed = [(len(rows.index[:2]), width) for width in widths]
+    if 1 in widths:
+        allowed.append((len(rows.index[:2]),))
+    if shape not in allowed:
+        raise ValueError(
+            f"module {type(module).__name__} must return raw scores of shape {wanted} for this "
+            f"y and criterion, got {shape} for {len(few['X'])} rows."
+        )
+    return module.train()
+
+
+def _make_net(
+    module: nn.Module,
+    criterion: RowLoss,
+    rows: Rows,
+    valid_rows: Rows | None,
+    options: TrainingOptions,
+    n_classes: int | None,
+) -> WeightedNet:
+    batch_size = len(rows) if options.batch_size == -1 else options.batch_size
+    callbacks: list[Any] = [("finite_loss", FiniteLoss())]
+    if valid_rows is not None:
+        stopping = EarlyStopping(
+            patience=options.patience,
+            threshold=options.tol,
+            threshold_mode="abs",
+            load_best=True,
+        )
+        callbacks.append(("weighted_early_stopping", stopping))
+    settings: dict[str, Any] = {
+        "optimizer": options.optimizer,
+        "lr": options.lr,
+        "max_epochs": _resolve_epochs(options.max_epochs, math.ceil(len(rows) / batch_size)),
+        "batch_size": batch_size,
+        "iterator_train": TensorBatches,
+        "iterator_train__shuffle": True,
+        "iterator_train__seed": options.seed,
+        "iterator_valid": TensorBatches,
+        "iterator_valid__batch_size": _PREDICTED_AT_ONCE,
+        "train_split": None if valid_rows is None else predefined_split(valid_rows),
+        "callbacks": callbacks + clone(options.callbacks, safe=False),
+        "verbose": options.verbose,
+        "device": str(rows.device),
+        "compile": options.compile,
+        **{f"optimizer__{name}": value for name, value in options.optimizer_params.items()},
+    }
+    if not options.verbose:
+        settings["callbacks__print_log"] = None  # it formats its table even when silent
+    if n_classes is None:
+        return WeightedNet(module, criterion, predict_nonlinearity=None, **settings)
+    return WeightedClassifierNet(
+        module,
+        criterion,
+        n_classes=n_classes,
+        predict_nonlinearity=_probabilities,
+        **settings,
+    )
+
+
+def _resolve_epochs(max_epochs: int | str, n_batches: int) -> int:
+    """Give "auto" a number; rows merged into few would otherwise get too few updates."""
+    return max(20, math.ceil(500 / n_batches)) if max_epochs == "auto" else int(max_epochs)
+
+
+def _run(net: WeightedNet, rows: Rows) -> None:
+    net.notify("on_train_begin", X=rows, y=None)
+    try:
+        net.fit_loop(rows)
+    except _StoppedByCallback:
+        pass
+    except KeyboardInterrupt:
+        warnings.warn(
+            f"Training was interrupted in epoch {len(net.history)}; the network is kept as it was.",
+            stacklevel=5,
+        )
+    except KeyError as error:
+        if "valid_" not in str(error):
+            raise
+        raise ValueError(
+            f"A callback reads {error.args[0]!s}, but there are no validation rows: pass "
+            "early_stopping=True, or let the callback monitor 'train_loss'."
+        ) from error
+    net.notify("on_train_end", X=rows, y=None)
+
+
+class _StoppedByCallback(Exception):
+    """A callback ended the training, the skorch way: by raising KeyboardInterrupt."""
+
+
+class FiniteLoss(Callback):  # type: ignore[misc]
+    """Stop with an error in the first epoch whose loss is NaN or infinite."""
+
+    def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
+        """Check the losses that the epoch recorded."""
+        epoch = net.history[-1]
+        for name in ("train_loss", "valid_loss"):
+            if not math.isfinite(epoch.get(name, 0.0)):
+                raise ValueError(
+                    f"{name} became {epoch[name]} in epoch {epoch['epoch']}. Try a smaller lr "
+                    f"(it was {net.lr}), or scale X and y."
+                )
+
+
+@contextmanager
+def isolated_torch(seed: int, device: torch.device) -> Iterator[None]:
+    """Draw from ``seed`` and compute in float32, and leave torch's global state as it was."""
+    dtype = torch.get_default_dtype()
+    mps_state = torch.mps.get_rng_state() if device.type == "mps" else None
+    cuda_devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=cuda_devices), torch.enable_grad():
+        # torch.manual_seed would also seed devices whose state is not kept here.
+        torch.default_generator.manual_seed(seed)
+        for cuda_device in cuda_devices:
+            with torch.cuda.device(cuda_device):
+                torch.cuda.manual_seed(seed)
+        if mps_state is not None:
+            torch.mps.manual_seed(seed)
+        torch.set_default_dtype(torch.float32)
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(dtype)
+            if mps_state is not None:
+                torch.mps.set_rng_state(mps_state)
+
+
+def _as_columns(output: Tensor) -> Tensor:
+    return output.reshape(len(output), -1)
+
+
+def _probabilities(output: Tensor) -> Tensor:
+    return class_probabilities(_as_columns(output))
+
+
+def raw_scores(net: WeightedNet, X: Any) -> Tensor:
+    """Return the network's output for X, chunk by chunk, on the CPU.
+
+    Every chunk has a length that matrix kernels treat alike, so that the output for a
+    row does not depend on the rows that are predicted with it.
+
+    Parameters
+    ----------
+    net : WeightedNet
+    X : ndarray or CSR matrix of shape (n_samples, n_features), float32
+
+    Returns
+    -------
+    Tensor of shape (n_samples, n_outputs)
+    """
+    device = torch.device(net.device)
+    X = X if sparse.issparse(X) else as_tensor(X)
+    outputs = []
+    with torch.inference_mode():
+        for start in range(0, X.shape[0], _PREDICTED_AT_ONCE):
+            chunk = gather(X, slice(start, start + _PREDICTED_AT_ONCE), device)
+            output = net.module_(_pad(chunk))[: len(chunk)]
+            outputs.append(_as_columns(output).cpu())
+    return torch.cat(outputs)
+
+
+def _pad(X: Tensor) -> Tensor:
+    """Repeat the last row until the length is a multiple of 16.
+
+    Matrix products round a row differently at the ragged end of a matrix and in a matrix
+    of one row: 2e-7 for float32, which is visible in predictions near zero.
+    """
+    missing = -len(X) % 16
+    return torch.cat([X, X[-1:].expand(missing, *X.shape[1:])]) if missing else X

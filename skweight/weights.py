@@ -1,0 +1,387 @@
+"""What a weight means: checking, class weights, merging equal rows, effective size.
+
+A training set is a set of distinct rows with a mass each. This file turns what the
+user passes (``sample_weight``, ``class_weight`` and their powers) into such masses.
+Tensors, the validation split and the loss are left to later levels; only numpy here.
+"""
+
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Floats = NDArray[np.float64]
+Indices = NDArray[np.intp]
+
+# Rows per block are chosen so that a block of the projection stays in the cache.
+_BLOCK_ELEMENTS = 2**17
+_COMPARED_AT_ONCE = 2**16
+
+
+def check_sample_weight(sample_weight: ArrayLike | None, n_samples: int) -> Floats:
+    """Check weights per row and return them as a new float64 array.
+
+    Parameters
+    ----------
+    sample_weight : array-like of shape (n_samples,) or None
+        Numbers of any real dtype: an array, list, Series or tensor. None means ones.
+    n_samples : int
+        Number of rows that the weights belong to.
+
+    Returns
+    -------
+    ndarray of shape (n_samples,), float64
+        A copy; the caller's object is never changed.
+
+    Raises
+    ------
+    TypeError
+        If the weights are not real numbers.
+    ValueError
+        If the shape is not ``(n_samples,)``, or if a weight is negative, NaN or
+        infinite, or if all of them are zero.
+    """
+    if sample_weight is None:
+        return np.ones(n_samples)
+    weight = _as_float64(sample_weight, "sample_weight")
+    if weight.ndim != 1:
+        raise ValueError(
+            f"sample_weight must be 1-D with one weight per row, shape ({n_samples},), "
+            f"got {weight.ndim}-D with shape {weight.shape}."
+        )
+    if len(weight) != n_samples:
+        raise ValueError(
+            f"sample_weight must have one weight per row: expected {n_samples} for X "
+            f"with {n_samples} rows, got {len(weight)}."
+        )
+    for bad, what in ((np.isnan(weight), "NaN"), (np.isinf(weight), "infinite")):
+        if bad.any():
+            raise ValueError(
+                f"sample_weight must be finite, got {bad.sum()} {what} value(s), the "
+                f"first at position {bad.argmax()}."
+            )
+    if (weight < 0).any():
+        raise ValueError(
+            "sample_weight must be non-negative, got a smallest value of "
+            f"{weight.min()} at position {weight.argmin()}."
+        )
+    if not weight.any():
+        raise ValueError(
+            "sample_weight must hold at least one positive weight, but all "
+            f"{n_samples} are zero."
+        )
+    if not np.isfinite(weight.sum()):
+        raise ValueError(
+            "sample_weight must have a sum that float64 can hold, got a largest value "
+            f"of {weight.max()}: divide the weights by a constant."
+        )
+    return weight
+
+
+def _as_float64(values: Any, name: str) -> Floats:
+    """Copy numbers to float64; a tensor may sit on any device and require gradients."""
+    if hasattr(values, "detach"):
+        values = values.detach().cpu().double().numpy()
+    array = np.asarray(values)
+    if array.dtype.kind == "O":
+        try:
+            array = array.astype(np.float64)
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"{name} must hold numbers, got objects: {error}.") from error
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}.")
+    return array.astype(np.float64)
+
+
+def effective_sample_size(sample_weight: ArrayLike) -> float:
+    """Kish's effective number of rows, ``(sum w)^2 / sum w^2``.
+
+    The number of equally weighted rows with which a weighted mean would be as precise.
+
+    Parameters
+    ----------
+    sample_weight : array-like of shape (n_samples,)
+        Non-negative weights on any scale.
+
+    Returns
+    -------
+    float
+        Between 1 and ``n_samples``.
+
+    References
+    ----------
+    L. Kish, Survey Sampling, Wiley 1965, section 11.7.
+
+    Examples
+    --------
+    >>> from skweight import effective_sample_size
+    >>> effective_sample_size([1, 1, 1, 1])
+    4.0
+    >>> effective_sample_size([1, 0, 0, 0])
+    1.0
+    """
+    weight = _as_float64(sample_weight, "sample_weight")
+    weight = check_sample_weight(weight, len(np.atleast_1d(weight)))
+    weight /= weight.max()  # squares of very large or small weights leave float64
+    return float(weight.sum() ** 2 / (weight**2).sum())
+
+
+# --------------------------------------------------------------------------------------
+# Distinct rows
+# --------------------------------------------------------------------------------------
+
+
+def distinct_rows(X: Any, y: NDArray[Any], mass: Floats) -> tuple[Indices, Floats]:
+    """Merge equal ``(x, y)`` rows and bring the rest into an order of their own.
+
+    The result depends on the set of rows and on the mass of each, not on the order in
+    which they arrive nor on how a mass is split over copies. Rows are equal when they
+    are equal bit for bit. Rows without mass are left out. No data are copied.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, ...) or CSR matrix of shape (n_samples, n_features)
+        A CSR matrix must have sorted indices, no duplicates and no stored zeros.
+    y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+        Numbers: targets, or classes as codes.
+    mass : ndarray of shape (n_samples,), float64
+        Non-negative.
+
+    Returns
+    -------
+    index : ndarray of shape (n_distinct,)
+        Position of one representative of each distinct row, in canonical order.
+    mass : ndarray of shape (n_distinct,), float64
+        Summed mass of each distinct row.
+
+    Notes
+    -----
+    Rows are sorted by a fixed random projection of ``(x, y)`` in float64. Rows that
+    tie are compared as a whole: equal ones are merged, different ones (a tie by
+    rounding) are sorted by their bytes.
+    """
+    columns = _Columns(X, y)
+    key = columns.projection()
+    order = np.argsort(key, kind="stable")
+    order = order[mass[order] > 0]
+    tied = key[order[1:]] == key[order[:-1]]
+    if not tied.any():
+        return order, mass[order]
+
+    same = columns.equal_neighbours(order, tied)
+    if (tied & ~same).any():
+        order = _sort_mixed_ties(columns, order, tied, same)
+        same = columns.equal_neighbours(order, tied)
+    starts = np.flatnonzero(np.concatenate([[True], ~same]))
+    return order[starts], np.add.reduceat(_mass_in_order(mass[order], same), starts)
+
+
+def _sort_mixed_ties(
+    columns: "_Columns", order: Indices, tied: NDArray[np.bool_], same: NDArray[np.bool_]
+) -> Indices:
+    """Sort the rows of every tie that holds different rows by their bytes."""
+    run = np.concatenate([[0], np.cumsum(~tied)])
+    mixed = np.isin(run, run[1:][tied & ~same])
+    places = np.flatnonzero(mixed)
+    by_content = sorted(zip(run[places], map(columns.content, order[places]), order[places]))
+    order = order.copy()
+    order[places] = [row for _, _, row in by_content]
+    return order
+
+
+def _mass_in_order(mass: Floats, same: NDArray[np.bool_]) -> Floats:
+    """Sort masses within groups of equal rows: a sum must not depend on arrival."""
+    group = np.concatenate([[0], np.cumsum(~same)])
+    copies = np.flatnonzero(np.concatenate([[False], same]) | np.concatenate([same, [False]]))
+    mass = mass.copy()
+    mass[copies] = mass[copies][np.lexsort((mass[copies], group[copies]))]
+    return mass
+
+
+class _Columns:
+    """``(x, y)`` rows, dense or CSR, as the few views that merging needs."""
+
+    def __init__(self, X: Any, y: NDArray[Any]) -> None:
+        self.sparse = hasattr(X, "indptr")
+        self.X = X if self.sparse else np.ascontiguousarray(X).reshape(len(X), -1)
+        self.y = np.ascontiguousarray(y).reshape(X.shape[0], -1)
+
+    def projection(self) -> Floats:
+        """Random projection of every row; equal rows get equal bits wherever they lie.
+
+        Columns are added one after the other: a matrix product may round a row
+        differently at another position, and then copies would not meet.
+        """
+        n_columns = self.X.shape[1]
+        direction = np.random.default_rng(20240229).standard_normal(
+            n_columns + self.y.shape[1]
+        )
+        if self.sparse:
+            key = np.asarray(self.X @ direction[:n_columns], dtype=np.float64)
+        else:
+            key = np.zeros(len(self.y))
+            _add_projection(key, self.X, direction[:n_columns])
+        _add_projection(key, self.y, direction[n_columns:])
+        return key
+
+    def equal_neighbours(self, order: Indices, tied: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Whether the rows at ``order[i]`` and ``order[i + 1]`` are equal, where tied."""
+        same = np.zeros(len(tied), dtype=bool)
+        places = np.flatnonzero(tied)
+        for start in range(0, len(places), _COMPARED_AT_ONCE):
+            place = places[start : start + _COMPARED_AT_ONCE]
+            left, right = order[place], order[place + 1]
+            equal = (_bits(self.y[left]) == _bits(self.y[right])).all(axis=1)
+            if self.sparse:
+                unequal = self.X[left] != self.X[right]
+                equal &= np.diff(unequal.tocsr().indptr) == 0
+            else:
+                equal &= (_bits(self.X[left]) == _bits(self.X[right])).all(axis=1)
+            same[place] = equal
+        return same
+
+    def content(self, row: int) -> bytes:
+        """The row as bytes: any order of its own that different rows never share."""
+        if not self.sparse:
+            return bytes(self.X[row].tobytes() + self.y[row].tobytes())
+        stored = slice(self.X.indptr[row], self.X.indptr[row + 1])
+        indices = self.X.indices[stored].astype(np.int64)
+        return bytes(indices.tobytes() + self.X.data[stored].tobytes() + self.y[row].tobytes())
+
+
+def _add_projection(key: Floats, columns: NDArray[Any], direction: Floats) -> None:
+    step = max(256, _BLOCK_ELEMENTS // max(1, len(direction)))
+    for start in range(0, len(key), step):
+        block = np.array(columns[start : start + step].T, dtype=np.float64, order="C")
+        part = key[start : start + step]
+        for column, factor in zip(block, direction):
+            column *= factor
+            part += column
+
+
+def _bits(rows: NDArray[Any]) -> NDArray[Any]:
+    """Numbers as unsigned integers, so that 0.0 and -0.0 are two different values."""
+    return rows.view(f"u{rows.dtype.itemsize}")
+
+
+# --------------------------------------------------------------------------------------
+# Class weights and row weights
+# --------------------------------------------------------------------------------------
+
+
+def resolve_class_weight(
+    class_weight: str | Mapping[Any, float] | Callable[[Floats], ArrayLike] | None,
+    classes: NDArray[Any],
+    codes: NDArray[np.integer[Any]],
+    mass: Floats,
+    *,
+    power: float = 1.0,
+) -> Floats:
+    """Turn ``class_weight`` into one weight per class.
+
+    Parameters
+    ----------
+    class_weight : None, "balanced", dict or callable
+        None is 1 for every class. "balanced" is ``M / (k * M_c)``, M_c the mass of class
+        c, M the mass of all and k the number of classes that have mass. A dict maps
+        labels to weights; a label that it leaves out has weight 1. A callable gets the
+        weighted class counts, shape (n_classes,), in units of the average distinct row,
+        and returns as many weights.
+    classes : ndarray of shape (n_classes,)
+        The labels, of any dtype.
+    codes : ndarray of shape (n_distinct,)
+        The class of each distinct row, as a position in ``classes``.
+    mass : ndarray of shape (n_distinct,), float64
+        The mass of each distinct row.
+    power : float, default=1.0
+        Exponent on the weights: 0 takes them away, 0.5 is the square root.
+
+    Returns
+    -------
+    ndarray of shape (n_classes,), float64
+        Finite and non-negative. A class without mass has weight 1 under "balanced" and
+        under a callable: it has no rows that could be weighted.
+
+    Raises
+    ------
+    TypeError
+        If ``class_weight`` is of another type or holds something that is no number.
+    ValueError
+        If it is another string, names a label that is not in ``classes``, or holds a
+        weight that is negative or not finite.
+    """
+    n_classes = len(classes)
+    counts = np.bincount(codes, weights=mass, minlength=n_classes)
+    present = counts > 0
+    weight = np.ones(n_classes)
+    if class_weight is None:
+        return weight
+    if isinstance(class_weight, str):
+        if class_weight != "balanced":
+            raise ValueError(
+                'class_weight must be None, "balanced", a dict or a callable, got '
+                f"{class_weight!r}."
+            )
+        weight[present] = counts.sum() / (present.sum() * counts[present])
+    elif isinstance(class_weight, Mapping):
+        weight = _from_dict(class_weight, classes.tolist())
+    elif callable(class_weight):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            returned = class_weight(counts * (len(mass) / counts.sum()))
+        returned = _as_float64(returned, "The result of class_weight")
+        if returned.shape != (n_classes,):
+            raise ValueError(
+                f"class_weight, a callable, must return one weight per class, shape "
+                f"({n_classes},), got shape {returned.shape}."
+            )
+        weight[present] = returned[present]
+    else:
+        raise TypeError(
+            'class_weight must be None, "balanced", a dict or a callable, got '
+            f"{type(class_weight).__name__}."
+        )
+    bad = ~np.isfinite(weight) | (weight < 0)
+    if bad.any():
+        raise ValueError(
+            "class_weight must be finite and non-negative, got "
+            f"{weight[bad][0]} for class {classes[bad].tolist()[0]!r}."
+        )
+    return weight**power
+
+
+def _from_dict(class_weight: Mapping[Any, float], labels: list[Any]) -> Floats:
+    unknown = [key for key in class_weight if key not in labels]
+    if unknown:
+        written = {str(label): label for label in labels}
+        near = get_close_matches(str(unknown[0]), list(written), n=1)
+        hint = f" Did you mean {written[near[0]]!r}?" if near else ""
+        raise ValueError(
+            f"class_weight must name classes that are in y, {labels}, got "
+            f"{unknown[0]!r} ({type(unknown[0]).__name__}).{hint}"
+        )
+    values = [class_weight.get(label, 1.0) for label in labels]
+    return _as_float64(values, "class_weight")
+
+
+def flatten_mass(mass: Floats, power: float) -> Floats:
+    """Masses to the power of ``power``, up to a common factor.
+
+    Shimodaira's trade of bias for variance: 1 keeps the masses to the last bit, 0 makes
+    every distinct row count the same. It acts on the mass of a distinct row, so copies
+    of a row and a weight on it remain one and the same.
+
+    References
+    ----------
+    H. Shimodaira, Improving predictive inference under covariate shift by weighting the
+    log-likelihood function, Journal of Statistical Planning and Inference 90, 2000.
+    """
+    return mass if power == 1 else (mass / mass.max()) ** power
+
+
+def to_mean_one(mass: Floats) -> Floats:
+    """Scale masses to mean 1: the ``row_weight`` that training sees."""
+    # A power of two first, which is exact: sums of very large weights leave float64.
+    mass = np.ldexp(mass, -int(np.frexp(mass.max())[1]))
+    return np.asarray(mass / mass.mean())
