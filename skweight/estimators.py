@@ -23,7 +23,6 @@ from skweight.modules import build_module
 from skweight.parameters import PrefixedParameters
 from skweight.training import TrainingOptions, WeightedNet, raw_scores, train
 
-
 # One kernel for all parameters: on small networks half the time of the plain loop over them.
 _default_optimizer = partial(torch.optim.AdamW, fused=True)
 

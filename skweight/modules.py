@@ -53,7 +53,8 @@ def build_module(
         if params:
             raise ValueError(
                 "module must be a class or callable for module__* parameters to be applied, "
-                f"got an instance of {type(module).__name__} and {['module__' + p for p in params]}."
+                f"got an instance of {type(module).__name__} and "
+                f"{['module__' + name for name in params]}."
             )
         return copy.deepcopy(module)
     factory: Callable[..., Any] = MLP if module is None else module
@@ -213,7 +214,7 @@ def _weighted_moments(X: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
         absent = total - zeros.index_add(0, column, weight)
         variance = (squares + absent.clamp(min=0) * mean**2) / total
         return mean, variance.sqrt()
-    blocks = list(zip(X.split(_ROWS_AT_ONCE), weight.split(_ROWS_AT_ONCE)))
+    blocks = list(zip(torch.split(X, _ROWS_AT_ONCE), torch.split(weight, _ROWS_AT_ONCE)))
     mean = torch.stack([w @ x.double() for x, w in blocks]).sum(0) / total
     squares = torch.stack([w @ (x.double() - mean) ** 2 for x, w in blocks]).sum(0)
     return mean, (squares / total).sqrt()

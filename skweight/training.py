@@ -44,7 +44,9 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
         X = x["X"] if isinstance(x, Mapping) else x
         return super().infer(X, **fit_params)  # type: ignore[no-any-return]
 
-    def get_loss(self, y_pred: Tensor, y_true: Tensor, X: Any = None, training: bool = False) -> Tensor:
+    def get_loss(
+        self, y_pred: Tensor, y_true: Tensor, X: Any = None, training: bool = False
+    ) -> Tensor:
         """Reduce the losses of the rows with their weights."""
         return weighted_mean(self.criterion_(y_pred, y_true), X["row_weight"])
 
@@ -74,7 +76,8 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
     @property
     def plain_module(self) -> nn.Module:
         """The network without the compiler's wrapper."""
-        return getattr(self.module_, "_orig_mod", self.module_)  # type: ignore[no-any-return]
+        module: nn.Module = self.module_
+        return getattr(module, "_orig_mod", module)  # type: ignore[return-value]
 
     def __getstate__(self) -> dict[str, Any]:
         """Keep what prediction needs, on the CPU: network, loss, settings and history."""
@@ -184,26 +187,24 @@ def train(
 
 def _prepare(module: nn.Module, rows: Rows, widths: tuple[int, ...], adapt: bool) -> nn.Module:
     """Show the module its training data, and check what it returns."""
-    if adapt and hasattr(module, "adapt"):
-        module.adapt(*rows.tensors())
-    few, _ = rows.batch(torch.arange(min(2, len(rows)), device=rows.device))
+    if adapt and callable(getattr(module, "adapt", None)):
+        module.adapt(*rows.tensors())  # type: ignore[operator]
+    few = rows.batch(torch.arange(min(2, len(rows)), device=rows.device))[0]["X"]
     module.eval()  # neither dropout nor running statistics
     try:
         with torch.no_grad():
-            output = module(few["X"])
+            output = module(few)
     except (RuntimeError, ValueError, TypeError) as error:
         raise ValueError(
-            f"module {type(module).__name__} failed on X of shape {tuple(few['X'].shape)}: {error}"
+            f"module {type(module).__name__} failed on X of shape {tuple(few.shape)}: {error}"
         ) from error
-    wanted = " or ".join(f"(n, {width})" for width in widths)
     shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-    allowed = [(len(rows.index[:2]), width) for width in widths]
-    if 1 in widths:
-        allowed.append((len(rows.index[:2]),))
-    if shape not in allowed:
+    allowed: list[Any] = [(len(few), width) for width in widths]
+    if shape not in allowed + [(len(few),)] * (1 in widths):
+        wanted = " or ".join(f"(n, {width})" for width in widths)
         raise ValueError(
-            f"module {type(module).__name__} must return raw scores of shape {wanted} for this "
-            f"y and criterion, got {shape} for {len(few['X'])} rows."
+            f"module {type(module).__name__} must return raw scores of shape {wanted} for this y "
+            f"and criterion, got {shape} for {len(few)} rows."
         )
     return module.train()
 
@@ -353,7 +354,7 @@ def raw_scores(net: WeightedNet, X: Any) -> Tensor:
         for start in range(0, X.shape[0], _PREDICTED_AT_ONCE):
             chunk = gather(X, slice(start, start + _PREDICTED_AT_ONCE), device)
             output = net.module_(_pad(chunk))[: len(chunk)]
-            outputs.append(_as_columns(output).cpu())
+            outputs.append(_as_columns(output).detach().cpu())
     return torch.cat(outputs)
 
 

@@ -69,8 +69,7 @@ def check_sample_weight(sample_weight: ArrayLike | None, n_samples: int) -> Floa
         )
     if not weight.any():
         raise ValueError(
-            "sample_weight must hold at least one positive weight, but all "
-            f"{n_samples} are zero."
+            f"sample_weight must hold at least one positive weight, but all {n_samples} are zero."
         )
     if not np.isfinite(weight.sum()):
         raise ValueError(
@@ -205,7 +204,7 @@ class _Columns:
 
     def __init__(self, X: Any, y: NDArray[Any]) -> None:
         self.sparse = hasattr(X, "indptr")
-        self.X = X if self.sparse else np.ascontiguousarray(X).reshape(len(X), -1)
+        self.X: Any = X if self.sparse else np.ascontiguousarray(X).reshape(len(X), -1)
         self.y = np.ascontiguousarray(y).reshape(X.shape[0], -1)
 
     def projection(self) -> Floats:
@@ -215,9 +214,7 @@ class _Columns:
         differently at another position, and then copies would not meet.
         """
         n_columns = self.X.shape[1]
-        direction = np.random.default_rng(20240229).standard_normal(
-            n_columns + self.y.shape[1]
-        )
+        direction = np.random.default_rng(20240229).standard_normal(n_columns + self.y.shape[1])
         if self.sparse:
             key = np.asarray(self.X @ direction[:n_columns], dtype=np.float64)
         else:

@@ -1,0 +1,35 @@
+"""Fixtures that several test files use, and one thread per process for small networks."""
+
+import os
+
+# Before torch and scikit-learn are imported. scikit-learn skips its array-API check
+# unless SciPy was told that it may be asked for one.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("SCIPY_ARRAY_API", "1")
+
+import numpy as np
+import pytest
+from sklearn.datasets import make_classification, make_regression
+
+
+@pytest.fixture(scope="session")
+def classes3():
+    """420 rows, 8 features, three classes, integer weights with zeros among them."""
+    X, y = make_classification(
+        420, 8, n_informative=5, n_classes=3, flip_y=0.1, random_state=0
+    )
+    return X, y, np.random.default_rng(0).integers(0, 4, len(y))
+
+
+@pytest.fixture(scope="session")
+def binary():
+    """420 rows, 8 features, a fifth of them positive, integer weights with zeros."""
+    X, y = make_classification(420, 8, weights=[0.8], flip_y=0.1, random_state=1)
+    return X, y, np.random.default_rng(1).integers(0, 4, len(y))
+
+
+@pytest.fixture(scope="session")
+def regression():
+    """420 rows, 8 features, a noisy target, integer weights with zeros among them."""
+    X, y = make_regression(420, 8, noise=20.0, random_state=2)
+    return X, y, np.random.default_rng(2).integers(0, 4, len(y))
