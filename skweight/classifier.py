@@ -240,7 +240,7 @@ class WeightedTorchClassifier(ClassifierMixin, WeightedTorchEstimator):  # type:
         ndarray of shape (n_samples,) or (n_samples, n_classes)
             For two classes, the log-odds of ``classes_[1]``.
         """
-        scores = self._scores(X).numpy()
+        scores = self._predict(X)
         if scores.shape[1] == 1:
             return np.asarray(scores[:, 0])
         return np.asarray(scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores)
@@ -272,7 +272,7 @@ class WeightedTorchClassifier(ClassifierMixin, WeightedTorchEstimator):  # type:
         ndarray of shape (n_samples, n_classes)
             Columns in the order of ``classes_``.
         """
-        return np.asarray(losses.class_probabilities(self._scores(X)).numpy())
+        return self._predict(X, losses.class_probabilities)
 
     def predict_log_proba(self, X: Any) -> NDArray[np.float32]:
         """Logarithms of :meth:`predict_proba`, all finite.

@@ -18,10 +18,10 @@ from torch import nn
 
 from skweight.data import Rows, as_array, canonical_csr, split_validation
 from skweight.layers import feature_weights
-from skweight.losses import RowLoss
+from skweight.losses import RowLoss, check_keywords
 from skweight.modules import build_module
 from skweight.parameters import PrefixedParameters
-from skweight.training import TrainingOptions, WeightedNet, raw_scores, train
+from skweight.training import TrainingOptions, WeightedNet, predict, train
 
 # One kernel for all parameters: on small networks half the time of the plain loop over them.
 _default_optimizer = partial(torch.optim.AdamW, fused=True)
@@ -76,9 +76,14 @@ class WeightedTorchEstimator(PrefixedParameters):
                 widths[0],
                 self._params_for("module"),
             )
+        optimizer = _default_optimizer if self.optimizer is None else self.optimizer
+        optimizer_params = self._params_for("optimizer")
+        # param_groups is skorch's: pairs of a pattern of parameter names and their settings.
+        own = {k: v for k, v in optimizer_params.items() if k != "param_groups"}
+        check_keywords(optimizer, own, "optimizer")
         options = TrainingOptions(
-            optimizer=_default_optimizer if self.optimizer is None else self.optimizer,
-            optimizer_params=self._params_for("optimizer"),
+            optimizer=optimizer,
+            optimizer_params=optimizer_params,
             lr=self.lr,
             batch_size=self.batch_size,
             max_epochs=self.max_epochs,
@@ -100,10 +105,12 @@ class WeightedTorchEstimator(PrefixedParameters):
             adapt=not self._continues,
         )
 
-    def _scores(self, X: Any) -> torch.Tensor:
-        """Raw scores of shape (n_samples, n_outputs), float32, on the CPU."""
+    def _predict(
+        self, X: Any, link: Callable[[torch.Tensor], torch.Tensor] | None = None
+    ) -> NDArray[np.float32]:
+        """Raw scores of shape (n_samples, n_outputs), or what ``link`` makes of them."""
         check_is_fitted(self)
-        return raw_scores(self.net_, self._validate(X, reset=False))
+        return np.asarray(predict(self.net_, self._validate(X, reset=False), link).numpy())
 
     def __sklearn_tags__(self) -> Any:
         """Sparse X is welcome: it is made dense batch by batch."""

@@ -209,5 +209,5 @@ class WeightedTorchRegressor(RegressorMixin, WeightedTorchEstimator):  # type: i
         -------
         ndarray of shape (n_samples,)
         """
-        scores = self._scores(X)[:, 0].double().numpy()
+        scores = self._predict(X)[:, 0].astype(np.float64)
         return np.asarray(scores * self.target_scale_ + self.target_mean_)

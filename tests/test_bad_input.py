@@ -1,0 +1,199 @@
+"""Bad input gets an error that names the argument, what was expected and what came.
+
+Weights by themselves are in ``test_weights.py``, constructor values in
+``test_parameters.py``; here is what ``fit`` and ``predict`` make of them.
+"""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from sklearn.exceptions import NotFittedError
+from torch import nn
+from torch.nn import functional as F
+
+from skweight import WeightedTorchClassifier, WeightedTorchRegressor
+
+ESTIMATORS = [WeightedTorchClassifier, WeightedTorchRegressor]
+rng = np.random.default_rng(0)
+X = rng.normal(size=(60, 4))
+y = np.arange(60) % 2
+
+
+@pytest.fixture(params=ESTIMATORS)
+def estimator(request):
+    return request.param
+
+
+@pytest.mark.parametrize(
+    ("sample_weight", "match"),
+    [
+        (np.ones(59), "sample_weight.*expected 60.*got 59"),
+        (np.ones((60, 1)), r"sample_weight.*1-D.*\(60, 1\)"),
+        (np.r_[-1.0, np.ones(59)], "sample_weight.*non-negative.*-1"),
+        (np.r_[np.nan, np.ones(59)], "sample_weight.*finite.*NaN"),
+        (np.r_[np.ones(59), np.inf], "sample_weight.*finite.*infinite"),
+        (np.zeros(60), "sample_weight.*positive.*zero"),
+        (3.0, "sample_weight.*1-D"),
+    ],
+)
+def test_bad_weights_are_refused(estimator, sample_weight, match):
+    with pytest.raises(ValueError, match=match):
+        estimator().fit(X, y, sample_weight)
+
+
+def test_weights_that_are_no_numbers_are_refused(estimator):
+    with pytest.raises(TypeError, match="sample_weight"):
+        estimator().fit(X, y, ["heavy"] * 60)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])
+def test_values_that_float32_cannot_hold_are_refused_in_X(estimator, value):
+    bad = X.copy()
+    bad[3, 1] = value
+    with pytest.raises(ValueError, match="Input X contains"), np.errstate(over="ignore"):
+        estimator().fit(bad, y)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_nan_and_infinity_are_refused_in_y(estimator, value):
+    with pytest.raises(ValueError, match="Input y contains"):
+        estimator().fit(X, np.r_[value, y[1:].astype(float)])
+
+
+@pytest.mark.parametrize(
+    ("labels", "sample_weight", "class_weight"),
+    [
+        (np.ones(60), None, None),
+        (y, 1.0 - y, None),
+        (y, None, {1: 0}),
+    ],
+    ids=["one_label", "one_weighted", "one_class_weight"],
+)
+def test_one_class_is_refused(labels, sample_weight, class_weight):
+    with pytest.raises(ValueError, match=r"y must hold at least two classes.*got 1 class: \["):
+        WeightedTorchClassifier(class_weight=class_weight).fit(X, labels, sample_weight)
+
+
+@pytest.mark.parametrize(
+    ("class_weight", "error", "match"),
+    [
+        ({"yess": 2}, ValueError, "class_weight.*'no', 'yes'.*got 'yess'.*mean 'yes'"),
+        ({"yes": -2.0}, ValueError, "class_weight.*non-negative.*-2.0 for class 'yes'"),
+        ({"yes": np.nan}, ValueError, "class_weight.*finite.*nan"),
+        ("balance", ValueError, "class_weight.*balance"),
+        ([1, 2], TypeError, "class_weight.*list"),
+        (lambda counts: counts[:1], ValueError, "class_weight.*shape"),
+    ],
+)
+def test_bad_class_weights_are_refused(class_weight, error, match):
+    with pytest.raises(error, match=match):
+        WeightedTorchClassifier(class_weight=class_weight).fit(X, np.array(["no", "yes"])[y])
+
+
+def test_a_continuous_target_is_no_class(estimator):
+    if estimator is WeightedTorchClassifier:
+        with pytest.raises(ValueError, match="label type"):
+            estimator().fit(X, X[:, 0])
+
+
+@pytest.mark.parametrize(
+    ("module", "error", "match"),
+    [
+        (nn.Linear(4, 3), ValueError, r"module Linear must return.*\(n, 1\).*got \(2, 3\)"),
+        (nn.Linear(7, 1), ValueError, r"module Linear failed on X of shape \(2, 4\)"),
+        (lambda n_features: nn.Linear(n_features, 1), TypeError, r"module\(4, 1, \*\*module__\)"),
+        (lambda n_features, n_outputs: 3, TypeError, "module must make an nn.Module, got int"),
+        ("mlp", TypeError, "module must be None, an nn.Module class.*got str"),
+    ],
+    ids=["width", "input", "signature", "no_module", "string"],
+)
+def test_modules_that_do_not_fit_are_refused(estimator, module, error, match):
+    with pytest.raises(error, match=match):
+        estimator(module).fit(X, y)
+
+
+def test_a_classifier_with_three_classes_needs_three_columns():
+    with pytest.raises(ValueError, match=r"shape \(n, 3\).*got \(2, 1\)"):
+        WeightedTorchClassifier(nn.Linear(4, 1)).fit(X, np.arange(60) % 3)
+    with pytest.raises(ValueError, match=r"shape \(n, 2\).*got \(2, 1\)"):
+        WeightedTorchClassifier(nn.Linear(4, 1), criterion=nn.CrossEntropyLoss).fit(X, y)
+
+
+@pytest.mark.parametrize("criterion", [nn.MSELoss(), lambda o, t: F.mse_loss(o, t)])
+def test_a_criterion_that_returns_a_scalar_says_how_to_mend_it(estimator, criterion):
+    with pytest.raises(ValueError, match=r"criterion must return one loss per row.*reduction="):
+        estimator(criterion=criterion).fit(X, y)
+
+
+def test_a_criterion_with_class_weights_of_its_own_warns_of_counting_twice():
+    own = {"criterion": nn.CrossEntropyLoss, "criterion__weight": torch.tensor([1.0, 3.0])}
+    with pytest.warns(UserWarning, match=r"weights of its own \(weight\).*twice"):
+        WeightedTorchClassifier(class_weight="balanced", max_epochs=1, **own).fit(X, y)
+    WeightedTorchClassifier(max_epochs=1, **own).fit(X, y)  # alone it is no error
+
+
+@pytest.mark.parametrize(
+    ("params", "match"),
+    [
+        ({"clas_weight": "balanced"}, "Unknown parameter 'clas_weight'.*'class_weight'"),
+        ({"module__hidden_size": (3,)}, "module__hidden_size.*mean module__hidden_sizes"),
+        ({"criterion__weigth": 1}, "criterion__weigth"),
+        ({"optimizer__weight_deca": 1}, "optimizer__weight_deca.*mean optimizer__weight_decay"),
+        ({"criterion": "crossentropy"}, "criterion must be one of.*'crossentropy'"),
+        ({"device": "gpu"}, "device must be.*'gpu'"),
+        ({"batch_size": 0}, "batch_size must be an integer.*got 0"),
+        ({"max_epochs": 1.5}, "max_epochs must be an integer.*got 1.5"),
+        ({"lr": -1}, "lr must be a number > 0, got -1"),
+    ],
+)
+def test_bad_parameters_are_refused_in_fit(params, match):
+    with pytest.raises(ValueError, match=match):
+        WeightedTorchClassifier(**params).fit(X, y)
+
+
+def test_a_device_that_is_not_there_is_refused(estimator):
+    if torch.cuda.is_available():
+        pytest.skip("needs a machine without CUDA")
+    with pytest.raises(ValueError, match="device must be.*'cuda'"):
+        estimator(device="cuda").fit(X, y)
+
+
+def test_a_loss_that_diverges_stops_the_fit_and_says_when(estimator):
+    if estimator is WeightedTorchRegressor:
+        with pytest.raises(ValueError, match=r"train_loss became .* in epoch \d+.*lr.*scale"):
+            estimator(nn.Linear(4, 1), optimizer=torch.optim.SGD, lr=1e6).fit(X, X[:, 0])
+    else:
+        with pytest.raises(ValueError, match=r"train_loss became .* in epoch 1\..*lr.*scale"):
+            estimator(criterion=lambda o, t: o * float("nan")).fit(X, y)
+
+
+def test_early_stopping_without_rows_to_hold_out_is_refused(estimator):
+    copies = np.repeat(X[:2], 30, axis=0)
+    with pytest.raises(ValueError, match="early_stopping=True needs"):
+        estimator(early_stopping=True, validation_fraction=0.9).fit(copies, np.repeat([0, 1], 30))
+
+
+def test_a_callback_that_reads_the_validation_loss_says_what_to_pass(estimator):
+    from skorch.callbacks import EarlyStopping
+
+    with pytest.raises(ValueError, match=r"valid_loss.*early_stopping=True"):
+        estimator(callbacks=[EarlyStopping()]).fit(X, y)
+
+
+def test_prediction_before_fit_is_refused(estimator):
+    for method in ("predict", "predict_proba", "decision_function", "predict_log_proba"):
+        if hasattr(estimator, method):
+            with pytest.raises(NotFittedError):
+                getattr(estimator(), method)(X)
+
+
+def test_a_warm_start_with_other_classes_or_columns_is_refused():
+    model = WeightedTorchClassifier(warm_start=True, max_epochs=2).fit(X, y)
+    before = copy.deepcopy(model).predict_proba(X)
+    with pytest.raises(ValueError, match=r"classes of the last fit, \[0, 1\], got \[0, 1, 2\]"):
+        model.fit(X, np.arange(60) % 3)
+    with pytest.raises(ValueError, match="expecting 4 features"):
+        model.fit(X[:, :3], y)
+    np.testing.assert_array_equal(model.predict_proba(X), before)
