@@ -15,9 +15,7 @@ from sklearn.datasets import make_classification, make_regression
 @pytest.fixture(scope="session")
 def classes3():
     """420 rows, 8 features, three classes, integer weights with zeros among them."""
-    X, y = make_classification(
-        420, 8, n_informative=5, n_classes=3, flip_y=0.1, random_state=0
-    )
+    X, y = make_classification(420, 8, n_informative=5, n_classes=3, flip_y=0.1, random_state=0)
     return X, y, np.random.default_rng(0).integers(0, 4, len(y))
 
 

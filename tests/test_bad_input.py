@@ -156,7 +156,7 @@ def test_bad_parameters_are_refused_in_fit(params, match):
 def test_a_device_that_is_not_there_is_refused(estimator):
     if torch.cuda.is_available():
         pytest.skip("needs a machine without CUDA")
-    with pytest.raises(ValueError, match="device must be.*'cuda'"):
+    with pytest.raises(ValueError, match=r"device must be.*'cuda'"):
         estimator(device="cuda").fit(X, y)
 
 

@@ -107,9 +107,7 @@ def test_float32_input_gives_the_same_fit_as_its_float64_copy(task):
     assert next(single.module_.parameters()).dtype == torch.float32
 
 
-@pytest.mark.parametrize(
-    "labels", [["0", "1", "10"], ["a", "b", "c"], [-1, 5, 7], [1.0, 2.0, 3.0]]
-)
+@pytest.mark.parametrize("labels", [["0", "1", "10"], ["a", "b", "c"], [-1, 5, 7], [1.0, 2.0, 3.0]])
 def test_labels_of_any_dtype_come_back(classes3, labels):
     X, y, weight = classes3
     labels = np.array(labels, dtype=object if "a" in labels else None)

@@ -36,8 +36,12 @@ QUICK = {"max_epochs": 60, "lr": 0.01}
         WeightedTorchRegressor(batch_size=8, max_epochs=20, lr=0.01),
         WeightedTorchClassifier(early_stopping=True, **QUICK),
         WeightedTorchRegressor(early_stopping=True, **QUICK),
-        WeightedTorchClassifier(OwnModule, criterion=nn.CrossEntropyLoss, **QUICK | {"max_epochs": 150}),
-        WeightedTorchRegressor(OwnModule, module__width=16, sample_weight_power=0.5, **QUICK | {"max_epochs": 150}),
+        WeightedTorchClassifier(
+            OwnModule, criterion=nn.CrossEntropyLoss, **QUICK | {"max_epochs": 150}
+        ),
+        WeightedTorchRegressor(
+            OwnModule, module__width=16, sample_weight_power=0.5, **QUICK | {"max_epochs": 150}
+        ),
     ]
 )
 def test_estimator_check_passes(estimator, check):

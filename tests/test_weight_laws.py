@@ -254,7 +254,9 @@ def test_copies_of_a_row_never_sit_on_both_sides_of_the_validation_split(few_dis
     class Spy(Callback):
         def on_train_begin(self, net, **kwargs):
             train, valid = net.get_split_datasets(kwargs["X"])
-            sides = [{row.tobytes() for row in part.X[part.index].numpy()} for part in (train, valid)]
+            sides = [
+                {row.tobytes() for row in part.X[part.index].numpy()} for part in (train, valid)
+            ]
             assert len(sides[0]) == len(train) and len(sides[1]) == len(valid) >= 4
             assert not sides[0] & sides[1]
             met.append(len(train) + len(valid))

@@ -38,7 +38,6 @@ from skweight.weights import (
         np.array([1, 0, 2], dtype=np.float32),
         np.array([1.0, 0.0, 2.0]),
         np.array([1, 0, 2], dtype=object),
-        np.array([True, False, True]),
         pd.Series([1.0, 0.0, 2.0], index=[7, 3, 5]),
         pd.Series([1, 0, 2], dtype="Int64"),
         torch.tensor([1.0, 0.0, 2.0]),
@@ -50,19 +49,16 @@ from skweight.weights import (
 def test_weights_of_any_real_type_come_back_as_a_float64_copy(given):
     before = copy.deepcopy(given)
     weight = check_sample_weight(given, 3)
-    last = 1 if "bool" in str(getattr(given, "dtype", "")) else 2
-    assert type(weight) is np.ndarray
-    assert weight.dtype == np.float64
-    assert_array_equal(weight, [1, 0, last])
+    assert_array_equal(weight, np.array([1.0, 0.0, 2.0]), strict=True)
     weight[:] = 7
-    for now, then in zip(given, before):
+    for now, then in zip(given, before, strict=True):
         assert now == then
 
 
-def test_no_weights_are_ones():
-    weight = check_sample_weight(None, 3)
-    assert weight.dtype == np.float64
-    assert_array_equal(weight, [1, 1, 1])
+def test_no_weights_are_ones_and_a_mask_is_ones_and_zeros():
+    assert_array_equal(check_sample_weight(None, 3), np.ones(3), strict=True)
+    mask = np.array([True, False, True])
+    assert_array_equal(check_sample_weight(mask, 3), np.array([1.0, 0.0, 1.0]), strict=True)
 
 
 @pytest.mark.parametrize(
@@ -82,10 +78,8 @@ def test_no_weights_are_ones():
         pytest.param([10**400, 1, 1], (TypeError, ValueError), "too large", id="beyond float64"),
         pytest.param(["1", "2", "1"], TypeError, "<U1", id="strings"),
         pytest.param("balanced", TypeError, "<U8", id="one string"),
-        pytest.param(
-            np.array(["1", "2", "1"], object), TypeError, "object|str", id="boxed strings"
-        ),
-        pytest.param(pd.Series(["1", "2", "1"]), TypeError, "object|str", id="Series of strings"),
+        pytest.param(np.array(["1", "2", "1"], object), TypeError, "(object|str)", id="boxed"),
+        pytest.param(pd.Series(["1", "2", "1"]), TypeError, "(object|str)", id="Series of strings"),
         pytest.param([{}, 1, 1], TypeError, "dict", id="objects"),
         pytest.param([1j, 1, 1], TypeError, "complex128", id="complex"),
         pytest.param(torch.tensor([1j, 1, 1]), TypeError, "complex64", id="complex tensor"),
@@ -116,10 +110,9 @@ def test_effective_size_of_equal_weights_is_their_number_and_zeros_count_nothing
     assert effective_sample_size([weight] * 7 + [0.0] * 3) == 7.0
 
 
-def test_effective_size_of_one_row_is_the_least_there_is():
-    sizes = [effective_sample_size([1.0] + [w] * 9) for w in (0, 1e-200, 1e-3, 0.5, 1)]
-    assert sizes == sorted(sizes)
-    assert (sizes[0], sizes[-1]) == (1.0, 10.0)
+def test_effective_size_grows_from_one_to_the_number_of_rows():
+    sizes = [effective_sample_size([1.0] + [w] * 9) for w in (0, 1e-3, 0.5, 1)]
+    assert 1.0 == sizes[0] < sizes[1] < sizes[2] < sizes[3] == 10.0
 
 
 @pytest.mark.parametrize("bad", [[1, -1], [0, 0], [1, math.nan], [[1, 2]], ["1"], 3.0, []])
@@ -173,7 +166,7 @@ def merge(X, y, mass):
 
 def row_bytes(X, y):
     X = X.toarray() if sparse.issparse(X) else X
-    return [x.tobytes() + target.tobytes() for x, target in zip(X, y)]
+    return [x.tobytes() + target.tobytes() for x, target in zip(X, y, strict=True)]
 
 
 def assert_same_merge(first, second):
@@ -188,12 +181,12 @@ def test_merging_adds_the_masses_of_equal_rows_and_of_no_others(kind, seed):
     # Quarters, so that sums are exact in any order; some of them 0.
     mass = np.random.default_rng(seed).integers(0, 5, X.shape[0]) / 4
     expected = {}
-    for row, quarter in zip(row_bytes(X, y), mass):
+    for row, quarter in zip(row_bytes(X, y), mass, strict=True):
         if quarter:
             expected[row] = expected.get(row, 0.0) + quarter
     rows, total = merge(X, y, mass)
     assert len(rows) == len(expected) < (mass > 0).sum()
-    assert dict(zip(rows, total)) == expected
+    assert dict(zip(rows, total, strict=True)) == expected
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -241,12 +234,14 @@ def test_csr_and_dense_rows_are_merged_alike(kind):
 def test_zero_and_minus_zero_are_different_rows():
     X = np.array([[0.0, 1.0], [-0.0, 1.0], [0.0, 1.0]], dtype=np.float32)
     index, total = distinct_rows(X, np.zeros(3), np.ones(3))
-    assert {(np.signbit(x), m) for x, m in zip(X[index, 0], total)} == {(False, 2), (True, 1)}
+    assert_array_equal(total, np.where(np.signbit(X[index, 0]), 1, 2))
+    assert set(np.signbit(X[index, 0])) == {False, True}
 
 
 def test_equal_x_with_different_y_stay_apart():
-    index, total = distinct_rows(np.ones((3, 2)), np.array([0, 1, 0]), np.ones(3))
-    assert sorted(zip(np.array([0, 1, 0])[index], total)) == [(0, 2), (1, 1)]
+    y = np.array([0, 1, 0])
+    index, total = distinct_rows(np.ones((3, 2)), y, np.ones(3))
+    assert dict(zip(y[index], total, strict=True)) == {0: 2, 1: 1}
 
 
 @pytest.mark.parametrize("kind", [*KINDS, "one column, float64, 1-D y"])

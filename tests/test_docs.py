@@ -1,0 +1,68 @@
+"""README, documentation and examples do what they say."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "docs" / "weights.md"]
+
+
+def load_example(name):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "examples" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_snippets_of_the_readme_run_one_after_the_other():
+    snippets = re.findall(r"```python\n(.*?)```", PAGES[0].read_text(), flags=re.DOTALL)
+    assert len(snippets) == 3
+    names = {"__name__": "readme"}
+    for number, snippet in enumerate(snippets):
+        exec(compile(snippet, f"README.md, snippet {number + 1}", "exec"), names)
+    assert names["search"].best_score_ > 0.7
+    assert names["reg"].feature_weights_.shape == (10,)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_and_commands_of_a_page_lead_to_files_that_exist(page):
+    text = page.read_text()
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", text)
+    named = re.findall(r"(?:python|pytest) ((?:benchmarks|examples|tests)/\w+\.py)", text)
+    named += re.findall(r"`(skweight/\w+\.py)`", text)
+    assert links or named
+    for link in links:
+        assert (page.parent / link).exists(), link
+    for name in named:
+        assert (ROOT / name).exists(), name
+
+
+def test_every_parameter_in_the_table_of_weights_exists():
+    from skweight import WeightedTorchClassifier
+
+    params = WeightedTorchClassifier().get_params()
+    table = re.findall(r"^\| `(\w+)`", PAGES[0].read_text(), flags=re.MULTILINE)
+    known = {"sample_weight", "module__feature_weights", *params}
+    assert len(table) == 5 and set(table) <= known
+
+
+def test_the_weighted_network_of_the_crash_survey_tells_the_risk_of_the_population():
+    survey = load_example("crash_survey")
+    X, dead, weight, crash = survey.load()
+    assert X.shape[0] == 26_217 and (weight == 0).sum() == 212
+    import sklearn
+
+    with sklearn.config_context(enable_metadata_routing=True):
+        risks = survey.held_out_risks(X, dead, weight, crash)
+    truth = 100 * np.average(dead, weights=weight)
+    claimed = {name: 100 * np.average(risk, weights=weight) for name, risk in risks.items()}
+    assert truth == pytest.approx(0.54, abs=0.005)
+    assert abs(claimed["weighted"] - truth) < 0.1
+    assert abs(claimed["unweighted"] - truth) > 0.8
+    stated = re.search(r"claims\s+([\d.]+) deaths.*?unweighted one ([\d.]+)\.", PAGES[0].read_text())
+    assert claimed["weighted"] == pytest.approx(float(stated[1]), abs=0.02)
+    assert claimed["unweighted"] == pytest.approx(float(stated[2]), abs=0.05)

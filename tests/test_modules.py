@@ -1,0 +1,330 @@
+"""The default network, its adaptation to weighted data, and how networks are built.
+
+``adapt`` is compared with weighted moments and priors in numpy, all in float64. How a
+network is trained is left to ``test_training.py``, the layers in it to ``test_layers.py``.
+"""
+
+import inspect
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from torch import nn
+
+from skweight import FeatureWeight
+from skweight.modules import MLP, build_module
+
+# float32 keeps 24 bits of what was computed in float64.
+ROUNDED = 2.0**-24
+
+# MLP
+
+
+@pytest.mark.parametrize("n_outputs", [1, 3])
+@pytest.mark.parametrize("hidden_sizes", [(), (8,), [8, 4, 2], np.array([3, 3])])
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_scores_have_one_row_each_and_one_column_per_output(hidden_sizes, n_outputs, dropout):
+    network = MLP(4, n_outputs, hidden_sizes=hidden_sizes, dropout=dropout)
+    assert network(torch.ones(5, 4)).shape == (5, n_outputs)
+    widths = [layer.out_features for layer in network.modules() if isinstance(layer, nn.Linear)]
+    assert widths == [*hidden_sizes, n_outputs]
+    dropouts = [layer.p for layer in network.modules() if isinstance(layer, nn.Dropout)]
+    assert dropouts == ([dropout] * len(hidden_sizes) if dropout else [])
+
+
+def test_without_hidden_layers_the_network_is_linear():
+    network = MLP(4, 2, hidden_sizes=()).double()
+    A, B = torch.from_numpy(np.random.default_rng(0).normal(size=(2, 6, 4)))
+    bent = MLP(4, 2).double()
+    for model, is_linear in ((network, True), (bent, False)):
+        middle = (model(A) + model(B)) / 2
+        assert torch.allclose(model((A + B) / 2), middle, rtol=1e-12, atol=1e-12) is is_linear
+
+
+@pytest.mark.parametrize(
+    ("activation", "kind"),
+    [
+        ("relu", nn.ReLU),
+        ("gelu", nn.GELU),
+        ("silu", nn.SiLU),
+        ("tanh", nn.Tanh),
+        (nn.ELU, nn.ELU),
+        (lambda: nn.LeakyReLU(0.3), nn.LeakyReLU),
+    ],
+)
+def test_every_hidden_layer_has_the_activation(activation, kind):
+    network = MLP(4, 1, hidden_sizes=(8, 8), activation=activation)
+    layers = list(network.hidden)
+    assert [type(layer) for layer in layers] == [nn.Linear, kind, nn.Linear, kind]
+    assert layers[1] is not layers[3]
+
+
+@pytest.mark.parametrize("learnable", [True, False])
+def test_feature_weights_act_on_standardised_features(learnable):
+    plain = MLP(3, 1)
+    weighted = MLP(3, 1, feature_weights=[0.0, 1.0, 4.0], learnable_feature_weights=learnable)
+    weighted.load_state_dict(plain.state_dict(), strict=False)
+    X = torch.randn(50, 3, generator=torch.Generator().manual_seed(0)) * 3 + 2
+    for network in (plain, weighted):
+        network.adapt(X, X[:, 0], torch.ones(50))
+    scaled = (X - plain.shift) * torch.tensor([0.0, 1.0, 4.0]) + plain.shift
+    assert not torch.allclose(plain(X), plain(scaled), atol=1e-3)
+    # Other roundings of numbers of order 1.
+    assert_allclose(weighted(X).detach(), plain(scaled).detach(), atol=1e-5)
+    assert isinstance(weighted.feature_weight, FeatureWeight)
+    assert weighted.feature_weight.weight.requires_grad is learnable
+    assert plain.feature_weight is None
+
+
+@pytest.mark.parametrize(
+    ("params", "came"),
+    [
+        ({"activation": "rel"}, r"activation .*'relu', .*got 'rel'"),
+        ({"hidden_sizes": 64}, "hidden_sizes .*got 64"),
+        ({"hidden_sizes": np.int64(64)}, "hidden_sizes .*64"),
+        ({"hidden_sizes": None}, "hidden_sizes .*None"),
+        ({"hidden_sizes": "64"}, "hidden_sizes .*got '64'"),
+        ({"hidden_sizes": (64, 0)}, r"hidden_sizes .*got \(64, 0\)"),
+        ({"hidden_sizes": (-1,)}, r"hidden_sizes .*got \(-1,\)"),
+        ({"hidden_sizes": (8.0,)}, r"hidden_sizes .*got \(8.0,\)"),
+        ({"dropout": -0.1}, "dropout .*-0.1"),
+        ({"dropout": 1.0}, "dropout .*1.0"),
+        ({"dropout": 1.5}, "dropout .*1.5"),
+        ({"dropout": 1.5, "hidden_sizes": ()}, "dropout .*1.5"),
+        ({"dropout": float("nan")}, "dropout .*nan"),
+        ({"feature_weights": [1, 2]}, "feature_weights .*2"),
+        ({"feature_weights": [1, 2, 3, -4]}, "feature_weights .*-4"),
+    ],
+)
+def test_bad_settings_of_the_network_are_refused_by_name_and_value(params, came):
+    with pytest.raises(ValueError, match=came):
+        MLP(4, 1, **params)
+
+
+# adapt
+
+
+def adapted(X, y, weight, n_outputs=1):
+    network = MLP(X.shape[1], n_outputs)
+    network.adapt(X, torch.as_tensor(y), torch.as_tensor(weight))
+    return network
+
+
+@pytest.fixture
+def data():
+    """300 rows, 3 columns of different units; half of the values 0; weights of mean 1."""
+    rng = np.random.default_rng(0)
+    X = (rng.normal(size=(300, 3)) * [1, 1000, 0.01] + [5, -3000, 0]).astype(np.float32)
+    X[rng.random(X.shape) < 0.5] = 0
+    weight = rng.exponential(size=300) * (rng.random(300) < 0.8)
+    return X, rng.integers(0, 3, 300), weight / weight.mean()
+
+
+def test_shift_and_scale_are_the_weighted_mean_and_standard_deviation(data):
+    X, y, weight = data
+    network = adapted(torch.from_numpy(X), y, weight, 3)
+    mean = np.average(X.astype(float), axis=0, weights=weight)
+    spread = np.sqrt(np.average((X - mean) ** 2, axis=0, weights=weight))
+    assert np.abs(mean / X.mean(axis=0, dtype=float) - 1).min() > 1e-4
+    assert_allclose(network.shift, mean, rtol=2 * ROUNDED)
+    assert_allclose(network.scale, spread, rtol=2 * ROUNDED)
+
+
+def test_more_rows_than_are_summed_at_once_give_the_same_moments():
+    rng = np.random.default_rng(0)
+    X, weight = rng.normal(size=(150_000, 2)).astype(np.float32), rng.random(150_000)
+    network = adapted(torch.from_numpy(X), X[:, 0], weight / weight.mean())
+    assert_allclose(network.shift, np.average(X, axis=0, weights=weight), atol=1e-8)
+    spread = np.average((X - network.shift.numpy()) ** 2, axis=0, weights=weight) ** 0.5
+    assert_allclose(network.scale, spread, rtol=1e-6)
+
+
+def test_adapted_input_has_weighted_mean_zero_and_spread_one(data):
+    X, y, weight = data
+    network = adapted(torch.from_numpy(X), y, weight, 3)
+    Z = ((torch.from_numpy(X) - network.shift) / network.scale).double().numpy()
+    assert_allclose(np.average(Z, axis=0, weights=weight), np.zeros(3), atol=1e-6)
+    assert_allclose(np.average(Z**2, axis=0, weights=weight), np.ones(3), rtol=1e-6)
+
+
+def test_adapting_to_integer_weights_is_adapting_to_copies(data):
+    X, y, _ = data
+    count = np.random.default_rng(1).integers(0, 4, len(X))
+    weighted = adapted(torch.from_numpy(X), y, count / count.mean(), 3)
+    copied = np.repeat(np.arange(len(X)), count)
+    repeated = adapted(torch.from_numpy(X[copied]), y[copied], np.ones(len(copied)), 3)
+    for name in ("shift", "scale", "output.bias"):
+        # The sums run in another order: the last bit of float32 may differ.
+        expected = repeated.state_dict()[name]
+        assert_allclose(weighted.state_dict()[name], expected, rtol=2 * ROUNDED)
+    unweighted = adapted(torch.from_numpy(X), y, np.ones(len(X)), 3)
+    assert not torch.equal(unweighted.shift, weighted.shift)
+
+
+def test_a_sparse_input_gives_the_moments_of_the_dense_one(data):
+    X, y, weight = data
+    dense = adapted(torch.from_numpy(X), y, weight, 3)
+    coo = torch.from_numpy(X).to_sparse_coo().coalesce()
+    assert coo.values().numel() < 0.6 * X.size
+    other = adapted(coo, y, weight, 3)
+    assert_allclose(other.shift, dense.shift, rtol=2 * ROUNDED)
+    assert_allclose(other.scale, dense.scale, rtol=2 * ROUNDED)
+    assert_array_equal(other.output.bias.detach(), dense.output.bias.detach())
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("value", [0.0, 0.1, 1e-20, -1e30])
+def test_a_constant_column_is_shifted_to_zero_and_not_scaled(value, sparse):
+    rng = np.random.default_rng(0)
+    X = torch.full((1000, 2), value)
+    X[:, 1] = torch.from_numpy(rng.normal(size=1000))
+    weight = rng.random(1000)
+    network = adapted(X.to_sparse_coo() if sparse else X, np.zeros(1000), weight / weight.mean())
+    assert network.shift[0] == X[0, 0]
+    assert network.scale[0] == 1
+    assert 0.9 < network.scale[1] < 1.1
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_a_column_that_is_constant_but_for_rounding_is_not_blown_up(sparse):
+    X = torch.full((1000, 1), 0.1)
+    X[::3] = torch.nextafter(X[0], torch.tensor([1.0]))
+    assert len(X.unique()) == 2
+    network = adapted(X.to_sparse_coo() if sparse else X, np.zeros(1000), np.ones(1000))
+    assert network.scale.item() == 1
+
+
+@pytest.mark.parametrize("small", [1e-20, 1e-37, 1.4e-45])
+def test_a_column_of_small_numbers_gives_finite_scores(small):
+    X = torch.zeros(100, 1)
+    X[0] = small
+    network = adapted(X, np.zeros(100), np.ones(100))
+    assert X[0] > 0
+    assert network.scale.item() > 0
+    assert network(X).isfinite().all()
+
+
+def test_a_large_offset_leaves_the_spread_visible():
+    rng = np.random.default_rng(0)
+    X = (1e6 + rng.normal(scale=20, size=(5000, 1))).astype(np.float32)
+    network = adapted(torch.from_numpy(X), np.zeros(5000), np.ones(5000))
+    Z = ((torch.from_numpy(X) - network.shift) / network.scale).double()
+    # float32 resolves 1/16 at 1e6, so the shift is off by up to 1/32, a 600th of the spread.
+    assert_allclose(Z.mean(), 0, atol=1 / 600)
+    assert_allclose(Z.std(), 1, rtol=1e-3)
+    assert_allclose(network.scale, X.astype(float).std(axis=0), rtol=2 * ROUNDED)
+
+
+@pytest.mark.parametrize("n_outputs", [1, 2])
+def test_the_bias_of_two_classes_is_their_weighted_log_odds(n_outputs):
+    y = np.array([0, 0, 1, 1, 1])
+    bias = adapted(torch.ones(5, 2), y, [2.0, 2.0, 0.1, 0.2, 0.7], n_outputs).output.bias.detach()
+    odds = bias[0] if n_outputs == 1 else bias[1] - bias[0]
+    assert_allclose(odds, np.log(1 / 4), rtol=1e-6)
+    if n_outputs == 2:
+        assert_allclose(bias, np.log([0.8, 0.2]), rtol=1e-6)
+
+
+def test_the_bias_of_several_classes_is_their_weighted_log_prior(data):
+    X, y, weight = data
+    bias = adapted(torch.from_numpy(X), y, weight, 3).output.bias.detach()
+    prior = np.bincount(y, weight) / weight.sum()
+    assert np.abs(prior - np.bincount(y) / len(y)).max() > 0.01
+    assert_allclose(bias, np.log(prior), rtol=1e-6)
+
+
+@pytest.mark.parametrize(("n_outputs", "present"), [(1, 0), (1, 1), (2, 1), (3, 1)])
+def test_a_class_without_mass_has_a_low_and_finite_score(n_outputs, present):
+    y = np.array([0, 1, 0, 1])
+    weight = 2.0 * (y == present)
+    bias = adapted(torch.ones(4, 1), y, weight, n_outputs).output.bias.detach()
+    assert bias.isfinite().all()
+    scores = torch.cat([torch.zeros(1), bias]) if n_outputs == 1 else bias
+    assert scores.argmax() == present
+    assert scores.max() - scores.min() > 10
+
+
+def test_the_bias_of_a_regression_is_the_weighted_mean_of_the_target():
+    y = torch.tensor([1.0, 2.0, 10.0])
+    network = adapted(torch.ones(3, 2), y, [1.5, 1.5, 0.0])
+    assert_array_equal(network.output.bias.detach(), [1.5])
+
+
+def test_adaptation_is_part_of_the_state_and_leaves_weights_and_inputs_alone(data):
+    X, y, weight = data
+    network = MLP(3, 3)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    inputs = [torch.from_numpy(X), torch.from_numpy(y), torch.from_numpy(weight)]
+    kept = [tensor.clone() for tensor in inputs]
+    network.adapt(*inputs)
+    changed = {n for n, value in network.state_dict().items() if not torch.equal(value, before[n])}
+    assert changed == {"shift", "scale", "output.bias"}
+    for now, then in zip(inputs, kept, strict=True):
+        assert_array_equal(now, then)
+    assert all(p.requires_grad and p.grad is None for p in network.parameters())
+    other = MLP(3, 3)
+    other.load_state_dict(network.state_dict())
+    assert_array_equal(other(inputs[0]).detach(), network(inputs[0]).detach())
+
+
+# build_module
+
+
+def make_linear(n_features, n_outputs, bias=True):
+    return nn.Linear(n_features, n_outputs, bias=bias)
+
+
+def test_no_module_is_the_default_network_with_its_parameters():
+    network = build_module(None, 4, 3, {"hidden_sizes": (7,)})
+    assert type(network) is MLP
+    assert (network.hidden[0].in_features, network.output.out_features) == (4, 3)
+    assert network.hidden[0].out_features == 7
+
+
+@pytest.mark.parametrize("module", [nn.Linear, make_linear])
+def test_classes_and_callables_get_the_numbers_of_features_and_outputs(module):
+    for params, has_bias in (({}, True), ({"bias": False}, False)):
+        network = build_module(module, 4, 3, params)
+        assert (network.in_features, network.out_features) == (4, 3)
+        assert (network.bias is not None) is has_bias
+
+
+def test_an_instance_is_copied_with_its_state():
+    given = nn.Sequential(nn.Linear(4, 1), nn.BatchNorm1d(1)).eval()
+    network = build_module(given, 4, 1, {})
+    assert network is not given
+    before = {name: value.clone() for name, value in given.state_dict().items()}
+    for name, value in network.state_dict().items():
+        assert_array_equal(value, before[name])
+        value.add_(1)
+    for name, value in given.state_dict().items():
+        assert_array_equal(value, before[name])
+
+
+@pytest.mark.parametrize(
+    ("module", "params", "error", "came"),
+    [
+        (3, {}, TypeError, "got int"),
+        ("MLP", {}, TypeError, "got str"),
+        (lambda n_features: nn.Linear(n_features, 1), {}, TypeError, r"module\(4, 3, .*1 pos"),
+        (lambda a, b, c: nn.Linear(a, b), {}, TypeError, r"module\(4, 3, .*'c'"),
+        (lambda a, b: "network", {}, TypeError, "nn.Module, got str"),
+        (lambda a, b: nn.Linear, {}, TypeError, "nn.Module, got type"),
+        (nn.Linear(4, 3), {"bias": True}, ValueError, r"instance of Linear .*module__bias"),
+        (None, {"hidden_size": (8,)}, ValueError, "Did you mean module__hidden_sizes"),
+        (nn.Linear, {"bia": True}, ValueError, "Did you mean module__bias"),
+        (make_linear, {"xyz": 1}, ValueError, r"module__xyz: module make_linear .*\]\.$"),
+        (None, {"n_features": 5}, TypeError, "n_features"),
+    ],
+)
+def test_what_makes_no_network_is_refused(module, params, error, came):
+    with pytest.raises(error, match=f"(?=.*module).*{came}"):
+        build_module(module, 4, 3, params)
+
+
+def test_defaults_of_the_network_are_those_its_signature_shows():
+    defaults = inspect.signature(MLP).parameters
+    assert defaults["hidden_sizes"].default == (64, 64)
+    widths = [m.out_features for m in MLP(2, 1).modules() if isinstance(m, nn.Linear)]
+    assert widths == [64, 64, 1]

@@ -1,0 +1,249 @@
+"""The parameters of an estimator: getting, setting, cloning, and refusing what is wrong.
+
+Values are refused when ``fit`` begins; most tests never get further. Values that only the
+network, the loss or the device can judge are left to ``test_modules.py``,
+``test_losses.py`` and ``test_data.py``.
+"""
+
+import inspect
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_array_equal
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
+from torch import nn
+
+from skweight import WeightedTorchClassifier, WeightedTorchRegressor
+from skweight.parameters import _ALLOWED
+
+X = np.random.default_rng(0).normal(size=(12, 2))
+Y = np.arange(12) % 2
+ESTIMATORS = [WeightedTorchClassifier, WeightedTorchRegressor]
+PREFIXED = {
+    "module__hidden_sizes": (8,),
+    "criterion__whatever": 1,
+    "optimizer__weight_decay": 0.1,
+}
+
+both = pytest.mark.parametrize("estimator", ESTIMATORS)
+
+
+# Getting, setting, cloning, printing
+
+
+@both
+def test_parameters_are_those_of_the_signature_and_the_prefixed_ones(estimator):
+    names = set(inspect.signature(estimator).parameters) - {"params"}
+    assert {"module", "criterion", "lr", "random_state"} < names
+    assert set(estimator().get_params()) == names
+    params = estimator(lr=0.5, **PREFIXED).get_params()
+    assert set(params) == names | set(PREFIXED)
+    assert params["lr"] == 0.5
+    assert params.items() >= PREFIXED.items()
+
+
+@both
+def test_the_constructor_stores_what_it_gets_unchanged_and_unchecked(estimator):
+    for name, parameter in inspect.signature(estimator).parameters.items():
+        if parameter.kind is not parameter.VAR_KEYWORD:
+            value = object()
+            assert estimator(**{name: value}).get_params()[name] is value
+    assert estimator(no_such_name=1).get_params()["no_such_name"] == 1
+
+
+@both
+def test_set_params_takes_plain_names_and_new_prefixed_ones(estimator):
+    model = estimator(module__hidden_sizes=(8,))
+    assert model.set_params(lr=0.5, module__hidden_sizes=(4,), module__dropout=0.1) is model
+    assert model.lr == 0.5
+    assert model.get_params()["module__hidden_sizes"] == (4,)
+    assert model.get_params()["module__dropout"] == 0.1
+    assert model.set_params() is model
+
+
+@both
+@pytest.mark.parametrize("name", ["foo", "learning_rate", "modul__dropout"])
+def test_set_params_refuses_other_names_and_changes_nothing(estimator, name):
+    model = estimator(**PREFIXED)
+    before = model.get_params()
+    with pytest.raises(ValueError, match="parameter"):
+        model.set_params(**{"module__dropout": 0.1, name: 1})
+    assert model.get_params() == before
+
+
+@both
+def test_setting_a_parameter_of_a_clone_leaves_the_original_alone(estimator):
+    model = estimator(lr=0.5, **PREFIXED)
+    twin = clone(model)
+    assert type(twin) is estimator
+    assert twin is not model
+    assert twin.get_params() == model.get_params()
+    twin.set_params(module__hidden_sizes=(1,), optimizer__eps=1e-3)
+    assert model.get_params()["module__hidden_sizes"] == (8,)
+    assert "optimizer__eps" not in model.get_params()
+
+
+@both
+def test_a_clone_has_a_network_of_its_own(estimator):
+    network = nn.Linear(2, 1)
+    twin = clone(estimator(module=network))
+    assert twin.module is not network
+    assert_array_equal(twin.module.weight.detach(), network.weight.detach())
+
+
+@both
+def test_the_printed_form_shows_what_differs_from_the_defaults(estimator):
+    assert repr(estimator()) == f"{estimator.__name__}()"
+    model = estimator(lr=0.5, batch_size=256, module__hidden_sizes=(8,))
+    assert repr(model) == f"{estimator.__name__}(lr=0.5, module__hidden_sizes=(8,))"
+
+
+def test_a_grid_search_reaches_prefixed_parameters():
+    grid = {"module__hidden_sizes": [(), (3,)], "module__activation": ["tanh"], "lr": [0.1]}
+    search = GridSearchCV(WeightedTorchClassifier(max_epochs=1, random_state=0), grid, cv=2)
+    search.fit(X, Y)
+    assert len(search.cv_results_["params"]) == 2
+    sizes = search.best_params_["module__hidden_sizes"]
+    assert len(search.best_estimator_.module_.hidden) == 2 * len(sizes)
+
+
+# Names
+
+
+@both
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("batchsize", "'batch_size'"),
+        ("max_epoch", "'max_epochs'"),
+        ("learnin_rate", None),
+        ("moduel", "'module'"),
+        ("module_", "'module'|'module__'"),
+        ("early_stoping", "'early_stopping'"),
+        ("xyz", None),
+        ("optimiser__weight_decay", None),
+        ("module__", "'module__'"),
+    ],
+)
+def test_unknown_names_are_refused_at_fit_with_the_nearest(estimator, name, near):
+    hint = rf" Did you mean ({near})\?$" if near else r"\]\.$"
+    message = rf"^Unknown parameter '{name}' of {estimator.__name__}: expected one of .*{hint}"
+    with pytest.raises(ValueError, match=message):
+        estimator(**{name: 1}).fit(X, Y)
+
+
+@both
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("module__hidden_size", r"module__hidden_size: .*Did you mean module__hidden_sizes\?"),
+        ("criterion__scale", r"criterion__scale: .*takes \['output', 'target'\]"),
+        ("optimizer__weight_decy", r"optimizer__weight_decy.*optimizer__weight_decay"),
+    ],
+)
+def test_unknown_prefixed_names_are_refused_at_fit_with_the_nearest(estimator, name, message):
+    with pytest.raises(ValueError, match=message):
+        estimator(max_epochs=1, **{name: 0.1}).fit(X, Y)
+
+
+def test_class_weights_are_no_parameter_of_the_regressor():
+    message = r"^Unknown parameter 'class_weight' of WeightedTorchRegressor"
+    with pytest.raises(ValueError, match=message):
+        WeightedTorchRegressor(class_weight="balanced").fit(X, Y)
+
+
+# Values
+
+NAN, INF = float("nan"), float("inf")
+BAD = {
+    "class_weight_power": [-1, NAN, INF, "1", None],
+    "sample_weight_power": [-0.5, NAN, INF, "1", None],
+    "optimizer": ["adam", 3, torch.optim.SGD([torch.zeros(1)], lr=0.1)],
+    "lr": [0, -0.1, NAN, INF, "0.1", None, np.float32(-1)],
+    "batch_size": [0, -2, 32.0, "all", None, np.int64(0)],
+    "max_epochs": [0, -1, 3.0, "many", None],
+    "early_stopping": [1, 0, "yes", None],
+    "validation_fraction": [0, 1, 0.0, 1.0, -0.1, NAN, "0.1", None],
+    "n_iter_no_change": [0, -1, 2.0, "5", None],
+    "tol": [-1e-9, NAN, INF, "0", None],
+    "compile": [1, "yes", None],
+    "warm_start": [0, "no", None],
+    "callbacks": ["EarlyStopping", 3, {"a": 1}],
+    "verbose": [-1, 1.5, "1", None],
+}
+GOOD = {
+    "class_weight_power": [0, 0.5, np.float32(0.5), np.int64(2)],
+    "sample_weight_power": [0, 1, np.float64(0.5)],
+    "optimizer": [None, torch.optim.SGD, lambda params, lr: torch.optim.SGD(params, lr)],
+    "lr": [1, 1e-3, np.float32(0.1), np.int64(1)],
+    "batch_size": [1, -1, np.int64(32), np.uint8(200)],
+    "max_epochs": ["auto", 1, np.int32(2), np.str_("auto")],
+    "early_stopping": [True, False, np.True_],
+    "validation_fraction": [0.5, np.float32(0.1)],
+    "n_iter_no_change": [1, np.int64(5)],
+    "tol": [0, 1e-4, np.float64(0)],
+    "compile": [False, True, np.False_],
+    "warm_start": [True, np.False_],
+    "callbacks": [None, [], ()],
+    "verbose": [0, 2, True, np.int64(1)],
+}
+
+
+def cases(values):
+    return [
+        pytest.param(name, value, id=f"{name}={value!r:.20}")
+        for name, several in values.items()
+        for value in several
+    ]
+
+
+def takes(estimator, name):
+    return name in inspect.signature(estimator).parameters
+
+
+def test_every_checked_parameter_has_good_and_bad_values_here():
+    assert set(BAD) == set(GOOD) == set(_ALLOWED)
+    assert all(takes(WeightedTorchClassifier, name) for name in _ALLOWED)
+
+
+@both
+@pytest.mark.parametrize(("name", "value"), cases(BAD))
+def test_a_value_out_of_range_is_refused_by_name_and_value(estimator, name, value):
+    if not takes(estimator, name):
+        pytest.skip(f"{estimator.__name__} has no {name}")
+    with pytest.raises(ValueError, match=rf"^{name} must be .*, got ") as caught:
+        estimator(**{name: value}).fit(X, Y)
+    assert str(caught.value).endswith(f", got {value!r}.")
+
+
+@both
+@pytest.mark.parametrize(("name", "value"), cases(GOOD))
+def test_values_of_python_and_numpy_are_accepted(estimator, name, value):
+    if not takes(estimator, name):
+        pytest.skip(f"{estimator.__name__} has no {name}")
+    estimator(**{name: value})._check_params()
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"batch_size": np.int64(4), "max_epochs": np.int64(2), "verbose": np.int64(0)},
+        {"lr": np.float32(0.01), "tol": np.float32(0.1), "validation_fraction": np.float32(0.2)},
+        {"early_stopping": np.True_, "warm_start": np.False_, "n_iter_no_change": np.int64(1)},
+    ],
+)
+@both
+def test_a_fit_runs_with_numpy_values(estimator, params):
+    model = estimator(**{"max_epochs": 2, "random_state": np.int64(0), **params}).fit(X, Y)
+    assert 1 <= model.n_iter_ <= 2
+
+
+@both
+def test_a_refused_fit_leaves_the_estimator_unfitted(estimator):
+    model = estimator(lr=-1)
+    with pytest.raises(ValueError, match=r"^lr must"):
+        model.fit(X, Y)
+    assert not [name for name in vars(model) if name.endswith("_")]
+    assert model.set_params(lr=0.1, max_epochs=1).fit(X, Y).n_iter_ == 1

@@ -1,0 +1,356 @@
+"""The training path: history, early stopping, callbacks, global state, pickles.
+
+Weight laws are in ``test_weight_laws.py``; the normaliser in ``test_minibatch.py``.
+"""
+
+import copy
+import pickle
+import shutil
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_array_equal
+from skorch.callbacks import (
+    Callback,
+    EarlyStopping,
+    EpochScoring,
+    GradientNormClipping,
+    LRScheduler,
+)
+from torch import nn
+
+from skweight import WeightedTorchClassifier, WeightedTorchRegressor
+from skweight.training import isolated_torch
+
+QUICK = {"max_epochs": 8, "batch_size": 64, "lr": 0.01, "random_state": 0, "device": "cpu"}
+
+
+def weighted_log_loss(model, X, y, weight):
+    chosen = model.predict_proba(X)[np.arange(len(y)), y]
+    return np.average(-np.log(chosen), weights=weight)
+
+
+class CaughtRows(Callback):
+    """Keep the validation rows that the net was given."""
+
+    valid = None
+
+    def on_epoch_end(self, net, dataset_valid=None, **kwargs):
+        CaughtRows.valid = dataset_valid
+
+
+# --------------------------------------------------------------------------------------
+# Early stopping and history
+# --------------------------------------------------------------------------------------
+
+
+def test_early_stopping_keeps_the_state_with_the_best_weighted_validation_loss(binary):
+    X, y, weight = binary
+    params = QUICK | {"max_epochs": 300, "lr": 0.05}
+    model = WeightedTorchClassifier(
+        early_stopping=True, n_iter_no_change=5, tol=0.0, callbacks=[CaughtRows], **params
+    )
+    model.fit(X, y, weight)
+    losses = np.array(model.history_[:, "valid_loss"])
+    best = losses.argmin()
+    assert model.n_iter_ == best + 6 < 300
+    rows = CaughtRows.valid
+    index, w = rows.index.numpy(), rows.row_weight.numpy()
+    now = weighted_log_loss(model, X[index], y[index], w)
+    assert now == pytest.approx(losses[best], rel=1e-5)
+    assert losses[-1] > losses[best] + 1e-4
+    assert now != pytest.approx(weighted_log_loss(model, X[index], y[index], None), rel=1e-3)
+
+
+def test_each_class_has_its_share_among_the_validation_rows(classes3):
+    X, y, _ = classes3
+    y = np.where(np.arange(len(y)) < 30, 2, y % 2)
+    model = WeightedTorchClassifier(
+        early_stopping=True, validation_fraction=0.2, callbacks=[CaughtRows], **QUICK
+    )
+    model.fit(X, y)
+    assert_array_equal(np.bincount(CaughtRows.valid.y.numpy())[2], 6)
+
+
+def test_no_rows_are_held_out_without_early_stopping(binary):
+    X, y, _ = binary
+    model = WeightedTorchClassifier(callbacks=[CaughtRows], **QUICK).fit(X, y)
+    assert CaughtRows.valid is None
+    assert "valid_loss" not in model.history_[-1]
+    sizes = model.history_[0, "batches", :, "train_batch_size"]
+    assert sum(sizes) == len(np.unique(np.c_[X, y], axis=0))
+
+
+@pytest.mark.parametrize(("n_rows", "epochs"), [(40, 500), (2000, 63), (20_000, 20)])
+def test_the_default_number_of_epochs_makes_500_updates_or_20_passes(n_rows, epochs):
+    X = np.arange(n_rows, dtype=float)[:, None]
+    model = WeightedTorchRegressor(nn.Linear(1, 1), lr=1e-9).fit(np.r_[X, X], np.r_[X, X].ravel())
+    assert model.n_iter_ == epochs
+
+
+def test_batches_are_shuffled_anew_in_each_epoch(binary):
+    X, y, _ = binary
+    seen = []
+
+    class Order(Callback):
+        def on_batch_end(self, net, batch, training, **kwargs):
+            seen.append(batch[0]["X"][0].tolist())
+
+    WeightedTorchClassifier(callbacks=[Order()], **QUICK).fit(X, y)
+    assert len(seen) == 8 * 7
+    assert seen[0] != seen[7] and len({tuple(row) for row in seen}) > 40
+
+
+# --------------------------------------------------------------------------------------
+# Callbacks
+# --------------------------------------------------------------------------------------
+
+
+def test_epoch_scoring_sees_targets_and_labels_without_weights(binary):
+    X, y, weight = binary
+    scores = [
+        EpochScoring("accuracy", name="accuracy", on_train=True, lower_is_better=False),
+        EpochScoring("roc_auc", name="auc", lower_is_better=False),
+    ]
+    model = WeightedTorchClassifier(callbacks=scores, early_stopping=True, **QUICK)
+    model.fit(X, y, weight)
+    assert model.history_[-1, "accuracy"] > 0.8
+    assert 0.5 < model.history_[-1, "auc"] <= 1
+
+
+def test_epoch_scoring_works_for_a_regressor(regression):
+    X, y, weight = regression
+    score = EpochScoring("r2", name="r2", on_train=True, lower_is_better=False)
+    model = WeightedTorchRegressor(callbacks=[("r2", score)], **QUICK | {"max_epochs": 40})
+    assert model.fit(X, y, weight).history_[-1, "r2"] > 0.8
+
+
+def test_the_callers_callbacks_are_copied(binary):
+    X, y, _ = binary
+    stopping = EarlyStopping(monitor="train_loss", patience=2, threshold=10.0, sink=lambda text: 0)
+    before = copy.deepcopy(vars(stopping))
+    model = WeightedTorchClassifier(callbacks=[stopping], **QUICK).fit(X, y)
+    assert model.n_iter_ == 3  # it stopped the training, the skorch way
+    assert vars(stopping).keys() == before.keys()
+    assert model.callbacks == [stopping]
+
+
+def test_a_learning_rate_schedule_and_gradient_clipping_act(binary):
+    X, y, _ = binary
+    schedule = LRScheduler(policy=torch.optim.lr_scheduler.StepLR, step_size=1, gamma=0.1)
+    model = WeightedTorchClassifier(
+        callbacks=[schedule, GradientNormClipping(0.1)], optimizer=torch.optim.SGD, **QUICK
+    )
+    model.fit(X, y)
+    assert_array_equal(np.round(np.log10(model.history_[:, "event_lr"])), -2.0 - np.arange(8))
+
+
+def test_an_interrupt_keeps_the_network_and_warns(binary):
+    X, y, _ = binary
+
+    class Interrupt(Callback):
+        def on_batch_end(self, net, **kwargs):
+            if len(net.history) == 3:
+                raise KeyboardInterrupt
+
+    with pytest.warns(UserWarning, match="interrupted in epoch 3"):
+        model = WeightedTorchClassifier(callbacks=[Interrupt()], **QUICK).fit(X, y)
+    assert model.predict(X).shape == y.shape
+
+
+def test_verbose_prints_a_table_and_silence_is_the_default(binary, capsys):
+    X, y, _ = binary
+    WeightedTorchClassifier(**QUICK).fit(X, y)
+    assert capsys.readouterr().out == ""
+    WeightedTorchClassifier(verbose=1, **QUICK).fit(X, y)
+    assert "train_loss" in capsys.readouterr().out
+
+
+# --------------------------------------------------------------------------------------
+# Global state
+# --------------------------------------------------------------------------------------
+
+
+class Fails(nn.Module):
+    """Fails in training, after having drawn random numbers."""
+
+    def __init__(self, n_features, n_outputs):
+        super().__init__()
+        self.layer = nn.Linear(n_features, n_outputs)
+
+    def forward(self, X):
+        if self.training:
+            raise RuntimeError("out of order")
+        return self.layer(X)
+
+
+@pytest.mark.parametrize("module", [None, Fails])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_fit_leaves_global_state_as_it_was_also_after_an_error(binary, module, dtype):
+    X, y, weight = binary
+    given = X.copy(), y.copy(), weight.copy()
+    torch.set_default_dtype(dtype)
+    try:
+        torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()
+        threads = torch.get_num_threads()
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("error")
+            try:
+                WeightedTorchClassifier(module, **QUICK).fit(X, y, weight)
+                assert module is None
+            except RuntimeError as error:
+                assert "out of order" in str(error)
+            assert not torch.is_grad_enabled()
+        assert torch.equal(torch.get_rng_state(), torch_state)
+        assert all(np.array_equal(a, b) for a, b in zip(np.random.get_state(), numpy_state))
+        assert torch.get_default_dtype() == dtype
+        assert torch.get_num_threads() == threads
+        assert all(np.array_equal(a, b) for a, b in zip(given, (X, y, weight)))
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def test_the_default_dtype_does_not_reach_the_fit(binary):
+    X, y, _ = binary
+    expected = WeightedTorchClassifier(**QUICK).fit(X, y).predict_proba(X)
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = WeightedTorchClassifier(**QUICK).fit(X, y).predict_proba(X)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert_array_equal(found, expected)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_cuda_random_state_is_kept_and_the_fit_is_seeded():
+    device = torch.device("cuda")
+    torch.cuda.manual_seed(3)
+    before = torch.cuda.get_rng_state()
+    draws = []
+    for _ in range(2):
+        with isolated_torch(0, device):
+            draws.append(torch.rand(3, device=device).tolist())
+    assert draws[0] == draws[1]
+    assert torch.equal(torch.cuda.get_rng_state(), before)
+
+
+def test_the_seed_decides_what_is_drawn_inside():
+    with isolated_torch(5, torch.device("cpu")):
+        first = torch.rand(3)
+    with isolated_torch(5, torch.device("cpu")):
+        assert torch.equal(torch.rand(3), first)
+    with isolated_torch(6, torch.device("cpu")):
+        assert not torch.equal(torch.rand(3), first)
+
+
+# --------------------------------------------------------------------------------------
+# What a fitted estimator holds on to
+# --------------------------------------------------------------------------------------
+
+
+def tensors_in(thing, seen=None):
+    """All tensors reachable from an object, without the classes and functions it names."""
+    seen = set() if seen is None else seen
+    if id(thing) in seen or isinstance(thing, type):
+        return []
+    seen.add(id(thing))
+    if isinstance(thing, torch.Tensor):
+        return [thing]
+    parts = []
+    if isinstance(thing, dict):
+        parts = list(thing.values())
+    elif isinstance(thing, (list, tuple, set)):
+        parts = list(thing)
+    elif hasattr(thing, "__dict__"):
+        parts = list(vars(thing).values())
+    return [tensor for part in parts for tensor in tensors_in(part, seen)]
+
+
+def test_a_pickle_holds_the_network_once_and_neither_data_nor_optimizer(binary):
+    X, y, weight = binary
+    schedule = LRScheduler(policy=torch.optim.lr_scheduler.StepLR, step_size=1)
+    model = WeightedTorchClassifier(
+        early_stopping=True,
+        module__hidden_sizes=(128, 128),
+        callbacks=[schedule, EarlyStopping(load_best=True, sink=print)],
+        **QUICK,
+    )
+    model.fit(X, y, weight)
+    bytes_of_network = sum(4 * t.numel() for t in model.module_.state_dict().values())
+    loaded = pickle.loads(pickle.dumps(model))
+    assert len(pickle.dumps(model)) < 1.2 * bytes_of_network
+    own = {id(t) for t in tensors_in(loaded.module_)}
+    assert own and all(id(t) in own or t.numel() == 0 for t in tensors_in(loaded.net_))
+    assert all(t.device.type == "cpu" for t in tensors_in(loaded))
+    # The fitted model itself holds no data either.
+    shapes = {tuple(t.shape) for t in tensors_in(model.net_)}
+    assert not any(len(shape) and shape[0] > 128 for shape in shapes)
+
+
+def test_the_skorch_net_of_a_fitted_estimator_can_be_used_by_itself(binary, tmp_path):
+    X, y, _ = binary
+    model = WeightedTorchClassifier(**QUICK).fit(X, y)
+    net = model.net_
+    np.testing.assert_allclose(net.predict_proba(X), model.predict_proba(X), rtol=1e-5)
+    assert_array_equal(net.predict(X.astype(np.float32)), model.predict(X))
+    net.save_params(f_params=tmp_path / "params.pt")
+    saved = torch.load(tmp_path / "params.pt")
+    assert_array_equal(saved["output.bias"], model.module_.output.bias.detach())
+
+
+def test_lazy_modules_find_their_shapes(binary):
+    X, y, _ = binary
+    lazy = nn.Sequential(nn.LazyLinear(6), nn.ReLU(), nn.LazyLinear(1))
+    model = WeightedTorchClassifier(lazy, **QUICK).fit(X, y)
+    assert model.module_[0].weight.shape == (6, 8)
+
+
+class ConstantModel(nn.Module):
+    """Return a view of a parameter, which remembers gradients even in inference mode."""
+
+    def __init__(self, n_features, n_outputs):
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(n_outputs))
+
+    def forward(self, X):
+        return self.bias.expand(len(X), -1)
+
+
+@pytest.mark.parametrize("estimator", [WeightedTorchClassifier, WeightedTorchRegressor])
+def test_a_module_may_return_a_view_of_a_parameter(binary, estimator):
+    X, y, _ = binary
+    assert estimator(ConstantModel, **QUICK).fit(X, y).predict(X).shape == y.shape
+
+
+class Adapts(nn.Linear):
+    """Remember the data that ``adapt`` was given."""
+
+    def adapt(self, X, y, row_weight):
+        self.given = X.clone(), y.clone(), row_weight.clone()
+
+
+def test_adapt_gets_the_training_rows_and_their_weights_once(binary):
+    X, y, weight = binary
+    model = WeightedTorchClassifier(Adapts, early_stopping=True, **QUICK).fit(X, y, weight)
+    rows, target, row_weight = model.module_.given
+    n_weighted = (weight > 0).sum()
+    assert len(rows) == len(target) == n_weighted - round(0.1 * n_weighted)
+    assert row_weight.mean().item() == pytest.approx(1)
+    assert target.dtype == torch.int64 and rows.dtype == torch.float32
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+@pytest.mark.parametrize("task", ["binary", "regression"])
+def test_a_compiled_network_trains_predicts_and_pickles(task, request):
+    X, y, weight = request.getfixturevalue(task)
+    estimator = WeightedTorchRegressor if task == "regression" else WeightedTorchClassifier
+    params = QUICK | {"max_epochs": 2, "module__hidden_sizes": (4,)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the compiler's own
+        compiled = estimator(compile=True, **params).fit(X, y, weight)
+        found = compiled.predict(X)
+    plain = estimator(**params).fit(X, y, weight)
+    np.testing.assert_allclose(found, plain.predict(X), rtol=1e-3, atol=1e-3 * np.std(y))
+    np.testing.assert_allclose(pickle.loads(pickle.dumps(compiled)).predict(X), found, rtol=1e-4)
