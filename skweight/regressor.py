@@ -20,9 +20,10 @@ class WeightedTorchRegressor(RegressorMixin, WeightedTorchEstimator):  # type: i
         R(theta) = sum_i w_i loss(f(x_i), y_i) / sum_i w_i,
         w_i = sample_weight_i ** sample_weight_power
 
-    with mini-batches that estimate the gradient of R without bias. Equal rows are merged
-    and their weights added before anything else happens, so that a weight of 3 and three
-    copies, or a weight of 0 and a missing row, give the same network bit for bit.
+    over distinct rows, with mini-batches that estimate the gradient of R without bias. Equal
+    rows are merged and their ``sample_weight`` added before anything else happens, so that a
+    weight of 3 and three copies, or a weight of 0 and a missing row, give the same network
+    bit for bit.
 
     Under "squared_error", ``nn.MSELoss`` and ``nn.L1Loss`` the network is trained on y
     brought to weighted mean 0 and standard deviation 1, and losses are in these units;

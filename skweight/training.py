@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import math
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -301,13 +302,17 @@ class FiniteLoss(Callback):  # type: ignore[misc]
                 )
 
 
+# Random state and default dtype belong to the process, so fits in threads take turns.
+_torch_state = threading.RLock()
+
+
 @contextmanager
 def isolated_torch(seed: int, device: torch.device) -> Iterator[None]:
     """Draw from ``seed`` and compute in float32, and leave torch's global state as it was."""
-    dtype = torch.get_default_dtype()
-    mps_state = torch.mps.get_rng_state() if device.type == "mps" else None
     cuda_devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=cuda_devices), torch.enable_grad():
+    with _torch_state, torch.random.fork_rng(devices=cuda_devices), torch.enable_grad():
+        dtype = torch.get_default_dtype()
+        mps_state = torch.mps.get_rng_state() if device.type == "mps" else None
         # torch.manual_seed would also seed devices whose state is not kept here.
         torch.default_generator.manual_seed(seed)
         for cuda_device in cuda_devices:

@@ -47,7 +47,7 @@ def test_a_tensor_of_any_float_type_becomes_an_array(tensor):
         assert torch.from_numpy(array).dtype == tensor.dtype
 
 
-@pytest.mark.parametrize("values", [[1, 2], np.ones(2), "text", None, sparse.eye_array(2)])
+@pytest.mark.parametrize("values", [[1, 2], np.ones(2), "text", None, sparse.csr_array(np.eye(2))])
 def test_what_is_no_tensor_stays_the_object_it_is(values):
     assert as_array(values) is values
 
@@ -167,6 +167,13 @@ def test_each_class_gives_its_share_to_the_nearest_row(fraction, seed):
     given = np.bincount(classes[valid], minlength=4)
     assert np.abs(given - fraction * size).max() <= 1
     assert given[2] > 0
+
+
+def test_rare_classes_give_no_more_than_their_share_wherever_their_labels_sort():
+    for seed in range(5):
+        classes = np.repeat([0, 1, 2], [2, 96, 2])
+        _, valid = split_validation(100, 0.1, seed, classes)
+        assert_array_equal(np.bincount(classes[valid], minlength=3), [0, 10, 0])
 
 
 def test_over_many_seeds_every_row_is_chosen_about_equally_often():

@@ -63,6 +63,8 @@ def test_the_weighted_network_of_the_crash_survey_tells_the_risk_of_the_populati
     assert truth == pytest.approx(0.54, abs=0.005)
     assert abs(claimed["weighted"] - truth) < 0.1
     assert abs(claimed["unweighted"] - truth) > 0.8
-    stated = re.search(r"claims\s+([\d.]+) deaths.*?unweighted one ([\d.]+)\.", PAGES[0].read_text())
+    stated = re.search(
+        r"claims\s+([\d.]+) deaths.*?unweighted one ([\d.]+)\.", PAGES[0].read_text()
+    )
     assert claimed["weighted"] == pytest.approx(float(stated[1]), abs=0.02)
     assert claimed["unweighted"] == pytest.approx(float(stated[2]), abs=0.05)

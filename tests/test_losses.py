@@ -256,6 +256,7 @@ WEIGHT = torch.tensor([1.0, 2.0])
         (nn.CrossEntropyLoss, {"weight": WEIGHT}, "weight"),
         (nn.CrossEntropyLoss(weight=WEIGHT, reduction="none"), {}, "weight"),
         (nn.BCEWithLogitsLoss, {"pos_weight": WEIGHT[1:]}, "pos_weight"),
+        (partial(nn.BCEWithLogitsLoss(pos_weight=WEIGHT[1:])), {}, "pos_weight"),
         (nn.CrossEntropyLoss, {}, None),
         (nn.BCEWithLogitsLoss, {}, None),
         (nn.MSELoss, {}, None),

@@ -5,6 +5,7 @@ network, the loss or the device can judge are left to ``test_modules.py``,
 ``test_losses.py`` and ``test_data.py``.
 """
 
+import copy
 import inspect
 
 import numpy as np
@@ -74,9 +75,10 @@ def test_set_params_refuses_other_names_and_changes_nothing(estimator, name):
 
 
 @both
-def test_setting_a_parameter_of_a_clone_leaves_the_original_alone(estimator):
+@pytest.mark.parametrize("duplicate", [clone, copy.copy, copy.deepcopy])
+def test_setting_a_parameter_of_a_copy_leaves_the_original_alone(estimator, duplicate):
     model = estimator(lr=0.5, **PREFIXED)
-    twin = clone(model)
+    twin = duplicate(model)
     assert type(twin) is estimator
     assert twin is not model
     assert twin.get_params() == model.get_params()
@@ -191,16 +193,18 @@ GOOD = {
 }
 
 
-def cases(values):
-    return [
-        pytest.param(name, value, id=f"{name}={value!r:.20}")
-        for name, several in values.items()
-        for value in several
-    ]
-
-
 def takes(estimator, name):
     return name in inspect.signature(estimator).parameters
+
+
+def cases(values):
+    return [
+        pytest.param(estimator, name, value, id=f"{estimator.__name__}-{name}={value!r:.20}")
+        for estimator in ESTIMATORS
+        for name, several in values.items()
+        for value in several
+        if takes(estimator, name)
+    ]
 
 
 def test_every_checked_parameter_has_good_and_bad_values_here():
@@ -208,21 +212,15 @@ def test_every_checked_parameter_has_good_and_bad_values_here():
     assert all(takes(WeightedTorchClassifier, name) for name in _ALLOWED)
 
 
-@both
-@pytest.mark.parametrize(("name", "value"), cases(BAD))
+@pytest.mark.parametrize(("estimator", "name", "value"), cases(BAD))
 def test_a_value_out_of_range_is_refused_by_name_and_value(estimator, name, value):
-    if not takes(estimator, name):
-        pytest.skip(f"{estimator.__name__} has no {name}")
     with pytest.raises(ValueError, match=rf"^{name} must be .*, got ") as caught:
         estimator(**{name: value}).fit(X, Y)
     assert str(caught.value).endswith(f", got {value!r}.")
 
 
-@both
-@pytest.mark.parametrize(("name", "value"), cases(GOOD))
+@pytest.mark.parametrize(("estimator", "name", "value"), cases(GOOD))
 def test_values_of_python_and_numpy_are_accepted(estimator, name, value):
-    if not takes(estimator, name):
-        pytest.skip(f"{estimator.__name__} has no {name}")
     estimator(**{name: value})._check_params()
 
 

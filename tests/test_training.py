@@ -7,6 +7,7 @@ import copy
 import pickle
 import shutil
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -234,6 +235,35 @@ def test_cuda_random_state_is_kept_and_the_fit_is_seeded():
             draws.append(torch.rand(3, device=device).tolist())
     assert draws[0] == draws[1]
     assert torch.equal(torch.cuda.get_rng_state(), before)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_fit_on_a_gpu_pickles_to_the_cpu(binary):
+    X, y, weight = binary
+    model = WeightedTorchClassifier(early_stopping=True, **QUICK | {"device": "cuda"})
+    model.fit(X, y, weight)
+    assert next(model.module_.parameters()).is_cuda
+    loaded = pickle.loads(pickle.dumps(model))
+    assert next(model.module_.parameters()).is_cuda
+    assert all(tensor.device.type == "cpu" for tensor in tensors_in(loaded))
+    np.testing.assert_allclose(loaded.predict_proba(X), model.predict_proba(X), atol=1e-5)
+
+
+def test_fits_in_threads_are_the_fits_of_a_loop(binary):
+    X, y, weight = binary
+
+    def fit(seed):
+        model = WeightedTorchClassifier(
+            **QUICK | {"random_state": seed, "module__dropout": 0.5, "max_epochs": 4}
+        )
+        return model.fit(X, y, weight).predict_proba(X)
+
+    state = torch.get_rng_state()
+    with ThreadPoolExecutor(4) as pool:
+        threaded = list(pool.map(fit, range(8)))
+    assert torch.equal(torch.get_rng_state(), state)
+    for seed, found in enumerate(threaded):
+        assert_array_equal(found, fit(seed))
 
 
 def test_the_seed_decides_what_is_drawn_inside():
