@@ -62,7 +62,7 @@ def resolve_device(device: Any) -> torch.device:
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         resolved = torch.device(device)
-        torch.empty(1, device=resolved)
+        torch.zeros(1, device=resolved).item()
     except (RuntimeError, TypeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(
@@ -77,8 +77,8 @@ def split_validation(
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Choose validation rows at random, in each class its share if ``classes`` is given.
 
-    The choice depends on the rows' number (and classes) and on ``seed`` alone. A class
-    with one row keeps it for training.
+    The choice depends on the rows' number (and classes) and on ``seed`` alone. Every class
+    keeps a row for training.
 
     Returns
     -------
@@ -98,11 +98,12 @@ def split_validation(
         shuffled = shuffled[np.argsort(classes[shuffled], kind="stable")]
     # Evenly spaced places in rows that are shuffled within classes: each class gets its share.
     places = (np.arange(n_valid) + 0.5) * (n_rows / n_valid)
-    chosen = shuffled[places.astype(np.intp)]
-    if classes is not None:
-        chosen = chosen[np.bincount(classes)[classes[chosen]] > 1]
     valid = np.zeros(n_rows, dtype=bool)
-    valid[chosen] = True
+    valid[shuffled[places.astype(np.intp)]] = True
+    if classes is not None:
+        all_chosen = ~np.isin(classes, classes[~valid])
+        _, first = np.unique(classes[shuffled], return_index=True)
+        valid[[row for row in shuffled[first] if all_chosen[row]]] = False
     if not valid.any():
         raise ValueError(
             "early_stopping=True needs a class with two distinct rows to take validation rows "

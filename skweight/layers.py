@@ -59,7 +59,7 @@ class FeatureWeight(nn.Module):
     def __init__(self, n_features: int, init: Weights = 1.0, learnable: bool = True) -> None:
         super().__init__()
         self.n_features = n_features
-        weight = _check_weights(init, n_features, "init")
+        weight = check_weights(init, n_features, "init")
         if learnable:
             self.weight = nn.Parameter(weight)
         else:
@@ -126,12 +126,12 @@ class WeightedLinear(nn.Linear):
         super().__init__(in_features, out_features, bias=bias)
         self.feature_weights: FeatureWeight | None = None
         if feature_weights is not None:
-            checked = _check_weights(feature_weights, in_features, "feature_weights")
+            checked = check_weights(feature_weights, in_features, "feature_weights")
             self.feature_weights = FeatureWeight(in_features, checked, learnable)
         if output_weights is None:
             self.output_weights = None
             return
-        checked = _check_weights(output_weights, out_features, "output_weights")
+        checked = check_weights(output_weights, out_features, "output_weights")
         if learnable:
             self.output_weights = nn.Parameter(checked)
         else:
@@ -145,13 +145,22 @@ class WeightedLinear(nn.Linear):
         return X if self.output_weights is None else X * self.output_weights
 
 
-def _check_weights(weights: Weights, length: int, name: str) -> Tensor:
+def check_weights(weights: Weights, length: int, name: str) -> Tensor:
+    """Copy weights to a tensor of shape (length,), finite and non-negative."""
+    if hasattr(weights, "tolist"):  # arrays, numpy scalars, Series and tensors
+        weights = weights.tolist()
     if isinstance(weights, (int, float)):
         weights = [float(weights)] * length
-    checked = torch.as_tensor(weights).detach().to(torch.get_default_dtype()).clone()
+    try:
+        checked = torch.tensor(weights, dtype=torch.get_default_dtype(), device="cpu")
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(
+            f"{name} must be a number or hold one number for each of {length} features, got "
+            f"{type(weights).__name__}: {error}."
+        ) from error
     if checked.shape != (length,):
         raise ValueError(
-            f"{name} must be a number or hold one weight for each of {length} features, "
+            f"{name} must be a number or hold one number for each of {length} features, "
             f"shape ({length},), got shape {tuple(checked.shape)}."
         )
     if not bool(torch.isfinite(checked).all()) or bool((checked < 0).any()):
@@ -163,7 +172,7 @@ def _check_weights(weights: Weights, length: int, name: str) -> Tensor:
 
 
 def feature_weights(module: nn.Module, n_features: int) -> Tensor | None:
-    """The weights of the first :class:`FeatureWeight` that acts on ``n_features``, if any."""
+    """Weights of the first :class:`FeatureWeight` that acts on ``n_features``, if any."""
     for layer in module.modules():
         if isinstance(layer, FeatureWeight) and layer.n_features == n_features:
             return layer.weight

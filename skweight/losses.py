@@ -118,6 +118,11 @@ def from_criterion(
             f"criterion must be None, one of {list(names)}, an nn loss class or a callable "
             f"(output, target) -> one loss per row, got {type(criterion).__name__}."
         )
+    if isinstance(criterion, nn.Module) and params:
+        raise ValueError(
+            "criterion must be a class for criterion__* parameters to be applied, got an "
+            f"instance of {type(criterion).__name__} and {['criterion__' + p for p in params]}."
+        )
     check_keywords(criterion, params, "criterion")
     if isinstance(criterion, type) and issubclass(criterion, nn.Module):
         return RowLoss(_build(criterion, params))

@@ -5,13 +5,13 @@ once, before training, with the rows and their weights. Only torch here.
 """
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from skweight.layers import FeatureWeight, Weights
+from skweight.layers import FeatureWeight, Weights, check_weights
 from skweight.losses import check_keywords
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
@@ -128,9 +128,10 @@ class MLP(nn.Module):
         self.register_buffer("scale", torch.ones(n_features))
         self.feature_weight: FeatureWeight | None = None
         if feature_weights is not None:
-            self.feature_weight = FeatureWeight(
-                n_features, feature_weights, learnable_feature_weights
-            )
+            checked = check_weights(feature_weights, n_features, "module__feature_weights")
+            self.feature_weight = FeatureWeight(n_features, checked, learnable_feature_weights)
+        if not 0 <= dropout < 1:
+            raise ValueError(f"module__dropout must lie in [0, 1), got {dropout!r}.")
         make_activation = _check_activation(activation)
         layers: list[nn.Module] = []
         width = n_features
@@ -163,8 +164,9 @@ class MLP(nn.Module):
         """
         mean, spread = _weighted_moments(X, row_weight.double())
         constant = spread <= _CONSTANT * mean.abs()
+        constant |= spread < torch.finfo(self.scale.dtype).tiny
         self.shift.copy_(mean)
-        self.scale.copy_(spread.masked_fill(constant | (spread == 0), 1.0))
+        self.scale.copy_(spread.masked_fill(constant, 1.0))
         bias = _constant_model(y, row_weight.double(), self.output.out_features)
         self.output.bias.copy_(bias)
 
@@ -181,9 +183,8 @@ def _check_activation(activation: str | Callable[[], nn.Module]) -> Callable[[],
 
 
 def _check_sizes(hidden_sizes: Sequence[int]) -> Sequence[int]:
-    if isinstance(hidden_sizes, (int, str)) or any(
-        not hasattr(size, "__index__") or size < 1 for size in hidden_sizes
-    ):
+    iterable = isinstance(hidden_sizes, Iterable) and not isinstance(hidden_sizes, str)
+    if not iterable or any(not hasattr(s, "__index__") or s < 1 for s in hidden_sizes):
         raise ValueError(
             "module__hidden_sizes must be a sequence of positive integers, such as (64, 64), "
             f"got {hidden_sizes!r}."

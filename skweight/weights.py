@@ -71,7 +71,9 @@ def check_sample_weight(sample_weight: ArrayLike | None, n_samples: int) -> Floa
         raise ValueError(
             f"sample_weight must hold at least one positive weight, but all {n_samples} are zero."
         )
-    if not np.isfinite(weight.sum()):
+    with np.errstate(over="ignore"):
+        total = weight.sum()
+    if not np.isfinite(total):
         raise ValueError(
             "sample_weight must have a sum that float64 can hold, got a largest value "
             f"of {weight.max()}: divide the weights by a constant."
@@ -81,14 +83,13 @@ def check_sample_weight(sample_weight: ArrayLike | None, n_samples: int) -> Floa
 
 def _as_float64(values: Any, name: str) -> Floats:
     """Copy numbers to float64; a tensor may sit on any device and require gradients."""
-    if hasattr(values, "detach"):
-        values = values.detach().cpu().double().numpy()
-    array = np.asarray(values)
-    if array.dtype.kind == "O":
-        try:
+    try:
+        array = np.asarray(values.tolist() if hasattr(values, "detach") else values)
+        if array.dtype.kind == "O" and not any(isinstance(v, str) for v in array.flat):
             array = array.astype(np.float64)
-        except (TypeError, ValueError) as error:
-            raise TypeError(f"{name} must hold numbers, got objects: {error}.") from error
+    except (TypeError, ValueError, OverflowError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{name} must hold real numbers: {error}.") from error
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}.")
     return array.astype(np.float64)
@@ -310,7 +311,7 @@ def resolve_class_weight(
         weight that is negative or not finite.
     """
     n_classes = len(classes)
-    counts = np.bincount(codes, weights=mass, minlength=n_classes)
+    counts = np.bincount(codes, weights=_around_one(mass), minlength=n_classes)
     present = counts > 0
     weight = np.ones(n_classes)
     if class_weight is None:
@@ -379,6 +380,10 @@ def flatten_mass(mass: Floats, power: float) -> Floats:
 
 def to_mean_one(mass: Floats) -> Floats:
     """Scale masses to mean 1: the ``row_weight`` that training sees."""
-    # A power of two first, which is exact: sums of very large weights leave float64.
-    mass = np.ldexp(mass, -int(np.frexp(mass.max())[1]))
+    mass = _around_one(mass)
     return np.asarray(mass / mass.mean())
+
+
+def _around_one(mass: Floats) -> Floats:
+    """Scale by a power of two, which is exact: sums and ratios then stay in float64."""
+    return np.asarray(np.ldexp(mass, -int(np.frexp(mass.max())[1])))
