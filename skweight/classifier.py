@@ -229,7 +229,7 @@ class WeightedTorchClassifier(ClassifierMixin, WeightedTorchEstimator):  # type:
             )
         return criterion
 
-    def decision_function(self, X: Any) -> NDArray[np.float32]:
+    def decision_function(self, X: Any) -> NDArray[np.float64]:
         """Raw scores of the classes.
 
         Parameters
@@ -261,7 +261,7 @@ class WeightedTorchClassifier(ClassifierMixin, WeightedTorchEstimator):  # type:
         codes = (scores > 0).astype(np.intp) if scores.ndim == 1 else scores.argmax(axis=1)
         return np.asarray(self.classes_[codes])
 
-    def predict_proba(self, X: Any) -> NDArray[np.float32]:
+    def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Probabilities of the classes, under the weights of the fit.
 
         Parameters
@@ -275,7 +275,7 @@ class WeightedTorchClassifier(ClassifierMixin, WeightedTorchEstimator):  # type:
         """
         return self._predict(X, losses.class_probabilities)
 
-    def predict_log_proba(self, X: Any) -> NDArray[np.float32]:
+    def predict_log_proba(self, X: Any) -> NDArray[np.float64]:
         """Logarithms of :meth:`predict_proba`, all finite.
 
         Parameters

@@ -107,7 +107,7 @@ class WeightedTorchEstimator(PrefixedParameters):
 
     def _predict(
         self, X: Any, link: Callable[[torch.Tensor], torch.Tensor] | None = None
-    ) -> NDArray[np.float32]:
+    ) -> NDArray[np.float64]:
         """Raw scores of shape (n_samples, n_outputs), or what ``link`` makes of them."""
         check_is_fitted(self)
         return np.asarray(predict(self.net_, self._validate(X, reset=False), link).numpy())

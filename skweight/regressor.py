@@ -210,5 +210,4 @@ class WeightedTorchRegressor(RegressorMixin, WeightedTorchEstimator):  # type: i
         -------
         ndarray of shape (n_samples,)
         """
-        scores = self._predict(X)[:, 0].astype(np.float64)
-        return np.asarray(scores * self.target_scale_ + self.target_mean_)
+        return np.asarray(self._predict(X)[:, 0] * self.target_scale_ + self.target_mean_)

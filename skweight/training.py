@@ -338,7 +338,7 @@ def _probabilities(output: Tensor) -> Tensor:
 
 
 def predict(net: WeightedNet, X: Any, link: Callable[[Tensor], Tensor] | None = None) -> Tensor:
-    """Return the network's output for X, chunk by chunk, on the CPU.
+    """Return the network's output for X, chunk by chunk, as float64 on the CPU.
 
     Every chunk has a length that kernels treat alike, so that the output for a row does
     not depend on the rows that are predicted with it.
@@ -360,17 +360,16 @@ def predict(net: WeightedNet, X: Any, link: Callable[[Tensor], Tensor] | None = 
     with torch.inference_mode():
         for start in range(0, X.shape[0], _PREDICTED_AT_ONCE):
             chunk = gather(X, slice(start, start + _PREDICTED_AT_ONCE), device)
-            output = _as_columns(net.module_(_pad(chunk)))
-            output = output if link is None else link(output)
-            outputs.append(output[: len(chunk)].detach().cpu())
+            output = _as_columns(net.module_(_pad(chunk)))[: len(chunk)].detach().cpu().double()
+            outputs.append(output if link is None else link(output))
     return torch.cat(outputs)
 
 
 def _pad(X: Tensor) -> Tensor:
     """Repeat the last row until the length is a multiple of 64.
 
-    Matrix products and vectorised functions round a row differently at the ragged end of
-    a matrix and in a matrix of one row: 2e-7 for float32, visible in predictions near 0.
+    Matrix products round a row differently at the ragged end of a matrix and in a matrix
+    of one row: 2e-7 for float32, which is visible in predictions near zero.
     """
     missing = -len(X) % 64
     return torch.cat([X, X[-1:].expand(missing, *X.shape[1:])]) if missing else X

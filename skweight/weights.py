@@ -124,7 +124,8 @@ def effective_sample_size(sample_weight: ArrayLike) -> float:
     """
     weight = _as_float64(sample_weight, "sample_weight")
     weight = check_sample_weight(weight, len(np.atleast_1d(weight)))
-    weight /= weight.max()  # squares of very large or small weights leave float64
+    weight = _around_one(weight)
+    weight /= weight.max()  # equal weights become ones, and give their number to the last bit
     return float(weight.sum() ** 2 / (weight**2).sum())
 
 
