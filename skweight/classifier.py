@@ -12,6 +12,7 @@ from skweight import losses
 from skweight.data import Rows, place, resolve_device
 from skweight.estimators import WeightedTorchEstimator
 from skweight.weights import (
+    around_one,
     check_sample_weight,
     distinct_rows,
     flatten_mass,
@@ -297,7 +298,7 @@ def _weigh_classes(
     classes: NDArray[Any],
 ) -> tuple[NDArray[np.intp], NDArray[np.int64], NDArray[np.float64]]:
     """Multiply class weights into the masses; a row that weighs nothing is no row."""
-    mass = mass * class_weight[codes]
+    mass = around_one(mass) * class_weight[codes]
     kept = mass > 0
     present = np.unique(codes[kept])
     if len(present) < 2:

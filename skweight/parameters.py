@@ -18,11 +18,17 @@ PREFIXES = ("module", "criterion", "optimizer")
 
 
 def _is_integer(low: int) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, Integral) and int(value) >= low
+    return lambda value: (
+        isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= low
+    )
 
 
 def _is_real(low: float) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, Real) and low <= float(value) < float("inf")
+    return lambda value: (
+        isinstance(value, Real)
+        and not isinstance(value, bool)
+        and low <= float(value) < float("inf")
+    )
 
 
 def _is_flag(value: Any) -> bool:

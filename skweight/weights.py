@@ -85,7 +85,7 @@ def _as_float64(values: Any, name: str) -> Floats:
     """Copy numbers to float64; a tensor may sit on any device and require gradients."""
     try:
         array = np.asarray(values.tolist() if hasattr(values, "detach") else values)
-        if array.dtype.kind == "O" and not any(isinstance(v, str) for v in array.flat):
+        if array.dtype.kind == "O" and not any(isinstance(v, (str, bytes)) for v in array.flat):
             array = array.astype(np.float64)
     except (TypeError, ValueError, OverflowError) as error:
         kind = TypeError if isinstance(error, TypeError) else ValueError
@@ -124,7 +124,7 @@ def effective_sample_size(sample_weight: ArrayLike) -> float:
     """
     weight = _as_float64(sample_weight, "sample_weight")
     weight = check_sample_weight(weight, len(np.atleast_1d(weight)))
-    weight = _around_one(weight)
+    weight = around_one(weight)
     weight /= weight.max()  # equal weights become ones, and give their number to the last bit
     return float(weight.sum() ** 2 / (weight**2).sum())
 
@@ -312,7 +312,7 @@ def resolve_class_weight(
         weight that is negative or not finite.
     """
     n_classes = len(classes)
-    counts = np.bincount(codes, weights=_around_one(mass), minlength=n_classes)
+    counts = np.bincount(codes, weights=around_one(mass), minlength=n_classes)
     present = counts > 0
     weight = np.ones(n_classes)
     if class_weight is None:
@@ -381,10 +381,10 @@ def flatten_mass(mass: Floats, power: float) -> Floats:
 
 def to_mean_one(mass: Floats) -> Floats:
     """Scale masses to mean 1: the ``row_weight`` that training sees."""
-    mass = _around_one(mass)
+    mass = around_one(mass)
     return np.asarray(mass / mass.mean())
 
 
-def _around_one(mass: Floats) -> Floats:
+def around_one(mass: Floats) -> Floats:
     """Scale by a power of two, which is exact: sums and ratios then stay in float64."""
     return np.asarray(np.ldexp(mass, -int(np.frexp(mass.max())[1])))

@@ -146,6 +146,8 @@ def test_a_criterion_with_class_weights_of_its_own_warns_of_counting_twice():
         ({"batch_size": 0}, "batch_size must be an integer.*got 0"),
         ({"max_epochs": 1.5}, "max_epochs must be an integer.*got 1.5"),
         ({"lr": -1}, "lr must be a number > 0, got -1"),
+        ({"lr": True}, "lr must be a number > 0, got True"),
+        ({"batch_size": True}, "batch_size must be an integer.*got True"),
     ],
 )
 def test_bad_parameters_are_refused_in_fit(params, match):

@@ -237,6 +237,14 @@ def test_a_callable_gets_weighted_counts_that_know_no_scale(binary):
     assert seen[0].sum() == pytest.approx((weight > 0).sum())
 
 
+def test_weights_near_the_end_of_float64_meet_class_weights(binary):
+    X, y, weight = binary
+    huge = np.ldexp(weight.astype(float), 1010)
+    expected = classifier_fit(X, y, weight, class_weight={0: 1024})
+    found = classifier_fit(X, y, huge, class_weight={0: 1024})
+    assert_array_equal(found.predict_proba(X), expected.predict_proba(X))
+
+
 def test_class_weight_power_zero_takes_class_weights_away(binary):
     X, y, weight = binary
     none = classifier_fit(X, y, weight, class_weight="balanced", class_weight_power=0)
