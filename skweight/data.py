@@ -140,7 +140,7 @@ class Rows(torch.utils.data.Dataset[Any]):
         self.X = X
         self.index = torch.from_numpy(index.astype(np.int64)).to(device)
         dtype = torch.int64 if y.dtype.kind == "i" else torch.float32
-        self.y = torch.from_numpy(y).to(device=device, dtype=dtype)
+        self.y = torch.from_numpy(y).to(dtype).to(device)
         self.row_weight = torch.from_numpy(row_weight).to(torch.float32).to(device)
         self.device = device
 

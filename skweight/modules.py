@@ -162,13 +162,14 @@ class MLP(nn.Module):
         row_weight : Tensor of shape (n,)
             Weights of mean 1.
         """
-        mean, spread = _weighted_moments(X, row_weight.double())
+        # On the CPU: not every device has float64, nor keeps the order of a sum.
+        X, y, weight = X.cpu(), y.cpu(), row_weight.cpu().double()
+        mean, spread = _weighted_moments(X, weight)
         constant = spread <= _CONSTANT * mean.abs()
         constant |= spread < torch.finfo(self.scale.dtype).tiny
         self.shift.copy_(mean)
         self.scale.copy_(spread.masked_fill(constant, 1.0))
-        bias = _constant_model(y, row_weight.double(), self.output.out_features)
-        self.output.bias.copy_(bias)
+        self.output.bias.copy_(_constant_model(y, weight, self.output.out_features))
 
 
 def _check_activation(activation: str | Callable[[], nn.Module]) -> Callable[[], nn.Module]:
@@ -196,7 +197,7 @@ def _constant_model(y: Tensor, weight: Tensor, n_outputs: int) -> Tensor:
     """Raw scores of the best model that ignores X: log-odds, log-priors or the mean."""
     if y.is_floating_point():
         return (weight @ y.double() / weight.sum()).expand(n_outputs)
-    mass = torch.zeros(max(n_outputs, 2), dtype=weight.dtype, device=weight.device)
+    mass = torch.zeros(max(n_outputs, 2), dtype=weight.dtype)
     mass.index_add_(0, y, weight)
     # A class without mass gets a small prior instead of a score of minus infinity.
     log_prior = (mass / mass.sum()).clamp(min=1e-6).log()
@@ -209,7 +210,7 @@ def _weighted_moments(X: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     if X.is_sparse:
         row, column = X.indices()
         value, weight = X.values().double(), weight[row]
-        zeros = torch.zeros(X.shape[1], dtype=value.dtype, device=value.device)
+        zeros = torch.zeros(X.shape[1], dtype=value.dtype)
         mean = zeros.index_add(0, column, weight * value) / total
         squares = zeros.index_add(0, column, weight * (value - mean[column]) ** 2)
         absent = total - zeros.index_add(0, column, weight)

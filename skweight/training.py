@@ -181,6 +181,7 @@ def train(
         net = _make_net(module, criterion, rows, valid_rows, options, n_classes)
         net.initialize()
         _run(net, rows)
+    _check_finite(net)
     net.module_.eval()
     net.train_split = None  # it holds the validation rows
     return net
@@ -296,10 +297,20 @@ class FiniteLoss(Callback):  # type: ignore[misc]
         epoch = net.history[-1]
         for name in ("train_loss", "valid_loss"):
             if not math.isfinite(epoch.get(name, 0.0)):
-                raise ValueError(
-                    f"{name} became {epoch[name]} in epoch {epoch['epoch']}. Try a smaller lr "
-                    f"(it was {net.lr}), or scale X and y."
-                )
+                raise _not_finite(net, f"{name} became {epoch[name]}")
+
+
+def _check_finite(net: WeightedNet) -> None:
+    """Refuse a network whose last step led out of the finite numbers."""
+    if not all(bool(parameter.isfinite().all()) for parameter in net.module_.parameters()):
+        raise _not_finite(net, "The network's parameters became NaN or infinite")
+
+
+def _not_finite(net: NeuralNet, what: str) -> ValueError:
+    return ValueError(
+        f"{what} in epoch {net.history[-1, 'epoch']}. Try a smaller lr (it was {net.lr}), or "
+        "scale X and y."
+    )
 
 
 # Random state and default dtype belong to the process, so fits in threads take turns.

@@ -38,8 +38,9 @@ def test_linear_module_is_weighted_logistic_regression(n_classes, class_weight):
     ours = WeightedTorchClassifier(Linear, class_weight=class_weight, **CONVERGED)
     ours.fit(X, y, weight)
     # C=inf in all versions, without the deprecated penalty=None.
-    theirs = LogisticRegression(C=np.inf, class_weight=class_weight, tol=1e-10, max_iter=5000)
-    theirs.fit(X, y, weight)
+    # Class weights as sample weights: "balanced" counts rows, not weights, before 1.7.
+    theirs = LogisticRegression(C=np.inf, tol=1e-10, max_iter=5000)
+    theirs.fit(X, y, weight * ours.class_weight_[y])
     coef = ours.module_.weight.detach().numpy()
     intercept = ours.module_.bias.detach().numpy()
     if n_classes > 2:  # scores are only determined up to a common shift

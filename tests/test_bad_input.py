@@ -171,6 +171,12 @@ def test_a_loss_that_diverges_stops_the_fit_and_says_when(estimator):
             estimator(criterion=lambda o, t: o * float("nan")).fit(X, y)
 
 
+def test_a_last_step_that_diverges_is_refused(estimator):
+    with pytest.raises(ValueError, match=r"parameters became NaN or infinite in epoch 1\..*lr"):
+        steep = {"criterion": lambda o, t: 1e3 * (o - t) ** 2, "optimizer": torch.optim.SGD}
+        estimator(lr=1e38, max_epochs=1, **steep).fit(X, y)
+
+
 def test_early_stopping_without_rows_to_hold_out_is_refused(estimator):
     copies = np.repeat(X[:2], 30, axis=0)
     with pytest.raises(ValueError, match="early_stopping=True needs"):
