@@ -22,6 +22,10 @@ def as_array(values: Any) -> Any:
     """A tensor as an array on the CPU; anything else as it is."""
     if not isinstance(values, Tensor):
         return values
+    if values.layout != torch.strided:
+        raise TypeError(
+            f"Sparse data must come as a SciPy sparse matrix, got a tensor of {values.layout}."
+        )
     values = values.detach().cpu()
     return (values.float() if values.dtype == torch.bfloat16 else values).numpy()
 
@@ -183,11 +187,20 @@ def gather(X: Any, rows: Any, device: torch.device) -> Tensor:
     return torch.from_numpy(X[rows].toarray()).to(device)
 
 
+def rows_at_once(X: Any) -> int:
+    """Number of rows of X to compute on without gradients: 64 MiB of them, at most 8,192.
+
+    A multiple of 64, see ``prediction``.
+    """
+    n_values = max(1, int(math.prod(X.shape[1:])))
+    return max(64, min(2**13, 2**24 // n_values // 64 * 64))
+
+
 class TensorBatches:
     """Iterate over :class:`Rows` in batches, in place of a ``DataLoader``.
 
-    Batches are as equal in size as can be and at most ``batch_size`` long: a last batch
-    of one row would take a full step on a noisy gradient, and batch norm refuses it.
+    Batches are at most ``batch_size`` long and differ by at most one row: a short last batch
+    would take a full step on a noisy gradient, and batch norm refuses a batch of one row.
 
     Parameters
     ----------

@@ -21,7 +21,8 @@ from skweight.layers import feature_weights
 from skweight.losses import RowLoss, check_keywords
 from skweight.modules import build_module
 from skweight.parameters import PrefixedParameters
-from skweight.training import TrainingOptions, WeightedNet, predict, train
+from skweight.prediction import predict
+from skweight.training import TrainingOptions, WeightedNet, train
 
 # One kernel for all parameters: on small networks half the time of the plain loop over them.
 _default_optimizer = partial(torch.optim.AdamW, fused=True)
@@ -31,6 +32,7 @@ class WeightedTorchEstimator(PrefixedParameters):
     """Validation, training and raw scores: what the two estimators share."""
 
     net_: WeightedNet
+    _given: dict[str, Any]  # module and module__* of the last fit
 
     def _validate(self, X: Any, **kwargs: Any) -> Any:
         """X as C-ordered float32 or canonical CSR, checked as scikit-learn does; y beside it."""
@@ -66,7 +68,9 @@ class WeightedTorchEstimator(PrefixedParameters):
         n_classes: int | None = None,
     ) -> WeightedNet:
         make_module: Callable[[], nn.Module]
+        given = {"module": self.module, **self._params_for("module")}
         if self._continues:
+            _check_same_network(self._given, given)
             make_module = partial(copy.deepcopy, self.net_.plain_module)
         else:
             make_module = partial(
@@ -79,7 +83,7 @@ class WeightedTorchEstimator(PrefixedParameters):
         optimizer = _default_optimizer if self.optimizer is None else self.optimizer
         optimizer_params = self._params_for("optimizer")
         # param_groups is skorch's: pairs of a pattern of parameter names and their settings.
-        own = {k: v for k, v in optimizer_params.items() if k != "param_groups"}
+        own = {k: v for k, v in optimizer_params.items() if k != "param_groups"} | {"lr": self.lr}
         check_keywords(optimizer, own, "optimizer")
         options = TrainingOptions(
             optimizer=optimizer,
@@ -94,7 +98,7 @@ class WeightedTorchEstimator(PrefixedParameters):
             verbose=int(self.verbose),
             compile=self.compile,
         )
-        return train(
+        net = train(
             make_module,
             criterion,
             parts[0],
@@ -104,13 +108,17 @@ class WeightedTorchEstimator(PrefixedParameters):
             n_classes=n_classes,
             adapt=not self._continues,
         )
+        self._given = given
+        return net
 
     def _predict(
         self, X: Any, link: Callable[[torch.Tensor], torch.Tensor] | None = None
     ) -> NDArray[np.float64]:
         """Raw scores of shape (n_samples, n_outputs), or what ``link`` makes of them."""
         check_is_fitted(self)
-        return np.asarray(predict(self.net_, self._validate(X, reset=False), link).numpy())
+        X = self._validate(X, reset=False)
+        device = torch.device(self.net_.device)
+        return np.asarray(predict(self.net_.module_, X, device, link).numpy())
 
     def __sklearn_tags__(self) -> Any:
         """Sparse X is welcome: it is made dense batch by batch."""
@@ -143,3 +151,17 @@ class WeightedTorchEstimator(PrefixedParameters):
                 f"{self.n_features_in_} inputs, such as module__feature_weights=1 gives."
             )
         return np.asarray(weights.detach().cpu().numpy())
+
+
+def _check_same_network(before: dict[str, Any], now: dict[str, Any]) -> None:
+    """Refuse a warm start that asks for another network than the one that it goes on with."""
+    for name in before.keys() | now.keys():
+        old: Any = before.get(name)
+        new: Any = now.get(name)
+        copies = isinstance(old, nn.Module) and type(old) is type(new)
+        if not (old is new or copies or np.array_equal(old, new)):
+            shown = name if name == "module" else f"module__{name}"
+            raise ValueError(
+                "warm_start=True goes on with the network of the last fit, so module and module__* "
+                f"must stay as they were: {shown} was {old!r}, got {new!r}."
+            )

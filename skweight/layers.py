@@ -172,8 +172,16 @@ def check_weights(weights: Weights, length: int, name: str) -> Tensor:
 
 
 def feature_weights(module: nn.Module, n_features: int) -> Tensor | None:
-    """Weights of the first :class:`FeatureWeight` that acts on ``n_features``, if any."""
+    """Weights on the ``n_features`` inputs of a network, if it has such a layer.
+
+    Layers are taken in the order of their registration; a layer that mixes features in
+    front of a weight makes it a weight on something else.
+    """
     for layer in module.modules():
-        if isinstance(layer, FeatureWeight) and layer.n_features == n_features:
-            return layer.weight
+        if isinstance(layer, WeightedLinear):
+            layer = layer.feature_weights or layer
+        if isinstance(layer, FeatureWeight):
+            return layer.weight if layer.n_features == n_features else None
+        if any(parameter.ndim > 1 for parameter in layer.parameters(recurse=False)):
+            return None
     return None

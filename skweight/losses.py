@@ -72,6 +72,7 @@ REGRESSOR_CRITERIA: dict[str, Criterion] = {"squared_error": squared_error}
 
 # Losses that need a column for each class, two for a binary problem as well.
 _ONE_COLUMN_PER_CLASS = (nn.CrossEntropyLoss, nn.NLLLoss, nn.MultiMarginLoss)
+_ONE_COLUMN_PER_CLASS_FUNCTIONS = (F.cross_entropy, F.nll_loss, F.multi_margin_loss)
 # Losses whose minimiser follows the target when it is shifted and scaled, and that have
 # no threshold in the units of the target: the target may be standardised under them.
 _LOCATION_SCALE = (nn.MSELoss, nn.L1Loss)
@@ -123,7 +124,13 @@ def from_criterion(
             "criterion must be a class for criterion__* parameters to be applied, got an "
             f"instance of {type(criterion).__name__} and {['criterion__' + p for p in params]}."
         )
+    while isinstance(criterion, partial) and isinstance(criterion.func, type):
+        criterion, params = criterion.func, {**criterion.keywords, **params}
     check_keywords(criterion, params, "criterion")
+    if isinstance(criterion, type) and not issubclass(criterion, nn.Module):
+        raise TypeError(
+            f"criterion must be an nn loss class when it is a class, got {criterion.__name__}."
+        )
     if isinstance(criterion, type) and issubclass(criterion, nn.Module):
         return RowLoss(_build(criterion, params))
     if isinstance(criterion, nn.Module):
@@ -161,6 +168,18 @@ def _build(criterion: type[nn.Module], params: Mapping[str, Any]) -> nn.Module:
     return criterion(**{**params, **reduction})
 
 
+class _NotOneLossPerRow(ValueError):
+    """A criterion returned something else than one loss per row."""
+
+
+def _unwrap(criterion: Any) -> tuple[Any, dict[str, Any]]:
+    """The function inside of partials, and the keywords that they hold."""
+    keywords: dict[str, Any] = {}
+    while isinstance(criterion, partial):
+        criterion, keywords = criterion.func, {**criterion.keywords, **keywords}
+    return criterion, keywords
+
+
 class RowLoss(nn.Module):
     """A criterion, made to return exactly one loss per row.
 
@@ -178,7 +197,11 @@ class RowLoss(nn.Module):
     @property
     def one_column_per_class(self) -> bool:
         """Whether even a binary problem needs two columns of scores."""
-        return isinstance(self.criterion, _ONE_COLUMN_PER_CLASS)
+        function = _unwrap(self.criterion)[0]
+        return (
+            isinstance(self.criterion, _ONE_COLUMN_PER_CLASS)
+            or function in _ONE_COLUMN_PER_CLASS_FUNCTIONS
+        )
 
     @property
     def standardises_target(self) -> bool:
@@ -188,9 +211,59 @@ class RowLoss(nn.Module):
     @property
     def own_weight(self) -> str | None:
         """Name of the class weights that the criterion brings along, if it does."""
-        criterion = getattr(self.criterion, "func", self.criterion)
-        carried = (n for n in ("weight", "pos_weight") if getattr(criterion, n, None) is not None)
-        return next(carried, None)
+        function, keywords = _unwrap(self.criterion)
+        for name in ("weight", "pos_weight"):
+            if keywords.get(name, getattr(function, name, None)) is not None:
+                return name
+        return None
+
+    def check(self, output: Tensor, target: Tensor) -> None:
+        """Try the criterion on a few rows, so that it fails here and by name if at all.
+
+        Parameters
+        ----------
+        output : Tensor of shape (n,) or (n, k)
+        target : Tensor of shape (n,)
+
+        Raises
+        ------
+        ValueError
+            If it raises an error, does not return one loss per row, or cannot tell the two
+            classes apart by one column of logits.
+        """
+        name = getattr(_unwrap(self.criterion)[0], "__name__", type(self.criterion).__name__)
+        if isinstance(self.criterion, nn.BCELoss):
+            raise ValueError(
+                "criterion must take raw scores, but BCELoss takes probabilities: pass "
+                "nn.BCEWithLogitsLoss and a module without a final sigmoid."
+            )
+        if isinstance(self.criterion, nn.NLLLoss) and output.exp().sum(1).sub(1).abs().max() > 1e-3:
+            raise ValueError(
+                "criterion NLLLoss takes logarithms of probabilities, which the module does not "
+                "return: pass nn.CrossEntropyLoss, or a module that ends with nn.LogSoftmax."
+            )
+        try:
+            self(output, target)
+        except _NotOneLossPerRow:
+            raise
+        except (RuntimeError, ValueError, TypeError) as error:
+            raise ValueError(
+                f"criterion {name} failed on output of shape {tuple(output.shape)} and target of "
+                f"shape {tuple(target.shape)}, {target.dtype}: {error}"
+            ) from error
+        if not target.is_floating_point() and output[0].numel() == 1:
+            self._check_binary(name, output)
+
+    def _check_binary(self, name: str, output: Tensor) -> None:
+        """A softmax over one column is 1 whatever the logit: nothing could be learned."""
+        shape = (8, *output.shape[1:])
+        logits = torch.linspace(-2, 2, 8, device=output.device).reshape(shape).requires_grad_()
+        loss = self(logits, torch.arange(8, device=output.device) % 2).sum()
+        if not loss.requires_grad or not bool(torch.autograd.grad(loss, logits)[0].any()):
+            raise ValueError(
+                f"criterion {name} does not depend on the one column of logits that a binary y "
+                "has. If it wants one column per class, pass a module that returns 2 columns."
+            )
 
     def forward(self, output: Tensor, target: Tensor) -> Tensor:
         """Loss of each row.
@@ -210,13 +283,20 @@ class RowLoss(nn.Module):
         if target.is_floating_point() or output[0].numel() == 1:
             target = target.to(output.dtype).reshape(output.shape)
         loss = self.criterion(output, target)
-        if not isinstance(loss, Tensor) or loss.ndim == 0 or len(loss) != len(output):
+        n_values = output[0].numel()
+        if (
+            not isinstance(loss, Tensor)
+            or loss.ndim == 0
+            or len(loss) != len(output)
+            or loss[0].numel() not in (1, n_values)
+        ):
             got = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
-            raise ValueError(
+            raise _NotOneLossPerRow(
                 "criterion must return one loss per row, so that weights can be applied to "
-                f"it: expected shape ({len(output)},) or ({len(output)}, ...), got {got}. Pass "
+                f"it: expected shape ({len(output)},) or {tuple(output.shape)}, got {got}. Pass "
                 "the loss class itself (nn.HuberLoss, not nn.HuberLoss()), or build it with "
-                'reduction="none", or leave out the final mean or sum.'
+                'reduction="none", or leave out the final mean or sum. The target comes in the '
+                "shape of the output, so neither must be squeezed alone."
             )
         return loss.flatten(1).mean(1) if loss.ndim > 1 else loss
 

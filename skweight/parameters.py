@@ -31,6 +31,12 @@ def _is_real(low: float) -> Callable[[Any], bool]:
     )
 
 
+def _is_callback(value: Any) -> bool:
+    if isinstance(value, tuple) and len(value) == 2:
+        value = value[1]
+    return hasattr(value, "on_epoch_end")
+
+
 def _is_flag(value: Any) -> bool:
     return isinstance(value, (bool, np.bool_))
 
@@ -52,8 +58,8 @@ _ALLOWED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "compile": (_is_flag, "True or False"),
     "warm_start": (_is_flag, "True or False"),
     "callbacks": (
-        lambda v: v is None or isinstance(v, (list, tuple)),
-        "None or a list of skorch callbacks",
+        lambda v: v is None or (isinstance(v, (list, tuple)) and all(map(_is_callback, v))),
+        "None or a list of skorch callbacks or (name, callback) pairs",
     ),
     "verbose": (lambda v: _is_flag(v) or _is_integer(0)(v), "an integer >= 0"),
 }

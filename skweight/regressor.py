@@ -27,7 +27,8 @@ class WeightedTorchRegressor(RegressorMixin, WeightedTorchEstimator):  # type: i
 
     Under "squared_error", ``nn.MSELoss`` and ``nn.L1Loss`` the network is trained on y
     brought to weighted mean 0 and standard deviation 1, and losses are in these units;
-    predictions are in the units of y.
+    predictions are in the units of y. Under other criteria the network is trained on y as it
+    is, and predictions are what it returns.
 
     Parameters
     ----------
@@ -194,10 +195,13 @@ class WeightedTorchRegressor(RegressorMixin, WeightedTorchEstimator):  # type: i
         if not criterion.standardises_target:
             return 0.0, 1.0
         mean = np.average(y, weights=row_weight)
-        scale = np.sqrt(np.average((y - mean) ** 2, weights=row_weight))
+        largest = np.abs(y - mean).max()
         # A spread of rounding errors alone is no spread.
-        constant = scale <= 10 * np.finfo(np.float64).eps * abs(mean)
-        return float(mean), 1.0 if constant else float(scale)
+        if largest <= 10 * np.finfo(np.float64).eps * abs(mean):
+            return float(mean), 1.0
+        # Divided first: squares of very large or small numbers leave float64.
+        squares = ((y - mean) / largest) ** 2
+        return float(mean), float(largest * np.sqrt(np.average(squares, weights=row_weight)))
 
     def predict(self, X: Any) -> NDArray[np.float64]:
         """Predictions in the units of y.

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import copy
 import math
-import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,14 +20,13 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.base import ClassifierMixin, clone
 from skorch import NeuralNet
-from skorch.callbacks import Callback, EarlyStopping
+from skorch.callbacks import Callback, EpochScoring
 from skorch.helper import predefined_split
 from torch import Tensor, nn
 
-from skweight.data import Rows, TensorBatches, as_tensor, gather, place
+from skweight.data import Rows, TensorBatches, place, rows_at_once
+from skweight.isolation import isolated_torch
 from skweight.losses import RowLoss, class_probabilities, weighted_mean
-
-_PREDICTED_AT_ONCE = 2**13
 
 
 class WeightedNet(NeuralNet):  # type: ignore[misc]
@@ -62,13 +59,21 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
         return Rows(place(X, device), np.arange(n_rows), y, np.ones(n_rows), device)
 
     def notify(self, method_name: str, **cb_kwargs: Any) -> None:
-        """Tell a callback that ends the training from a user who interrupts it."""
-        try:
-            super().notify(method_name, **cb_kwargs)
-        except KeyboardInterrupt as stop:
-            if method_name.startswith("on_epoch"):
-                raise _StoppedByCallback from stop
-            raise
+        """Tell every callback, also of the epoch in which one of them ends the training.
+
+        skorch's way to end it is KeyboardInterrupt, which must not be taken for the user's.
+        """
+        stopped = None
+        getattr(self, method_name)(self, **cb_kwargs)
+        for _, callback in self.callbacks_:
+            try:
+                getattr(callback, method_name)(self, **cb_kwargs)
+            except KeyboardInterrupt as stop:
+                if not method_name.startswith("on_epoch"):
+                    raise
+                stopped = stop
+        if stopped is not None:
+            raise _StoppedByCallback from stopped
 
     def torch_compile(self, module: nn.Module, name: str) -> Any:
         """Compile the network only; the loss checks shapes, which the compiler cannot follow."""
@@ -177,7 +182,9 @@ def train(
         Trained and in evaluation mode; with ``valid_rows``, at its best epoch.
     """
     with isolated_torch(options.seed, rows.device):
-        module = _prepare(make_module().to(rows.device), rows, widths, adapt)
+        with torch.device("cpu"):  # initial values do not depend on the default device
+            module = make_module()
+        module = _prepare(module.to(rows.device), criterion, rows, widths, adapt)
         net = _make_net(module, criterion, rows, valid_rows, options, n_classes)
         net.initialize()
         _run(net, rows)
@@ -187,27 +194,33 @@ def train(
     return net
 
 
-def _prepare(module: nn.Module, rows: Rows, widths: tuple[int, ...], adapt: bool) -> nn.Module:
-    """Show the module its training data, and check what it returns."""
+def _prepare(
+    module: nn.Module, criterion: RowLoss, rows: Rows, widths: tuple[int, ...], adapt: bool
+) -> nn.Module:
+    """Show the module its training data, and try it and the criterion on a few rows."""
     if adapt and callable(getattr(module, "adapt", None)):
         module.adapt(*rows.tensors())  # type: ignore[operator]
-    few = rows.batch(torch.arange(min(2, len(rows)), device=rows.device))[0]["X"]
+    # Another number of rows than of columns, so that a broadcast cannot look like a result.
+    n_few = 4 if 5 in widths else 5
+    few, y = rows.batch(torch.arange(min(n_few, len(rows)), device=rows.device))
+    X = few["X"]
     module.eval()  # neither dropout nor running statistics
     try:
         with torch.no_grad():
-            output = module(few)
+            output = module(X)
     except (RuntimeError, ValueError, TypeError) as error:
         raise ValueError(
-            f"module {type(module).__name__} failed on X of shape {tuple(few.shape)}: {error}"
+            f"module {type(module).__name__} failed on X of shape {tuple(X.shape)}: {error}"
         ) from error
     shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-    allowed: list[Any] = [(len(few), width) for width in widths]
-    if shape not in allowed + [(len(few),)] * (1 in widths):
+    allowed: list[Any] = [(len(X), width) for width in widths]
+    if shape not in allowed + [(len(X),)] * (1 in widths):
         wanted = " or ".join(f"(n, {width})" for width in widths)
         raise ValueError(
             f"module {type(module).__name__} must return raw scores of shape {wanted} for this y "
-            f"and criterion, got {shape} for {len(few)} rows."
+            f"and criterion, got {shape} for {len(X)} rows."
         )
+    criterion.to(rows.device).check(output, y)
     return module.train()
 
 
@@ -222,13 +235,7 @@ def _make_net(
     batch_size = len(rows) if options.batch_size == -1 else options.batch_size
     callbacks: list[Any] = [("finite_loss", FiniteLoss())]
     if valid_rows is not None:
-        stopping = EarlyStopping(
-            patience=options.patience,
-            threshold=options.tol,
-            threshold_mode="abs",
-            load_best=True,
-        )
-        callbacks.append(("weighted_early_stopping", stopping))
+        callbacks.append(("early_stopping", EarlyStopping(options.patience, options.tol)))
     settings: dict[str, Any] = {
         "optimizer": options.optimizer,
         "lr": options.lr,
@@ -238,9 +245,9 @@ def _make_net(
         "iterator_train__shuffle": True,
         "iterator_train__seed": options.seed,
         "iterator_valid": TensorBatches,
-        "iterator_valid__batch_size": _PREDICTED_AT_ONCE,
+        "iterator_valid__batch_size": rows_at_once(rows.X),
         "train_split": None if valid_rows is None else predefined_split(valid_rows),
-        "callbacks": callbacks + clone(options.callbacks, safe=False),
+        "callbacks": callbacks + _check_callbacks(clone(options.callbacks, safe=False)),
         "verbose": options.verbose,
         "device": str(rows.device),
         "compile": options.compile,
@@ -257,6 +264,17 @@ def _make_net(
         predict_nonlinearity=_probabilities,
         **settings,
     )
+
+
+def _check_callbacks(callbacks: list[Any]) -> list[Any]:
+    for item in callbacks:
+        callback = item[1] if isinstance(item, tuple) else item
+        if isinstance(callback, EpochScoring) and not callback.use_caching:
+            raise ValueError(
+                "callbacks: EpochScoring must have use_caching=True, got False: without it skorch "
+                "looks for targets in a dataset of its own kind."
+            )
+    return callbacks
 
 
 def _resolve_epochs(max_epochs: int | str, n_batches: int) -> int:
@@ -289,6 +307,37 @@ class _StoppedByCallback(Exception):
     """A callback ended the training, the skorch way: by raising KeyboardInterrupt."""
 
 
+class EarlyStopping(Callback):  # type: ignore[misc]
+    """End training when the weighted validation loss stalls, and restore its best state.
+
+    Unlike skorch's, it keeps the lowest loss, not the last one that was lower by ``tol``.
+    """
+
+    def __init__(self, patience: int, tol: float) -> None:
+        self.patience = patience
+        self.tol = tol
+
+    def on_train_begin(self, net: NeuralNet, **kwargs: Any) -> None:
+        """Start without a best state."""
+        self.best_loss_, self.best_state_, self.misses_ = math.inf, None, 0
+
+    def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
+        """Count epochs without improvement, keep the state of the best one."""
+        loss = net.history[-1, "valid_loss"]
+        self.misses_ = 0 if loss < self.best_loss_ - self.tol else self.misses_ + 1
+        if loss < self.best_loss_:
+            self.best_loss_ = loss
+            self.best_state_ = copy.deepcopy(net.module_.state_dict())
+        if self.misses_ == self.patience:
+            raise KeyboardInterrupt
+
+    def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
+        """Restore the best state and let go of it."""
+        if self.best_state_ is not None:
+            net.module_.load_state_dict(self.best_state_)
+        self.best_state_ = None
+
+
 class FiniteLoss(Callback):  # type: ignore[misc]
     """Stop with an error in the first epoch whose loss is NaN or infinite."""
 
@@ -313,74 +362,5 @@ def _not_finite(net: NeuralNet, what: str) -> ValueError:
     )
 
 
-# Random state and default dtype belong to the process, so fits in threads take turns.
-_torch_state = threading.RLock()
-
-
-@contextmanager
-def isolated_torch(seed: int, device: torch.device) -> Iterator[None]:
-    """Draw from ``seed`` and compute in float32, and leave torch's global state as it was."""
-    cuda_devices = [device] if device.type == "cuda" else []
-    with _torch_state, torch.random.fork_rng(devices=cuda_devices), torch.enable_grad():
-        dtype = torch.get_default_dtype()
-        mps_state = torch.mps.get_rng_state() if device.type == "mps" else None
-        # torch.manual_seed would also seed devices whose state is not kept here.
-        torch.default_generator.manual_seed(seed)
-        for cuda_device in cuda_devices:
-            with torch.cuda.device(cuda_device):
-                torch.cuda.manual_seed(seed)
-        if mps_state is not None:
-            torch.mps.manual_seed(seed)
-        torch.set_default_dtype(torch.float32)
-        try:
-            yield
-        finally:
-            torch.set_default_dtype(dtype)
-            if mps_state is not None:
-                torch.mps.set_rng_state(mps_state)
-
-
-def _as_columns(output: Tensor) -> Tensor:
-    return output.reshape(len(output), -1)
-
-
 def _probabilities(output: Tensor) -> Tensor:
-    return class_probabilities(_as_columns(output))
-
-
-def predict(net: WeightedNet, X: Any, link: Callable[[Tensor], Tensor] | None = None) -> Tensor:
-    """Return the network's output for X, chunk by chunk, as float64 on the CPU.
-
-    Every chunk has a length that kernels treat alike, so that the output for a row does
-    not depend on the rows that are predicted with it.
-
-    Parameters
-    ----------
-    net : WeightedNet
-    X : ndarray or CSR matrix of shape (n_samples, n_features), float32
-    link : callable, default=None
-        Applied to raw scores of shape (n, n_outputs). None returns the scores.
-
-    Returns
-    -------
-    Tensor of shape (n_samples, n_outputs) or as ``link`` returns it
-    """
-    device = torch.device(net.device)
-    X = X if sparse.issparse(X) else as_tensor(X)
-    outputs = []
-    with torch.inference_mode():
-        for start in range(0, X.shape[0], _PREDICTED_AT_ONCE):
-            chunk = gather(X, slice(start, start + _PREDICTED_AT_ONCE), device)
-            output = _as_columns(net.module_(_pad(chunk)))[: len(chunk)].detach().cpu().double()
-            outputs.append(output if link is None else link(output))
-    return torch.cat(outputs)
-
-
-def _pad(X: Tensor) -> Tensor:
-    """Repeat the last row until the length is a multiple of 64.
-
-    Matrix products round a row differently at the ragged end of a matrix and in a matrix
-    of one row: 2e-7 for float32, which is visible in predictions near zero.
-    """
-    missing = -len(X) % 64
-    return torch.cat([X, X[-1:].expand(missing, *X.shape[1:])]) if missing else X
+    return class_probabilities(output.reshape(len(output), -1))

@@ -347,7 +347,14 @@ def resolve_class_weight(
             "class_weight must be finite and non-negative, got "
             f"{weight[bad][0]} for class {classes[bad].tolist()[0]!r}."
         )
-    return weight**power
+    with np.errstate(over="ignore"):
+        weight = weight**power
+    if not np.isfinite(weight).all():
+        raise ValueError(
+            "class_weight to the power of class_weight_power must be finite, got "
+            f"{weight.max()} with class_weight_power={power}."
+        )
+    return weight
 
 
 def _from_dict(class_weight: Mapping[Any, float], labels: list[Any]) -> Floats:

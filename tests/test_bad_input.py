@@ -101,8 +101,8 @@ def test_a_continuous_target_is_no_class(estimator):
 @pytest.mark.parametrize(
     ("module", "error", "match"),
     [
-        (nn.Linear(4, 3), ValueError, r"module Linear must return.*\(n, 1\).*got \(2, 3\)"),
-        (nn.Linear(7, 1), ValueError, r"module Linear failed on X of shape \(2, 4\)"),
+        (nn.Linear(4, 3), ValueError, r"module Linear must return.*\(n, 1\).*got \(5, 3\)"),
+        (nn.Linear(7, 1), ValueError, r"module Linear failed on X of shape \(5, 4\)"),
         (lambda n_features: nn.Linear(n_features, 1), TypeError, r"module\(4, 1, \*\*module__\)"),
         (lambda n_features, n_outputs: 3, TypeError, "module must make an nn.Module, got int"),
         ("mlp", TypeError, "module must be None, an nn.Module class.*got str"),
@@ -115,9 +115,9 @@ def test_modules_that_do_not_fit_are_refused(estimator, module, error, match):
 
 
 def test_a_classifier_with_three_classes_needs_three_columns():
-    with pytest.raises(ValueError, match=r"shape \(n, 3\).*got \(2, 1\)"):
+    with pytest.raises(ValueError, match=r"shape \(n, 3\).*got \(5, 1\)"):
         WeightedTorchClassifier(nn.Linear(4, 1)).fit(X, np.arange(60) % 3)
-    with pytest.raises(ValueError, match=r"shape \(n, 2\).*got \(2, 1\)"):
+    with pytest.raises(ValueError, match=r"shape \(n, 2\).*got \(5, 1\)"):
         WeightedTorchClassifier(nn.Linear(4, 1), criterion=nn.CrossEntropyLoss).fit(X, y)
 
 
