@@ -174,6 +174,7 @@ class Rows(torch.utils.data.Dataset[Any]):
             torch.from_numpy(np.stack([coo.row, coo.col]).astype(np.int64)),
             torch.from_numpy(coo.data),
             coo.shape,
+            device="cpu",
             check_invariants=False,
         )
         return X.coalesce().to(self.device), self.y, self.row_weight

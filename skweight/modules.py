@@ -197,7 +197,7 @@ def _constant_model(y: Tensor, weight: Tensor, n_outputs: int) -> Tensor:
     """Raw scores of the best model that ignores X: log-odds, log-priors or the mean."""
     if y.is_floating_point():
         return (weight @ y.double() / weight.sum()).expand(n_outputs)
-    mass = torch.zeros(max(n_outputs, 2), dtype=weight.dtype)
+    mass = weight.new_zeros(max(n_outputs, 2))
     mass.index_add_(0, y, weight)
     # A class without mass gets a small prior instead of a score of minus infinity.
     log_prior = (mass / mass.sum()).clamp(min=1e-6).log()
@@ -210,7 +210,7 @@ def _weighted_moments(X: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     if X.is_sparse:
         row, column = X.indices()
         value, weight = X.values().double(), weight[row]
-        zeros = torch.zeros(X.shape[1], dtype=value.dtype)
+        zeros = value.new_zeros(X.shape[1])
         mean = zeros.index_add(0, column, weight * value) / total
         squares = zeros.index_add(0, column, weight * (value - mean[column]) ** 2)
         absent = total - zeros.index_add(0, column, weight)

@@ -5,6 +5,7 @@ Weights by themselves are in ``test_weights.py``, constructor values in
 """
 
 import copy
+from functools import partial
 
 import numpy as np
 import pytest
@@ -127,11 +128,64 @@ def test_a_criterion_that_returns_a_scalar_says_how_to_mend_it(estimator, criter
         estimator(criterion=criterion).fit(X, y)
 
 
+@pytest.mark.parametrize(
+    ("params", "labels", "match"),
+    [
+        ({"criterion": lambda o, t: (o.squeeze(-1) - t) ** 2}, y, r"one loss per row.*\(5, 5\)"),
+        ({"criterion": lambda o, t: (o - t) ** 2}, np.arange(60) % 3, "criterion <lambda> failed"),
+        ({"criterion": nn.GaussianNLLLoss}, y, "criterion GaussianNLLLoss failed on output"),
+        ({"criterion": nn.BCELoss}, y, "BCELoss takes probabilities.*BCEWithLogitsLoss"),
+        ({"criterion": nn.NLLLoss}, y, "NLLLoss takes logarithms.*CrossEntropyLoss"),
+        (
+            {"criterion": nn.BCEWithLogitsLoss, "module": nn.Linear(4, 2)},
+            y,
+            r"criterion BCEWithLogitsLoss failed on output of shape \(5, 2\)",
+        ),
+        (
+            {"criterion": lambda o, t: F.cross_entropy(o, t, reduction="none")},
+            y,
+            "criterion <lambda> does not depend on the one column.*2 columns",
+        ),
+    ],
+    ids=["broadcast", "codes", "arguments", "probabilities", "logs", "width", "softmax"],
+)
+def test_a_criterion_that_cannot_work_is_refused_before_training(params, labels, match):
+    with pytest.raises(ValueError, match=match):
+        WeightedTorchClassifier(**params).fit(X, labels)
+
+
+def test_a_squeezed_output_against_a_column_of_targets_is_refused_by_the_regressor_too():
+    with pytest.raises(ValueError, match=r"one loss per row.*neither must be squeezed"):
+        WeightedTorchRegressor(criterion=lambda o, t: (o.squeeze(-1) - t) ** 2).fit(X, X[:, 0])
+
+
+@pytest.mark.parametrize(
+    ("criterion", "params"),
+    [
+        (F.cross_entropy, {"criterion__reduction": "none"}),
+        (partial(F.cross_entropy, reduction="none"), {}),
+        (partial(nn.CrossEntropyLoss, label_smoothing=0.1), {}),
+        (nn.NLLLoss, {"module": nn.Sequential(nn.Linear(4, 2), nn.LogSoftmax(dim=1))}),
+    ],
+    ids=["function", "partial", "partial_of_class", "log_softmax"],
+)
+def test_softmax_losses_get_two_columns_for_a_binary_y(criterion, params):
+    labels = (X[:, 0] > 0).astype(int)
+    model = WeightedTorchClassifier(criterion=criterion, lr=0.05, max_epochs=50, **params)
+    assert model.fit(X, labels).score(X, labels) > 0.9
+
+
 def test_a_criterion_with_class_weights_of_its_own_warns_of_counting_twice():
-    own = {"criterion": nn.CrossEntropyLoss, "criterion__weight": torch.tensor([1.0, 3.0])}
-    with pytest.warns(UserWarning, match=r"weights of its own \(weight\).*twice"):
-        WeightedTorchClassifier(class_weight="balanced", max_epochs=1, **own).fit(X, y)
-    WeightedTorchClassifier(max_epochs=1, **own).fit(X, y)  # alone it is no error
+    weight = torch.tensor([1.0, 3.0])
+    function = partial(F.cross_entropy, reduction="none", weight=weight)
+    for own in (
+        {"criterion": nn.CrossEntropyLoss, "criterion__weight": weight},
+        {"criterion": function},
+        {"criterion": nn.BCEWithLogitsLoss, "criterion__pos_weight": weight[1:]},
+    ):
+        with pytest.warns(UserWarning, match=r"weights of its own \((pos_)?weight\).*twice"):
+            WeightedTorchClassifier(class_weight="balanced", max_epochs=1, **own).fit(X, y)
+        WeightedTorchClassifier(max_epochs=1, **own).fit(X, y)  # alone it is no error
 
 
 @pytest.mark.parametrize(
@@ -188,6 +242,36 @@ def test_a_callback_that_reads_the_validation_loss_says_what_to_pass(estimator):
 
     with pytest.raises(ValueError, match=r"valid_loss.*early_stopping=True"):
         estimator(callbacks=[EarlyStopping()]).fit(X, y)
+
+
+def test_an_uncached_epoch_scoring_says_what_to_pass(estimator):
+    from skorch.callbacks import EpochScoring
+
+    scoring = EpochScoring("r2", use_caching=False)
+    with pytest.raises(ValueError, match=r"EpochScoring must have use_caching=True, got False"):
+        estimator(callbacks=[scoring]).fit(X, y)
+
+
+def test_what_is_no_callback_is_refused(estimator):
+    with pytest.raises(ValueError, match=r"callbacks must be None or a list.*got \[3\]"):
+        estimator(callbacks=[3]).fit(X, y)
+
+
+def test_a_sparse_tensor_is_refused(estimator):
+    with pytest.raises(TypeError, match=r"SciPy sparse matrix, got a tensor of torch.sparse_coo"):
+        estimator().fit(torch.tensor(X).to_sparse_coo(), y)
+
+
+def test_a_warm_start_with_another_network_is_refused(estimator):
+    model = estimator(warm_start=True, max_epochs=2, module__hidden_sizes=(4,)).fit(X, y)
+    model.fit(X, y)
+    with pytest.raises(ValueError, match=r"module__hidden_sizes was \(4,\), got \(5,\)"):
+        model.set_params(module__hidden_sizes=(5,)).fit(X, y)
+
+
+def test_class_weights_whose_power_overflows_are_refused():
+    with pytest.raises(ValueError, match=r"class_weight_power must be finite.*class_weight_power=2"):
+        WeightedTorchClassifier(class_weight={0: 1e200}, class_weight_power=2).fit(X, y)
 
 
 def test_prediction_before_fit_is_refused(estimator):

@@ -21,6 +21,7 @@ from skweight.data import (
     gather,
     place,
     resolve_device,
+    rows_at_once,
     split_validation,
 )
 
@@ -132,6 +133,13 @@ def test_a_device_that_is_not_there_is_refused_by_name_and_value(bad):
     with pytest.raises(ValueError, match=r"^device must be \"auto\" or .*got ") as caught:
         resolve_device(bad)
     assert f"got {bad!r}" in str(caught.value)
+
+
+@pytest.mark.parametrize(("width", "rows"), [(1, 8192), (2000, 8192), (60_000, 256), (10**9, 64)])
+def test_wide_data_are_computed_on_in_smaller_chunks(width, rows):
+    X = sparse.csr_array((3, width), dtype=np.float32)
+    assert rows_at_once(X) == rows
+    assert rows % 64 == 0
 
 
 # The validation split

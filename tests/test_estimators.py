@@ -162,6 +162,15 @@ def test_predictions_are_in_the_units_of_the_target(regression):
     assert model.target_mean_ == pytest.approx(np.average(y, weights=weight))
 
 
+@pytest.mark.parametrize("unit", [1e160, 1e-170])
+def test_targets_may_have_any_unit_that_float64_holds(regression, unit):
+    X, y, weight = regression
+    model = WeightedTorchRegressor(**QUICK | {"max_epochs": 40}).fit(X, y * unit, weight)
+    scaled = model.predict(X) / unit
+    assert np.corrcoef(scaled, y)[0, 1] > 0.9
+    assert 0.5 < scaled.std() / y.std() < 1.5
+
+
 def test_a_constant_target_is_predicted(regression):
     X, _, _ = regression
     model = WeightedTorchRegressor(**QUICK).fit(X, np.full(len(X), 3e8))
@@ -346,6 +355,6 @@ def test_a_network_without_feature_weights_says_so(task):
     assert not hasattr(model, "feature_weights_")
     with pytest.raises(AttributeError, match="module__feature_weights"):
         model.feature_weights_
-    # A weight on a hidden layer is not a weight on the input.
-    hidden = nn.Sequential(nn.Linear(8, 4), FeatureWeight(4), nn.Linear(4, 1))
+    # A weight on a hidden layer is not a weight on the input, even if it is as long.
+    hidden = nn.Sequential(nn.Linear(8, 8), FeatureWeight(8), nn.Linear(8, 1))
     assert not hasattr(estimator(hidden, **QUICK).fit(X, y), "feature_weights_")

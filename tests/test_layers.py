@@ -283,16 +283,17 @@ class OwnModule(nn.Module):
     ("network", "n_features", "expected"),
     [
         (FeatureWeight(5, WEIGHTS), 5, WEIGHTS),
+        (FeatureWeight(5, WEIGHTS), 3, None),
         (nn.Sequential(WeightedLinear(5, 2, WEIGHTS), nn.Linear(2, 1)), 5, WEIGHTS),
         (nn.Sequential(FeatureWeight(5, 1.0), FeatureWeight(5, WEIGHTS)), 5, [1.0] * 5),
         (nn.Sequential(FeatureWeight(5, WEIGHTS, learnable=False)), 5, WEIGHTS),
-        (OwnModule(), 3, [4.0] * 3),
+        (OwnModule(), 3, None),  # behind a layer that mixes features
         (OwnModule(), 5, None),
         (WeightedLinear(5, 2, output_weights=[1.0, 2.0]), 5, None),
         (nn.Linear(5, 2), 5, None),
     ],
 )
-def test_the_first_feature_weight_of_that_length_is_found(network, n_features, expected):
+def test_the_first_feature_weight_on_the_input_is_found(network, n_features, expected):
     found = feature_weights(network, n_features)
     if expected is None:
         assert found is None

@@ -128,6 +128,32 @@ def test_epoch_scoring_works_for_a_regressor(regression):
     assert model.fit(X, y, weight).history_[-1, "r2"] > 0.8
 
 
+def test_every_callback_sees_the_epoch_in_which_training_stops(binary, capsys):
+    X, y, _ = binary
+    score = EpochScoring("roc_auc", name="auc", lower_is_better=False)
+    params = QUICK | {"max_epochs": 300, "lr": 0.05}
+    model = WeightedTorchClassifier(
+        callbacks=[score], early_stopping=True, n_iter_no_change=3, verbose=1, **params
+    )
+    model.fit(X, y)
+    assert model.n_iter_ == len(model.history_[:, "auc"]) < 300
+    assert len(capsys.readouterr().out.strip().splitlines()) == model.n_iter_ + 2  # the header
+
+
+def test_the_best_state_is_kept_whatever_counts_as_an_improvement(binary):
+    X, y, weight = binary
+    model = WeightedTorchClassifier(
+        early_stopping=True, tol=0.02, callbacks=[CaughtRows], **QUICK | {"max_epochs": 60}
+    )
+    model.fit(X, y, weight)
+    losses = np.array(model.history_[:, "valid_loss"])
+    rows = CaughtRows.valid
+    index, w = rows.index.numpy(), rows.row_weight.numpy()
+    assert losses.argmin() < len(losses) - 1
+    now = weighted_log_loss(model, X[index], y[index], w)
+    assert now == pytest.approx(losses.min(), rel=1e-5)
+
+
 def test_the_callers_callbacks_are_copied(binary):
     X, y, _ = binary
     stopping = EarlyStopping(monitor="train_loss", patience=2, threshold=10.0, sink=lambda text: 0)
@@ -221,6 +247,23 @@ def test_the_default_dtype_does_not_reach_the_fit(binary):
         found = WeightedTorchClassifier(**QUICK).fit(X, y).predict_proba(X)
     finally:
         torch.set_default_dtype(torch.float32)
+    assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    "mode",
+    [
+        torch.inference_mode,
+        lambda: torch.autocast("cpu", dtype=torch.bfloat16),
+        lambda: torch.device("meta"),
+    ],
+    ids=["inference_mode", "autocast", "default_device"],
+)
+def test_modes_of_torch_do_not_reach_the_fit_or_the_prediction(binary, mode):
+    X, y, weight = binary
+    expected = WeightedTorchClassifier(**QUICK).fit(X, y, weight).predict_proba(X)
+    with mode():
+        found = WeightedTorchClassifier(**QUICK).fit(X, y, weight).predict_proba(X)
     assert_array_equal(found, expected)
 
 
