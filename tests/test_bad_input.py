@@ -270,7 +270,7 @@ def test_a_warm_start_with_another_network_is_refused(estimator):
 
 
 def test_class_weights_whose_power_overflows_are_refused():
-    with pytest.raises(ValueError, match=r"class_weight_power must be finite.*class_weight_power=2"):
+    with pytest.raises(ValueError, match=r"class_weight_power must be finite.*power=2"):
         WeightedTorchClassifier(class_weight={0: 1e200}, class_weight_power=2).fit(X, y)
 
 
