@@ -32,7 +32,7 @@ def test_the_snippets_of_the_readme_run_one_after_the_other():
 def test_links_and_commands_of_a_page_lead_to_files_that_exist(page):
     text = page.read_text()
     links = re.findall(r"\]\((?!https?:)([^)#]+)", text)
-    named = re.findall(r"(?:python|pytest) ((?:benchmarks|examples|tests)/\w+\.py)", text)
+    named = re.findall(r"(?:python|pytest)\s+((?:benchmarks|examples|tests)/\w+\.py)", text)
     named += re.findall(r"`(skweight/\w+\.py)`", text)
     assert links or named
     for link in links:
