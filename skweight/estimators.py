@@ -22,7 +22,7 @@ from skweight.losses import RowLoss, check_keywords
 from skweight.modules import build_module
 from skweight.parameters import PrefixedParameters
 from skweight.prediction import predict
-from skweight.training import TrainingOptions, WeightedNet, train
+from skweight.training import TrainingOptions, WeightedNet, on_cpu, train
 
 # One kernel for all parameters: on small networks half the time of the plain loop over them.
 _default_optimizer = partial(torch.optim.AdamW, fused=True)
@@ -67,25 +67,37 @@ class WeightedTorchEstimator(PrefixedParameters):
         widths: tuple[int, ...],
         n_classes: int | None = None,
     ) -> WeightedNet:
-        make_module: Callable[[], nn.Module]
         given = {"module": self.module, **self._params_for("module")}
+        make_module: Callable[[], nn.Module] = partial(
+            build_module,
+            self.module,
+            self.n_features_in_,
+            widths[0],
+            self._params_for("module"),
+        )
         if self._continues:
             _check_same_network(self._given, given)
             make_module = partial(copy.deepcopy, self.net_.plain_module)
-        else:
-            make_module = partial(
-                build_module,
-                self.module,
-                self.n_features_in_,
-                widths[0],
-                self._params_for("module"),
-            )
+        net = train(
+            make_module,
+            criterion,
+            parts[0],
+            parts[1] if len(parts) > 1 else None,
+            self._training_options(seed),
+            widths=widths,
+            n_classes=n_classes,
+            adapt=not self._continues,
+        )
+        self._given = given
+        return net
+
+    def _training_options(self, seed: int) -> TrainingOptions:
         optimizer = _default_optimizer if self.optimizer is None else self.optimizer
         optimizer_params = self._params_for("optimizer")
         # param_groups is skorch's: pairs of a pattern of parameter names and their settings.
         own = {k: v for k, v in optimizer_params.items() if k != "param_groups"} | {"lr": self.lr}
         check_keywords(optimizer, own, "optimizer")
-        options = TrainingOptions(
+        return TrainingOptions(
             optimizer=optimizer,
             optimizer_params=optimizer_params,
             lr=self.lr,
@@ -98,18 +110,6 @@ class WeightedTorchEstimator(PrefixedParameters):
             verbose=int(self.verbose),
             compile=self.compile,
         )
-        net = train(
-            make_module,
-            criterion,
-            parts[0],
-            parts[1] if len(parts) > 1 else None,
-            options,
-            widths=widths,
-            n_classes=n_classes,
-            adapt=not self._continues,
-        )
-        self._given = given
-        return net
 
     def _predict(
         self, X: Any, link: Callable[[torch.Tensor], torch.Tensor] | None = None
@@ -119,6 +119,15 @@ class WeightedTorchEstimator(PrefixedParameters):
         X = self._validate(X, reset=False)
         device = torch.device(self.net_.device)
         return np.asarray(predict(self.net_.module_, X, device, link).numpy())
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickle a module that was given as an instance on the CPU, as ``net_`` does its own."""
+        state = dict(super().__getstate__())
+        if isinstance(self.module, nn.Module):
+            state["module"] = on_cpu(self.module)
+            if "_given" in state:
+                state["_given"] = {**state["_given"], "module": state["module"]}
+        return state
 
     def __sklearn_tags__(self) -> Any:
         """Sparse X is welcome: it is made dense batch by batch."""
