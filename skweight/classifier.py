@@ -43,7 +43,7 @@ class WeightedTorchClassifier(ClassifierMixin, WeightedTorchEstimator):  # type:
         classes (the logit of ``classes_[1]``) and else the number of classes. An instance
         is copied and trained from the state it is in. A module with a method
         ``adapt(X, y, row_weight)`` is given the training data once before training.
-    criterion : None, str, nn loss class or callable, default=None
+    criterion : None, "cross_entropy", nn loss class or callable, default=None
         None is "cross_entropy". A class is built with ``reduction="none"`` and
         ``criterion__*``. A callable ``f(output, target)`` returns one loss per row; for one
         column of logits the target has 0.0 and 1.0 in the output's shape, for several
@@ -209,8 +209,13 @@ class WeightedTorchClassifier(ClassifierMixin, WeightedTorchEstimator):  # type:
         return self
 
     def _encode(self, y: Any) -> tuple[NDArray[Any], NDArray[np.int64]]:
-        check_classification_targets(y)
-        classes, codes = np.unique(y, return_inverse=True)
+        try:
+            check_classification_targets(y)
+            classes, codes = np.unique(y, return_inverse=True)
+        except TypeError as error:
+            raise TypeError(
+                f"y must hold labels of one kind, which can be sorted: {error}."
+            ) from error
         if self._continues and not np.array_equal(classes, self.classes_):
             raise ValueError(
                 "warm_start=True needs the classes of the last fit, "

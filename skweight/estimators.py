@@ -97,6 +97,11 @@ class WeightedTorchEstimator(PrefixedParameters):
         # param_groups is skorch's: pairs of a pattern of parameter names and their settings.
         own = {k: v for k, v in optimizer_params.items() if k != "param_groups"} | {"lr": self.lr}
         check_keywords(optimizer, own, "optimizer")
+        if "lr" in optimizer_params:
+            raise ValueError(
+                "The learning rate must be given as lr, got optimizer__lr="
+                f"{optimizer_params['lr']!r} beside lr={self.lr!r}."
+            )
         return TrainingOptions(
             optimizer=optimizer,
             optimizer_params=optimizer_params,
@@ -172,5 +177,5 @@ def _check_same_network(before: dict[str, Any], now: dict[str, Any]) -> None:
             shown = name if name == "module" else f"module__{name}"
             raise ValueError(
                 "warm_start=True goes on with the network of the last fit, so module and module__* "
-                f"must stay as they were: {shown} was {old!r}, got {new!r}."
+                f"must stay as they were: {shown} was {old!r}, got {new!r} (None: not given)."
             )

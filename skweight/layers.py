@@ -27,7 +27,8 @@ class FeatureWeight(nn.Module):
     n_features : int
         Length of the last dimension of the input.
     init : float, sequence or Tensor of shape (n_features,), default=1.0
-        Initial weights, finite and non-negative; a number counts for every feature.
+        Initial weights, finite and non-negative; a number counts for every feature. Only a
+        fixed 0 keeps a feature out.
     learnable : bool, default=True
         Whether training changes the weights.
 

@@ -76,6 +76,7 @@ _ONE_COLUMN_PER_CLASS_FUNCTIONS = (F.cross_entropy, F.nll_loss, F.multi_margin_l
 # Losses whose minimiser follows the target when it is shifted and scaled, and that have
 # no threshold in the units of the target: the target may be standardised under them.
 _LOCATION_SCALE = (nn.MSELoss, nn.L1Loss)
+_FOR_NUMBERS = (*_LOCATION_SCALE, nn.HuberLoss, nn.SmoothL1Loss, nn.PoissonNLLLoss)
 
 
 def from_criterion(
@@ -153,7 +154,7 @@ def check_keywords(function: Callable[..., Any], params: Mapping[str, Any], pref
             hint = f" Did you mean {prefix}__{near[0]}?" if near else ""
             raise ValueError(
                 f"Unknown parameter {prefix}__{name}: {prefix} "
-                f"{getattr(function, '__name__', function)!s} takes {known}.{hint}"
+                f"{_name(function)} takes {known}.{hint}"
             )
 
 
@@ -165,11 +166,23 @@ def _build(criterion: type[nn.Module], params: Mapping[str, Any]) -> nn.Module:
         )
     known = inspect.signature(criterion).parameters
     reduction = {"reduction": "none"} if "reduction" in known else {}
-    return criterion(**{**params, **reduction})
+    try:
+        return criterion(**{**params, **reduction})
+    except TypeError as error:
+        given = ", ".join(f"criterion__{name}={value!r}" for name, value in params.items())
+        raise TypeError(
+            f"criterion {criterion.__name__} could not be built with {given or 'its defaults'}: "
+            f"{error}."
+        ) from error
 
 
-class _NotOneLossPerRow(ValueError):
+class CriterionError(ValueError):
     """A criterion returned something else than one loss per row."""
+
+
+def _name(function: Any) -> str:
+    function = _unwrap(function)[0]
+    return str(getattr(function, "__name__", type(function).__name__))
 
 
 def _unwrap(criterion: Any) -> tuple[Any, dict[str, Any]]:
@@ -228,14 +241,19 @@ class RowLoss(nn.Module):
         Raises
         ------
         ValueError
-            If it raises an error, does not return one loss per row, or cannot tell the two
-            classes apart by one column of logits.
+            If it raises an error, does not return one loss per row, does not take raw scores,
+            or cannot tell two classes apart by one column of logits.
         """
-        name = getattr(_unwrap(self.criterion)[0], "__name__", type(self.criterion).__name__)
+        name = _name(self.criterion)
         if isinstance(self.criterion, nn.BCELoss):
             raise ValueError(
                 "criterion must take raw scores, but BCELoss takes probabilities: pass "
                 "nn.BCEWithLogitsLoss and a module without a final sigmoid."
+            )
+        if isinstance(self.criterion, _FOR_NUMBERS) and not target.is_floating_point():
+            raise ValueError(
+                f"criterion must be a loss of class scores for a classifier, got {name}, which "
+                "compares numbers."
             )
         if isinstance(self.criterion, nn.NLLLoss) and output.exp().sum(1).sub(1).abs().max() > 1e-3:
             raise ValueError(
@@ -244,7 +262,7 @@ class RowLoss(nn.Module):
             )
         try:
             self(output, target)
-        except _NotOneLossPerRow:
+        except CriterionError:
             raise
         except (RuntimeError, ValueError, TypeError) as error:
             raise ValueError(
@@ -291,7 +309,7 @@ class RowLoss(nn.Module):
             or loss[0].numel() not in (1, n_values)
         ):
             got = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
-            raise _NotOneLossPerRow(
+            raise CriterionError(
                 "criterion must return one loss per row, so that weights can be applied to "
                 f"it: expected shape ({len(output)},) or {tuple(output.shape)}, got {got}. Pass "
                 "the loss class itself (nn.HuberLoss, not nn.HuberLoss()), or build it with "

@@ -173,6 +173,11 @@ class MLP(nn.Module):
 
 
 def _check_activation(activation: str | Callable[[], nn.Module]) -> Callable[[], nn.Module]:
+    if isinstance(activation, nn.Module):
+        raise ValueError(
+            "module__activation must make a new nn.Module for each layer, such as nn.ELU, got the "
+            f"instance {activation!r}."
+        )
     if isinstance(activation, str):
         if activation not in ACTIVATIONS:
             raise ValueError(

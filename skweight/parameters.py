@@ -15,6 +15,24 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 PREFIXES = ("module", "criterion", "optimizer")
+# What is offered to someone who left out the prefix, or who knows scikit-learn's MLP.
+_COMMON = (
+    "module__hidden_sizes",
+    "module__activation",
+    "module__dropout",
+    "module__feature_weights",
+    "optimizer__weight_decay",
+    "optimizer__momentum",
+    "criterion__label_smoothing",
+)
+_SYNONYMS = {
+    "alpha": "optimizer__weight_decay",
+    "epochs": "max_epochs",
+    "hidden_layer_sizes": "module__hidden_sizes",
+    "learning_rate": "lr",
+    "learning_rate_init": "lr",
+    "max_iter": "max_epochs",
+}
 
 
 def _is_integer(low: int) -> Callable[[Any], bool]:
@@ -126,7 +144,8 @@ class PrefixedParameters(BaseEstimator):  # type: ignore[misc]
         prefixes = [f"{prefix}__" for prefix in PREFIXES]
         for name in self._params:
             if not _has_prefix(name):
-                near = get_close_matches(name, names + prefixes, n=1)
+                same = [_SYNONYMS[name]] if name in _SYNONYMS else []
+                near = same or get_close_matches(name, [*names, *_COMMON], n=1)
                 hint = f" Did you mean {near[0]!r}?" if near else ""
                 raise ValueError(
                     f"Unknown parameter {name!r} of {type(self).__name__}: expected one of "

@@ -28,7 +28,7 @@ class WeightedTorchRegressor(RegressorMixin, WeightedTorchEstimator):  # type: i
     Under "squared_error", ``nn.MSELoss`` and ``nn.L1Loss`` the network is trained on y
     brought to weighted mean 0 and standard deviation 1, and losses are in these units;
     predictions are in the units of y. Under other criteria the network is trained on y as it
-    is, and predictions are what it returns.
+    is, and predictions are what it returns: under ``nn.PoissonNLLLoss``, logarithms of rates.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class WeightedTorchRegressor(RegressorMixin, WeightedTorchEstimator):  # type: i
         ``module(n_features, 1, **module__)``. An instance is copied and trained from the
         state it is in. A module with a method ``adapt(X, y, row_weight)`` is given the
         training data once before training.
-    criterion : None, str, nn loss class or callable, default=None
+    criterion : None, "squared_error", nn loss class or callable, default=None
         None is "squared_error". A class is built with ``reduction="none"`` and
         ``criterion__*``. A callable ``f(output, target)`` returns one loss per row; it gets
         the target in the units of y and in the shape of the output.

@@ -220,6 +220,13 @@ def _prepare(
             f"module {type(module).__name__} must return raw scores of shape {wanted} for this y "
             f"and criterion, got {shape} for {len(X)} rows."
         )
+    last = [*module.modules()][-1]
+    if isinstance(last, (nn.Sigmoid, nn.Softmax)) and not y.is_floating_point():
+        warnings.warn(
+            f"module {type(module).__name__} ends with {type(last).__name__}, but must return raw "
+            "scores: predict and predict_proba would apply it a second time.",
+            stacklevel=5,
+        )
     criterion.to(rows.device).check(output, y)
     return module.train()
 

@@ -122,7 +122,7 @@ def test_a_classifier_with_three_classes_needs_three_columns():
         WeightedTorchClassifier(nn.Linear(4, 1), criterion=nn.CrossEntropyLoss).fit(X, y)
 
 
-@pytest.mark.parametrize("criterion", [nn.MSELoss(), lambda o, t: F.mse_loss(o, t)])
+@pytest.mark.parametrize("criterion", [nn.BCEWithLogitsLoss(), lambda o, t: F.mse_loss(o, t)])
 def test_a_criterion_that_returns_a_scalar_says_how_to_mend_it(estimator, criterion):
     with pytest.raises(ValueError, match=r"criterion must return one loss per row.*reduction="):
         estimator(criterion=criterion).fit(X, y)
@@ -199,6 +199,13 @@ def test_a_criterion_with_class_weights_of_its_own_warns_of_counting_twice():
         ({"device": "gpu"}, "device must be.*'gpu'"),
         ({"batch_size": 0}, "batch_size must be an integer.*got 0"),
         ({"max_epochs": 1.5}, "max_epochs must be an integer.*got 1.5"),
+        ({"hidden_sizes": (3,)}, "Unknown parameter 'hidden_sizes'.*'module__hidden_sizes'"),
+        ({"modul__dropout": 0.1}, "Unknown parameter 'modul__dropout'.*'module__dropout'"),
+        ({"weight_decay": 0.1}, "Unknown parameter 'weight_decay'.*'optimizer__weight_decay'"),
+        ({"learning_rate": 0.1}, "Unknown parameter 'learning_rate'.*mean 'lr'"),
+        ({"optimizer__lr": 0.1}, "must be given as lr, got optimizer__lr=0.1"),
+        ({"module__activation": nn.ELU()}, "module__activation must make a new.*got the instance"),
+        ({"criterion": nn.MSELoss}, "criterion must be a loss of class scores.*got MSELoss"),
         ({"lr": -1}, "lr must be a number > 0, got -1"),
         ({"lr": True}, "lr must be a number > 0, got True"),
         ({"batch_size": True}, "batch_size must be an integer.*got True"),
@@ -242,6 +249,27 @@ def test_a_callback_that_reads_the_validation_loss_says_what_to_pass(estimator):
 
     with pytest.raises(ValueError, match=r"valid_loss.*early_stopping=True"):
         estimator(callbacks=[EarlyStopping()]).fit(X, y)
+
+
+@pytest.mark.parametrize("last", [nn.Sigmoid(), nn.Softmax(dim=1)])
+def test_a_module_that_ends_with_a_link_warns(last):
+    module = nn.Sequential(nn.Linear(4, 2 if isinstance(last, nn.Softmax) else 1), last)
+    with pytest.warns(UserWarning, match=r"ends with S\w+, but must return raw scores"):
+        WeightedTorchClassifier(module, max_epochs=1).fit(X, y)
+
+
+def test_class_weights_of_a_criterion_in_a_list_are_refused_by_name():
+    with pytest.raises(
+        TypeError, match=r"criterion CrossEntropyLoss.*criterion__weight=\[1.0, 2.0"
+    ):
+        WeightedTorchClassifier(criterion=nn.CrossEntropyLoss, criterion__weight=[1.0, 2.0]).fit(
+            X, y
+        )
+
+
+def test_labels_that_cannot_be_sorted_are_refused():
+    with pytest.raises(TypeError, match="y must hold labels of one kind"):
+        WeightedTorchClassifier().fit(X, np.array(["a", 1] * 30, dtype=object))
 
 
 def test_an_uncached_epoch_scoring_says_what_to_pass(estimator):

@@ -125,8 +125,8 @@ def test_a_grid_search_reaches_prefixed_parameters():
         ("module_", "'module'|'module__'"),
         ("early_stoping", "'early_stopping'"),
         ("xyz", None),
-        ("optimiser__weight_decay", None),
-        ("module__", "'module__'"),
+        ("optimiser__weight_decay", "'optimizer__weight_decay'"),
+        ("module__", "'module'|'module__dropout'"),
     ],
 )
 def test_unknown_names_are_refused_at_fit_with_the_nearest(estimator, name, near):
