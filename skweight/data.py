@@ -170,14 +170,17 @@ class Rows(torch.utils.data.Dataset[Any]):
         if not sparse.issparse(self.X):
             return self.X[self.index], self.y, self.row_weight
         coo = self.X[self.index.cpu().numpy()].tocoo()
-        X = torch.sparse_coo_tensor(
-            torch.from_numpy(np.stack([coo.row, coo.col]).astype(np.int64)),
-            torch.from_numpy(coo.data),
-            coo.shape,
-            device="cpu",
-            check_invariants=False,
-        )
-        return X.coalesce().to(self.device), self.y, self.row_weight
+        with warnings.catch_warnings():
+            # torch 2.11 asks whether to check, also when it is told to.
+            warnings.filterwarnings("ignore", message="Sparse invariant checks")
+            X = torch.sparse_coo_tensor(
+                torch.from_numpy(np.stack([coo.row, coo.col]).astype(np.int64)),
+                torch.from_numpy(coo.data),
+                coo.shape,
+                device="cpu",
+                check_invariants=True,
+            ).coalesce()
+        return X.to(self.device), self.y, self.row_weight
 
 
 def gather(X: Any, rows: Any, device: torch.device) -> Tensor:
