@@ -204,6 +204,7 @@ def test_a_criterion_with_class_weights_of_its_own_warns_of_counting_twice():
         ({"weight_decay": 0.1}, "Unknown parameter 'weight_decay'.*'optimizer__weight_decay'"),
         ({"learning_rate": 0.1}, "Unknown parameter 'learning_rate'.*mean 'lr'"),
         ({"optimizer__lr": 0.1}, "must be given as lr, got optimizer__lr=0.1"),
+        ({"module__learnable_feature_weights": False}, "needs module__feature_weights to hold"),
         ({"module__activation": nn.ELU()}, "module__activation must make a new.*got the instance"),
         ({"criterion": nn.MSELoss}, "criterion must be a loss of class scores.*got MSELoss"),
         ({"lr": -1}, "lr must be a number > 0, got -1"),
