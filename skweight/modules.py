@@ -132,8 +132,8 @@ class MLP(nn.Module):
             self.feature_weight = FeatureWeight(n_features, checked, learnable_feature_weights)
         if feature_weights is None and not learnable_feature_weights:
             raise ValueError(
-                "module__learnable_feature_weights=False needs module__feature_weights to hold, got "
-                "None."
+                "module__learnable_feature_weights=False needs module__feature_weights to hold, "
+                "got None."
             )
         if not 0 <= dropout < 1:
             raise ValueError(f"module__dropout must lie in [0, 1), got {dropout!r}.")
