@@ -128,11 +128,7 @@ def from_criterion(
     while isinstance(criterion, partial) and isinstance(criterion.func, type):
         criterion, params = criterion.func, {**criterion.keywords, **params}
     check_keywords(criterion, params, "criterion")
-    if isinstance(criterion, type) and not issubclass(criterion, nn.Module):
-        raise TypeError(
-            f"criterion must be an nn loss class when it is a class, got {criterion.__name__}."
-        )
-    if isinstance(criterion, type) and issubclass(criterion, nn.Module):
+    if isinstance(criterion, type):
         return RowLoss(_build(criterion, params))
     if isinstance(criterion, nn.Module):
         criterion = copy.deepcopy(criterion)  # it may be moved to another device
@@ -158,7 +154,11 @@ def check_keywords(function: Callable[..., Any], params: Mapping[str, Any], pref
             )
 
 
-def _build(criterion: type[nn.Module], params: Mapping[str, Any]) -> nn.Module:
+def _build(criterion: type, params: Mapping[str, Any]) -> nn.Module:
+    if not issubclass(criterion, nn.Module):
+        raise TypeError(
+            f"criterion must be an nn loss class when it is a class, got {criterion.__name__}."
+        )
     if params.get("reduction", "none") != "none":
         raise ValueError(
             "criterion__reduction must be 'none', since weights are applied to one loss per "

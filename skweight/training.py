@@ -1,7 +1,7 @@
 """The training path: a skorch net that trains on ``(x, y, row_weight)``.
 
 What is trained and on which weights is decided elsewhere; how it is trained, when it
-stops, what of it is kept, and that torch's global state survives it, is decided here.
+stops and what of it is kept is decided here.
 This is the only file that imports skorch.
 """
 
@@ -301,7 +301,7 @@ def _run(net: WeightedNet, rows: Rows) -> None:
             stacklevel=5,
         )
     except KeyError as error:
-        if "valid_" not in str(error):
+        if net.train_split is not None or "valid_" not in str(error):
             raise
         raise ValueError(
             f"A callback reads {error.args[0]!s}, but there are no validation rows: pass "

@@ -9,7 +9,20 @@ os.environ.setdefault("SCIPY_ARRAY_API", "1")
 
 import numpy as np
 import pytest
+import torch
 from sklearn.datasets import make_classification, make_regression
+from torch import nn
+
+
+class Intercept(nn.Module):
+    """One score for all rows: a view of a parameter, even where no gradient is wanted."""
+
+    def __init__(self, n_features, n_outputs):
+        super().__init__()
+        self.logit = nn.Parameter(torch.zeros(n_outputs))
+
+    def forward(self, X):
+        return self.logit.expand(len(X), -1)
 
 
 @pytest.fixture(scope="session")

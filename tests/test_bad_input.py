@@ -217,9 +217,8 @@ def test_bad_parameters_are_refused_in_fit(params, match):
         WeightedTorchClassifier(**params).fit(X, y)
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
 def test_a_device_that_is_not_there_is_refused(estimator):
-    if torch.cuda.is_available():
-        pytest.skip("needs a machine without CUDA")
     with pytest.raises(ValueError, match=r"device must be.*'cuda'"):
         estimator(device="cuda").fit(X, y)
 
@@ -271,6 +270,13 @@ def test_class_weights_of_a_criterion_in_a_list_are_refused_by_name():
 def test_labels_that_cannot_be_sorted_are_refused():
     with pytest.raises(TypeError, match="y must hold labels of one kind"):
         WeightedTorchClassifier().fit(X, np.array(["a", 1] * 30, dtype=object))
+
+
+def test_a_callback_that_reads_what_nobody_records_is_not_blamed_on_missing_rows(estimator):
+    from skorch.callbacks import EarlyStopping
+
+    with pytest.raises(KeyError, match="valid_acc"):
+        estimator(early_stopping=True, callbacks=[EarlyStopping(monitor="valid_acc")]).fit(X, y)
 
 
 def test_an_uncached_epoch_scoring_says_what_to_pass(estimator):

@@ -6,22 +6,11 @@ Exact laws are in ``test_weight_laws.py``.
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from conftest import Intercept
 
 from skweight import WeightedTorchClassifier
 from skweight.losses import cross_entropy, weighted_mean
 from skweight.weights import to_mean_one
-
-
-class Intercept(nn.Module):
-    """One logit for all rows."""
-
-    def __init__(self, n_features, n_outputs):
-        super().__init__()
-        self.logit = nn.Parameter(torch.zeros(n_outputs))
-
-    def forward(self, X):
-        return self.logit.expand(len(X), -1)
 
 
 @pytest.fixture(scope="module")

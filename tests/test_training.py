@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
+from conftest import Intercept
 from numpy.testing import assert_array_equal
 from skorch.callbacks import (
     Callback,
@@ -380,21 +381,10 @@ def test_lazy_modules_find_their_shapes(binary):
     assert model.module_[0].weight.shape == (6, 8)
 
 
-class ConstantModel(nn.Module):
-    """Return a view of a parameter, which remembers gradients even in inference mode."""
-
-    def __init__(self, n_features, n_outputs):
-        super().__init__()
-        self.bias = nn.Parameter(torch.zeros(n_outputs))
-
-    def forward(self, X):
-        return self.bias.expand(len(X), -1)
-
-
 @pytest.mark.parametrize("estimator", [WeightedTorchClassifier, WeightedTorchRegressor])
 def test_a_module_may_return_a_view_of_a_parameter(binary, estimator):
     X, y, _ = binary
-    assert estimator(ConstantModel, **QUICK).fit(X, y).predict(X).shape == y.shape
+    assert estimator(Intercept, **QUICK).fit(X, y).predict(X).shape == y.shape
 
 
 class Adapts(nn.Linear):
