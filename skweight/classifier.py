@@ -11,10 +11,10 @@ from sklearn.utils.multiclass import check_classification_targets
 from skweight import losses
 from skweight.data import Rows, place, resolve_device
 from skweight.estimators import WeightedTorchEstimator
+from skweight.merging import distinct_rows
 from skweight.weights import (
     around_one,
     check_sample_weight,
-    distinct_rows,
     flatten_mass,
     resolve_class_weight,
     to_mean_one,

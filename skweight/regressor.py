@@ -9,7 +9,8 @@ from sklearn.base import RegressorMixin
 from skweight import losses
 from skweight.data import Rows, place, resolve_device
 from skweight.estimators import WeightedTorchEstimator
-from skweight.weights import check_sample_weight, distinct_rows, flatten_mass, to_mean_one
+from skweight.merging import distinct_rows
+from skweight.weights import check_sample_weight, flatten_mass, to_mean_one
 
 
 class WeightedTorchRegressor(RegressorMixin, WeightedTorchEstimator):  # type: ignore[misc]

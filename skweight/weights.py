@@ -1,8 +1,8 @@
-"""What a weight means: checking, class weights, merging equal rows, effective size.
+"""What a weight means: checking, class weights, powers, effective size.
 
 A training set is a set of distinct rows with a mass each. This file turns what the
 user passes (``sample_weight``, ``class_weight`` and their powers) into such masses.
-Tensors, the validation split and the loss are left to later levels; only numpy here.
+Equal rows are merged in ``merging``. Only numpy here.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,11 +13,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
-Indices = NDArray[np.intp]
-
-# Rows per block are chosen so that a block of the projection stays in the cache.
-_BLOCK_ELEMENTS = 2**17
-_COMPARED_AT_ONCE = 2**16
 
 
 def check_sample_weight(sample_weight: ArrayLike | None, n_samples: int) -> Floats:
@@ -127,142 +122,6 @@ def effective_sample_size(sample_weight: ArrayLike) -> float:
     weight = around_one(weight)
     weight /= weight.max()  # equal weights become ones, and give their number to the last bit
     return float(weight.sum() ** 2 / (weight**2).sum())
-
-
-# --------------------------------------------------------------------------------------
-# Distinct rows
-# --------------------------------------------------------------------------------------
-
-
-def distinct_rows(X: Any, y: NDArray[Any], mass: Floats) -> tuple[Indices, Floats]:
-    """Merge equal ``(x, y)`` rows and bring the rest into an order of their own.
-
-    The result depends on the set of rows and on the mass of each, not on the order in
-    which they arrive nor on how a mass is split over copies. Rows are equal when they
-    are equal bit for bit. Rows without mass are left out. No data are copied.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n_samples, ...) or CSR matrix of shape (n_samples, n_features)
-        A CSR matrix must have sorted indices, no duplicates and no stored zeros.
-    y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-        Numbers: targets, or classes as codes.
-    mass : ndarray of shape (n_samples,), float64
-        Non-negative.
-
-    Returns
-    -------
-    index : ndarray of shape (n_distinct,)
-        Position of one representative of each distinct row, in canonical order.
-    mass : ndarray of shape (n_distinct,), float64
-        Summed mass of each distinct row.
-
-    Notes
-    -----
-    Rows are sorted by a fixed random projection of ``(x, y)`` in float64. Rows that
-    tie are compared as a whole: equal ones are merged, different ones (a tie by
-    rounding) are sorted by their bytes.
-    """
-    columns = _Columns(X, y)
-    key = columns.projection()
-    order = np.argsort(key, kind="stable")
-    order = order[mass[order] > 0]
-    tied = key[order[1:]] == key[order[:-1]]
-    if not tied.any():
-        return order, mass[order]
-
-    same = columns.equal_neighbours(order, tied)
-    if (tied & ~same).any():
-        order = _sort_mixed_ties(columns, order, tied, same)
-        same = columns.equal_neighbours(order, tied)
-    starts = np.flatnonzero(np.concatenate([[True], ~same]))
-    return order[starts], np.add.reduceat(_mass_in_order(mass[order], same), starts)
-
-
-def _sort_mixed_ties(
-    columns: "_Columns", order: Indices, tied: NDArray[np.bool_], same: NDArray[np.bool_]
-) -> Indices:
-    """Sort the rows of every tie that holds different rows by their bytes."""
-    run = np.concatenate([[0], np.cumsum(~tied)])
-    mixed = np.isin(run, run[1:][tied & ~same])
-    places = np.flatnonzero(mixed)
-    by_content = sorted(zip(run[places], map(columns.content, order[places]), order[places]))
-    order = order.copy()
-    order[places] = [row for _, _, row in by_content]
-    return order
-
-
-def _mass_in_order(mass: Floats, same: NDArray[np.bool_]) -> Floats:
-    """Sort masses within groups of equal rows: a sum must not depend on arrival."""
-    group = np.concatenate([[0], np.cumsum(~same)])
-    copies = np.flatnonzero(np.concatenate([[False], same]) | np.concatenate([same, [False]]))
-    mass = mass.copy()
-    mass[copies] = mass[copies][np.lexsort((mass[copies], group[copies]))]
-    return mass
-
-
-class _Columns:
-    """``(x, y)`` rows, dense or CSR, as the few views that merging needs."""
-
-    def __init__(self, X: Any, y: NDArray[Any]) -> None:
-        self.sparse = hasattr(X, "indptr")
-        self.X: Any = X if self.sparse else np.ascontiguousarray(X).reshape(len(X), -1)
-        self.y = np.ascontiguousarray(y).reshape(X.shape[0], -1)
-
-    def projection(self) -> Floats:
-        """Random projection of every row; equal rows get equal bits wherever they lie.
-
-        Columns are added one after the other: a matrix product may round a row
-        differently at another position, and then copies would not meet.
-        """
-        n_columns = self.X.shape[1]
-        direction = np.random.default_rng(20240229).standard_normal(n_columns + self.y.shape[1])
-        if self.sparse:
-            key = np.asarray(self.X @ direction[:n_columns], dtype=np.float64)
-        else:
-            key = np.zeros(len(self.y))
-            _add_projection(key, self.X, direction[:n_columns])
-        _add_projection(key, self.y, direction[n_columns:])
-        return key
-
-    def equal_neighbours(self, order: Indices, tied: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Whether the rows at ``order[i]`` and ``order[i + 1]`` are equal, where tied."""
-        same = np.zeros(len(tied), dtype=bool)
-        places = np.flatnonzero(tied)
-        for start in range(0, len(places), _COMPARED_AT_ONCE):
-            place = places[start : start + _COMPARED_AT_ONCE]
-            left, right = order[place], order[place + 1]
-            equal = (_bits(self.y[left]) == _bits(self.y[right])).all(axis=1)
-            if self.sparse:
-                unequal = self.X[left] != self.X[right]
-                equal &= np.diff(unequal.tocsr().indptr) == 0
-            else:
-                equal &= (_bits(self.X[left]) == _bits(self.X[right])).all(axis=1)
-            same[place] = equal
-        return same
-
-    def content(self, row: int) -> bytes:
-        """The row as bytes: any order of its own that different rows never share."""
-        if not self.sparse:
-            return bytes(self.X[row].tobytes() + self.y[row].tobytes())
-        stored = slice(self.X.indptr[row], self.X.indptr[row + 1])
-        indices = self.X.indices[stored].astype(np.int64)
-        return bytes(indices.tobytes() + self.X.data[stored].tobytes() + self.y[row].tobytes())
-
-
-def _add_projection(key: Floats, columns: NDArray[Any], direction: Floats) -> None:
-    step = max(256, _BLOCK_ELEMENTS // max(1, len(direction)))
-    for start in range(0, len(key), step):
-        block = np.array(columns[start : start + step].T, dtype=np.float64, order="C")
-        part = key[start : start + step]
-        for column, factor in zip(block, direction):
-            column *= factor
-            part += column
-
-
-def _bits(rows: NDArray[Any]) -> NDArray[Any]:
-    """Numbers as unsigned integers, so that 0.0 and -0.0 are two different values."""
-    return rows.view(f"u{rows.dtype.itemsize}")
 
 
 # --------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import skweight
 PACKAGE = Path(skweight.__file__).parent
 LEVELS = {
     "weights": 0,
+    "merging": 0,
     "losses": 0,
     "layers": 0,
     "isolation": 0,
@@ -39,7 +40,16 @@ ALLOWED = {
     "sklearn": {"parameters", "training", "estimators", "classifier", "regressor"},
     "scipy": {"data", "prediction", "training"},
     "skorch": {"training"},
-    "numpy": {"weights", "parameters", "data", "training", "estimators", "classifier", "regressor"},
+    "numpy": {
+        "weights",
+        "merging",
+        "parameters",
+        "data",
+        "training",
+        "estimators",
+        "classifier",
+        "regressor",
+    },
     "matplotlib": set(),
 }
 
