@@ -9,6 +9,7 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 
 from skweight import losses
+from skweight.criteria import RowLoss, from_criterion
 from skweight.data import Rows, place, resolve_device
 from skweight.estimators import WeightedTorchEstimator
 from skweight.merging import distinct_rows
@@ -223,8 +224,8 @@ class WeightedTorchClassifier(ClassifierMixin, WeightedTorchEstimator):  # type:
             )
         return classes, codes.astype(np.int64)
 
-    def _check_criterion(self) -> losses.RowLoss:
-        criterion = losses.from_criterion(
+    def _check_criterion(self) -> RowLoss:
+        criterion = from_criterion(
             self.criterion, self._params_for("criterion"), losses.CLASSIFIER_CRITERIA
         )
         if criterion.own_weight and self.class_weight is not None:
@@ -314,7 +315,7 @@ def _weigh_classes(
     return index[kept], codes[kept], mass[kept]
 
 
-def _class_widths(n_classes: int, criterion: losses.RowLoss) -> tuple[int, ...]:
+def _class_widths(n_classes: int, criterion: RowLoss) -> tuple[int, ...]:
     """Numbers of output columns that fit, the one to ask a module class for first."""
     if n_classes > 2:
         return (n_classes,)

@@ -16,9 +16,10 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import nn
 
+from skweight.criteria import RowLoss
 from skweight.data import Rows, as_array, canonical_csr, split_validation
+from skweight.keywords import check_keywords
 from skweight.layers import feature_weights
-from skweight.losses import RowLoss, check_keywords
 from skweight.modules import build_module
 from skweight.parameters import PrefixedParameters
 from skweight.prediction import predict

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from skweight.keywords import check_keywords
 from skweight.layers import FeatureWeight, Weights, check_weights
-from skweight.losses import check_keywords
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from sklearn.base import RegressorMixin
 
 from skweight import losses
+from skweight.criteria import RowLoss, from_criterion
 from skweight.data import Rows, place, resolve_device
 from skweight.estimators import WeightedTorchEstimator
 from skweight.merging import distinct_rows
@@ -168,7 +169,7 @@ class WeightedTorchRegressor(RegressorMixin, WeightedTorchEstimator):  # type: i
         self._check_params()
         X, y = self._validate(X, y=y, y_numeric=True, reset=not self._continues)
         y = y.astype(np.float64)
-        criterion = losses.from_criterion(
+        criterion = from_criterion(
             self.criterion, self._params_for("criterion"), losses.REGRESSOR_CRITERIA
         )
         device = resolve_device(self.device)
@@ -188,7 +189,7 @@ class WeightedTorchRegressor(RegressorMixin, WeightedTorchEstimator):  # type: i
         return self
 
     def _target_units(
-        self, y: NDArray[np.float64], row_weight: NDArray[np.float64], criterion: losses.RowLoss
+        self, y: NDArray[np.float64], row_weight: NDArray[np.float64], criterion: RowLoss
     ) -> tuple[float, float]:
         """Weighted mean and standard deviation of y where the criterion allows for them."""
         if self._continues:

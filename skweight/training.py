@@ -24,9 +24,10 @@ from skorch.callbacks import Callback, EpochScoring
 from skorch.helper import predefined_split
 from torch import Tensor, nn
 
+from skweight.criteria import RowLoss
 from skweight.data import Rows, TensorBatches, place, rows_at_once
 from skweight.isolation import isolated_torch
-from skweight.losses import RowLoss, class_probabilities, weighted_mean
+from skweight.losses import class_probabilities, weighted_mean
 
 
 class WeightedNet(NeuralNet):  # type: ignore[misc]

@@ -15,7 +15,9 @@ LEVELS = {
     "losses": 0,
     "layers": 0,
     "isolation": 0,
+    "keywords": 0,
     "parameters": 0,
+    "criteria": 1,
     "modules": 1,
     "data": 1,
     "prediction": 2,
@@ -29,6 +31,7 @@ LEVELS = {
 ALLOWED = {
     "torch": {
         "losses",
+        "criteria",
         "layers",
         "isolation",
         "modules",

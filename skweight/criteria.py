@@ -1,0 +1,234 @@
+"""What may be given as ``criterion``, and how it is made to return one loss per row.
+
+The losses of the package's own are in ``losses``. Only torch here.
+"""
+
+import copy
+import inspect
+from collections.abc import Mapping
+from difflib import get_close_matches
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from skweight.keywords import check_keywords, name_of, unwrap
+from skweight.losses import Criterion, squared_error
+
+# Losses that need a column for each class, two for a binary problem as well.
+_ONE_COLUMN_PER_CLASS = (nn.CrossEntropyLoss, nn.NLLLoss, nn.MultiMarginLoss)
+_ONE_COLUMN_PER_CLASS_FUNCTIONS = (F.cross_entropy, F.nll_loss, F.multi_margin_loss)
+# Losses whose minimiser follows the target when it is shifted and scaled, and that have
+# no threshold in the units of the target: the target may be standardised under them.
+_LOCATION_SCALE = (nn.MSELoss, nn.L1Loss)
+_FOR_NUMBERS = (*_LOCATION_SCALE, nn.HuberLoss, nn.SmoothL1Loss, nn.PoissonNLLLoss)
+
+
+def from_criterion(
+    criterion: Any, params: Mapping[str, Any], names: Mapping[str, Criterion]
+) -> "RowLoss":
+    """Build the loss per row from what the user gave as ``criterion``.
+
+    Parameters
+    ----------
+    criterion : None, str, nn.Module class or callable
+        None is the first of ``names``. A class is built with ``params``, and with
+        ``reduction="none"`` where it knows it. A callable ``f(output, target)`` gets
+        ``params`` as keywords.
+    params : mapping
+        The user's ``criterion__*``.
+    names : mapping of str to callable
+        The names that the estimator offers.
+
+    Returns
+    -------
+    RowLoss
+
+    Raises
+    ------
+    TypeError, ValueError
+        If ``criterion`` is none of the above or does not take ``params``.
+    """
+    if criterion is None:
+        criterion = next(iter(names.values()))
+    elif isinstance(criterion, str):
+        if criterion not in names:
+            near = get_close_matches(criterion, list(names), n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise ValueError(
+                f"criterion must be one of {list(names)}, an nn loss class or a callable "
+                f"(output, target) -> one loss per row, got {criterion!r}.{hint}"
+            )
+        criterion = names[criterion]
+    elif not callable(criterion):
+        raise TypeError(
+            f"criterion must be None, one of {list(names)}, an nn loss class or a callable "
+            f"(output, target) -> one loss per row, got {type(criterion).__name__}."
+        )
+    if isinstance(criterion, nn.Module) and params:
+        raise ValueError(
+            "criterion must be a class for criterion__* parameters to be applied, got an "
+            f"instance of {type(criterion).__name__} and {['criterion__' + p for p in params]}."
+        )
+    while isinstance(criterion, partial) and isinstance(criterion.func, type):
+        criterion, params = criterion.func, {**criterion.keywords, **params}
+    check_keywords(criterion, params, "criterion")
+    if isinstance(criterion, type):
+        return RowLoss(_build(criterion, params))
+    if isinstance(criterion, nn.Module):
+        criterion = copy.deepcopy(criterion)  # it may be moved to another device
+    return RowLoss(partial(criterion, **params) if params else criterion)
+
+
+def _build(criterion: type, params: Mapping[str, Any]) -> nn.Module:
+    if not issubclass(criterion, nn.Module):
+        raise TypeError(
+            f"criterion must be an nn loss class when it is a class, got {criterion.__name__}."
+        )
+    if params.get("reduction", "none") != "none":
+        raise ValueError(
+            "criterion__reduction must be 'none', since weights are applied to one loss per "
+            f"row, got {params['reduction']!r}."
+        )
+    known = inspect.signature(criterion).parameters
+    reduction = {"reduction": "none"} if "reduction" in known else {}
+    try:
+        return criterion(**{**params, **reduction})
+    except TypeError as error:
+        given = ", ".join(f"criterion__{name}={value!r}" for name, value in params.items())
+        raise TypeError(
+            f"criterion {criterion.__name__} could not be built with {given or 'its defaults'}: "
+            f"{error}."
+        ) from error
+
+
+class CriterionError(ValueError):
+    """A criterion returned something else than one loss per row."""
+
+
+class RowLoss(nn.Module):
+    """A criterion, made to return exactly one loss per row.
+
+    Parameters
+    ----------
+    criterion : nn.Module or callable
+        ``(output, target)`` -> Tensor of shape (n,) or (n, ...); trailing dimensions are
+        averaged.
+    """
+
+    def __init__(self, criterion: Any) -> None:
+        super().__init__()
+        self.criterion = criterion
+
+    @property
+    def one_column_per_class(self) -> bool:
+        """Whether even a binary problem needs two columns of scores."""
+        function = unwrap(self.criterion)[0]
+        return (
+            isinstance(self.criterion, _ONE_COLUMN_PER_CLASS)
+            or function in _ONE_COLUMN_PER_CLASS_FUNCTIONS
+        )
+
+    @property
+    def standardises_target(self) -> bool:
+        """Whether a target that is shifted and scaled leads to the same fit."""
+        return self.criterion is squared_error or isinstance(self.criterion, _LOCATION_SCALE)
+
+    @property
+    def own_weight(self) -> str | None:
+        """Name of the class weights that the criterion brings along, if it does."""
+        function, keywords = unwrap(self.criterion)
+        for name in ("weight", "pos_weight"):
+            if keywords.get(name, getattr(function, name, None)) is not None:
+                return name
+        return None
+
+    def check(self, output: Tensor, target: Tensor) -> None:
+        """Try the criterion on a few rows, so that it fails here and by name if at all.
+
+        Parameters
+        ----------
+        output : Tensor of shape (n,) or (n, k)
+        target : Tensor of shape (n,)
+
+        Raises
+        ------
+        ValueError
+            If it raises an error, does not return one loss per row, does not take raw scores,
+            or cannot tell two classes apart by one column of logits.
+        """
+        name = name_of(self.criterion)
+        if isinstance(self.criterion, nn.BCELoss):
+            raise ValueError(
+                "criterion must take raw scores, but BCELoss takes probabilities: pass "
+                "nn.BCEWithLogitsLoss and a module without a final sigmoid."
+            )
+        if isinstance(self.criterion, _FOR_NUMBERS) and not target.is_floating_point():
+            raise ValueError(
+                f"criterion must be a loss of class scores for a classifier, got {name}, which "
+                "compares numbers."
+            )
+        if isinstance(self.criterion, nn.NLLLoss) and output.exp().sum(1).sub(1).abs().max() > 1e-3:
+            raise ValueError(
+                "criterion NLLLoss takes logarithms of probabilities, which the module does not "
+                "return: pass nn.CrossEntropyLoss, or a module that ends with nn.LogSoftmax."
+            )
+        try:
+            self(output, target)
+        except CriterionError:
+            raise
+        except (RuntimeError, ValueError, TypeError) as error:
+            raise ValueError(
+                f"criterion {name} failed on output of shape {tuple(output.shape)} and target of "
+                f"shape {tuple(target.shape)}, {target.dtype}: {error}"
+            ) from error
+        if not target.is_floating_point() and output[0].numel() == 1:
+            self._check_binary(name, output)
+
+    def _check_binary(self, name: str, output: Tensor) -> None:
+        """A softmax over one column is 1 whatever the logit: nothing could be learned."""
+        shape = (8, *output.shape[1:])
+        logits = torch.linspace(-2, 2, 8, device=output.device).reshape(shape).requires_grad_()
+        loss = self(logits, torch.arange(8, device=output.device) % 2).sum()
+        if not loss.requires_grad or not bool(torch.autograd.grad(loss, logits)[0].any()):
+            raise ValueError(
+                f"criterion {name} does not depend on the one column of logits that a binary y "
+                "has. If it wants one column per class, pass a module that returns 2 columns."
+            )
+
+    def forward(self, output: Tensor, target: Tensor) -> Tensor:
+        """Loss of each row.
+
+        Parameters
+        ----------
+        output : Tensor of shape (n,) or (n, k)
+        target : Tensor of shape (n,)
+            Floats, or integer class codes. The criterion gets them in the shape of the
+            output, so that (n,) never meets (n, 1), and codes stay codes only beside
+            several columns.
+
+        Returns
+        -------
+        Tensor of shape (n,)
+        """
+        if target.is_floating_point() or output[0].numel() == 1:
+            target = target.to(output.dtype).reshape(output.shape)
+        loss = self.criterion(output, target)
+        n_values = output[0].numel()
+        if (
+            not isinstance(loss, Tensor)
+            or loss.ndim == 0
+            or len(loss) != len(output)
+            or loss[0].numel() not in (1, n_values)
+        ):
+            got = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
+            raise CriterionError(
+                "criterion must return one loss per row, so that weights can be applied to "
+                f"it: expected shape ({len(output)},) or {tuple(output.shape)}, got {got}. Pass "
+                "the loss class itself (nn.HuberLoss, not nn.HuberLoss()), or build it with "
+                'reduction="none", or leave out the final mean or sum. The target comes in the '
+                "shape of the output, so neither must be squeezed alone."
+            )
+        return loss.flatten(1).mean(1) if loss.ndim > 1 else loss

@@ -1,0 +1,222 @@
+"""What may be given as a criterion, and that it returns one loss per row.
+
+The losses by name are in ``test_losses.py``.
+"""
+
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from torch import nn
+from torch.nn import functional as F
+
+from skweight.criteria import RowLoss, from_criterion
+from skweight.keywords import check_keywords
+from skweight.losses import (
+    CLASSIFIER_CRITERIA,
+    REGRESSOR_CRITERIA,
+)
+
+RNG = np.random.default_rng(0)
+LOGITS = RNG.normal(scale=3, size=(7, 4))
+CODES = np.array([0, 1, 2, 3, 2, 1, 0])
+BINARY = np.array([0.0, 1.0, 1.0, 0.0, 1.0, 0.0, 0.0])
+
+
+def build(criterion, params=None, names=REGRESSOR_CRITERIA):
+    return from_criterion(criterion, params or {}, names)
+
+
+# from_criterion
+
+
+class OwnLoss(nn.Module):
+    """A user's loss without a ``reduction``."""
+
+    def __init__(self, scale=1.0):
+        super().__init__()
+        self.scale = scale
+
+    def forward(self, output, target):
+        return self.scale * (output - target).abs()
+
+
+def own_function(output, target, scale=1.0):
+    return scale * (output - target).abs()
+
+
+@pytest.mark.parametrize("names", [CLASSIFIER_CRITERIA, REGRESSOR_CRITERIA])
+def test_no_criterion_is_the_first_name_and_a_name_is_its_function(names):
+    (name, function), *_ = names.items()
+    assert build(None, names=names).criterion is function
+    assert build(name, names=names).criterion is function
+
+
+@pytest.mark.parametrize("criterion", [OwnLoss, own_function, partial(own_function)])
+def test_parameters_reach_classes_and_functions(criterion):
+    output, target = torch.tensor([[1.0], [5.0]]), torch.tensor([0.0, 2.0])
+    assert_array_equal(build(criterion)(output, target), [1, 3])
+    assert_array_equal(build(criterion, {"scale": 10.0})(output, target), [10, 30])
+
+
+def test_a_loss_class_is_built_without_reduction_and_with_its_parameters():
+    loss = build(nn.HuberLoss, {"delta": 0.5})
+    values = loss(torch.tensor([[0.1], [2.0]]), torch.zeros(2))
+    assert loss.criterion.reduction == "none"
+    assert_allclose(values, [0.1**2 / 2, 0.5 * (2 - 0.25)], rtol=1e-6)
+    assert_array_equal(
+        build(nn.HuberLoss, {"delta": 0.5, "reduction": "none"})(torch.ones(2, 1), torch.zeros(2)),
+        loss(torch.ones(2, 1), torch.zeros(2)),
+    )
+
+
+def test_an_instance_is_copied_and_never_moved_or_changed():
+    given = nn.BCEWithLogitsLoss(reduction="none", pos_weight=torch.tensor([3.0]))
+    loss = build(given)
+    assert type(loss.criterion) is type(given)
+    assert loss.criterion is not given
+    loss.to(dtype=torch.float64, device="meta").eval()
+    assert (given.pos_weight.device.type, given.pos_weight.dtype) == ("cpu", torch.float32)
+    assert given.training
+    assert loss.criterion.pos_weight.device.type == "meta"
+
+
+@pytest.mark.parametrize(
+    ("criterion", "params", "error", "came"),
+    [
+        ("squared_eror", {}, ValueError, "got 'squared_eror'.*Did you mean 'squared_error'"),
+        ("mse", {}, ValueError, r"\['squared_error'\].*got 'mse'\.$"),
+        (3, {}, TypeError, "got int"),
+        (nn.HuberLoss, {"delt": 1}, ValueError, "Did you mean criterion__delta"),
+        (own_function, {"scal": 1}, ValueError, "Did you mean criterion__scale"),
+        (OwnLoss, {"xyz": 1}, ValueError, r"criterion__xyz.*takes \['scale'\]\.$"),
+        (None, {"beta": 1}, ValueError, "criterion__beta"),
+        (nn.SmoothL1Loss(reduction="none"), {"beta": 2}, (TypeError, ValueError), "beta"),
+        (nn.MSELoss, {"reduction": "sum"}, ValueError, "criterion__reduction .*got 'sum'"),
+        (nn.MSELoss, {"reduction": "mean"}, ValueError, "criterion__reduction .*got 'mean'"),
+    ],
+)
+def test_what_is_no_criterion_or_no_parameter_of_it_is_refused(criterion, params, error, came):
+    with pytest.raises(error, match=f"(?=.*criterion).*{came}"):
+        build(criterion, params)
+
+
+def test_keywords_that_a_function_may_take_are_not_refused():
+    check_keywords(lambda **anything: None, {"whatever": 1}, "module")
+    check_keywords(dict, {"whatever": 1}, "module")  # a builtin has no signature
+    with pytest.raises(ValueError, match=r"module__whatever: module <lambda> takes \[\]"):
+        check_keywords(lambda: None, {"whatever": 1}, "module")
+
+
+# RowLoss
+
+
+@pytest.mark.parametrize(
+    ("criterion", "got"),
+    [
+        (nn.MSELoss(), r"got shape \(\)"),
+        (lambda output, target: (output - target).sum(), r"got shape \(\)"),
+        (lambda output, target: (output - target)[:2], r"got shape \(2, 1\)"),
+        (lambda output, target: (output - target).T, r"got shape \(1, 3\)"),
+        (lambda output, target: 1.0, "got float"),
+        (lambda output, target: None, "got NoneType"),
+    ],
+)
+def test_anything_but_one_loss_per_row_is_refused_with_a_way_out(criterion, got):
+    with pytest.raises(ValueError, match=rf'(?s)one loss per row.*\(3,\).*{got}.*"none"'):
+        build(criterion)(torch.ones(3, 1), torch.zeros(3))
+
+
+def test_trailing_dimensions_are_averaged():
+    loss = RowLoss(lambda output, target: output.reshape(2, 2, 3))
+    values = torch.arange(12.0).reshape(2, 6)
+    assert_array_equal(loss(values, torch.zeros(2).long()), [2.5, 8.5])
+
+
+@pytest.mark.parametrize("shape", [(3,), (3, 1)])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.int64])
+def test_targets_take_the_shape_and_dtype_of_one_column(shape, dtype):
+    seen = []
+
+    def criterion(output, target):
+        seen.append(target)
+        return output - target
+
+    loss = RowLoss(criterion)(torch.zeros(shape), torch.tensor([1, 2, 3], dtype=dtype))
+    assert seen[0].shape == shape
+    assert seen[0].dtype == torch.float32
+    # Broadcasting (3,) against (3, 1) would give every row the same mean, -2.
+    assert_array_equal(loss, [-1, -2, -3])
+
+
+def test_codes_stay_codes_beside_several_columns():
+    output, codes = torch.from_numpy(LOGITS), torch.from_numpy(CODES)
+    for criterion in (None, nn.CrossEntropyLoss, nn.MultiMarginLoss):
+        loss = build(criterion, names=CLASSIFIER_CRITERIA)
+        assert loss(output, codes).shape == (7,)
+    plain = F.cross_entropy(output, codes, reduction="none")
+    assert_array_equal(build(nn.CrossEntropyLoss)(output, codes), plain)
+
+
+WEIGHT = torch.tensor([1.0, 2.0])
+
+
+@pytest.mark.parametrize(
+    ("criterion", "params", "name"),
+    [
+        (nn.CrossEntropyLoss, {"weight": WEIGHT}, "weight"),
+        (nn.CrossEntropyLoss(weight=WEIGHT, reduction="none"), {}, "weight"),
+        (nn.BCEWithLogitsLoss, {"pos_weight": WEIGHT[1:]}, "pos_weight"),
+        (partial(nn.BCEWithLogitsLoss(pos_weight=WEIGHT[1:])), {}, "pos_weight"),
+        (nn.CrossEntropyLoss, {}, None),
+        (nn.BCEWithLogitsLoss, {}, None),
+        (nn.MSELoss, {}, None),
+        (None, {}, None),
+        (own_function, {"scale": 2.0}, None),
+    ],
+)
+def test_class_weights_inside_the_criterion_are_seen(criterion, params, name):
+    assert build(criterion, params).own_weight == name
+
+
+class SubclassOfCrossEntropy(nn.CrossEntropyLoss):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("criterion", "needs_two_columns", "standardises"),
+    [
+        (nn.CrossEntropyLoss, True, False),
+        (SubclassOfCrossEntropy, True, False),
+        (nn.NLLLoss(reduction="none"), True, False),
+        (nn.MultiMarginLoss, True, False),
+        (nn.BCEWithLogitsLoss, False, False),
+        ("squared_error", False, True),
+        (nn.MSELoss, False, True),
+        (nn.L1Loss(reduction="none"), False, True),
+        (nn.HuberLoss, False, False),
+        (nn.PoissonNLLLoss, False, False),
+        (own_function, False, False),
+    ],
+)
+def test_columns_and_units_that_a_criterion_asks_for(criterion, needs_two_columns, standardises):
+    loss = build(criterion)
+    assert loss.one_column_per_class is needs_two_columns
+    assert loss.standardises_target is standardises
+
+
+def test_cross_entropy_by_name_takes_one_logit_and_leaves_targets_alone():
+    loss = build(None, names=CLASSIFIER_CRITERIA)
+    assert not loss.one_column_per_class
+    assert not loss.standardises_target
+
+
+@pytest.mark.parametrize("criterion", [nn.MSELoss, nn.L1Loss, "squared_error"])
+def test_a_standardised_target_scales_the_loss_by_a_constant(criterion):
+    loss = build(criterion)
+    output, target = torch.from_numpy(LOGITS[:, :1]), torch.from_numpy(LOGITS[:, 1])
+    ratio = loss(output * 7 + 3, target * 7 + 3) / loss(output, target)
+    assert ratio[0] > 1
+    assert_allclose(ratio, ratio[0].expand(7), rtol=1e-12)
