@@ -2,7 +2,9 @@
 
 from skweight.classifier import WeightedTorchClassifier
 from skweight.layers import FeatureWeight, WeightedLinear
+from skweight.recipes import clip_weights, effective_number, time_decay
 from skweight.regressor import WeightedTorchRegressor
+from skweight.summary import weight_summary
 from skweight.weights import effective_sample_size
 
 __version__ = "0.1.0"
@@ -12,5 +14,9 @@ __all__ = [
     "WeightedLinear",
     "WeightedTorchClassifier",
     "WeightedTorchRegressor",
+    "clip_weights",
+    "effective_number",
     "effective_sample_size",
+    "time_decay",
+    "weight_summary",
 ]

@@ -1,28 +1,21 @@
-"""The classifier: labels and class weights in, probabilities and labels out."""
+"""The classifier: labels and class weights in, probabilities and labels out.
 
-import warnings
+The steps of a fit are in ``classification``, their order is in ``estimators``.
+"""
+
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin
-from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
 
-from skweight import losses
-from skweight.criteria import RowLoss, from_criterion
-from skweight.data import Rows, place, resolve_device
-from skweight.estimators import WeightedTorchEstimator
-from skweight.merging import distinct_rows
-from skweight.weights import (
-    around_one,
-    check_sample_weight,
-    flatten_mass,
-    resolve_class_weight,
-    to_mean_one,
-)
+from skweight.classification import ClassificationSteps
+from skweight.labels import Labels
 
 
-class WeightedTorchClassifier(ClassifierMixin, WeightedTorchEstimator):  # type: ignore[misc]
+class WeightedTorchClassifier(ClassifierMixin, ClassificationSteps):  # type: ignore[misc]
     """A PyTorch network as a scikit-learn classifier whose weights are exact.
 
     The fit minimises
@@ -40,25 +33,41 @@ class WeightedTorchClassifier(ClassifierMixin, WeightedTorchEstimator):  # type:
     module : None, nn.Module class, callable or nn.Module instance, default=None
         The network; it returns raw scores and never sees weights. None is
         :class:`~skweight.modules.MLP`. A class or callable is called as
-        ``module(n_features, n_outputs, **module__)``, where ``n_outputs`` is 1 for two
-        classes (the logit of ``classes_[1]``) and else the number of classes. An instance
-        is copied and trained from the state it is in. A module with a method
-        ``adapt(X, y, row_weight)`` is given the training data once before training.
-    criterion : None, "cross_entropy", nn loss class or callable, default=None
-        None is "cross_entropy". A class is built with ``reduction="none"`` and
-        ``criterion__*``. A callable ``f(output, target)`` returns one loss per row; for one
-        column of logits the target has 0.0 and 1.0 in the output's shape, for several
-        columns it holds class codes of shape (n,).
-    class_weight : None, "balanced", dict or callable, default=None
+        ``module(n_features, n_outputs, **module__)``, where ``n_features`` is ``X.shape[1]``
+        and ``n_outputs`` is 1 for two classes (the logit of ``classes_[1]``) and else the
+        number of classes or labels. An instance is copied and trained from the state it is
+        in. A module with a method ``adapt(X, y, row_weight)`` is given the training data once
+        before training, and one with ``adapt_output(constant)`` the raw scores of a model
+        that ignores X. With a module of your own X may have more than two dimensions.
+    criterion : None, str, nn loss class or callable, default=None
+        None is "cross_entropy", with ``criterion__label_smoothing``. "focal", with
+        ``criterion__gamma``, and for two classes or labels "poly_tailed", with
+        ``criterion__alpha``, are in :mod:`skweight.losses`. A class is built with
+        ``reduction="none"`` and ``criterion__*``. A callable ``f(output, target)`` returns one
+        loss per row; for one column of logits the target has 0.0 and 1.0 in the output's
+        shape, for several columns it holds class codes of shape (n,).
+    class_weight : None, "balanced", dict, callable or list, default=None
         Weights of the classes, times those of the rows. "balanced" gives every class the
         same share of the loss, counted with the weights. A dict maps labels to weights. A
-        callable maps the weighted class counts, in units of the average distinct row, to
-        weights.
+        callable such as :func:`~skweight.effective_number` maps the weighted class counts,
+        in units of the average distinct row, to weights. For multilabel y the classes are
+        the absence 0 and presence 1 of each label, and a list has one entry per label.
+    logit_adjustment : float, default=0.0
+        tau of the loss on ``z + tau log pi``, with pi the shares of the classes in the
+        weight before ``class_weight`` (Menon et al. 2021). 1 aims at balanced accuracy.
     class_weight_power : float, default=1.0
         Exponent on the class weights: 0 is none, 0.5 the square root, 1 all of them.
     sample_weight_power : float, default=1.0
         Exponent on the total weight of each distinct row: 1 follows the weights, smaller
         values trade bias for variance.
+    weighting : {"loss", "sampling"}, default="loss"
+        "loss" multiplies the loss of a row by its weight. "sampling" draws rows with
+        replacement and with probability proportional to their weight, as many in an epoch
+        as there are distinct rows: the same objective, with less noise if few rows weigh much.
+    correct_prior : bool, default=False
+        Whether to take class weights and logit adjustment back out of ``decision_function``,
+        ``predict_proba`` and ``predict``, so that probabilities are those of the population
+        that ``sample_weight`` stands for. Weights of rows are never taken out.
     optimizer : None or torch.optim.Optimizer class, default=None
         None is :class:`torch.optim.AdamW`. Built with ``lr`` and ``optimizer__*``.
     lr : float, default=0.001
@@ -68,8 +77,8 @@ class WeightedTorchClassifier(ClassifierMixin, WeightedTorchEstimator):  # type:
     max_epochs : int or "auto", default="auto"
         Number of passes over the distinct rows. "auto" is 20, or as many as 500 updates take.
     early_stopping : bool, default=False
-        Whether to hold out validation rows, in each class its share, stop when their
-        weighted loss no longer improves, and keep the best state.
+        Whether to hold out validation rows, in each class its share, or to take those given
+        to ``fit``, stop when their weighted loss no longer improves, and keep the best state.
     validation_fraction : float, default=0.1
         Share of the distinct rows that early stopping holds out.
     n_iter_no_change : int, default=10
@@ -95,8 +104,11 @@ class WeightedTorchClassifier(ClassifierMixin, WeightedTorchEstimator):  # type:
     ----------
     classes_ : ndarray of shape (n_classes,)
         All labels in y, those of rows without weight included.
-    class_weight_ : ndarray of shape (n_classes,)
+        For multilabel y, the numbers of its columns.
+    class_weight_ : ndarray of shape (n_classes,) or (n_labels, 2)
         The class weights that were used.
+    class_prior_ : ndarray of shape (n_classes,) or (n_labels, 2)
+        Shares of the classes in the weight before ``class_weight``.
     n_features_in_ : int
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Only if X had names for all columns.
@@ -126,8 +138,11 @@ class WeightedTorchClassifier(ClassifierMixin, WeightedTorchEstimator):  # type:
         *,
         criterion: Any = None,
         class_weight: Any = None,
+        logit_adjustment: float = 0.0,
         class_weight_power: float = 1.0,
         sample_weight_power: float = 1.0,
+        weighting: str = "loss",
+        correct_prior: bool = False,
         optimizer: Any = None,
         lr: float = 0.001,
         batch_size: int = 256,
@@ -147,8 +162,11 @@ class WeightedTorchClassifier(ClassifierMixin, WeightedTorchEstimator):  # type:
         self.module = module
         self.criterion = criterion
         self.class_weight = class_weight
+        self.logit_adjustment = logit_adjustment
         self.class_weight_power = class_weight_power
         self.sample_weight_power = sample_weight_power
+        self.weighting = weighting
+        self.correct_prior = correct_prior
         self.optimizer = optimizer
         self.lr = lr
         self.batch_size = batch_size
@@ -165,16 +183,30 @@ class WeightedTorchClassifier(ClassifierMixin, WeightedTorchEstimator):  # type:
         self.verbose = verbose
         self._params = params
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "WeightedTorchClassifier":
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+    ) -> "WeightedTorchClassifier":
         """Fit the network to weighted rows.
 
         Parameters
         ----------
         X : array-like, DataFrame, tensor or sparse matrix of shape (n_samples, n_features)
-        y : array-like of shape (n_samples,)
-            Labels of any dtype.
+            Or (n_samples, ...) for a module of your own.
+        y : array-like of shape (n_samples,) or (n_samples, n_labels)
+            Labels of any dtype, or zeros and ones in one column per label.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative, on any scale. None is 1 for every row.
+        X_val, y_val : array-like, default=None
+            Rows for early stopping, instead of some of X.
+        sample_weight_val : array-like of shape (n_val,), default=None
+            Their weights. Class weights apply to them too.
 
         Returns
         -------
@@ -183,61 +215,49 @@ class WeightedTorchClassifier(ClassifierMixin, WeightedTorchEstimator):  # type:
         Raises
         ------
         ValueError, TypeError
-            On bad input, naming the argument, what was expected and what came.
+            On bad input, naming the argument, what was expected and what came. The
+            estimator is then as it was before.
         """
-        self._check_params()
-        X, y = self._validate(X, y=y, reset=not self._continues)
-        classes, codes = self._encode(y)
-        criterion = self._check_criterion()
-        device = resolve_device(self.device)
-        index, mass = distinct_rows(X, codes, check_sample_weight(sample_weight, len(codes)))
-        codes = codes[index]
-        mass = flatten_mass(mass, self.sample_weight_power)
-        class_weight = resolve_class_weight(
-            self.class_weight, classes, codes, mass, power=self.class_weight_power
+        fitted: WeightedTorchClassifier = self._fit(
+            X, y, sample_weight, (X_val, y_val, sample_weight_val)
         )
-        index, codes, mass = _weigh_classes(index, codes, mass, class_weight, classes)
-        seed = self._draw_seed()
-        X = place(X, device)
-        parts = [
-            Rows(X, index[part], codes[part], to_mean_one(mass[part]), device)
-            for part in self._split(len(index), seed, codes)
-        ]
-        self.net_ = self._train(
-            parts, criterion, seed, _class_widths(len(classes), criterion), len(classes)
-        )
-        self.classes_, self.class_weight_ = classes, class_weight
-        return self
+        return fitted
 
-    def _encode(self, y: Any) -> tuple[NDArray[Any], NDArray[np.int64]]:
-        try:
-            check_classification_targets(y)
-            classes, codes = np.unique(y, return_inverse=True)
-        except TypeError as error:
-            raise TypeError(
-                f"y must hold labels of one kind, which can be sorted: {error}."
-            ) from error
-        if self._continues and not np.array_equal(classes, self.classes_):
-            raise ValueError(
-                "warm_start=True needs the classes of the last fit, "
-                f"{self.classes_.tolist()}, got {classes.tolist()}."
-            )
-        return classes, codes.astype(np.int64)
+    @available_if(ClassificationSteps._streams)  # type: ignore[untyped-decorator]
+    def partial_fit(
+        self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
+    ) -> "WeightedTorchClassifier":
+        """Make one pass over more rows, in batches, whatever ``max_epochs`` is.
 
-    def _check_criterion(self) -> RowLoss:
-        criterion = from_criterion(
-            self.criterion, self._params_for("criterion"), losses.CLASSIFIER_CRITERIA
-        )
-        if criterion.own_weight and self.class_weight is not None:
-            warnings.warn(
-                f"The criterion carries class weights of its own ({criterion.own_weight}) and "
-                f"class_weight={self.class_weight!r} is given too: classes are weighted twice.",
-                stacklevel=3,
-            )
-        return criterion
+        Weights are on one scale across calls, whose unit is the mean of the first call. The
+        first call also gives the default network its input scaling. Not there with
+        ``early_stopping``, ``logit_adjustment`` or class weights that count rows.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame, tensor or sparse matrix of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_labels)
+        classes : array-like of shape (n_classes,), default=None
+            All classes that will ever come; needed in the first call, unless y is
+            multilabel.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative. None is 1 for every row.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            On bad input. The estimator is then as it was before.
+        """
+        announced = None if classes is None else Labels.of(np.asarray(classes), "classes")
+        fitted: WeightedTorchClassifier = self._partial_fit(X, y, sample_weight, announced)
+        return fitted
 
     def decision_function(self, X: Any) -> NDArray[np.float64]:
-        """Raw scores of the classes.
+        """Scores of the classes: logarithms of odds, or of probabilities up to a constant.
 
         Parameters
         ----------
@@ -245,10 +265,13 @@ class WeightedTorchClassifier(ClassifierMixin, WeightedTorchEstimator):  # type:
 
         Returns
         -------
-        ndarray of shape (n_samples,) or (n_samples, n_classes)
-            For two classes, the log-odds of ``classes_[1]``.
+        ndarray of shape (n_samples,), (n_samples, n_classes) or (n_samples, n_labels)
+            For two classes, the log-odds of ``classes_[1]``; for labels, those of each.
         """
-        scores = self._predict(X)
+        check_is_fitted(self)
+        scores = self._predict(X, self._link(self.net_.criterion_).scores)
+        if self._labels.multilabel:
+            return scores
         if scores.shape[1] == 1:
             return np.asarray(scores[:, 0])
         return np.asarray(scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores)
@@ -262,14 +285,15 @@ class WeightedTorchClassifier(ClassifierMixin, WeightedTorchEstimator):  # type:
 
         Returns
         -------
-        ndarray of shape (n_samples,)
+        ndarray of shape (n_samples,) or (n_samples, n_labels)
         """
         scores = self.decision_function(X)
-        codes = (scores > 0).astype(np.intp) if scores.ndim == 1 else scores.argmax(axis=1)
-        return np.asarray(self.classes_[codes])
+        return self._labels.decode(scores)
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Probabilities of the classes, under the weights of the fit.
+
+        With ``correct_prior=True``, under the weights of its rows alone.
 
         Parameters
         ----------
@@ -277,10 +301,12 @@ class WeightedTorchClassifier(ClassifierMixin, WeightedTorchEstimator):  # type:
 
         Returns
         -------
-        ndarray of shape (n_samples, n_classes)
-            Columns in the order of ``classes_``.
+        ndarray of shape (n_samples, n_classes) or (n_samples, n_labels)
+            Columns in the order of ``classes_``; for multilabel y, the probability of each
+            label.
         """
-        return self._predict(X, losses.class_probabilities)
+        check_is_fitted(self)
+        return self._predict(X, self._link(self.net_.criterion_).probabilities)
 
     def predict_log_proba(self, X: Any) -> NDArray[np.float64]:
         """Logarithms of :meth:`predict_proba`, all finite.
@@ -291,32 +317,12 @@ class WeightedTorchClassifier(ClassifierMixin, WeightedTorchEstimator):  # type:
 
         Returns
         -------
-        ndarray of shape (n_samples, n_classes)
+        ndarray of shape (n_samples, n_classes) or (n_samples, n_labels)
         """
         return np.asarray(np.log(self.predict_proba(X)))
 
-
-def _weigh_classes(
-    index: NDArray[np.intp],
-    codes: NDArray[np.int64],
-    mass: NDArray[np.float64],
-    class_weight: NDArray[np.float64],
-    classes: NDArray[Any],
-) -> tuple[NDArray[np.intp], NDArray[np.int64], NDArray[np.float64]]:
-    """Multiply class weights into the masses; a row that weighs nothing is no row."""
-    mass = around_one(mass) * class_weight[codes]
-    kept = mass > 0
-    present = np.unique(codes[kept])
-    if len(present) < 2:
-        raise ValueError(
-            "y must hold at least two classes whose rows have weight, got "
-            f"{len(present)} class{'es' * (len(present) != 1)}: {classes[present].tolist()}."
-        )
-    return index[kept], codes[kept], mass[kept]
-
-
-def _class_widths(n_classes: int, criterion: RowLoss) -> tuple[int, ...]:
-    """Numbers of output columns that fit, the one to ask a module class for first."""
-    if n_classes > 2:
-        return (n_classes,)
-    return (2,) if criterion.one_column_per_class else (1, 2)
+    def __sklearn_tags__(self) -> Any:
+        """Y may hold several labels."""
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags

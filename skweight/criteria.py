@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from skweight.keywords import check_keywords, name_of, unwrap
-from skweight.losses import Criterion, squared_error
+from skweight.links import to_columns
+from skweight.losses import TargetLoss, TweedieDeviance
 
 # Losses that need a column for each class, two for a binary problem as well.
 _ONE_COLUMN_PER_CLASS = (nn.CrossEntropyLoss, nn.NLLLoss, nn.MultiMarginLoss)
@@ -24,10 +25,14 @@ _ONE_COLUMN_PER_CLASS_FUNCTIONS = (F.cross_entropy, F.nll_loss, F.multi_margin_l
 # no threshold in the units of the target: the target may be standardised under them.
 _LOCATION_SCALE = (nn.MSELoss, nn.L1Loss)
 _FOR_NUMBERS = (*_LOCATION_SCALE, nn.HuberLoss, nn.SmoothL1Loss, nn.PoissonNLLLoss)
+# Losses of margins: what they are minimised by is no function of the probability.
+_WITHOUT_PROBABILITIES = (nn.MultiMarginLoss, nn.SoftMarginLoss, nn.HingeEmbeddingLoss)
+# A class without mass gets this prior as a start, instead of a score of minus infinity.
+_SMALLEST_PRIOR = 1e-6
 
 
 def from_criterion(
-    criterion: Any, params: Mapping[str, Any], names: Mapping[str, Criterion]
+    criterion: Any, params: Mapping[str, Any], names: Mapping[str, type[nn.Module]]
 ) -> "RowLoss":
     """Build the loss per row from what the user gave as ``criterion``.
 
@@ -39,7 +44,7 @@ def from_criterion(
         ``params`` as keywords.
     params : mapping
         The user's ``criterion__*``.
-    names : mapping of str to callable
+    names : mapping of str to nn.Module class
         The names that the estimator offers.
 
     Returns
@@ -116,11 +121,32 @@ class RowLoss(nn.Module):
     criterion : nn.Module or callable
         ``(output, target)`` -> Tensor of shape (n,) or (n, ...); trailing dimensions are
         averaged.
+
+    Attributes
+    ----------
+    per_column : bool
+        Whether every column of the output has a target and a weight of its own, as
+        labels have under class weights. Then losses keep the shape of the output.
+    offset : Tensor of shape (n_classes,) or (n_labels, 2), or None
+        Added to the scores of the classes, see :meth:`adjust`.
     """
+
+    offset: Tensor | None
 
     def __init__(self, criterion: Any) -> None:
         super().__init__()
         self.criterion = criterion
+        self.per_column = False
+        self.register_buffer("offset", None)
+
+    def adjust(self, offset: Tensor) -> None:
+        """Add ``offset`` to the scores before the criterion: logit adjustment.
+
+        References
+        ----------
+        A. K. Menon et al., Long-tail learning via logit adjustment, ICLR 2021.
+        """
+        self.offset = offset.to(torch.float32)
 
     @property
     def one_column_per_class(self) -> bool:
@@ -132,9 +158,23 @@ class RowLoss(nn.Module):
         )
 
     @property
-    def standardises_target(self) -> bool:
-        """Whether a target that is shifted and scaled leads to the same fit."""
-        return self.criterion is squared_error or isinstance(self.criterion, _LOCATION_SCALE)
+    def n_columns(self) -> int:
+        """Number of raw scores for each target of a regression."""
+        return self.criterion.n_columns if isinstance(self.criterion, TargetLoss) else 1
+
+    @property
+    def units(self) -> str:
+        """What targets are brought to: "standardised", "mean_one", or "as_given"."""
+        if isinstance(self.criterion, TargetLoss):
+            return self.criterion.units
+        return "standardised" if isinstance(self.criterion, _LOCATION_SCALE) else "as_given"
+
+    @property
+    def log_link(self) -> bool:
+        """Whether predictions are exponentials of the scores."""
+        if isinstance(self.criterion, TweedieDeviance):
+            return True
+        return isinstance(self.criterion, nn.PoissonNLLLoss) and self.criterion.log_input
 
     @property
     def own_weight(self) -> str | None:
@@ -145,13 +185,75 @@ class RowLoss(nn.Module):
                 return name
         return None
 
+    @property
+    def has_probabilities(self) -> bool:
+        """Whether scores that minimise the loss tell the probabilities of the classes."""
+        smoothing = getattr(self.criterion, "label_smoothing", 0)
+        return not (smoothing or isinstance(self.criterion, _WITHOUT_PROBABILITIES))
+
+    def predictions(self, raw: Tensor) -> Tensor:
+        """Raw scores -> predictions in the units of training.
+
+        Parameters
+        ----------
+        raw : Tensor of shape (n,) or (n, n_targets * n_columns)
+
+        Returns
+        -------
+        Tensor of shape (n, n_targets), or (n, n_targets, n_levels) for several quantiles
+        """
+        scores = self.by_target(raw)
+        if isinstance(self.criterion, TargetLoss):
+            return self.criterion.mean(scores)
+        return scores.exp() if self.log_link else scores
+
+    def by_target(self, raw: Tensor) -> Tensor:
+        """Raw scores in the shape (n, n_targets) or (n, n_targets, n_columns)."""
+        columns = (self.n_columns,) if self.n_columns > 1 else ()
+        return raw.reshape(len(raw), -1, *columns)
+
+    def constant(self, target: Tensor, row_weight: Tensor, n_outputs: int) -> Tensor:
+        """Raw scores of a model that ignores X, to start from.
+
+        Parameters
+        ----------
+        target : Tensor of shape (n,) or (n, n_targets)
+        row_weight : Tensor of shape (n,) or (n, n_labels)
+        n_outputs : int
+
+        Returns
+        -------
+        Tensor of shape (n_outputs,), float64
+        """
+        # On the CPU: not every device has float64, nor keeps the order of a sum.
+        target, weight = target.cpu(), row_weight.cpu().double()
+        if not target.is_floating_point():
+            return self._constant_classes(target, weight, n_outputs)
+        target = target.double().reshape(len(target), -1)
+        if isinstance(self.criterion, TargetLoss):
+            return torch.cat([self.criterion.constant(y, weight) for y in target.T])
+        mean = (weight @ target / weight.sum()).expand(n_outputs)
+        return mean.log() if self.log_link else mean
+
+    def _constant_classes(self, codes: Tensor, weight: Tensor, n_outputs: int) -> Tensor:
+        """Log-priors of shape (n_classes,), or (n_labels, 2) where codes are of labels."""
+        if codes.ndim == 1:
+            mass = weight.new_zeros(max(n_outputs, 2)).index_add_(0, codes, weight)
+        else:
+            weight = weight.reshape(len(codes), -1)
+            mass = torch.stack([(weight * (codes == c)).sum(0) for c in (0, 1)], dim=1)
+        scores = (mass / mass.sum(-1, keepdim=True)).clamp(min=_SMALLEST_PRIOR).log()
+        if self.offset is not None:
+            scores = scores - self.offset.cpu()
+        return to_columns(scores, n_outputs)
+
     def check(self, output: Tensor, target: Tensor) -> None:
         """Try the criterion on a few rows, so that it fails here and by name if at all.
 
         Parameters
         ----------
         output : Tensor of shape (n,) or (n, k)
-        target : Tensor of shape (n,)
+        target : Tensor of shape (n,) or (n, n_targets)
 
         Raises
         ------
@@ -170,6 +272,11 @@ class RowLoss(nn.Module):
                 f"criterion must be a loss of class scores for a classifier, got {name}, which "
                 "compares numbers."
             )
+        if self.one_column_per_class and not target.is_floating_point() and target.ndim > 1:
+            raise ValueError(
+                f"criterion must score each label by itself for multilabel y, got {name}, which is "
+                "for one class per row: pass nn.BCEWithLogitsLoss."
+            )
         if isinstance(self.criterion, nn.NLLLoss) and output.exp().sum(1).sub(1).abs().max() > 1e-3:
             raise ValueError(
                 "criterion NLLLoss takes logarithms of probabilities, which the module does not "
@@ -180,11 +287,13 @@ class RowLoss(nn.Module):
         except CriterionError:
             raise
         except (RuntimeError, ValueError, TypeError) as error:
+            if str(error).startswith("criterion"):  # it says itself what it wants
+                raise
             raise ValueError(
                 f"criterion {name} failed on output of shape {tuple(output.shape)} and target of "
                 f"shape {tuple(target.shape)}, {target.dtype}: {error}"
             ) from error
-        if not target.is_floating_point() and output[0].numel() == 1:
+        if not target.is_floating_point() and target.ndim == 1 and width(output) == 1:
             self._check_binary(name, output)
 
     def _check_binary(self, name: str, output: Tensor) -> None:
@@ -204,31 +313,53 @@ class RowLoss(nn.Module):
         Parameters
         ----------
         output : Tensor of shape (n,) or (n, k)
-        target : Tensor of shape (n,)
-            Floats, or integer class codes. The criterion gets them in the shape of the
-            output, so that (n,) never meets (n, 1), and codes stay codes only beside
-            several columns.
+        target : Tensor of shape (n,) or (n, n_targets)
+            Floats; integer class codes of shape (n,); or integers 0 and 1 of labels, shape
+            (n, n_labels). The criterion gets them in the shape of the output, so that (n,)
+            never meets (n, 1), and codes stay codes only beside several columns.
 
         Returns
         -------
-        Tensor of shape (n,)
+        Tensor of shape (n,), or that of the output if ``per_column``
         """
-        if target.is_floating_point() or output[0].numel() == 1:
+        if isinstance(self.criterion, TargetLoss):
+            return self._of_targets(output, target)
+        if self.offset is not None:
+            output = output + to_columns(self.offset, width(output))
+        if target.is_floating_point() or target.ndim > 1 or width(output) == 1:
             target = target.to(output.dtype).reshape(output.shape)
         loss = self.criterion(output, target)
-        n_values = output[0].numel()
+        sizes = (width(output),) if self.per_column else (1, width(output))
         if (
             not isinstance(loss, Tensor)
             or loss.ndim == 0
             or len(loss) != len(output)
-            or loss[0].numel() not in (1, n_values)
+            or width(loss) not in sizes
         ):
-            got = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
-            raise CriterionError(
-                "criterion must return one loss per row, so that weights can be applied to "
-                f"it: expected shape ({len(output)},) or {tuple(output.shape)}, got {got}. Pass "
-                "the loss class itself (nn.HuberLoss, not nn.HuberLoss()), or build it with "
-                'reduction="none", or leave out the final mean or sum. The target comes in the '
-                "shape of the output, so neither must be squeezed alone."
+            raise self._wrong_shape(output, loss)
+        return loss.flatten(1).mean(1) if loss.ndim > 1 and not self.per_column else loss
+
+    def _of_targets(self, output: Tensor, target: Tensor) -> Tensor:
+        target = target.to(output.dtype).reshape(len(output), -1)
+        loss: Tensor = self.criterion(self.by_target(output), target)
+        return loss.mean(1)
+
+    def _wrong_shape(self, output: Tensor, loss: Any) -> CriterionError:
+        got = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
+        if self.per_column:
+            return CriterionError(
+                "criterion must return one loss per row and label, so that class_weight can be "
+                f"applied to labels: expected shape {tuple(output.shape)}, got {got}."
             )
-        return loss.flatten(1).mean(1) if loss.ndim > 1 else loss
+        return CriterionError(
+            "criterion must return one loss per row, so that weights can be applied to "
+            f"it: expected shape ({len(output)},) or {tuple(output.shape)}, got {got}. Pass "
+            "the loss class itself (nn.HuberLoss, not nn.HuberLoss()), or build it with "
+            'reduction="none", or leave out the final mean or sum. The target comes in the '
+            "shape of the output, so neither must be squeezed alone."
+        )
+
+
+def width(output: Tensor) -> int:
+    """Number of values in a row."""
+    return output[0].numel()

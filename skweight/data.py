@@ -125,9 +125,9 @@ class Rows(torch.utils.data.Dataset[Any]):
         float32, in the order in which it came, from :func:`place`.
     index : ndarray of shape (n_rows,)
         Position in X of each row.
-    y : ndarray of shape (n_rows,)
-        Class codes (int64) or float targets.
-    row_weight : ndarray of shape (n_rows,)
+    y : ndarray of shape (n_rows,) or (n_rows, n_targets)
+        Class codes, labels 0 and 1 (int64), or float targets.
+    row_weight : ndarray of shape (n_rows,) or (n_rows, n_labels)
         Weights of mean 1.
     device : torch.device
         Where dense X is already and where batches of CSR X go.
@@ -212,24 +212,55 @@ class TensorBatches:
     batch_size : int
     shuffle : bool, default=False
         Whether each pass has an order of its own, drawn from ``seed``.
+    sampling : bool, default=False
+        Whether a pass draws as many rows as there are, with replacement and with probability
+        proportional to their weight, and leaves to the loss what the draw did not account
+        for: a weight of 1, or with a weight per label that weight over the row's mean.
     seed : int, default=0
     """
 
-    def __init__(self, rows: Rows, batch_size: int, shuffle: bool = False, seed: int = 0) -> None:
+    def __init__(
+        self,
+        rows: Rows,
+        batch_size: int,
+        shuffle: bool = False,
+        sampling: bool = False,
+        seed: int = 0,
+    ) -> None:
         self.rows = rows
         self.shuffle = shuffle
         self.n_batches = math.ceil(len(rows) / batch_size)
         self.generator = torch.Generator(device="cpu").manual_seed(seed)
+        self.drawn_by: Tensor | None = None
+        if sampling:
+            weight = rows.row_weight
+            self.drawn_by = weight if weight.ndim == 1 else weight.mean(dim=1)
+            # On the CPU, so that every device draws the same rows.
+            self.cumulated = self.drawn_by.cpu().double().cumsum(0)
 
     def __len__(self) -> int:
         """Return the number of batches in a pass."""
         return self.n_batches
 
+    def _pass(self) -> Tensor:
+        """Positions of the rows of one pass."""
+        n_rows = len(self.rows)
+        if self.drawn_by is not None:
+            uniform = torch.rand(
+                n_rows, generator=self.generator, dtype=torch.float64, device="cpu"
+            )
+            # To the right: a row whose weight float32 took for 0 is never drawn.
+            drawn = torch.searchsorted(self.cumulated, uniform * self.cumulated[-1], right=True)
+            return drawn.clamp(max=n_rows - 1)
+        if self.shuffle:
+            return torch.randperm(n_rows, generator=self.generator, device="cpu")
+        return torch.arange(n_rows, device="cpu")
+
     def __iter__(self) -> Iterator[Batch]:
         """Yield ``({"X": ..., "row_weight": ...}, y)``."""
-        if self.shuffle:
-            order = torch.randperm(len(self.rows), generator=self.generator, device="cpu")
-        else:
-            order = torch.arange(len(self.rows), device="cpu")
-        for positions in order.to(self.rows.device).tensor_split(self.n_batches):
-            yield self.rows.batch(positions)
+        for positions in self._pass().to(self.rows.device).tensor_split(self.n_batches):
+            batch, y = self.rows.batch(positions)
+            if self.drawn_by is not None:
+                weight, drawn_by = batch["row_weight"], self.drawn_by[positions]
+                batch["row_weight"] = weight / drawn_by.reshape(-1, *[1] * (weight.ndim - 1))
+            yield batch, y

@@ -1,11 +1,13 @@
-"""What the two estimators share: validation of X, the random seed, training, raw scores.
+"""What the two estimators share: the order of steps in a fit, streams, training, raw scores.
 
 What a weight means, what a loss is and how a network is trained is decided on lower
 levels; labels, targets and predictions are left to ``classifier`` and ``regressor``.
 """
 
 import copy
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -17,16 +19,19 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import nn
 
 from skweight.criteria import RowLoss
-from skweight.data import Rows, as_array, canonical_csr, split_validation
+from skweight.data import Rows, as_array, canonical_csr, place, resolve_device, split_validation
 from skweight.keywords import check_keywords
 from skweight.layers import feature_weights
 from skweight.modules import build_module
 from skweight.parameters import PrefixedParameters
 from skweight.prediction import predict
-from skweight.training import TrainingOptions, WeightedNet, on_cpu, train
+from skweight.training import Task, TrainingOptions, WeightedNet, on_cpu, train
+from skweight.weighted import Weighted, ignore_weightless, merge
+from skweight.weights import effective_sample_size, to_mean_one
 
 # One kernel for all parameters instead of a loop over them in Python.
 _default_optimizer = partial(torch.optim.AdamW, fused=True)
+_FEW_EFFECTIVE_ROWS = 0.1
 
 
 class WeightedTorchEstimator(PrefixedParameters):
@@ -34,17 +39,210 @@ class WeightedTorchEstimator(PrefixedParameters):
 
     net_: WeightedNet
     _given: dict[str, Any]  # module and module__* of the last fit
+    _row_shape: tuple[int, ...]
+    _scale: tuple[float, float]  # of masses and of weights, for the rows of a stream
+    _first_seed: int
+    _n_calls: int  # of partial_fit
+
+    # What the classifier and the regressor decide ----------------------------------------
+
+    def _make_criterion(self) -> RowLoss:
+        raise NotImplementedError
+
+    def _learn_target(self, y: Any, criterion: RowLoss) -> NDArray[Any]:
+        """Encode y, and keep what it takes to do so again."""
+        raise NotImplementedError
+
+    def _announce(self, announced: Any, y: Any, first: bool) -> None:
+        """Keep what later calls of ``partial_fit`` must agree with, or see whether they do."""
+        raise NotImplementedError
+
+    def _check_present(self, rows: Weighted) -> None:
+        """Refuse rows from which nothing can be learned."""
+
+    def _encode(self, y: Any, name: str) -> NDArray[Any]:
+        """Encode a y of the kind that was learned."""
+        raise NotImplementedError
+
+    def _learn_weights(self, rows: Weighted, criterion: RowLoss) -> None:
+        """Keep what multiplies the weights of rows."""
+        raise NotImplementedError
+
+    def _multiply(self, rows: Weighted) -> Weighted:
+        """Multiply weights by what was learned; rows that then weigh nothing are left out."""
+        raise NotImplementedError
+
+    def _learn_units(self, rows: Weighted, criterion: RowLoss) -> None:
+        """Keep what targets are shifted and divided by."""
+        raise NotImplementedError
+
+    def _in_units(self, y: NDArray[Any]) -> NDArray[Any]:
+        """Targets as training sees them."""
+        raise NotImplementedError
+
+    def _task(self, criterion: RowLoss) -> Task:
+        """What the output of the network is for."""
+        raise NotImplementedError
+
+    # Fits -------------------------------------------------------------------------------
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any, validation: tuple[Any, Any, Any]) -> Any:
+        """Fit on all rows at once; ``validation`` is X, y and weights of rows for stopping."""
+        with self._unchanged_by_failure():
+            self._check_params()
+            self._check_validation(*validation)
+            criterion = self._make_criterion()
+            X, y = self._validate(X, y=y, weight=sample_weight, reset=not self._continues)
+            merged = merge(
+                X, self._learn_target(y, criterion), sample_weight, self.sample_weight_power
+            )
+            self._learn_weights(merged, criterion)
+            seed = self._draw_seed()
+            rows = self._multiply(merged)
+            self._check_present(rows)
+            parts = self._parts(rows, validation, seed)
+            self._learn_units(parts[0], criterion)
+            self._set_scale(parts[0])
+            row_weights = [to_mean_one(part.weight) for part in parts]
+            self._warn_of_few_effective_rows(sample_weight, row_weights[0])
+            self.net_ = self._train(parts, row_weights, criterion, seed)
+        return self
+
+    def _partial_fit(self, X: Any, y: Any, sample_weight: Any, announced: Any = None) -> Any:
+        """One pass over rows of a stream, with weights on the scale of its first rows."""
+        with self._unchanged_by_failure():
+            self._check_params()
+            previous = getattr(self, "net_", None)
+            first = previous is None
+            criterion = copy.deepcopy(previous.criterion_) if previous else self._make_criterion()
+            X, y = self._validate(X, y=y, weight=sample_weight, reset=first)
+            self._announce(announced, y, first)
+            y = self._encode(y, "y")
+            merged = merge(X, y, sample_weight, self.sample_weight_power)
+            if first:
+                self._learn_weights(merged, criterion)
+                self._set_scale(merged)
+            mass_unit, weight_unit = self._scale
+            rows = self._multiply(merged.on_scale(mass_unit, self.sample_weight_power))
+            if first:
+                self._learn_units(rows, criterion)
+            row_weights = [rows.weight / weight_unit]
+            seed = self._stream_seed()
+            self.net_ = self._train([rows], row_weights, criterion, seed, True, previous)
+        return self
+
+    @contextmanager
+    def _unchanged_by_failure(self) -> Iterator[None]:
+        """A fit that fails leaves the estimator as it found it."""
+        before = dict(self.__dict__)
+        try:
+            yield
+        except BaseException:
+            self.__dict__ = before
+            raise
 
     def _validate(self, X: Any, **kwargs: Any) -> Any:
         """X as C-ordered float32 or canonical CSR, checked as scikit-learn does; y beside it."""
         if "y" in kwargs:
-            kwargs["y"] = as_array(kwargs["y"])
+            y = ignore_weightless(as_array(kwargs["y"]), as_array(kwargs.pop("weight")))
+            kwargs |= {"y": y, "multi_output": True}
         checked = validate_data(
-            self, as_array(X), accept_sparse="csr", dtype=np.float32, order="C", **kwargs
+            self,
+            as_array(X),
+            accept_sparse="csr",
+            dtype=np.float32,
+            order="C",
+            allow_nd=self.module is not None,
+            **kwargs,
         )
-        if isinstance(checked, tuple):
-            return canonical_csr(checked[0]), checked[1]
-        return canonical_csr(checked)
+        X = canonical_csr(checked[0] if isinstance(checked, tuple) else checked)
+        if kwargs.get("reset", True):
+            self._row_shape = X.shape[1:]
+        elif X.shape[1:] != self._row_shape:
+            raise ValueError(
+                f"X must have rows of shape {self._row_shape}, as in fit, got {X.shape[1:]}."
+            )
+        return (X, checked[1]) if isinstance(checked, tuple) else X
+
+    def _check_validation(self, X_val: Any, y_val: Any, sample_weight_val: Any) -> None:
+        if (X_val is None) != (y_val is None):
+            given, missing = ("X_val", "y_val") if y_val is None else ("y_val", "X_val")
+            raise ValueError(f"{missing} must be given together with {given}, got None.")
+        if X_val is None and sample_weight_val is not None:
+            raise ValueError("sample_weight_val needs X_val and y_val, got None for both.")
+        if X_val is not None and not self.early_stopping:
+            raise ValueError(
+                "X_val and y_val are what early stopping looks at: they need early_stopping=True, "
+                "got False."
+            )
+
+    def _parts(self, rows: Weighted, validation: tuple[Any, Any, Any], seed: int) -> list[Weighted]:
+        """Rows for training and, with early stopping, rows for validation."""
+        if validation[0] is not None:
+            return [rows, self._validation_rows(*validation)]
+        if not self.early_stopping:
+            return [rows]
+        codes = rows.y if rows.y.dtype.kind == "i" and rows.y.ndim == 1 else None
+        split = split_validation(len(rows.index), self.validation_fraction, seed, codes)
+        return [rows.take(part) for part in split]
+
+    def _validation_rows(self, X: Any, y: Any, sample_weight: Any) -> Weighted:
+        try:
+            X, y = self._validate(X, y=y, weight=sample_weight, reset=False)
+        except ValueError as error:
+            raise ValueError(f"X_val and y_val: {error}") from error
+        y = self._encode(y, "y_val")
+        try:
+            rows = merge(X, y, sample_weight, self.sample_weight_power)
+        except (TypeError, ValueError) as error:
+            raise type(error)(str(error).replace("sample_weight", "sample_weight_val")) from error
+        rows = self._multiply(rows)
+        if not len(rows.index):
+            raise ValueError("sample_weight_val and class_weight leave no row of X_val any weight.")
+        return rows
+
+    def _warn_of_few_effective_rows(self, sample_weight: Any, row_weight: Any) -> None:
+        weighted = sample_weight is not None or getattr(self, "class_weight", None) is not None
+        if not weighted or self.weighting != "loss":
+            return
+        per_row = row_weight.reshape(len(row_weight), -1).mean(axis=1)
+        if effective_sample_size(per_row) < _FEW_EFFECTIVE_ROWS * len(per_row):
+            # The same words each time, so that Python shows them once.
+            warnings.warn(
+                "The weights rest on few rows: their effective sample size is below 10 % of the "
+                'rows, and gradients are noisy. weighting="sampling" draws heavy rows more often '
+                "instead; sample_weight_power or class_weight_power below 1, or clip_weights, make "
+                "the weights more even. weight_summary shows them.",
+                stacklevel=4,
+            )
+
+    # Streams ----------------------------------------------------------------------------
+
+    def _set_scale(self, rows: Weighted) -> None:
+        """Keep the mean mass, and the mean of what powers and classes make of it."""
+        unit = float(rows.mass.mean())
+        on_scale = self._multiply(rows.on_scale(unit, self.sample_weight_power))
+        self._scale = unit, float(on_scale.weight.mean())
+        self._n_calls = 0
+
+    def _streams_without_stopping(self) -> bool:
+        """Whether there is a ``partial_fit``."""
+        if self.early_stopping:
+            raise ValueError(
+                "partial_fit needs early_stopping=False, since it makes one pass over its rows, "
+                "got True. Keep rows of your own to look at between the calls."
+            )
+        return True
+
+    def _stream_seed(self) -> int:
+        """Another one for each call, all of them from that of the first."""
+        if not self._n_calls:
+            self._first_seed = self._draw_seed()
+        self._n_calls += 1
+        sequence = np.random.SeedSequence([self._first_seed, self._n_calls])
+        return int(sequence.generate_state(1)[0] >> 1)
+
+    # Training ---------------------------------------------------------------------------
 
     @property
     def _continues(self) -> bool:
@@ -54,45 +252,46 @@ class WeightedTorchEstimator(PrefixedParameters):
     def _draw_seed(self) -> int:
         return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
 
-    def _split(self, n_rows: int, seed: int, codes: NDArray[Any] | None = None) -> list[Any]:
-        """Positions of the training rows and, with early stopping, of the validation rows."""
-        if not self.early_stopping:
-            return [np.arange(n_rows)]
-        return list(split_validation(n_rows, self.validation_fraction, seed, codes))
-
     def _train(
         self,
-        parts: list[Rows],
+        parts: list[Weighted],
+        row_weights: list[NDArray[np.float64]],
         criterion: RowLoss,
         seed: int,
-        widths: tuple[int, ...],
-        n_classes: int | None = None,
+        stream: bool = False,
+        previous: WeightedNet | None = None,
     ) -> WeightedNet:
+        device = resolve_device(self.device)
+        task: Task = self._task(criterion)
         given = {"module": self.module, **self._params_for("module")}
-        make_module: Callable[[], nn.Module] = partial(
-            build_module,
-            self.module,
-            self.n_features_in_,
-            widths[0],
-            self._params_for("module"),
-        )
-        if self._continues:
+        goes_on = previous is not None or (self._continues and not stream)
+        if goes_on:
             _check_same_network(self._given, given)
-            make_module = partial(copy.deepcopy, self.net_.plain_module)
+        rows: list[Rows] = []
+        for part, weight in zip(parts, row_weights):
+            X = rows[0].X if rows and part.X is parts[0].X else place(part.X, device)
+            rows.append(Rows(X, part.index, self._in_units(part.y), weight, device))
         net = train(
-            make_module,
+            partial(copy.deepcopy, self.net_.plain_module)
+            if goes_on
+            else partial(self._build_module, task.widths[0]),
             criterion,
-            parts[0],
-            parts[1] if len(parts) > 1 else None,
-            self._training_options(seed),
-            widths=widths,
-            n_classes=n_classes,
-            adapt=not self._continues,
+            rows[0],
+            rows[1] if len(rows) > 1 else None,
+            self._training_options(seed, stream),
+            task,
+            adapt=not goes_on,
+            stream=stream,
+            previous=previous,
         )
         self._given = given
         return net
 
-    def _training_options(self, seed: int) -> TrainingOptions:
+    def _build_module(self, n_outputs: int) -> nn.Module:
+        params = self._params_for("module")
+        return build_module(self.module, self.n_features_in_, n_outputs, params)
+
+    def _training_options(self, seed: int, stream: bool) -> TrainingOptions:
         optimizer = _default_optimizer if self.optimizer is None else self.optimizer
         optimizer_params = self._params_for("optimizer")
         # param_groups is skorch's: pairs of a pattern of parameter names and their settings.
@@ -108,13 +307,14 @@ class WeightedTorchEstimator(PrefixedParameters):
             optimizer_params=optimizer_params,
             lr=self.lr,
             batch_size=self.batch_size,
-            max_epochs=self.max_epochs,
+            max_epochs=1 if stream else self.max_epochs,
             patience=self.n_iter_no_change,
             tol=self.tol,
             seed=seed,
             callbacks=list(self.callbacks or []),
             verbose=int(self.verbose),
             compile=self.compile,
+            sampling=self.weighting == "sampling",
         )
 
     def _predict(
@@ -136,9 +336,10 @@ class WeightedTorchEstimator(PrefixedParameters):
         return state
 
     def __sklearn_tags__(self) -> Any:
-        """Sparse X is welcome: it is made dense batch by batch."""
+        """Sparse X is welcome, and X of more dimensions where a module is given for it."""
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
+        tags.input_tags.three_d_array = self.module is not None
         return tags
 
     @property
@@ -153,7 +354,7 @@ class WeightedTorchEstimator(PrefixedParameters):
 
     @property
     def n_iter_(self) -> int:
-        """Number of epochs of the last fit."""
+        """Number of epochs of the last fit, or of calls of ``partial_fit`` since the first."""
         return len(self.net_.history)
 
     @property

@@ -1,7 +1,7 @@
 """The default network, and how a network is made from what the user gave as ``module``.
 
-Whatever in a network depends on data comes through its method ``adapt``, which is called
-once, before training, with the rows and their weights. Only torch here.
+Whatever in a network depends on data comes through its methods ``adapt`` and
+``adapt_output``, which are called once, before training. Only torch here.
 """
 
 import copy
@@ -157,24 +157,33 @@ class MLP(nn.Module):
 
     @torch.no_grad()
     def adapt(self, X: Tensor, y: Tensor, row_weight: Tensor) -> None:
-        """Take the input's weighted mean and spread, and the bias of a constant model.
+        """Take the weighted mean and spread of the input.
 
         Parameters
         ----------
         X : Tensor of shape (n, n_features), dense or sparse COO
-        y : Tensor of shape (n,)
-            Integer class codes or float targets.
+        y : Tensor of shape (n,) or (n, n_targets)
+            Integer class codes or float targets; not used.
         row_weight : Tensor of shape (n,)
             Weights of mean 1.
         """
         # On the CPU: not every device has float64, nor keeps the order of a sum.
-        X, y, weight = X.cpu(), y.cpu(), row_weight.cpu().double()
-        mean, spread = _weighted_moments(X, weight)
+        mean, spread = _weighted_moments(X.cpu(), row_weight.cpu().double())
         constant = spread <= _CONSTANT * mean.abs()
         constant |= spread < torch.finfo(self.scale.dtype).tiny
         self.shift.copy_(mean)
         self.scale.copy_(spread.masked_fill(constant, 1.0))
-        self.output.bias.copy_(_constant_model(y, weight, self.output.out_features))
+
+    @torch.no_grad()
+    def adapt_output(self, constant: Tensor) -> None:
+        """Start from a model that ignores X: the output's bias.
+
+        Parameters
+        ----------
+        constant : Tensor of shape (n_outputs,)
+            The raw scores of such a model under the weights and the loss.
+        """
+        self.output.bias.copy_(constant)
 
 
 def _check_activation(activation: str | Callable[[], nn.Module]) -> Callable[[], nn.Module]:
@@ -201,17 +210,6 @@ def _check_sizes(hidden_sizes: Sequence[int]) -> Sequence[int]:
             f"got {hidden_sizes!r}."
         )
     return hidden_sizes
-
-
-def _constant_model(y: Tensor, weight: Tensor, n_outputs: int) -> Tensor:
-    """Raw scores of the best model that ignores X: log-odds, log-priors or the mean."""
-    if y.is_floating_point():
-        return (weight @ y.double() / weight.sum()).expand(n_outputs)
-    mass = weight.new_zeros(max(n_outputs, 2))
-    mass.index_add_(0, y, weight)
-    # A class without mass gets a small prior instead of a score of minus infinity.
-    log_prior = (mass / mass.sum()).clamp(min=1e-6).log()
-    return log_prior if n_outputs > 1 else log_prior[1:] - log_prior[:1]
 
 
 def _weighted_moments(X: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:

@@ -24,9 +24,15 @@ _COMMON = (
     "optimizer__weight_decay",
     "optimizer__momentum",
     "criterion__label_smoothing",
+    "criterion__gamma",
+    "criterion__quantile",
+    "criterion__power",
+    "criterion__delta",
 )
 _SYNONYMS = {
     "alpha": "optimizer__weight_decay",
+    "loss": "criterion",
+    "quantile": "criterion__quantile",
     "epochs": "max_epochs",
     "hidden_layer_sizes": "module__hidden_sizes",
     "learning_rate": "lr",
@@ -62,6 +68,12 @@ def _is_flag(value: Any) -> bool:
 _ALLOWED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "class_weight_power": (_is_real(0), "a number >= 0"),
     "sample_weight_power": (_is_real(0), "a number >= 0"),
+    "logit_adjustment": (_is_real(0), "a number >= 0"),
+    "weighting": (
+        lambda v: isinstance(v, str) and v in ("loss", "sampling"),
+        'one of ["loss", "sampling"]',
+    ),
+    "correct_prior": (_is_flag, "True or False"),
     "optimizer": (lambda v: v is None or callable(v), "None or a torch.optim.Optimizer class"),
     "lr": (lambda v: _is_real(0)(v) and v > 0, "a number > 0"),
     "batch_size": (lambda v: _is_integer(1)(v) or v == -1, "an integer >= 1, or -1 for all rows"),

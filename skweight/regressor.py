@@ -1,17 +1,25 @@
-"""The regressor: targets in, standardised for training, predictions in their units out."""
+"""The regressor: targets in, in units of training; predictions in the units of y out.
+
+The order of steps in a fit is in ``estimators``, the losses are in ``losses``.
+"""
 
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from sklearn.base import RegressorMixin
+from sklearn.metrics import d2_pinball_score, d2_tweedie_score, r2_score
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted
 
-from skweight import losses
 from skweight.criteria import RowLoss, from_criterion
-from skweight.data import Rows, place, resolve_device
+from skweight.data import as_array
 from skweight.estimators import WeightedTorchEstimator
-from skweight.merging import distinct_rows
-from skweight.weights import check_sample_weight, flatten_mass, to_mean_one
+from skweight.losses import REGRESSOR_CRITERIA, GaussianNLL, Quantile, TweedieDeviance
+from skweight.training import Task
+from skweight.weighted import Weighted, ignore_weightless
+from skweight.weights import check_sample_weight, to_mean_one
 
 
 class WeightedTorchRegressor(RegressorMixin, WeightedTorchEstimator):  # type: ignore[misc]
@@ -27,26 +35,35 @@ class WeightedTorchRegressor(RegressorMixin, WeightedTorchEstimator):  # type: i
     weight of 3 and three copies, or a weight of 0 and a missing row, give the same network
     bit for bit.
 
-    Under "squared_error", ``nn.MSELoss`` and ``nn.L1Loss`` the network is trained on y
-    brought to weighted mean 0 and standard deviation 1, and losses are in these units;
-    predictions are in the units of y. Under other criteria the network is trained on y as it
-    is, and predictions are what it returns: under ``nn.PoissonNLLLoss``, logarithms of rates.
+    Predictions are in the units of y. Training and the losses that it records have their own:
+    y is brought to weighted mean 0 and standard deviation 1, or under a deviance to weighted
+    mean 1. Callables and ``nn`` losses but ``MSELoss`` and ``L1Loss`` get y as it is.
 
     Parameters
     ----------
     module : None, nn.Module class, callable or nn.Module instance, default=None
-        The network; it returns one column and never sees weights. None is
+        The network; it returns raw scores and never sees weights. None is
         :class:`~skweight.modules.MLP`. A class or callable is called as
-        ``module(n_features, 1, **module__)``. An instance is copied and trained from the
-        state it is in. A module with a method ``adapt(X, y, row_weight)`` is given the
-        training data once before training.
-    criterion : None, "squared_error", nn loss class or callable, default=None
-        None is "squared_error". A class is built with ``reduction="none"`` and
+        ``module(n_features, n_outputs, **module__)``, where ``n_features`` is ``X.shape[1]``
+        and ``n_outputs`` the number of targets, times that of quantiles, or times 2 under
+        "gaussian_nll". An instance is copied and trained from the state it is in. A module
+        with a method ``adapt(X, y, row_weight)`` is given the training data once before
+        training, and one with ``adapt_output(constant)`` the raw scores of a model that
+        ignores X. With a module of your own X may have more than two dimensions.
+    criterion : None, str, nn loss class or callable, default=None
+        None is "squared_error". The other names are "absolute_error", "huber"
+        (``criterion__delta``), "quantile" (``criterion__quantile``, one level or several),
+        "poisson", "gamma", "tweedie" (``criterion__power``) and "gaussian_nll", see
+        :mod:`skweight.losses`. A class is built with ``reduction="none"`` and
         ``criterion__*``. A callable ``f(output, target)`` returns one loss per row; it gets
         the target in the units of y and in the shape of the output.
     sample_weight_power : float, default=1.0
         Exponent on the total weight of each distinct row: 1 follows the weights, smaller
         values trade bias for variance.
+    weighting : {"loss", "sampling"}, default="loss"
+        "loss" multiplies the loss of a row by its weight. "sampling" draws rows with
+        replacement and with probability proportional to their weight, as many in an epoch
+        as there are distinct rows: the same objective, with less noise if few rows weigh much.
     optimizer : None or torch.optim.Optimizer class, default=None
         None is :class:`torch.optim.AdamW`. Built with ``lr`` and ``optimizer__*``.
     lr : float, default=0.001
@@ -56,8 +73,8 @@ class WeightedTorchRegressor(RegressorMixin, WeightedTorchEstimator):  # type: i
     max_epochs : int or "auto", default="auto"
         Number of passes over the distinct rows. "auto" is 20, or as many as 500 updates take.
     early_stopping : bool, default=False
-        Whether to hold out validation rows, stop when their weighted loss no longer
-        improves, and keep the best state.
+        Whether to hold out validation rows, or to take those given to ``fit``, stop when
+        their weighted loss no longer improves, and keep the best state.
     validation_fraction : float, default=0.1
         Share of the distinct rows that early stopping holds out.
     n_iter_no_change : int, default=10
@@ -84,8 +101,8 @@ class WeightedTorchRegressor(RegressorMixin, WeightedTorchEstimator):  # type: i
     n_features_in_ : int
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Only if X had names for all columns.
-    target_mean_, target_scale_ : float
-        What y was shifted and divided by; 0 and 1 under other criteria.
+    target_mean_, target_scale_ : float or ndarray of shape (n_targets,)
+        What y was shifted and divided by.
     net_ : WeightedNet
         The trained skorch net.
     module_ : nn.Module
@@ -112,6 +129,7 @@ class WeightedTorchRegressor(RegressorMixin, WeightedTorchEstimator):  # type: i
         *,
         criterion: Any = None,
         sample_weight_power: float = 1.0,
+        weighting: str = "loss",
         optimizer: Any = None,
         lr: float = 0.001,
         batch_size: int = 256,
@@ -131,6 +149,7 @@ class WeightedTorchRegressor(RegressorMixin, WeightedTorchEstimator):  # type: i
         self.module = module
         self.criterion = criterion
         self.sample_weight_power = sample_weight_power
+        self.weighting = weighting
         self.optimizer = optimizer
         self.lr = lr
         self.batch_size = batch_size
@@ -147,15 +166,30 @@ class WeightedTorchRegressor(RegressorMixin, WeightedTorchEstimator):  # type: i
         self.verbose = verbose
         self._params = params
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "WeightedTorchRegressor":
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+    ) -> "WeightedTorchRegressor":
         """Fit the network to weighted rows.
 
         Parameters
         ----------
         X : array-like, DataFrame, tensor or sparse matrix of shape (n_samples, n_features)
-        y : array-like of shape (n_samples,)
+            Or (n_samples, ...) for a module of your own.
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+            NaN and infinite values are ignored where the weight is 0.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative, on any scale. None is 1 for every row.
+        X_val, y_val : array-like, default=None
+            Rows for early stopping, instead of some of X.
+        sample_weight_val : array-like of shape (n_val,), default=None
+            Their weights.
 
         Returns
         -------
@@ -164,56 +198,204 @@ class WeightedTorchRegressor(RegressorMixin, WeightedTorchEstimator):  # type: i
         Raises
         ------
         ValueError, TypeError
-            On bad input, naming the argument, what was expected and what came.
+            On bad input, naming the argument, what was expected and what came. The
+            estimator is then as it was before.
         """
-        self._check_params()
-        X, y = self._validate(X, y=y, y_numeric=True, reset=not self._continues)
-        y = y.astype(np.float64)
-        criterion = from_criterion(
-            self.criterion, self._params_for("criterion"), losses.REGRESSOR_CRITERIA
-        )
-        device = resolve_device(self.device)
-        index, mass = distinct_rows(X, y, check_sample_weight(sample_weight, len(y)))
-        y, mass = y[index], flatten_mass(mass, self.sample_weight_power)
-        seed = self._draw_seed()
-        positions = self._split(len(index), seed)
-        weights = [to_mean_one(mass[part]) for part in positions]
-        mean, scale = self._target_units(y[positions[0]], weights[0], criterion)
-        X = place(X, device)
-        parts = [
-            Rows(X, index[part], (y[part] - mean) / scale, weight, device)
-            for part, weight in zip(positions, weights)
-        ]
-        self.net_ = self._train(parts, criterion, seed, widths=(1,))
-        self.target_mean_, self.target_scale_ = mean, scale
-        return self
+        validation = X_val, y_val, sample_weight_val
+        fitted: WeightedTorchRegressor = self._fit(X, y, sample_weight, validation)
+        return fitted
 
-    def _target_units(
-        self, y: NDArray[np.float64], row_weight: NDArray[np.float64], criterion: RowLoss
-    ) -> tuple[float, float]:
-        """Weighted mean and standard deviation of y where the criterion allows for them."""
+    @available_if(WeightedTorchEstimator._streams_without_stopping)  # type: ignore[untyped-decorator]
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> "WeightedTorchRegressor":
+        """Make one pass over more rows, in batches, whatever ``max_epochs`` is.
+
+        Weights are on one scale across calls, whose unit is the mean of the first call. The
+        first call also decides the units of y, and gives the default network its input
+        scaling. Not there with ``early_stopping``.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame, tensor or sparse matrix of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative. None is 1 for every row.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            On bad input. The estimator is then as it was before.
+        """
+        fitted: WeightedTorchRegressor = self._partial_fit(X, y, sample_weight)
+        return fitted
+
+    def _make_criterion(self) -> RowLoss:
+        return from_criterion(self.criterion, self._params_for("criterion"), REGRESSOR_CRITERIA)
+
+    def _learn_target(self, y: Any, criterion: RowLoss) -> NDArray[Any]:
+        if not self._continues:
+            self._target_shape = np.shape(y)[1:]
+        return self._encode(y, "y")
+
+    def _announce(self, announced: Any, y: Any, first: bool) -> None:
+        if first:
+            self._target_shape = np.shape(y)[1:]
+
+    def _encode(self, y: Any, name: str) -> NDArray[np.float64]:
+        if np.shape(y)[1:] != self._target_shape:
+            raise ValueError(
+                f"{name} must have shape {('n_samples', *self._target_shape)}, as before, got "
+                f"{np.shape(y)}."
+            )
+        if hasattr(y, "toarray"):
+            raise TypeError(f"{name} must be dense, got a sparse matrix.")
+        return np.asarray(y, dtype=np.float64)
+
+    def _learn_weights(self, rows: Weighted, criterion: RowLoss) -> None:
+        """Nothing but the rows' own weights."""
+        self._positive = getattr(criterion.criterion, "positive", None)
+
+    def _multiply(self, rows: Weighted) -> Weighted:
+        lowest = rows.y.min()
+        if (self._positive and lowest < 0) or (self._positive == "positive" and lowest == 0):
+            raise ValueError(
+                f"y must be {self._positive} for criterion={self.criterion!r}, got a smallest "
+                f"value of {lowest}."
+            )
+        return rows
+
+    def _learn_units(self, rows: Weighted, criterion: RowLoss) -> None:
         if self._continues:
-            return self.target_mean_, self.target_scale_
-        if not criterion.standardises_target:
-            return 0.0, 1.0
-        mean = np.average(y, weights=row_weight)
-        largest = np.abs(y - mean).max()
-        # A spread of rounding errors alone is no spread.
-        if largest <= 10 * np.finfo(np.float64).eps * abs(mean):
-            return float(mean), 1.0
-        # Divided first: squares of very large or small numbers leave float64.
-        squares = ((y - mean) / largest) ** 2
-        return float(mean), float(largest * np.sqrt(np.average(squares, weights=row_weight)))
+            return
+        columns = rows.y.reshape(len(rows.y), -1).T
+        weight = to_mean_one(rows.weight)
+        units = [_units(y, weight, criterion.units) for y in columns]
+        if self._target_shape:
+            self.target_mean_, self.target_scale_ = np.array(units).T
+        else:
+            self.target_mean_, self.target_scale_ = units[0]
 
-    def predict(self, X: Any) -> NDArray[np.float64]:
+    def _in_units(self, y: NDArray[Any]) -> NDArray[Any]:
+        return np.asarray((y - self.target_mean_) / self.target_scale_)
+
+    def _task(self, criterion: RowLoss) -> Task:
+        n_outputs = int(np.prod(self._target_shape)) * criterion.n_columns
+        return Task((n_outputs,), criterion.predictions)
+
+    def predict(self, X: Any, return_std: bool = False) -> Any:
         """Predictions in the units of y.
 
         Parameters
         ----------
         X : array-like, DataFrame, tensor or sparse matrix of shape (n_samples, n_features)
+        return_std : bool, default=False
+            Whether to return the predicted standard deviation too, under "gaussian_nll".
 
         Returns
         -------
-        ndarray of shape (n_samples,)
+        ndarray of shape (n_samples,) or (n_samples, n_targets)
+            With several quantiles, one more axis of that length, in the order in which the
+            levels were given; they do not cross.
+        std : ndarray of the same shape
+            Only with ``return_std=True``.
         """
-        return np.asarray(self._predict(X)[:, 0] * self.target_scale_ + self.target_mean_)
+        check_is_fitted(self)
+        criterion = self.net_.criterion_
+        loss = criterion.criterion
+        if not return_std:
+            return self._in_units_of_y(self._predict(X, criterion.predictions))
+        if not isinstance(loss, GaussianNLL):
+            raise ValueError(
+                'return_std=True needs criterion="gaussian_nll", which predicts a spread, got '
+                f"criterion={self.criterion!r}."
+            )
+        scores = self._predict(X, criterion.by_target)
+        mean, std = (f(torch.from_numpy(scores)).numpy() for f in (loss.mean, loss.spread))
+        return self._in_units_of_y(mean), self._in_units_of_y(std, shift=False)
+
+    def _in_units_of_y(self, values: NDArray[np.float64], shift: bool = True) -> Any:
+        """Scale (n, n_targets, ...) values, shift them, and give them the shape of y."""
+        trailing = (1,) * (values.ndim - 2)
+        scale = np.reshape(self.target_scale_, (-1, *trailing))
+        mean = np.reshape(self.target_mean_, (-1, *trailing)) if shift else 0.0
+        values = values * scale + mean
+        return np.asarray(values if self._target_shape else values[:, 0])
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Share of the variance or deviance that is explained, weighted.
+
+        R2, or D2 where the criterion is a deviance (of that deviance) or a quantile loss (of
+        that loss, averaged over the levels): 1 for perfect predictions, 0 for those of the
+        best constant. Averaged over targets.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame, tensor or sparse matrix of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+            Ignored where the weight is 0.
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        float
+        """
+        y = ignore_weightless(as_array(y), as_array(sample_weight))
+        y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+        weight = check_sample_weight(sample_weight, len(y))
+        predicted = self.predict(X)
+        check_consistent_length(predicted, y)
+        kept = weight > 0
+        n_targets = int(np.prod(self._target_shape))
+        pairs = zip(
+            y[kept].reshape(-1, n_targets).T,
+            np.moveaxis(predicted[kept].reshape(kept.sum(), n_targets, -1), 1, 0),
+        )
+        loss = self.net_.criterion_.criterion
+        return float(np.mean([_score(y, f, weight[kept], loss) for y, f in pairs]))
+
+    def __sklearn_tags__(self) -> Any:
+        """Y may have several columns, and must be positive where the criterion says so."""
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        tags.target_tags.positive_only = self.criterion in ("poisson", "gamma", "tweedie")
+        return tags
+
+
+def _units(y: NDArray[np.float64], weight: NDArray[np.float64], units: str) -> tuple[float, float]:
+    """What one target is shifted and divided by; weighted moments, in canonical order."""
+    if units == "as_given":
+        return 0.0, 1.0
+    mean = float(np.average(y, weights=weight))
+    if units == "mean_one":
+        if not mean > 0:
+            raise ValueError(
+                "y must hold at least one positive value with weight for a logarithm of its mean, "
+                f"got a weighted mean of {mean}."
+            )
+        return 0.0, mean
+    largest = np.abs(y - mean).max()
+    # A spread of rounding errors alone is no spread.
+    if largest <= 10 * np.finfo(np.float64).eps * abs(mean):
+        return mean, 1.0
+    # Divided first: squares of very large or small numbers leave float64.
+    squares = ((y - mean) / largest) ** 2
+    return mean, float(largest * np.sqrt(np.average(squares, weights=weight)))
+
+
+def _score(
+    y: NDArray[np.float64], predicted: NDArray[np.float64], weight: NDArray[np.float64], loss: Any
+) -> float:
+    """R2 or D2 of one target; ``predicted`` has shape (n_samples, n_levels)."""
+    if isinstance(loss, Quantile):
+        scores = [
+            d2_pinball_score(y, column, sample_weight=weight, alpha=level)
+            for column, level in zip(predicted.T, loss.levels)
+        ]
+        return float(np.mean(scores))
+    predicted = predicted[:, 0]
+    if isinstance(loss, TweedieDeviance):
+        return float(d2_tweedie_score(y, predicted, sample_weight=weight, power=loss.power))
+    return float(r2_score(y, predicted, sample_weight=weight))

@@ -22,12 +22,14 @@ from sklearn.base import ClassifierMixin, clone
 from skorch import NeuralNet
 from skorch.callbacks import Callback, EpochScoring
 from skorch.helper import predefined_split
+from skorch.history import History
 from torch import Tensor, nn
 
 from skweight.criteria import RowLoss
 from skweight.data import Rows, TensorBatches, place, rows_at_once
 from skweight.isolation import isolated_torch
-from skweight.losses import class_probabilities, weighted_mean
+from skweight.losses import weighted_mean
+from skweight.preparation import prepare
 
 
 class WeightedNet(NeuralNet):  # type: ignore[misc]
@@ -35,8 +37,10 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
 
     The weights travel beside X, so that callbacks which collect y (``EpochScoring``)
     find nothing but targets in it. Without its optimizer and callbacks, which only
-    training needs, it is pickled on the CPU.
+    training needs, it is pickled on the CPU; in a stream the optimizer's state goes along.
     """
+
+    streams = False  # whether it comes from ``partial_fit`` and expects more rows
 
     def infer(self, x: Any, **fit_params: Any) -> Tensor:
         """Give the module X alone: it never sees weights."""
@@ -94,6 +98,8 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
         if "module_" in state:
             state["module"] = state["module_"] = on_cpu(self.plain_module)
             state["criterion"] = state["criterion_"] = on_cpu(self.criterion_)
+        if self.streams:
+            state["optimizer_state"] = _on_cpu(optimizer_state(self))
         return state | {"callbacks": None, "callbacks_": [], "device": "cpu"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -104,9 +110,10 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
 class WeightedClassifierNet(ClassifierMixin, WeightedNet):  # type: ignore[misc]
     """A :class:`WeightedNet` that scorers in callbacks recognise as a classifier of codes."""
 
-    def __init__(self, *args: Any, n_classes: int, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, n_classes: int, labels: bool = False, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.n_classes = n_classes
+        self.labels = labels
 
     @property
     def classes_(self) -> NDArray[np.intp]:
@@ -114,8 +121,11 @@ class WeightedClassifierNet(ClassifierMixin, WeightedNet):  # type: ignore[misc]
         return np.arange(self.n_classes)
 
     def predict(self, X: Any) -> NDArray[np.intp]:
-        """Return the code of the most probable class."""
-        return np.asarray(self.predict_proba(X).argmax(axis=1))
+        """Return the code of the most probable class, or 1 for each probable label."""
+        probability = self.predict_proba(X)
+        if self.labels:
+            return np.asarray(probability > 0.5, dtype=np.intp)
+        return np.asarray(probability.argmax(axis=1))
 
 
 def on_cpu(module: nn.Module) -> nn.Module:
@@ -123,6 +133,35 @@ def on_cpu(module: nn.Module) -> nn.Module:
     if all(t.device.type == "cpu" for t in [*module.parameters(), *module.buffers()]):
         return module
     return copy.deepcopy(module).cpu()
+
+
+def optimizer_state(net: WeightedNet) -> dict[int, dict[str, Any]]:
+    """Moments and the like, of the optimizer itself or as they were pickled."""
+    if hasattr(net, "optimizer_"):
+        return dict(net.optimizer_.state_dict()["state"])
+    return getattr(net, "optimizer_state", {})
+
+
+def _on_cpu(state: dict[int, dict[str, Any]]) -> dict[int, dict[str, Any]]:
+    return {
+        number: {k: v.cpu() if isinstance(v, Tensor) else v for k, v in of_parameter.items()}
+        for number, of_parameter in state.items()
+    }
+
+
+@dataclass(frozen=True)
+class Task:
+    """What the network's output is for.
+
+    ``widths`` are the numbers of output columns that the problem allows. ``link`` makes
+    probabilities, or predictions in the units of training, of raw output: what callbacks see.
+    ``n_classes`` is None for a regression, and ``labels`` says that each column is a label.
+    """
+
+    widths: tuple[int, ...]
+    link: Callable[[Tensor], Tensor]
+    n_classes: int | None = None
+    labels: bool = False
 
 
 @dataclass(frozen=True)
@@ -145,6 +184,7 @@ class TrainingOptions:
     callbacks: list[Any]
     verbose: int
     compile: bool
+    sampling: bool
 
 
 def train(
@@ -153,10 +193,11 @@ def train(
     rows: Rows,
     valid_rows: Rows | None,
     options: TrainingOptions,
+    task: Task,
     *,
-    widths: tuple[int, ...],
-    n_classes: int | None,
-    adapt: bool,
+    adapt: bool = True,
+    stream: bool = False,
+    previous: WeightedNet | None = None,
 ) -> WeightedNet:
     """Make a network and train it on weighted rows.
 
@@ -170,12 +211,13 @@ def train(
     valid_rows : Rows or None
         Rows for early stopping, ``row_weight`` of mean 1 among themselves.
     options : TrainingOptions
-    widths : tuple of int
-        The numbers of output columns that the problem allows.
-    n_classes : int or None
-        None for a regression.
-    adapt : bool
-        Whether to call the module's ``adapt``, if it has one.
+    task : Task
+    adapt : bool, default=True
+        Whether to call the module's ``adapt`` and ``adapt_output``, if it has them.
+    stream : bool, default=False
+        Whether more rows are to come.
+    previous : WeightedNet, default=None
+        The net that the stream goes on from: its optimizer's state and history are kept on.
 
     Returns
     -------
@@ -185,9 +227,12 @@ def train(
     with isolated_torch(options.seed, rows.device):
         with torch.device("cpu"):  # initial values do not depend on the default device
             module = make_module()
-        module = _prepare(module.to(rows.device), criterion, rows, widths, adapt)
-        net = _make_net(module, criterion, rows, valid_rows, options, n_classes)
+        module = prepare(module.to(rows.device), criterion, rows, task.widths, adapt)
+        net = _make_net(module, criterion, rows, valid_rows, options, task)
         net.initialize()
+        net.streams = stream
+        if previous is not None:
+            _go_on(net, previous)
         _run(net, rows)
     _check_finite(net)
     net.module_.eval()
@@ -195,41 +240,12 @@ def train(
     return net
 
 
-def _prepare(
-    module: nn.Module, criterion: RowLoss, rows: Rows, widths: tuple[int, ...], adapt: bool
-) -> nn.Module:
-    """Show the module its training data, and try it and the criterion on a few rows."""
-    if adapt and callable(getattr(module, "adapt", None)):
-        module.adapt(*rows.tensors())  # type: ignore[operator]
-    # Another number of rows than of columns, so that a broadcast cannot look like a result.
-    n_few = 4 if 5 in widths else 5
-    few, y = rows.batch(torch.arange(min(n_few, len(rows)), device=rows.device))
-    X = few["X"]
-    module.eval()  # neither dropout nor running statistics
-    try:
-        with torch.no_grad():
-            output = module(X)
-    except (RuntimeError, ValueError, TypeError) as error:
-        raise ValueError(
-            f"module {type(module).__name__} failed on X of shape {tuple(X.shape)}: {error}"
-        ) from error
-    shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-    allowed: list[Any] = [(len(X), width) for width in widths]
-    if shape not in allowed + [(len(X),)] * (1 in widths):
-        wanted = " or ".join(f"(n, {width})" for width in widths)
-        raise ValueError(
-            f"module {type(module).__name__} must return raw scores of shape {wanted} for this y "
-            f"and criterion, got {shape} for {len(X)} rows."
-        )
-    last = [*module.modules()][-1]
-    if isinstance(last, (nn.Sigmoid, nn.Softmax)) and not y.is_floating_point():
-        warnings.warn(
-            f"module {type(module).__name__} ends with {type(last).__name__}, but must return raw "
-            "scores: predict and predict_proba would apply it a second time.",
-            stacklevel=5,
-        )
-    criterion.to(rows.device).check(output, y)
-    return module.train()
+def _go_on(net: WeightedNet, previous: WeightedNet) -> None:
+    """Take over history and moments; settings such as lr are those of now."""
+    net.history_ = History(previous.history)
+    state = net.optimizer_.state_dict()
+    state["state"] = optimizer_state(previous)
+    net.optimizer_.load_state_dict(state)
 
 
 def _make_net(
@@ -238,7 +254,7 @@ def _make_net(
     rows: Rows,
     valid_rows: Rows | None,
     options: TrainingOptions,
-    n_classes: int | None,
+    task: Task,
 ) -> WeightedNet:
     batch_size = len(rows) if options.batch_size == -1 else options.batch_size
     callbacks: list[Any] = [("finite_loss", FiniteLoss())]
@@ -251,6 +267,7 @@ def _make_net(
         "batch_size": batch_size,
         "iterator_train": TensorBatches,
         "iterator_train__shuffle": True,
+        "iterator_train__sampling": options.sampling,
         "iterator_train__seed": options.seed,
         "iterator_valid": TensorBatches,
         "iterator_valid__batch_size": rows_at_once(rows.X),
@@ -263,14 +280,11 @@ def _make_net(
     }
     if not options.verbose:
         settings["callbacks__print_log"] = None  # it formats its table even when silent
-    if n_classes is None:
-        return WeightedNet(module, criterion, predict_nonlinearity=None, **settings)
+    settings["predict_nonlinearity"] = task.link
+    if task.n_classes is None:
+        return WeightedNet(module, criterion, **settings)
     return WeightedClassifierNet(
-        module,
-        criterion,
-        n_classes=n_classes,
-        predict_nonlinearity=_probabilities,
-        **settings,
+        module, criterion, n_classes=task.n_classes, labels=task.labels, **settings
     )
 
 
@@ -368,7 +382,3 @@ def _not_finite(net: NeuralNet, what: str) -> ValueError:
         f"{what} in epoch {net.history[-1, 'epoch']}. Try a smaller lr (it was {net.lr}), or "
         "scale X and y."
     )
-
-
-def _probabilities(output: Tensor) -> Tensor:
-    return class_probabilities(output.reshape(len(output), -1))

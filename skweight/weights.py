@@ -2,7 +2,8 @@
 
 A training set is a set of distinct rows with a mass each. This file turns what the
 user passes (``sample_weight``, ``class_weight`` and their powers) into such masses.
-Equal rows are merged in ``merging``. Only numpy here.
+Equal rows are merged in ``merging``, ways to make weights are in ``recipes``, a look at
+them is in ``summary``. Only numpy here.
 """
 
 from collections.abc import Callable, Mapping
@@ -40,7 +41,7 @@ def check_sample_weight(sample_weight: ArrayLike | None, n_samples: int) -> Floa
     """
     if sample_weight is None:
         return np.ones(n_samples)
-    weight = _as_float64(sample_weight, "sample_weight")
+    weight = as_float64(sample_weight, "sample_weight")
     if weight.ndim != 1:
         raise ValueError(
             f"sample_weight must be 1-D with one weight per row, shape ({n_samples},), "
@@ -76,10 +77,15 @@ def check_sample_weight(sample_weight: ArrayLike | None, n_samples: int) -> Floa
     return weight
 
 
-def _as_float64(values: Any, name: str) -> Floats:
-    """Copy numbers to float64; a tensor may sit on any device and require gradients."""
+def as_array(values: Any) -> NDArray[Any]:
+    """An ndarray of any dtype; a tensor may sit on any device and require gradients."""
+    return np.asarray(values.tolist() if hasattr(values, "detach") else values)
+
+
+def as_float64(values: Any, name: str) -> Floats:
+    """Copy real numbers to float64, or refuse what was given as ``name``."""
     try:
-        array = np.asarray(values.tolist() if hasattr(values, "detach") else values)
+        array = as_array(values)
         if array.dtype.kind == "O" and not any(isinstance(v, (str, bytes)) for v in array.flat):
             array = array.astype(np.float64)
     except (TypeError, ValueError, OverflowError) as error:
@@ -117,11 +123,15 @@ def effective_sample_size(sample_weight: ArrayLike) -> float:
     >>> effective_sample_size([1, 0, 0, 0])
     1.0
     """
-    weight = _as_float64(sample_weight, "sample_weight")
-    weight = check_sample_weight(weight, len(np.atleast_1d(weight)))
-    weight = around_one(weight)
+    weight = around_one(check_lone_weight(sample_weight))
     weight /= weight.max()  # equal weights become ones, and give their number to the last bit
     return float(weight.sum() ** 2 / (weight**2).sum())
+
+
+def check_lone_weight(sample_weight: ArrayLike) -> Floats:
+    """Check weights that no rows came with."""
+    weight = as_float64(sample_weight, "sample_weight")
+    return check_sample_weight(weight, len(np.atleast_1d(weight)))
 
 
 # --------------------------------------------------------------------------------------
@@ -188,7 +198,7 @@ def resolve_class_weight(
     elif callable(class_weight):
         with np.errstate(divide="ignore", invalid="ignore"):
             returned = class_weight(counts * (len(mass) / counts.sum()))
-        returned = _as_float64(returned, "The result of class_weight")
+        returned = as_float64(returned, "The result of class_weight")
         if returned.shape != (n_classes,):
             raise ValueError(
                 f"class_weight, a callable, must return one weight per class, shape "
@@ -227,7 +237,7 @@ def _from_dict(class_weight: Mapping[Any, float], labels: list[Any]) -> Floats:
             f"{unknown[0]!r} ({type(unknown[0]).__name__}).{hint}"
         )
     values = [class_weight.get(label, 1.0) for label in labels]
-    return _as_float64(values, "class_weight")
+    return as_float64(values, "class_weight")
 
 
 def flatten_mass(mass: Floats, power: float) -> Floats:

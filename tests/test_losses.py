@@ -1,8 +1,8 @@
-"""Losses per row, the reduction, probabilities.
+"""Losses offered by name, their inverse links, the reduction, probabilities.
 
-Values are compared with formulas written in numpy, derivatives with finite differences.
-How a loss is minimised is left to ``test_training.py``, that mini-batches are unbiased to
-``test_minibatch.py``.
+Values are compared with scipy, scikit-learn and formulas written in numpy, derivatives with
+finite differences, inverse links and constants with what minimises the loss. Training with
+them is left to ``test_training.py``, that mini-batches are unbiased to ``test_minibatch.py``.
 """
 
 import math
@@ -11,28 +11,71 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.optimize import brentq, minimize
+from scipy.special import expit, huber, softmax
+from scipy.stats import norm
+from sklearn.metrics import mean_pinball_loss, mean_tweedie_deviance
+from torch.nn import functional as F
 
-from skweight.criteria import RowLoss
+from skweight import losses
 from skweight.losses import (
-    binary_cross_entropy,
+    AbsoluteError,
+    CrossEntropy,
+    Focal,
+    GaussianNLL,
+    Huber,
+    PolyTailed,
+    Quantile,
+    SquaredError,
+    TweedieDeviance,
     class_probabilities,
     cross_entropy,
-    squared_error,
     weighted_mean,
 )
 
 RNG = np.random.default_rng(0)
-LOGITS = RNG.normal(scale=3, size=(7, 4))
-CODES = np.array([0, 1, 2, 3, 2, 1, 0])
-BINARY = np.array([0.0, 1.0, 1.0, 0.0, 1.0, 0.0, 0.0])
+LOGITS = torch.from_numpy(RNG.normal(scale=3, size=(7, 4)))
+ONE = LOGITS[:, :1]
+CODES = torch.tensor([0, 1, 2, 3, 2, 1, 0])
+LABELS = F.one_hot(CODES, 4).double()
+BINARY = torch.tensor([0, 1, 1, 0, 1, 0, 0])
+FLOATS = BINARY.double()[:, None]
+Y = torch.from_numpy(RNG.gamma(2, size=(7, 2)))
+MASS = torch.from_numpy(RNG.exponential(size=7))
+
+FOCALS = [Focal(gamma) for gamma in (0.0, 0.5, 1.0, 2.0, 5.0)]
+POLY_TAILED = [PolyTailed(alpha) for alpha in (0.5, 1.0, 3.0)]
+SOFTMAX_LOSSES = [CrossEntropy(), CrossEntropy(0.2), *FOCALS]
+CLASS_LOSSES = [*SOFTMAX_LOSSES, *POLY_TAILED]
+ZERO_TARGETS = [losses.PoissonDeviance(), TweedieDeviance(1.2), TweedieDeviance(1.9)]
+LOG_LINKS = [*ZERO_TARGETS, losses.GammaDeviance(), TweedieDeviance(3)]
+LEVELS = [0.9, 0.1, 0.5]
+QUANTILES = [Quantile(0.3), Quantile([0.3]), Quantile(LEVELS)]
+SMOOTH = [SquaredError(), GaussianNLL(), *LOG_LINKS]
+TARGET_LOSSES = [AbsoluteError(), Huber(0.7), *QUANTILES, *SMOOTH]
 
 
-# weighted_mean
+def each(*criteria):
+    def name(loss):
+        values = [v for v in vars(loss).values() if isinstance(v, float)]
+        return "-".join(map(str, [type(loss).__name__, *values]))
+
+    return pytest.mark.parametrize("loss", criteria, ids=name)
+
+
+def output_shape(loss, n_rows=7, n_targets=2):
+    return (n_rows, n_targets) + ((loss.n_columns,) if loss.n_columns > 1 else ())
+
+
+def raw_scores(loss):
+    return torch.from_numpy(RNG.normal(size=output_shape(loss)))
 
 
 def test_weighted_mean_divides_by_the_number_of_rows_and_not_by_their_weights():
-    loss, weight = torch.tensor([1.0, 2.0, 4.0, 8.0]), torch.tensor([0.0, 3.0, 1.0, 1.0])
-    assert weighted_mean(loss, weight).item() == 18 / 4 != 18 / 5
+    loss = torch.tensor([1.0, 2.0, 4.0, 8.0], requires_grad=True)
+    mean = weighted_mean(loss, torch.tensor([0.0, 3.0, 1.0, 1.0]))
+    assert mean.item() == 18 / 4 != 18 / 5
+    assert_array_equal(torch.autograd.grad(mean, loss)[0], [0, 0.75, 0.25, 0.25])
 
 
 def test_weighted_means_of_equal_batches_average_to_that_of_all_rows():
@@ -44,68 +87,369 @@ def test_weighted_means_of_equal_batches_average_to_that_of_all_rows():
     assert_allclose(np.mean(batches), objective, rtol=1e-14)
 
 
-def test_weighted_mean_passes_gradients_times_weight_over_n():
-    loss = torch.ones(4, requires_grad=True)
-    weighted_mean(loss, torch.tensor([0.0, 1.0, 2.0, 5.0])).backward()
-    assert_array_equal(loss.grad, [0, 0.25, 0.5, 1.25])
+# Losses of class scores
 
 
-# Values and derivatives
-
-
-def test_cross_entropy_of_float_targets_is_the_binary_formula():
-    z = LOGITS[:, :1]
-    target = BINARY[:, None]
-    loss = cross_entropy(torch.from_numpy(z), torch.from_numpy(target))
-    p = 1 / (1 + np.exp(-z))
-    assert loss.shape == (7, 1)
+@each(*FOCALS)
+def test_focal_loss_is_its_formula_with_a_sigmoid_or_a_softmax(loss):
+    p = expit(ONE.numpy())
+    one = np.where(FLOATS == 1, p, 1 - p)
+    several = softmax(LOGITS.numpy(), axis=1)[np.arange(7), CODES]
     # p near 1 loses digits in 1 - p, which the loss does not: |z| < 8 leaves 1e-12 of them.
-    assert_allclose(loss, -np.log(np.where(target == 1, p, 1 - p)), rtol=1e-11)
+    for output, target, p_y in [(ONE, FLOATS, one), (LOGITS, CODES, several)]:
+        expected = -((1 - p_y) ** loss.gamma) * np.log(p_y)
+        assert expected.std() > 0.1
+        assert_allclose(loss(output, target), expected, rtol=1e-10)
 
 
-def test_cross_entropy_of_codes_is_the_softmax_formula():
-    loss = cross_entropy(torch.from_numpy(LOGITS), torch.from_numpy(CODES))
-    log_sum = np.log(np.exp(LOGITS).sum(axis=1))
-    assert loss.shape == (7,)
-    assert_allclose(loss, log_sum - LOGITS[np.arange(7), CODES], rtol=1e-12)
+@pytest.mark.parametrize(("output", "target"), [(ONE, FLOATS), (LOGITS, LABELS), (LOGITS, CODES)])
+def test_focal_loss_without_gamma_is_cross_entropy_and_gamma_lowers_it(output, target):
+    loss = cross_entropy(output, target)
+    assert_allclose(Focal(0)(output, target), loss, rtol=1e-12)
+    assert_array_equal(CrossEntropy()(output, target), loss)
+    assert (Focal(0.5)(output, target) < loss).all()
 
 
-def test_one_logit_and_two_scores_have_the_same_cross_entropy():
-    z = torch.from_numpy(LOGITS[:, :1])
-    scores = torch.cat([torch.zeros_like(z), z], dim=1)
-    binary = cross_entropy(z[:, 0], torch.from_numpy(BINARY))
-    assert_allclose(binary, cross_entropy(scores, torch.from_numpy(BINARY).long()), rtol=1e-12)
+@each(*SOFTMAX_LOSSES)
+def test_one_logit_and_two_columns_have_the_same_loss(loss):
+    binary = loss(ONE, FLOATS)[:, 0]
+    assert binary.std() > 0.1
+    assert_allclose(binary, loss(torch.cat([0 * ONE, ONE], dim=1), BINARY), rtol=1e-12)
 
 
-def test_cross_entropy_stays_finite_far_out():
-    z = torch.tensor([1000.0, -1000.0])
-    assert_array_equal(binary_cross_entropy(z, torch.tensor([0.0, 1.0])), [1000, 1000])
-    assert_array_equal(cross_entropy(torch.stack([z, -z], 1), torch.tensor([1, 0])), [2000, 2000])
+@each(*CLASS_LOSSES)
+def test_every_label_is_a_binary_problem_of_its_own(loss):
+    alone = [loss(LOGITS[:, [j]], LABELS[:, [j]]) for j in range(4)]
+    assert_array_equal(loss(LOGITS, LABELS), torch.cat(alone, dim=1))
 
 
-def test_squared_error_is_elementwise():
-    output = torch.tensor([[1.0], [-2.0], [0.5]])
-    assert_array_equal(squared_error(output, torch.ones(3, 1)), [[0], [9], [0.25]])
+def test_label_smoothing_is_that_of_torch():
+    expected = F.cross_entropy(LOGITS, CODES, reduction="none", label_smoothing=0.2)
+    assert_array_equal(CrossEntropy(0.2)(LOGITS, CODES), expected)
+    by_hand = 0.8 * cross_entropy(LOGITS, CODES) - 0.2 * LOGITS.log_softmax(1).mean(1)
+    assert_allclose(expected, by_hand, rtol=1e-12)
+    assert (expected - cross_entropy(LOGITS, CODES)).abs().max() > 0.1
+
+
+def test_balanced_weights_outside_of_a_smoothed_loss_learn_one_half():
+    weight, codes = torch.tensor([1.0, 99.0]).double(), torch.tensor([0] * 99 + [1])
+
+    def slope_at_one_half(loss):
+        return torch.func.grad(lambda z: loss(z.expand(100, 2)))(torch.zeros(2).double())
+
+    inside = torch.nn.CrossEntropyLoss(weight=weight, label_smoothing=0.1)
+    assert slope_at_one_half(lambda z: inside(z, codes))[1] < -0.3
+    smoothed = CrossEntropy(0.1)
+    outside = slope_at_one_half(lambda z: weighted_mean(smoothed(z, codes), weight[codes]))
+    assert_allclose(outside, 0, atol=1e-14)
+
+
+@each(*POLY_TAILED)
+def test_poly_tailed_loss_is_logistic_below_a_margin_of_1_and_a_power_above(loss):
+    z, target = np.linspace(-5, 5, 41)[:, None], np.arange(41)[:, None] % 2
+    margin, alpha = np.where(target == 1, z, -z), loss.alpha
+    body = 2 * alpha * np.log1p(np.exp(1 - margin)) + 1 - 2 * alpha * np.log(2)
+    expected = np.where(margin >= 1, np.maximum(margin, 1) ** -alpha, body)
+    assert (margin >= 1).sum() > 10 < (margin < 1).sum()
+    result = loss(torch.from_numpy(z), torch.from_numpy(target).double())
+    assert_allclose(result, expected, rtol=1e-12)
+
+
+@each(*POLY_TAILED)
+def test_poly_tailed_loss_is_convex_with_a_continuous_slope_at_1(loss):
+    z = np.sort(np.append(np.linspace(-30, 30, 6000), [1 - 1e-9, 1, 1 + 1e-9]))
+    near = np.abs(z - 1) < 1e-8
+    z = torch.from_numpy(z).requires_grad_()
+    value = loss(z[:, None], torch.ones(6003, 1))
+    (slope,) = torch.autograd.grad(value.sum(), z)
+    assert slope.diff().min() > -1e-14
+    assert (slope.diff() > 0).sum() > 3000
+    assert slope.max() < 0
+    assert near.sum() == 3
+    assert_allclose(value.detach()[near], 1, atol=1e-7)
+    assert_allclose(slope[near], -loss.alpha, rtol=1e-7)
+
+
+def test_poly_tailed_loss_says_that_it_has_no_softmax_form():
+    assert PolyTailed.binary_only > CrossEntropy.binary_only == Focal.binary_only
+    with pytest.raises(ValueError, match=r'^criterion "poly_tailed" is a loss of one logit'):
+        PolyTailed()(LOGITS, CODES)
+
+
+def logits_of(loss, z):
+    return loss.logits(torch.tensor(z, dtype=torch.float64)[:, None], True)[:, 0].numpy()
+
+
+@each(*FOCALS, *POLY_TAILED)
+@pytest.mark.parametrize("p", [1e-4, 0.01, 0.2, 0.5, 0.8, 0.95, 0.999])
+def test_logits_of_the_score_with_the_smallest_expected_loss_are_those_of_the_posterior(loss, p):
+    def expected_loss(z):
+        return p * loss(z, torch.ones_like(z)) + (1 - p) * loss(z, torch.zeros_like(z))
+
+    slope = torch.func.grad(expected_loss)
+    z = brentq(lambda z: slope(torch.tensor(z, dtype=torch.float64)).item(), -1e6, 1e6, xtol=1e-12)
+    grid = torch.linspace(-99, 99, 10_001).double()
+    assert expected_loss(torch.tensor(z, dtype=torch.float64)) <= expected_loss(grid).min() + 1e-12
+    assert_allclose(expit(logits_of(loss, [z])), p, rtol=1e-9)
+    assert abs(z - np.log(p / (1 - p))) > 0.05 or p == 0.5 or loss is FOCALS[0]
+
+
+@each(*FOCALS)
+@pytest.mark.parametrize("posterior", [(0.2, 0.3, 0.5), (0.02, 0.08, 0.9), (0.34, 0.33, 0.33)])
+def test_softmax_of_the_logits_is_the_posterior_of_three_classes(loss, posterior):
+    p = torch.tensor(posterior).double()
+
+    def expected_loss(z):
+        scores = torch.from_numpy(z).requires_grad_()
+        value = loss(scores.expand(3, 3), torch.arange(3)) @ p
+        return value.item(), torch.autograd.grad(value, scores)[0].numpy()
+
+    found = minimize(expected_loss, np.zeros(3), jac=True, method="BFGS", tol=1e-12)
+    scores = torch.from_numpy(found.x)[None]
+    assert np.abs(found.jac).max() < 1e-8
+    assert_allclose(loss.logits(scores, False).softmax(1)[0], p, rtol=1e-6)
+    assert loss.gamma < 1 or max(posterior) < 0.4 or (scores.softmax(1)[0] - p).abs().max() > 0.03
+
+
+@each(*FOCALS, *POLY_TAILED)
+def test_logits_increase_strictly_and_change_sign_with_the_score(loss):
+    z = np.linspace(-700, 700, 200_001)
+    logits = logits_of(loss, z)
+    assert np.isfinite(logits).all()
+    assert (np.diff(logits) > 0).all()
+    assert_allclose(logits_of(loss, -z), -logits, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("power", [0.5, 2.0, 20.0])
+def test_logits_far_out_follow_their_asymptotes(power):
+    z = np.array([50.0, 300.0, 740.0, 1e4])
+    assert_allclose(logits_of(Focal(power), z), (1 + power) * z - np.log1p(power), rtol=1e-12)
+    tail = np.log(2) + (power + 1) * np.log(z)
+    assert_allclose(logits_of(PolyTailed(power), z), tail, rtol=1e-12)
+
+
+@each(*FOCALS)
+def test_logits_of_one_column_are_the_difference_of_those_of_two(loss):
+    z = torch.linspace(-600, 600, 1201).double()[:, None]
+    columns = loss.logits(torch.cat([0 * z, z], dim=1) + 5, False)
+    assert_allclose(columns.diff(dim=1), loss.logits(z, True), rtol=1e-10, atol=1e-10)
+    assert_array_equal(loss.logits(z, False), loss.logits(z, True))
+
+
+@each(*FOCALS)
+@pytest.mark.parametrize("scale", [1, 30, 300])
+def test_logits_of_classes_are_finite_and_keep_their_order_and_ties(loss, scale):
+    scores = torch.from_numpy(RNG.normal(scale=scale, size=(2000, 5)))
+    scores[:, 1] = scores[:, 3]
+    logits = loss.logits(scores, False)
+    assert logits.isfinite().all()
+    assert_array_equal(logits[:, 1], logits[:, 3])
+    assert_array_equal(logits.argsort(stable=True), scores.argsort(stable=True))
+
+
+def test_logits_of_cross_entropy_are_the_scores_even_if_labels_were_smoothed():
+    for loss in (CrossEntropy(), CrossEntropy(0.3), Focal(0)):
+        assert_array_equal(loss.logits(LOGITS, False), LOGITS)
+        assert_array_equal(loss.logits(LOGITS, True), LOGITS)
+
+
+# Losses of numbers
+
+
+def test_losses_of_residuals_are_those_of_scipy_and_numpy():
+    output = Y + torch.from_numpy(RNG.normal(size=(7, 2)))
+    residual = (Y - output).numpy()
+    assert 0 < (np.abs(residual) > 0.7).sum() < 14
+    assert_allclose(SquaredError()(output, Y), residual**2, rtol=1e-12)
+    assert_allclose(AbsoluteError()(output, Y), np.abs(residual), rtol=1e-12)
+    assert_allclose(Huber(0.7)(output, Y), huber(0.7, residual), rtol=1e-12)
+    assert_array_equal(Huber()(output, Y), Huber(1)(output, Y))
+
+
+def test_pinball_loss_is_that_of_sklearn_averaged_over_the_levels():
+    output = Y[:, :1, None] + torch.from_numpy(RNG.normal(size=(7, 1, 3)))
+    expected = [
+        np.mean([mean_pinball_loss(y, z[:, j], alpha=q) for j, q in enumerate(LEVELS)])
+        for y, z in zip(Y[:, :1].numpy(), output.numpy())
+    ]
+    assert np.std(expected) > 0.05
+    assert_allclose(Quantile(LEVELS)(output, Y[:, :1])[:, 0], expected, rtol=1e-12)
+    alone = [Quantile(q)(output[..., j], Y[:, :1]) for j, q in enumerate(LEVELS)]
+    assert_allclose(sum(alone)[:, 0] / 3, expected, rtol=1e-12)
+
+
+@each(*LOG_LINKS)
+def test_deviances_are_half_of_those_of_sklearn(loss):
+    z, y = RNG.normal(size=(2, 6))
+    y = np.exp(y)
+    y[:2] *= loss not in ZERO_TARGETS
+    pairs = zip(y, np.exp(z))
+    expected = [mean_tweedie_deviance([a], [b], power=loss.power) / 2 for a, b in pairs]
+    assert min(expected) > 0
+    assert_allclose(loss(torch.tensor(z), torch.tensor(y)), expected, rtol=1e-10)
+    assert_allclose(loss(torch.tensor(y[2:]).log(), torch.tensor(y[2:])), 0, atol=1e-14)
+
+
+def test_a_tweedie_deviance_of_power_1_and_2_is_that_of_poisson_and_gamma():
+    z = raw_scores(SquaredError())
+    poisson = torch.exp(z) - Y * z + torch.xlogy(Y, Y) - Y
+    gamma = Y * torch.exp(-z) + z - Y.log() - 1
+    assert (poisson - gamma).abs().max() > 0.1
+    for power, loss, expected in [(1, ZERO_TARGETS[0], poisson), (2, LOG_LINKS[3], gamma)]:
+        assert_allclose(loss(z, Y), expected, rtol=1e-10)
+        assert_array_equal(TweedieDeviance(power)(z, Y), loss(z, Y))
+        assert_allclose(TweedieDeviance(power + 1e-9)(z, Y), expected, rtol=1e-6)
+
+
+def test_gaussian_loss_is_the_negative_log_density_without_its_constant():
+    loss, scores = GaussianNLL(), raw_scores(GaussianNLL())
+    spread = loss.spread(scores).numpy()
+    assert_allclose(spread**2, np.log1p(np.exp(scores[..., 1].numpy())) + 1e-6, rtol=1e-12)
+    density = norm.logpdf(Y.numpy(), scores[..., 0].numpy(), spread)
+    assert_allclose(loss(scores, Y), -density - np.log(2 * np.pi) / 2, rtol=1e-10)
+
+
+@each(*CLASS_LOSSES, *TARGET_LOSSES)
+def test_gradients_are_those_of_finite_differences_and_can_be_stacked(loss):
+    cases = [(raw_scores(loss), Y)] if loss in TARGET_LOSSES else [(LOGITS, LABELS)]
+    cases += [(LOGITS, CODES)] if loss in SOFTMAX_LOSSES else []
+    for output, target in cases:
+        total = torch.func.grad(lambda z: loss(z, target).sum())  # noqa: B023
+        assert torch.autograd.gradcheck(lambda z: loss(z, target), output.clone().requires_grad_())  # noqa: B023
+        stacked = torch.func.vmap(total)(torch.stack([output, -output]))
+        assert stacked.abs().max() > 0.05
+        assert_allclose(stacked, torch.stack([total(output), total(-output)]), atol=1e-15)
+
+
+@each(*CLASS_LOSSES, *TARGET_LOSSES)
+def test_losses_and_gradients_are_finite_far_out_in_float32(loss):
+    for far in (12.0, -12.0) if loss in LOG_LINKS else (1000.0, -1000.0):
+        cases = [(torch.full((7, 1), far), FLOATS.float())]
+        if loss in TARGET_LOSSES:
+            cases = [(torch.full(output_shape(loss), far), Y.float())]
+        if loss in SOFTMAX_LOSSES:
+            cases.append((torch.tensor([[far, -far]]).repeat(7, 1), BINARY))
+        for output, target in cases:
+            value = loss(output.requires_grad_(), target)
+            (gradient,) = torch.autograd.grad(value.sum(), output)
+            assert value.isfinite().all()
+            assert gradient.isfinite().all()
+            assert gradient.any()
+            assert value.max() > 1
+
+
+@each(*ZERO_TARGETS)
+def test_a_target_of_0_has_no_loss_and_no_gradient_at_a_mean_of_0(loss):
+    z = torch.tensor([-1000.0, 0.0], requires_grad=True)
+    value = loss(z, torch.zeros(2))
+    (gradient,) = torch.autograd.grad(value.sum(), z)
+    assert_allclose(value.detach(), [0, 1 / (2 - loss.power)], rtol=1e-6, atol=1e-40)
+    assert_allclose(gradient, [0, 1], atol=1e-40)
+
+
+def objective(loss, scores):
+    return weighted_mean(loss(scores.expand(output_shape(loss, 7, 1)), Y[:, :1])[:, 0], MASS)
+
+
+@each(*SMOOTH)
+def test_the_constant_is_a_minimum_of_the_weighted_loss(loss):
+    scores = loss.constant(Y[:, 0], MASS).requires_grad_()
+    assert (scores.shape, scores.dtype) == ((loss.n_columns,), torch.float64)
+    (gradient,) = torch.autograd.grad(objective(loss, scores), scores)
+    assert_allclose(gradient, 0, atol=1e-12)
+    for step in 0.05 * torch.from_numpy(RNG.normal(size=(50, loss.n_columns))):
+        assert objective(loss, scores + step) > objective(loss, scores)
+
+
+@each(AbsoluteError(), *QUANTILES)
+def test_the_constant_of_quantiles_has_the_smallest_weighted_loss_of_all_targets(loss):
+    constant = loss.constant(Y[:, 0], MASS)
+    assert constant.shape == (loss.n_columns,)
+    for j in range(loss.n_columns):
+        trials = constant.repeat(7, 1)
+        trials[:, j] = Y[:, 0]
+        assert Y[np.argmin([objective(loss, trial) for trial in trials]), 0] == constant[j]
+
+
+def test_the_constant_of_quantiles_is_the_smallest_value_that_reaches_the_level():
+    y, mass = torch.tensor([[3.0, 1.0, 2.0, 5.0], [2.0, 3.0, 1.0, 4.0]]).double()
+    levels = [0.5, 0.05, 0.3, 0.31, 0.6, 0.61, 0.99]
+    expected = np.quantile(np.repeat(y.numpy(), mass.int()), levels, method="inverted_cdf")
+    assert_array_equal(expected, [3, 1, 1, 2, 3, 5, 5])
+    for unit in (1, 0.1, 1 / 3, 7e5):
+        assert_array_equal(Quantile(levels).constant(y, mass * unit), expected)
+    assert_array_equal(Huber().constant(y, mass), [3])
+
+
+def test_the_constant_of_quantiles_knows_neither_order_nor_rows_without_mass():
+    y, loss = torch.from_numpy(RNG.integers(0, 5, 200)).double(), Quantile(LEVELS)
+    mass = torch.from_numpy(RNG.exponential(size=200))
+    constant = loss.constant(y, mass)
+    for _ in range(20):
+        order = RNG.permutation(200)
+        assert_array_equal(loss.constant(y[order], mass[order]), constant)
+    nothing = torch.linspace(-9, 9, 50).double()
+    padded = torch.cat([nothing, y]), torch.cat([0 * nothing, mass])
+    assert_array_equal(loss.constant(*padded), constant)
+    assert loss.constant(y, mass * (y > 2)).min() > 2 > constant.min()
+
+
+def test_constants_of_degenerate_targets_are_finite():
+    zeros, mass = torch.zeros(4).double(), torch.ones(4).double()
+    assert 0 < ZERO_TARGETS[0].constant(zeros, mass).float().exp() < 1e-30
+    scores = GaussianNLL().constant(zeros + 3, mass)
+    assert scores[0] == 3
+    assert 1e-3 < GaussianNLL().spread(scores) < 2e-3
+
+
+def test_predictions_are_scores_exponentials_or_the_first_column():
+    for loss in (SquaredError(), AbsoluteError(), Huber(), *QUANTILES[:2], *LOG_LINKS):
+        assert_array_equal(loss.mean(LOGITS), LOGITS.exp() if loss in LOG_LINKS else LOGITS)
+    assert_array_equal(GaussianNLL().mean(LOGITS.reshape(7, 2, 2)), LOGITS[:, [0, 2]])
+
+
+def test_predicted_quantiles_are_sorted_into_the_order_of_the_levels():
+    scores = torch.tensor([[[1.0, 2.0, 3.0], [3.0, 1.0, 2.0]], [[2.0, 3.0, 1.0], [5.0, 9.0, 5.0]]])
+    expected = torch.tensor([[[3, 1, 2], [3, 1, 2]], [[3, 1, 2], [9, 5, 5]]])
+    assert_array_equal(Quantile(LEVELS).mean(scores), expected)
+    assert_array_equal(Quantile(sorted(LEVELS)).mean(scores), expected.sort(-1).values)
+
+
+def test_losses_of_numbers_say_what_they_take_and_what_they_return():
+    for given in [0.3, np.float64(0.3), [0.3], (0.9, 0.1), np.array([0.9, 0.1])]:
+        loss = Quantile(given)
+        assert loss.single == isinstance(given, float)
+        assert loss.levels == tuple(np.ravel(given))
+        assert loss.n_columns == np.size(given)
+    for loss in TARGET_LOSSES:
+        assert loss.units == ("mean_one" if loss in LOG_LINKS else "standardised")
+    assert [loss.positive for loss in LOG_LINKS] == ["non-negative"] * 3 + ["positive"] * 2
+    assert SquaredError.positive is GaussianNLL.positive is None
+    assert GaussianNLL.n_columns == 2
+
+
+def test_names_lead_to_classes_that_need_no_parameters():
+    names = {**losses.CLASSIFIER_CRITERIA, **losses.REGRESSOR_CRITERIA}
+    assert [*names][::3] == ["cross_entropy", "squared_error", "quantile", "tweedie"]
+    assert len({type(criterion()) for criterion in names.values()}) == 11
 
 
 @pytest.mark.parametrize(
-    ("criterion", "width", "target"),
+    ("criterion", "name", "refused"),
     [
-        (squared_error, 1, BINARY),
-        (binary_cross_entropy, 1, BINARY),
-        (cross_entropy, 1, BINARY),
-        (cross_entropy, 4, CODES),
+        (CrossEntropy, "label_smoothing", [1, 1.0, -0.1]),
+        (Focal, "gamma", [-0.1, -1]),
+        (PolyTailed, "alpha", [0, -1.0]),
+        (Huber, "delta", [0, -1.0]),
+        (TweedieDeviance, "power", [0, 0.99]),
+        (Quantile, "quantile", [0, 1, 1.5, [], [0.1, 0.1], [0.1, 1.0], ["0.1"], [[0.1]], {0.1}]),
     ],
 )
-def test_gradients_are_those_of_finite_differences(criterion, width, target):
-    output = torch.from_numpy(LOGITS[:, :width].copy()).requires_grad_()
-    loss, target = RowLoss(criterion), torch.from_numpy(target)
-    weight = torch.from_numpy(RNG.random(7))
-    assert torch.autograd.gradcheck(lambda z: loss(z, target), output)
-    assert torch.autograd.gradcheck(lambda z: weighted_mean(loss(z, target), weight), output)
-
-
-# class_probabilities
+def test_parameters_are_refused_by_name_with_what_was_expected(criterion, name, refused):
+    for value in [*refused, True, np.True_, None, "0.5", math.nan, math.inf, 1j, np.float32("nan")]:
+        with pytest.raises(ValueError, match=rf"^criterion__{name} must be a number .*, got .+\.$"):
+            criterion(**{name: value})
+    criterion(**{name: np.float32(0.5) if name != "power" else np.int64(3)})
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -114,33 +458,22 @@ def test_probabilities_are_positive_and_sum_to_one(width, dtype):
     scores = torch.from_numpy(RNG.normal(scale=5, size=(50, width))).to(dtype)
     scores[:4, 0] = torch.tensor([1000.0, -1000.0, 90.0, -90.0])
     probability = class_probabilities(scores)
-    assert probability.shape == (50, max(width, 2))
-    assert probability.dtype == dtype
+    assert (probability.shape, probability.dtype) == ((50, max(width, 2)), dtype)
     assert probability.min() > 0
     assert probability.log().isfinite().all()
     # A few roundings, of a sum of at most four numbers.
     assert_allclose(probability.sum(1), np.ones(50), rtol=4 * torch.finfo(dtype).eps)
 
 
-def test_one_logit_gives_the_sigmoid_and_its_complement():
-    z = LOGITS[:, :1]
-    expected = 1 / (1 + np.exp(np.concatenate([z, -z], axis=1)))
-    assert_allclose(class_probabilities(torch.from_numpy(z)), expected, rtol=1e-12)
+def test_probabilities_are_the_sigmoid_of_one_logit_and_the_softmax_of_several():
+    expected = expit(np.concatenate([-ONE, ONE], axis=1))
+    assert_allclose(class_probabilities(ONE), expected, rtol=1e-12)
+    assert_allclose(class_probabilities(LOGITS), softmax(LOGITS.numpy(), axis=1), rtol=1e-12)
 
 
-def test_several_scores_give_the_softmax():
-    expected = np.exp(LOGITS) / np.exp(LOGITS).sum(axis=1, keepdims=True)
-    assert_allclose(class_probabilities(torch.from_numpy(LOGITS)), expected, rtol=1e-12)
-
-
-def test_probabilities_far_out_are_the_smallest_normal_number_and_one():
+def test_small_probabilities_keep_their_digits_down_to_the_smallest_normal_number():
+    assert_allclose(class_probabilities(torch.tensor([[30.0]]))[0, 0], math.exp(-30), rtol=1e-6)
     tiny = torch.finfo(torch.float32).tiny
     far = class_probabilities(torch.tensor([[1000.0], [-1000.0]]))
     assert_array_equal(far, torch.tensor([[tiny, 1.0], [1.0, tiny]]))
     assert_array_equal(class_probabilities(torch.tensor([[0.0, 1000.0]])), far[:1])
-    assert math.isfinite(math.log(tiny))
-
-
-def test_small_probabilities_keep_their_digits():
-    probability = class_probabilities(torch.tensor([[30.0]]))[0, 0].item()
-    assert_allclose(probability, math.exp(-30), rtol=1e-6)
