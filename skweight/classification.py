@@ -73,19 +73,22 @@ class ClassificationSteps(WeightedTorchEstimator):
         return labels.encode(y)
 
     def _announce(self, announced: Any, y: Any, first: bool) -> None:
-        labels = Labels.of(y) if first and announced is None else announced
-        if first:
-            if announced is None and not labels.multilabel:
+        labels = Labels.of(y) if first else self._labels
+        if announced is None:
+            if first and not labels.multilabel:
                 raise ValueError(
                     "classes must be given in the first call of partial_fit: all classes that "
                     "will ever come, got None."
                 )
-            self._labels, self.classes_ = labels, labels.classes
-        elif announced is not None and announced != self._labels:
+        elif first and not labels.multilabel:
+            labels = announced
+        elif not np.array_equal(announced.classes, labels.classes):
             raise ValueError(
-                "classes must be those of the first call of partial_fit or of fit, "
-                f"{self.classes_.tolist()}, got {announced.classes.tolist()}."
+                f"classes must be {labels.classes.tolist()}, "
+                f"{'the columns of y' if first else 'those of the first call or of fit'}, got "
+                f"{announced.classes.tolist()}."
             )
+        self._labels, self.classes_ = labels, labels.classes
 
     def _encode(self, y: Any, name: str) -> NDArray[Any]:
         return self._labels.encode(y, name)

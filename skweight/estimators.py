@@ -124,10 +124,11 @@ class WeightedTorchEstimator(PrefixedParameters):
                 self._set_scale(merged)
             mass_unit, weight_unit = self._scale
             rows = self._multiply(merged.on_scale(mass_unit, self.sample_weight_power))
+            if not len(rows.index):
+                raise ValueError("y must hold a row whose class has weight, got none.")
             if first:
                 self._learn_units(rows, criterion)
-            row_weights = [rows.weight / weight_unit]
-            seed = self._stream_seed()
+            row_weights, seed = [rows.weight / weight_unit], self._stream_seed()
             self.net_ = self._train([rows], row_weights, criterion, seed, True, previous)
         return self
 
@@ -146,9 +147,15 @@ class WeightedTorchEstimator(PrefixedParameters):
         if "y" in kwargs:
             y = ignore_weightless(as_array(kwargs["y"]), as_array(kwargs.pop("weight")))
             kwargs |= {"y": y, "multi_output": True}
+        X = as_array(X)
+        if self.module is None and getattr(X, "ndim", 2) > 2:
+            raise ValueError(
+                "X must be 2-D for the default network, with shape (n_samples, n_features), got "
+                f"shape {X.shape}. Pass a module that takes such X."
+            )
         checked = validate_data(
             self,
-            as_array(X),
+            X,
             accept_sparse="csr",
             dtype=np.float32,
             order="C",
@@ -193,10 +200,10 @@ class WeightedTorchEstimator(PrefixedParameters):
             raise ValueError(f"X_val and y_val: {error}") from error
         y = self._encode(y, "y_val")
         try:
-            rows = merge(X, y, sample_weight, self.sample_weight_power)
+            rows = self._multiply(merge(X, y, sample_weight, self.sample_weight_power))
         except (TypeError, ValueError) as error:
-            raise type(error)(str(error).replace("sample_weight", "sample_weight_val")) from error
-        rows = self._multiply(rows)
+            argument, _, rest = str(error).partition(" ")
+            raise type(error)(f"{argument}_val {rest}") from error
         if not len(rows.index):
             raise ValueError("sample_weight_val and class_weight leave no row of X_val any weight.")
         return rows
@@ -221,8 +228,8 @@ class WeightedTorchEstimator(PrefixedParameters):
     def _set_scale(self, rows: Weighted) -> None:
         """Keep the mean mass, and the mean of what powers and classes make of it."""
         unit = float(rows.mass.mean())
-        on_scale = self._multiply(rows.on_scale(unit, self.sample_weight_power))
-        self._scale = unit, float(on_scale.weight.mean())
+        rows = self._multiply(rows.on_scale(unit, self.sample_weight_power))
+        self._scale = unit, float(rows.weight.mean()) if len(rows.index) else 0.0
         self._n_calls = 0
 
     def _streams_without_stopping(self) -> bool:

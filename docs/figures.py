@@ -1,0 +1,298 @@
+"""Draw the figures of ``docs/weights.md``: one for each pair of things that are easily confused.
+
+Run ``OMP_NUM_THREADS=1 python docs/figures.py`` from the root of the repository: two minutes.
+"""
+
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from sklearn.datasets import make_classification
+from sklearn.metrics import balanced_accuracy_score, log_loss
+from skorch.callbacks import Callback
+
+from skweight import (
+    WeightedTorchClassifier,
+    WeightedTorchRegressor,
+    clip_weights,
+    effective_number,
+    effective_sample_size,
+)
+from skweight.losses import CrossEntropy, Focal, PolyTailed
+
+DOCS = Path(__file__).parent
+sys.path.insert(0, str(DOCS.parent / "benchmarks"))
+import feature_weights  # noqa: E402
+import gradient_noise  # noqa: E402
+
+BLUE, ORANGE, GREEN, GREY = "#1f5fa8", "#d9661f", "#2a8f5b", "#777777"
+SEEDS = range(3)
+
+
+def panels(title: str) -> tuple[Any, Any]:
+    """Two axes beside each other under one title."""
+    figure, axes = plt.subplots(1, 2, figsize=(9.2, 3.3), layout="constrained")
+    figure.suptitle(title, fontsize=11)
+    for axis in axes:
+        axis.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def save(figure: Any, name: str) -> None:
+    """Write a figure beside this file."""
+    figure.savefig(DOCS / f"{name}.png", dpi=110, metadata={"Software": None})
+    plt.close(figure)
+    print(f"docs/{name}.png")
+
+
+def rare_classes(seed: int, n_train: int = 4000) -> tuple[np.ndarray, ...]:
+    """20 features, 5 % positives with some noise: X, y for training and X, y for testing."""
+    X, y = make_classification(
+        n_train + 16_000,
+        20,
+        n_informative=8,
+        weights=[0.95],
+        flip_y=0.02,
+        class_sep=0.8,
+        random_state=seed,
+    )
+    return X[:n_train], y[:n_train], X[n_train:], y[n_train:]
+
+
+class Watch(Callback):  # type: ignore[misc]
+    """After each epoch, a number that is computed from the network."""
+
+    def __init__(self, compute: Any) -> None:
+        self.compute = compute
+
+    def on_train_begin(self, net: Any, **kwargs: Any) -> None:
+        """Start an empty list."""
+        self.seen: list[float] = []
+
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        """Append the number."""
+        net.module_.eval()
+        self.seen.append(self.compute(net))
+        net.history.record("watched", self.seen[-1])
+
+
+def loss_or_sampling() -> None:
+    """The same weights in the loss or in the draw: one objective, two kinds of noise."""
+    figure, (left, right) = panels("The same weights, in the loss or in the draw")
+    rows = gradient_noise.balanced_rows(0.01)
+    bins = np.linspace(-1.2, 0.6, 61)
+    for sampling, color, name in ((False, ORANGE, '"loss"'), (True, BLUE, '"sampling"')):
+        gradients = gradient_noise.batch_gradients(rows, sampling)
+        label = f"weighting={name}, sd {gradients.std():.3f}"
+        left.hist(gradients, bins, color=color, alpha=0.65, label=label, density=True)
+    left.set(xlabel="gradient of a batch of 64 at the optimum", ylabel="density")
+    left.legend(frameon=False, fontsize=8)
+
+    prevalence = np.geomspace(0.001, 0.5, 30)
+    share = [effective_sample_size([0.5 / p] * int(1e5 * p) + [0.5 / (1 - p)] * int(1e5 * (1 - p)))
+             / 1e5 for p in prevalence]  # fmt: skip
+    right.semilogx(prevalence, share, color=GREY)
+    right.axhline(0.1, color=ORANGE, linestyle=":", label="below this a fit warns")
+    right.set(xlabel="share of positives, balanced", ylabel="effective share of the rows")
+    right.legend(frameon=False, fontsize=8)
+    save(figure, "loss_or_sampling")
+
+
+def class_weight_or_logit_adjustment() -> None:
+    """Class weights and logit adjustment over the epochs, as they are and put back."""
+    figure, (left, right) = panels("Class weights or logit adjustment: 5 % positives, test rows")
+    settings = (
+        (dict(class_weight="balanced"), ORANGE, 'class_weight="balanced"'),
+        (dict(logit_adjustment=1.0), BLUE, "logit_adjustment=1"),
+        ({}, GREY, "neither"),
+    )
+    for params, color, name in settings:
+        curves = []
+        for seed in SEEDS:
+            X, y, X_test, y_test = rare_classes(seed)
+            model = WeightedTorchClassifier(max_epochs=1, random_state=seed, **params)
+
+            def measure(net: Any, y: Any = y_test, X: Any = X_test.astype(np.float32)) -> float:
+                return float(balanced_accuracy_score(y, net.predict(X)))
+
+            model.set_params(max_epochs=40, callbacks=[Watch(measure)]).fit(X, y)
+            corrected = model.set_params(correct_prior=True).predict_proba(X_test)
+            curves.append((*model.history_[:, "watched"], log_loss(y_test, corrected)))
+        mean = np.mean(curves, axis=0)
+        left.plot(range(1, 41), mean[:-1], color=color, label=name)
+        right.bar(name.replace("class_weight=", "class_weight=\n"), mean[-1], color=color)
+        right.text(name.replace("class_weight=", "class_weight=\n"), mean[-1], f"{mean[-1]:.3f}",
+                   ha="center", va="bottom", fontsize=8)  # fmt: skip
+    left.set(xlabel="epoch", ylabel="balanced accuracy")
+    left.legend(frameon=False, fontsize=8)
+    right.set(ylabel="log loss with correct_prior=True")
+    right.tick_params(axis="x", labelsize=8)
+    save(figure, "class_weight_or_logit_adjustment")
+
+
+def as_fitted_or_corrected() -> None:
+    """Reliability of probabilities under balanced weights, before and after the correction."""
+    figure, (left, right) = panels('Probabilities under class_weight="balanced", 5 % positives')
+    X, y, X_test, y_test = rare_classes(0, n_train=8000)
+    model = WeightedTorchClassifier(class_weight="balanced", random_state=0).fit(X, y)
+    left.plot([0, 1], [0, 1], color=GREY, linewidth=0.8)
+    edges = np.linspace(0, 1, 11)
+    for correct, color in ((False, ORANGE), (True, BLUE)):
+        p = model.set_params(correct_prior=correct).predict_proba(X_test)[:, 1]
+        place = np.clip(np.digitize(p, edges) - 1, 0, 9)
+        count = np.bincount(place, minlength=10)
+        kept = count > 20
+        claimed = (np.bincount(place, weights=p, minlength=10) / count.clip(1))[kept]
+        found = (np.bincount(place, weights=y_test, minlength=10) / count.clip(1))[kept]
+        label = f"correct_prior={correct}, mean {p.mean():.3f}"
+        left.plot(claimed, found, "o-", color=color, label=label)
+        right.hist(p, edges, color=color, alpha=0.6, label=f"correct_prior={correct}")
+    left.set(xlabel="claimed probability", ylabel="share of positives found")
+    left.legend(frameon=False, fontsize=8, title=f"base rate {y_test.mean():.3f}")
+    right.set(xlabel="claimed probability", ylabel="test rows", yscale="log")
+    right.legend(frameon=False, fontsize=8)
+    save(figure, "as_fitted_or_corrected")
+
+
+def how_much_class_weight() -> None:
+    """What powers and the effective number make of a class's count."""
+    figure, (left, right) = panels("How much weight for a rare class, and how much for a heavy row")
+    counts = np.geomspace(1, 1e4, 60)
+    left.loglog(counts, 1e4 / counts, color=ORANGE, label='"balanced"')
+    left.loglog(counts, np.sqrt(1e4 / counts), color=GREEN, label="class_weight_power=0.5")
+    for beta, style in ((0.9, ":"), (0.99, "--"), (0.999, "-")):
+        weight = np.array([effective_number(beta)(np.array([n, 1e4])) for n in counts])
+        label = f"effective_number({beta})"
+        left.loglog(counts, weight[:, 0] / weight[:, 1], style, color=BLUE, label=label)
+    left.set(xlabel="rows of the class", ylabel="weight beside a class of 10,000")
+    left.legend(frameon=False, fontsize=8)
+
+    weight = np.sort(np.random.default_rng(0).lognormal(sigma=1.5, size=2000))
+    right.loglog(weight, weight / weight.mean(), color=GREY, label="sample_weight")
+    flat = np.sqrt(weight)
+    right.loglog(weight, flat / flat.mean(), color=GREEN, label="sample_weight_power=0.5")
+    clipped = clip_weights(weight, 3)
+    right.loglog(weight, clipped / clipped.mean(), color=BLUE, label="clip_weights(w, 3)")
+    right.set(xlabel="sample_weight", ylabel="row_weight in training")
+    right.legend(frameon=False, fontsize=8)
+    save(figure, "how_much_weight")
+
+
+def focal_or_class_weight() -> None:
+    """What a criterion does to easy rows, and what class weights do to all of a class."""
+    figure, (left, right) = panels("Criteria change with how easy a row is, class weights do not")
+    z = torch.linspace(-4, 8, 200)[:, None]
+    ones = torch.ones_like(z)
+    criteria = (
+        (CrossEntropy(), GREY, "cross_entropy", 1.0),
+        (CrossEntropy(), ORANGE, "cross_entropy, class weight 3", 3.0),
+        (Focal(), BLUE, "focal, gamma=2", 1.0),
+        (PolyTailed(), GREEN, "poly_tailed", 1.0),
+    )
+    for loss, color, name, weight in criteria:
+        left.semilogy(z, weight * loss(z, ones), color=color, label=name)
+    left.set(xlabel="margin", ylabel="loss of the row", ylim=(1e-3, 20))
+    left.legend(frameon=False, fontsize=8)
+
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(400, 8))
+    y = (X[:, 0] + 1.5 * rng.normal(size=400) > 0).astype(int)
+    X_test = rng.normal(size=(4000, 8)).astype(np.float32)
+    for criterion, color in (("cross_entropy", GREY), ("poly_tailed", GREEN)):
+        for weight, style in ((16.0, "-"), (1 / 16, "--")):
+            called = Watch(lambda net: float(net.predict(X_test).mean()))
+            model = WeightedTorchClassifier(
+                criterion=criterion,
+                class_weight={1: weight},
+                module__hidden_sizes=(256, 256),
+                optimizer__weight_decay=0.0,
+                max_epochs=200,
+                callbacks=[called],
+                random_state=0,
+            ).fit(X, y)
+            label = f"{criterion}, weight {'16' if weight > 1 else '1/16'}"
+            right.plot(model.history_[:, "watched"], style, color=color, label=label)
+    right.set(
+        xlabel="epoch (training rows are learned by heart)", ylabel="share called 1", ylim=(0, 1)
+    )
+    right.legend(frameon=False, fontsize=8)
+    save(figure, "criterion_or_class_weight")
+
+
+def exposure() -> None:
+    """Exposure as a weight of rates, as a weight of counts, and left out."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(20_000, 3))
+    years = rng.uniform(0.05, 1.0, size=len(X))
+    rate = np.exp(0.5 * X[:, 0] - 0.5)
+    count = rng.poisson(rate * years)
+    train, test = slice(0, 10_000), slice(10_000, None)
+    settings = (
+        ("y / exposure, sample_weight=exposure", count / years, years, BLUE),
+        ("y / exposure, no weight", count / years, None, GREEN),
+        ("y, sample_weight=exposure", count, years, ORANGE),
+    )
+    figure, (left, right) = panels("Exposure: a rate with a weight, not a count with one")
+    order = np.argsort(rate[test])
+    for name, target, weight, color in settings:
+        model = WeightedTorchRegressor(criterion="poisson", random_state=0)
+        model.fit(X[train], target[train], None if weight is None else weight[train])
+        predicted = model.predict(X[test])
+        groups = np.array_split(order, 12)
+        left.plot([rate[test][g].mean() for g in groups],
+                  [predicted[g].mean() for g in groups], "o-", color=color, ms=3, label=name)  # fmt: skip
+        error = np.sqrt(np.mean((np.log(predicted) - np.log(rate[test])) ** 2))
+        right.barh(name.replace(", ", ",\n"), error, color=color)
+    left.axline((0.6, 0.6), slope=1, color=GREY, linewidth=0.8)
+    left.set(xlabel="true events per year", ylabel="predicted")
+    left.legend(frameon=False, fontsize=8)
+    right.set(xlabel="root mean square error of the log rate")
+    right.tick_params(axis="y", labelsize=8)
+    save(figure, "exposure")
+
+
+def inputs_or_outputs() -> None:
+    """Feature weights on the inputs of a layer or on its outputs, both with penalties."""
+    figure, (left, right) = panels(
+        "Weights on the inputs of a layer or on its outputs, 5 of 50 useful"
+    )
+    settings = (
+        ("none", {}, feature_weights.penalty(0, 0.01), GREY),
+        ("outputs", {"module__output_weights": 1.0}, feature_weights.penalty(0.03, 0.01), ORANGE),
+        ("inputs", {"module__feature_weights": 1.0}, feature_weights.penalty(0.03, 0.01), BLUE),
+    )
+    for place, (name, weights, penalty, color) in enumerate(settings):
+        score, importance = feature_weights.fit(0, **weights, **penalty)
+        right.bar(name, score, color=color)
+        right.text(name, score, f"{score:.2f}", ha="center", va="bottom", fontsize=8)
+        features = np.arange(50) + 0.25 * (place - 1)
+        left.plot(features, importance / importance.max(), ".", color=color, label=name)
+    left.axvline(4.5, color=GREY, linewidth=0.8, linestyle=":")
+    left.set(xlabel="feature (the first 5 are useful)", ylabel="weight times norm in layer 1")
+    left.legend(frameon=False, fontsize=8, title="weights on")
+    right.set(ylabel="test R2")
+    save(figure, "inputs_or_outputs")
+
+
+def main() -> None:
+    """Draw all of them."""
+    warnings.filterwarnings("ignore", message="The weights rest on few rows")
+    torch.set_num_threads(1)
+    for draw in (
+        loss_or_sampling,
+        class_weight_or_logit_adjustment,
+        as_fitted_or_corrected,
+        how_much_class_weight,
+        focal_or_class_weight,
+        exposure,
+        inputs_or_outputs,
+    ):
+        draw()
+
+
+if __name__ == "__main__":
+    main()
