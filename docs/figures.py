@@ -5,6 +5,7 @@ Run ``OMP_NUM_THREADS=1 python docs/figures.py`` from the root of the repository
 
 import sys
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,11 @@ class Watch(Callback):  # type: ignore[misc]
         net.history.record("watched", self.seen[-1])
 
 
+def balanced_accuracy(X: np.ndarray, y: np.ndarray, net: Any) -> float:
+    """Mean share of the classes that the net finds."""
+    return float(balanced_accuracy_score(y, net.predict(X)))
+
+
 def loss_or_sampling() -> None:
     """The same weights in the loss or in the draw: one objective, two kinds of noise."""
     figure, (left, right) = panels("The same weights, in the loss or in the draw")
@@ -106,20 +112,18 @@ def class_weight_or_logit_adjustment() -> None:
     """Class weights and logit adjustment over the epochs, as they are and put back."""
     figure, (left, right) = panels("Class weights or logit adjustment: 5 % positives, test rows")
     settings = (
-        (dict(class_weight="balanced"), ORANGE, 'class_weight="balanced"'),
-        (dict(logit_adjustment=1.0), BLUE, "logit_adjustment=1"),
+        ({"class_weight": "balanced"}, ORANGE, 'class_weight="balanced"'),
+        ({"logit_adjustment": 1.0}, BLUE, "logit_adjustment=1"),
         ({}, GREY, "neither"),
     )
     for params, color, name in settings:
         curves = []
         for seed in SEEDS:
             X, y, X_test, y_test = rare_classes(seed)
-            model = WeightedTorchClassifier(max_epochs=1, random_state=seed, **params)
-
-            def measure(net: Any, y: Any = y_test, X: Any = X_test.astype(np.float32)) -> float:
-                return float(balanced_accuracy_score(y, net.predict(X)))
-
-            model.set_params(max_epochs=40, callbacks=[Watch(measure)]).fit(X, y)
+            watch = Watch(partial(balanced_accuracy, X_test.astype(np.float32), y_test))
+            model = WeightedTorchClassifier(
+                max_epochs=40, callbacks=[watch], random_state=seed, **params
+            ).fit(X, y)
             corrected = model.set_params(correct_prior=True).predict_proba(X_test)
             curves.append((*model.history_[:, "watched"], log_loss(y_test, corrected)))
         mean = np.mean(curves, axis=0)
@@ -243,8 +247,8 @@ def exposure() -> None:
         model.fit(X[train], target[train], None if weight is None else weight[train])
         predicted = model.predict(X[test])
         groups = np.array_split(order, 12)
-        left.plot([rate[test][g].mean() for g in groups],
-                  [predicted[g].mean() for g in groups], "o-", color=color, ms=3, label=name)  # fmt: skip
+        true, claimed = ([values[g].mean() for g in groups] for values in (rate[test], predicted))
+        left.plot(true, claimed, "o-", color=color, markersize=3, label=name)
         error = np.sqrt(np.mean((np.log(predicted) - np.log(rate[test])) ** 2))
         right.barh(name.replace(", ", ",\n"), error, color=color)
     left.axline((0.6, 0.6), slope=1, color=GREY, linewidth=0.8)

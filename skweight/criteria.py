@@ -233,7 +233,8 @@ class RowLoss(nn.Module):
         if isinstance(self.criterion, TargetLoss):
             return torch.cat([self.criterion.constant(y, weight) for y in target.T])
         mean = (weight @ target / weight.sum()).expand(n_outputs)
-        return mean.log() if self.log_link else mean
+        # Zeros alone have no logarithm of their mean.
+        return mean.clamp(min=torch.finfo(torch.float32).tiny).log() if self.log_link else mean
 
     def _constant_classes(self, codes: Tensor, weight: Tensor, n_outputs: int) -> Tensor:
         """Log-priors of shape (n_classes,), or (n_labels, 2) where codes are of labels."""

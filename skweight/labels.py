@@ -48,13 +48,16 @@ class Labels:
         """
         if sparse.issparse(y) or (getattr(y, "ndim", 1) == 2 and y.shape[1] > 1):
             kind = type_of_target(y, input_name=name)
-            if kind != "multilabel-indicator":
-                raise ValueError(
-                    f"{name} must have one column, or zeros and ones in one column per label; "
-                    f"several outputs of several classes are not supported, got {kind} y with "
-                    f"shape {y.shape}."
-                )
-            return cls(np.arange(y.shape[1]), multilabel=True)
+            if kind == "multilabel-indicator":
+                values = np.unique(y.tocsr().data if sparse.issparse(y) else y)
+                if np.isin(values, _ABSENT_PRESENT).all():
+                    return cls(np.arange(y.shape[1]), multilabel=True)
+                kind += f" (of {values.tolist()})"
+            raise ValueError(
+                f"{name} must have one column, or zeros and ones in one column per label; "
+                f"several outputs of several classes are not supported, got {kind} y with "
+                f"shape {y.shape}."
+            )
         try:
             check_classification_targets(y)
             return cls(np.unique(column_or_1d(y, warn=True)))

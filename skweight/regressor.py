@@ -1,6 +1,6 @@
-"""The regressor: targets in, in units of training; predictions in the units of y out.
+"""The regressor: targets in, predictions in their units and weighted scores out.
 
-The order of steps in a fit is in ``estimators``, the losses are in ``losses``.
+The steps of a fit are in ``regression``, their order is in ``estimators``.
 """
 
 from typing import Any
@@ -13,16 +13,14 @@ from sklearn.metrics import d2_pinball_score, d2_tweedie_score, r2_score
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted
 
-from skweight.criteria import RowLoss, from_criterion
 from skweight.data import as_array
-from skweight.estimators import WeightedTorchEstimator
-from skweight.losses import REGRESSOR_CRITERIA, GaussianNLL, Quantile, TweedieDeviance
-from skweight.training import Task
-from skweight.weighted import Weighted, ignore_weightless
-from skweight.weights import check_sample_weight, to_mean_one
+from skweight.losses import GaussianNLL, Quantile, TweedieDeviance
+from skweight.regression import RegressionSteps
+from skweight.weighted import ignore_weightless
+from skweight.weights import check_sample_weight
 
 
-class WeightedTorchRegressor(RegressorMixin, WeightedTorchEstimator):  # type: ignore[misc]
+class WeightedTorchRegressor(RegressorMixin, RegressionSteps):  # type: ignore[misc]
     """A PyTorch network as a scikit-learn regressor whose weights are exact.
 
     The fit minimises
@@ -205,7 +203,7 @@ class WeightedTorchRegressor(RegressorMixin, WeightedTorchEstimator):  # type: i
         fitted: WeightedTorchRegressor = self._fit(X, y, sample_weight, validation)
         return fitted
 
-    @available_if(WeightedTorchEstimator._streams_without_stopping)  # type: ignore[untyped-decorator]
+    @available_if(RegressionSteps._streams_without_stopping)  # type: ignore[untyped-decorator]
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> "WeightedTorchRegressor":
         """Make one pass over more rows, in batches, whatever ``max_epochs`` is.
 
@@ -231,59 +229,6 @@ class WeightedTorchRegressor(RegressorMixin, WeightedTorchEstimator):  # type: i
         """
         fitted: WeightedTorchRegressor = self._partial_fit(X, y, sample_weight)
         return fitted
-
-    def _make_criterion(self) -> RowLoss:
-        return from_criterion(self.criterion, self._params_for("criterion"), REGRESSOR_CRITERIA)
-
-    def _learn_target(self, y: Any, criterion: RowLoss) -> NDArray[Any]:
-        if not self._continues:
-            self._target_shape = np.shape(y)[1:]
-        return self._encode(y, "y")
-
-    def _announce(self, announced: Any, y: Any, first: bool) -> None:
-        if first:
-            self._target_shape = np.shape(y)[1:]
-
-    def _encode(self, y: Any, name: str) -> NDArray[np.float64]:
-        if np.shape(y)[1:] != self._target_shape:
-            raise ValueError(
-                f"{name} must have shape {('n_samples', *self._target_shape)}, as before, got "
-                f"{np.shape(y)}."
-            )
-        if hasattr(y, "toarray"):
-            raise TypeError(f"{name} must be dense, got a sparse matrix.")
-        return np.asarray(y, dtype=np.float64)
-
-    def _learn_weights(self, rows: Weighted, criterion: RowLoss) -> None:
-        """Nothing but the rows' own weights."""
-        self._positive = getattr(criterion.criterion, "positive", None)
-
-    def _multiply(self, rows: Weighted) -> Weighted:
-        lowest = rows.y.min()
-        if (self._positive and lowest < 0) or (self._positive == "positive" and lowest == 0):
-            raise ValueError(
-                f"y must be {self._positive} for criterion={self.criterion!r}, got a smallest "
-                f"value of {lowest}."
-            )
-        return rows
-
-    def _learn_units(self, rows: Weighted, criterion: RowLoss) -> None:
-        if self._continues:
-            return
-        columns = rows.y.reshape(len(rows.y), -1).T
-        weight = to_mean_one(rows.weight)
-        units = [_units(y, weight, criterion.units) for y in columns]
-        if self._target_shape:
-            self.target_mean_, self.target_scale_ = np.array(units).T
-        else:
-            self.target_mean_, self.target_scale_ = units[0]
-
-    def _in_units(self, y: NDArray[Any]) -> NDArray[Any]:
-        return np.asarray((y - self.target_mean_) / self.target_scale_)
-
-    def _task(self, criterion: RowLoss) -> Task:
-        n_outputs = int(np.prod(self._target_shape)) * criterion.n_columns
-        return Task((n_outputs,), criterion.predictions)
 
     def predict(self, X: Any, return_std: bool = False) -> Any:
         """Predictions in the units of y.
@@ -316,14 +261,6 @@ class WeightedTorchRegressor(RegressorMixin, WeightedTorchEstimator):  # type: i
         mean, std = (f(torch.from_numpy(scores)).numpy() for f in (loss.mean, loss.spread))
         return self._in_units_of_y(mean), self._in_units_of_y(std, shift=False)
 
-    def _in_units_of_y(self, values: NDArray[np.float64], shift: bool = True) -> Any:
-        """Scale (n, n_targets, ...) values, shift them, and give them the shape of y."""
-        trailing = (1,) * (values.ndim - 2)
-        scale = np.reshape(self.target_scale_, (-1, *trailing))
-        mean = np.reshape(self.target_mean_, (-1, *trailing)) if shift else 0.0
-        values = values * scale + mean
-        return np.asarray(values if self._target_shape else values[:, 0])
-
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Share of the variance or deviance that is explained, weighted.
 
@@ -355,34 +292,6 @@ class WeightedTorchRegressor(RegressorMixin, WeightedTorchEstimator):  # type: i
         )
         loss = self.net_.criterion_.criterion
         return float(np.mean([_score(y, f, weight[kept], loss) for y, f in pairs]))
-
-    def __sklearn_tags__(self) -> Any:
-        """Y may have several columns, and must be positive where the criterion says so."""
-        tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
-        tags.target_tags.positive_only = self.criterion in ("poisson", "gamma", "tweedie")
-        return tags
-
-
-def _units(y: NDArray[np.float64], weight: NDArray[np.float64], units: str) -> tuple[float, float]:
-    """What one target is shifted and divided by; weighted moments, in canonical order."""
-    if units == "as_given":
-        return 0.0, 1.0
-    mean = float(np.average(y, weights=weight))
-    if units == "mean_one":
-        if not mean > 0:
-            raise ValueError(
-                "y must hold at least one positive value with weight for a logarithm of its mean, "
-                f"got a weighted mean of {mean}."
-            )
-        return 0.0, mean
-    largest = np.abs(y - mean).max()
-    # A spread of rounding errors alone is no spread.
-    if largest <= 10 * np.finfo(np.float64).eps * abs(mean):
-        return mean, 1.0
-    # Divided first: squares of very large or small numbers leave float64.
-    squares = ((y - mean) / largest) ** 2
-    return mean, float(largest * np.sqrt(np.average(squares, weights=weight)))
 
 
 def _score(

@@ -30,7 +30,8 @@ LEVELS = {
     "labels": 4,
     "estimators": 5,
     "classification": 6,
-    "regressor": 6,
+    "regression": 6,
+    "regressor": 7,
     "classifier": 7,
     "__init__": 9,
 }
@@ -73,6 +74,7 @@ ALLOWED = {
         "labels",
         "estimators",
         "classification",
+        "regression",
         "regressor",
         "classifier",
     },
