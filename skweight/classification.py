@@ -53,13 +53,6 @@ class ClassificationSteps(WeightedTorchEstimator):
                 f"class_weight={self.class_weight!r} is given too: classes are weighted twice.",
                 stacklevel=4,
             )
-        if self.correct_prior and (criterion.own_weight or not criterion.has_probabilities):
-            raise ValueError(
-                "correct_prior=True needs a criterion whose scores tell probabilities, without "
-                "label smoothing and without class weights of its own (pass these as "
-                f"class_weight), got criterion={self.criterion!r} with "
-                f"{self._params_for('criterion')}."
-            )
         return criterion
 
     def _learn_target(self, y: Any, criterion: RowLoss) -> NDArray[Any]:
@@ -141,6 +134,13 @@ class ClassificationSteps(WeightedTorchEstimator):
         """What makes class scores of raw scores."""
         offset = log_weight = None
         if self.correct_prior:
+            if criterion.own_weight or not criterion.has_probabilities:
+                raise ValueError(
+                    "correct_prior=True needs a criterion whose scores tell probabilities, without "
+                    "label smoothing and without class weights of its own (pass these as "
+                    f"class_weight), got criterion={self.criterion!r} with "
+                    f"{self._params_for('criterion')}."
+                )
             log_weight = log_of(
                 self.class_weight_, self._labels, "correct_prior=True needs class weights above 0"
             )

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from skweight.keywords import check_keywords, name_of, unwrap
 from skweight.links import to_columns
-from skweight.losses import TargetLoss, TweedieDeviance
+from skweight.target_losses import TargetLoss, TweedieDeviance
 
 # Losses that need a column for each class, two for a binary problem as well.
 _ONE_COLUMN_PER_CLASS = (nn.CrossEntropyLoss, nn.NLLLoss, nn.MultiMarginLoss)
@@ -27,6 +27,11 @@ _LOCATION_SCALE = (nn.MSELoss, nn.L1Loss)
 _FOR_NUMBERS = (*_LOCATION_SCALE, nn.HuberLoss, nn.SmoothL1Loss, nn.PoissonNLLLoss)
 # Losses of margins: what they are minimised by is no function of the probability.
 _WITHOUT_PROBABILITIES = (nn.MultiMarginLoss, nn.SoftMarginLoss, nn.HingeEmbeddingLoss)
+_FUNCTIONS_WITHOUT_PROBABILITIES = (
+    F.multi_margin_loss,
+    F.soft_margin_loss,
+    F.hinge_embedding_loss,
+)
 # A class without mass gets this prior as a start, instead of a score of minus infinity.
 _SMALLEST_PRIOR = 1e-6
 
@@ -188,8 +193,10 @@ class RowLoss(nn.Module):
     @property
     def has_probabilities(self) -> bool:
         """Whether scores that minimise the loss tell the probabilities of the classes."""
-        smoothing = getattr(self.criterion, "label_smoothing", 0)
-        return not (smoothing or isinstance(self.criterion, _WITHOUT_PROBABILITIES))
+        function, keywords = unwrap(self.criterion)
+        smoothing = keywords.get("label_smoothing", getattr(function, "label_smoothing", 0))
+        of_margins = isinstance(function, _WITHOUT_PROBABILITIES)
+        return not (smoothing or of_margins or function in _FUNCTIONS_WITHOUT_PROBABILITIES)
 
     def predictions(self, raw: Tensor) -> Tensor:
         """Raw scores -> predictions in the units of training.

@@ -32,6 +32,7 @@ from skweight.weights import effective_sample_size, to_mean_one
 # One kernel for all parameters instead of a loop over them in Python.
 _default_optimizer = partial(torch.optim.AdamW, fused=True)
 _FEW_EFFECTIVE_ROWS = 0.1
+_warned_of_few_rows = False
 
 
 class WeightedTorchEstimator(PrefixedParameters):
@@ -209,12 +210,13 @@ class WeightedTorchEstimator(PrefixedParameters):
         return rows
 
     def _warn_of_few_effective_rows(self, sample_weight: Any, row_weight: Any) -> None:
+        """Say it once: a search would say it for each candidate and fold."""
+        global _warned_of_few_rows
         weighted = sample_weight is not None or getattr(self, "class_weight", None) is not None
-        if not weighted or self.weighting != "loss":
+        if not weighted or self.weighting != "loss" or _warned_of_few_rows:
             return
         per_row = row_weight.reshape(len(row_weight), -1).mean(axis=1)
         if effective_sample_size(per_row) < _FEW_EFFECTIVE_ROWS * len(per_row):
-            # The same words each time, so that Python shows them once.
             warnings.warn(
                 "The weights rest on few rows: their effective sample size is below 10 % of the "
                 'rows, and gradients are noisy. weighting="sampling" draws heavy rows more often '
@@ -222,6 +224,7 @@ class WeightedTorchEstimator(PrefixedParameters):
                 "the weights more even. weight_summary shows them.",
                 stacklevel=4,
             )
+            _warned_of_few_rows = True
 
     # Streams ----------------------------------------------------------------------------
 

@@ -46,10 +46,11 @@ class Labels:
             If y holds numbers to be regressed on, several outputs of several classes each,
             or labels of several kinds.
         """
-        if sparse.issparse(y) or (getattr(y, "ndim", 1) == 2 and y.shape[1] > 1):
+        y = _dense(y)
+        if getattr(y, "ndim", 1) == 2 and y.shape[1] > 1:
             kind = type_of_target(y, input_name=name)
             if kind == "multilabel-indicator":
-                values = np.unique(y.tocsr().data if sparse.issparse(y) else y)
+                values = np.unique(y)
                 if np.isin(values, _ABSENT_PRESENT).all():
                     return cls(np.arange(y.shape[1]), multilabel=True)
                 kind += f" (of {values.tolist()})"
@@ -61,6 +62,8 @@ class Labels:
         try:
             check_classification_targets(y)
             return cls(np.unique(column_or_1d(y, warn=True)))
+        except ValueError as error:
+            raise ValueError(f"{name} must hold labels: {error}") from error
         except TypeError as error:
             raise TypeError(
                 f"{name} must hold labels of one kind, which can be sorted: {error}."
@@ -74,12 +77,13 @@ class Labels:
         ValueError
             If y holds a class that is not among ``classes``, or other labels.
         """
+        y = _dense(y)
         columns = y.shape[1] if getattr(y, "ndim", 1) == 2 else 1
         if self.multilabel:
             found = Labels.of(y, name)
             if found != self:
                 raise ValueError(f"{name} must be {self._kind()}, got {found._kind()}.")
-            return np.asarray(y.toarray() if sparse.issparse(y) else y, dtype=np.int64)
+            return np.asarray(y, dtype=np.int64)
         if columns > 1:
             raise ValueError(f"{name} must be {self._kind()}, got {columns} columns.")
         y = column_or_1d(y)
@@ -156,6 +160,11 @@ class Labels:
         if self.multilabel:
             return f"{('absence', 'presence')[place[1]]} of label {place[0]}"
         return f"class {self.classes[place[0]].tolist()!r}"
+
+
+def _dense(y: Any) -> Any:
+    """Labels are few and short: their sparse form only travels in."""
+    return y.toarray() if sparse.issparse(y) else y
 
 
 def log_of(values: Floats, labels: Labels, what: str) -> Tensor:

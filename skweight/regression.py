@@ -1,6 +1,6 @@
 """The steps of a fit that are about numbers: criterion, domain and units of the targets.
 
-Their order is in ``estimators``, the losses are in ``losses``.
+Their order is in ``estimators``, the losses are in ``target_losses``.
 """
 
 from typing import Any
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from skweight.criteria import RowLoss, from_criterion
 from skweight.estimators import WeightedTorchEstimator
-from skweight.losses import REGRESSOR_CRITERIA
+from skweight.target_losses import REGRESSOR_CRITERIA
 from skweight.training import Task
 from skweight.weighted import Weighted
 from skweight.weights import to_mean_one

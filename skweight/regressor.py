@@ -14,8 +14,8 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted
 
 from skweight.data import as_array
-from skweight.losses import GaussianNLL, Quantile, TweedieDeviance
 from skweight.regression import RegressionSteps
+from skweight.target_losses import GaussianNLL, Quantile, TweedieDeviance
 from skweight.weighted import ignore_weightless
 from skweight.weights import check_sample_weight
 
@@ -52,7 +52,7 @@ class WeightedTorchRegressor(RegressorMixin, RegressionSteps):  # type: ignore[m
         None is "squared_error". The other names are "absolute_error", "huber"
         (``criterion__delta``), "quantile" (``criterion__quantile``, one level or several),
         "poisson", "gamma", "tweedie" (``criterion__power``) and "gaussian_nll", see
-        :mod:`skweight.losses`. A class is built with ``reduction="none"`` and
+        :mod:`skweight.target_losses`. A class is built with ``reduction="none"`` and
         ``criterion__*``. A callable ``f(output, target)`` returns one loss per row; it gets
         the target in the units of y and in the shape of the output.
     sample_weight_power : float, default=1.0

@@ -14,6 +14,12 @@ from sklearn.datasets import make_classification, make_regression
 from torch import nn
 
 
+@pytest.fixture(autouse=True)
+def warn_again(monkeypatch):
+    """The warning of few effective rows comes once per process: here once per test."""
+    monkeypatch.setattr("skweight.estimators._warned_of_few_rows", False)
+
+
 class Intercept(nn.Module):
     """One score for all rows: a view of a parameter, even where no gradient is wanted."""
 

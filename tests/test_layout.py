@@ -13,6 +13,7 @@ LEVELS = {
     "weights": 0,
     "merging": 0,
     "losses": 0,
+    "target_losses": 1,
     "layers": 0,
     "isolation": 0,
     "keywords": 0,
@@ -39,6 +40,7 @@ LEVELS = {
 ALLOWED = {
     "torch": {
         "losses",
+        "target_losses",
         "layers",
         "isolation",
         "links",

@@ -1,4 +1,4 @@
-"""Losses offered by name, their inverse links, the reduction, probabilities.
+"""Losses offered by name, of classes and of numbers, their links, the reduction, probabilities.
 
 Values are compared with scipy, scikit-learn and formulas written in numpy, derivatives with
 finite differences, inverse links and constants with what minimises the loss. Training with
@@ -17,20 +17,25 @@ from scipy.stats import norm
 from sklearn.metrics import mean_pinball_loss, mean_tweedie_deviance
 from torch.nn import functional as F
 
-from skweight import losses
 from skweight.losses import (
-    AbsoluteError,
+    CLASSIFIER_CRITERIA,
     CrossEntropy,
     Focal,
-    GaussianNLL,
-    Huber,
     PolyTailed,
-    Quantile,
-    SquaredError,
-    TweedieDeviance,
     class_probabilities,
     cross_entropy,
     weighted_mean,
+)
+from skweight.target_losses import (
+    REGRESSOR_CRITERIA,
+    AbsoluteError,
+    GammaDeviance,
+    GaussianNLL,
+    Huber,
+    PoissonDeviance,
+    Quantile,
+    SquaredError,
+    TweedieDeviance,
 )
 
 RNG = np.random.default_rng(0)
@@ -47,8 +52,8 @@ FOCALS = [Focal(gamma) for gamma in (0.0, 0.5, 1.0, 2.0, 5.0)]
 POLY_TAILED = [PolyTailed(alpha) for alpha in (0.5, 1.0, 3.0)]
 SOFTMAX_LOSSES = [CrossEntropy(), CrossEntropy(0.2), *FOCALS]
 CLASS_LOSSES = [*SOFTMAX_LOSSES, *POLY_TAILED]
-ZERO_TARGETS = [losses.PoissonDeviance(), TweedieDeviance(1.2), TweedieDeviance(1.9)]
-LOG_LINKS = [*ZERO_TARGETS, losses.GammaDeviance(), TweedieDeviance(3)]
+ZERO_TARGETS = [PoissonDeviance(), TweedieDeviance(1.2), TweedieDeviance(1.9)]
+LOG_LINKS = [*ZERO_TARGETS, GammaDeviance(), TweedieDeviance(3)]
 LEVELS = [0.9, 0.1, 0.5]
 QUANTILES = [Quantile(0.3), Quantile([0.3]), Quantile(LEVELS)]
 SMOOTH = [SquaredError(), GaussianNLL(), *LOG_LINKS]
@@ -429,7 +434,7 @@ def test_losses_of_numbers_say_what_they_take_and_what_they_return():
 
 
 def test_names_lead_to_classes_that_need_no_parameters():
-    names = {**losses.CLASSIFIER_CRITERIA, **losses.REGRESSOR_CRITERIA}
+    names = {**CLASSIFIER_CRITERIA, **REGRESSOR_CRITERIA}
     assert [*names][::3] == ["cross_entropy", "squared_error", "quantile", "tweedie"]
     assert len({type(criterion()) for criterion in names.values()}) == 11
 

@@ -3,6 +3,8 @@
 Exact laws are in ``test_weight_laws.py``.
 """
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 import torch
@@ -22,17 +24,29 @@ def rare():
     return rng.normal(size=(len(y), 2)), y
 
 
-def test_balanced_weights_lead_to_one_half_at_one_percent_positives_and_batches_of_32(rare):
+@pytest.mark.parametrize(
+    ("weighting", "expectation"),
+    [
+        ("loss", pytest.warns(UserWarning, match=r"^The weights rest on few rows")),
+        ("sampling", nullcontext()),
+    ],
+)
+def test_balanced_weights_lead_to_one_half_at_one_percent_positives_and_batches_of_32(
+    rare, weighting, expectation
+):
     X, y = rare
     model = WeightedTorchClassifier(
         class_weight="balanced",
+        weighting=weighting,
         batch_size=32,
         max_epochs=10,
         lr=1e-3,
         module__hidden_sizes=(),
         random_state=0,
     )
-    assert model.fit(X, y).predict_proba(X)[:, 1].mean() == pytest.approx(0.5, abs=0.02)
+    with expectation:
+        model.fit(X, y)
+    assert model.predict_proba(X)[:, 1].mean() == pytest.approx(0.5, abs=0.02)
 
 
 def test_dividing_by_the_weights_of_the_batch_would_not_lead_there(rare):

@@ -1,7 +1,8 @@
 """The default network, its adaptation to weighted data, and how networks are built.
 
-``adapt`` is compared with weighted moments and priors in numpy, all in float64. How a
-network is trained is left to ``test_training.py``, the layers in it to ``test_layers.py``.
+``adapt`` is compared with weighted moments in numpy, all in float64. What a model that ignores
+X scores is left to ``test_criteria.py``, the order of the two steps to ``test_preparation.py``,
+how a network is trained to ``test_training.py``, the layers in it to ``test_layers.py``.
 """
 
 import inspect
@@ -154,10 +155,9 @@ def test_adapting_to_integer_weights_is_adapting_to_copies(data):
     weighted = adapted(torch.from_numpy(X), y, count / count.mean(), 3)
     copied = np.repeat(np.arange(len(X)), count)
     repeated = adapted(torch.from_numpy(X[copied]), y[copied], np.ones(len(copied)), 3)
-    for name in ("shift", "scale", "output.bias"):
+    for name in ("shift", "scale"):
         # The sums run in another order: the last bit of float32 may differ.
-        expected = repeated.state_dict()[name]
-        assert_allclose(weighted.state_dict()[name], expected, rtol=2 * ROUNDED)
+        assert_allclose(getattr(weighted, name), getattr(repeated, name), rtol=2 * ROUNDED)
     unweighted = adapted(torch.from_numpy(X), y, np.ones(len(X)), 3)
     assert not torch.equal(unweighted.shift, weighted.shift)
 
@@ -170,7 +170,6 @@ def test_a_sparse_input_gives_the_moments_of_the_dense_one(data):
     other = adapted(coo, y, weight, 3)
     assert_allclose(other.shift, dense.shift, rtol=2 * ROUNDED)
     assert_allclose(other.scale, dense.scale, rtol=2 * ROUNDED)
-    assert_array_equal(other.output.bias.detach(), dense.output.bias.detach())
 
 
 @pytest.mark.parametrize("sparse", [False, True])
@@ -216,41 +215,6 @@ def test_a_large_offset_leaves_the_spread_visible():
     assert_allclose(network.scale, X.astype(float).std(axis=0), rtol=2 * ROUNDED)
 
 
-@pytest.mark.parametrize("n_outputs", [1, 2])
-def test_the_bias_of_two_classes_is_their_weighted_log_odds(n_outputs):
-    y = np.array([0, 0, 1, 1, 1])
-    bias = adapted(torch.ones(5, 2), y, [2.0, 2.0, 0.1, 0.2, 0.7], n_outputs).output.bias.detach()
-    odds = bias[0] if n_outputs == 1 else bias[1] - bias[0]
-    assert_allclose(odds, np.log(1 / 4), rtol=1e-6)
-    if n_outputs == 2:
-        assert_allclose(bias, np.log([0.8, 0.2]), rtol=1e-6)
-
-
-def test_the_bias_of_several_classes_is_their_weighted_log_prior(data):
-    X, y, weight = data
-    bias = adapted(torch.from_numpy(X), y, weight, 3).output.bias.detach()
-    prior = np.bincount(y, weight) / weight.sum()
-    assert np.abs(prior - np.bincount(y) / len(y)).max() > 0.01
-    assert_allclose(bias, np.log(prior), rtol=1e-6)
-
-
-@pytest.mark.parametrize(("n_outputs", "present"), [(1, 0), (1, 1), (2, 1), (3, 1)])
-def test_a_class_without_mass_has_a_low_and_finite_score(n_outputs, present):
-    y = np.array([0, 1, 0, 1])
-    weight = 2.0 * (y == present)
-    bias = adapted(torch.ones(4, 1), y, weight, n_outputs).output.bias.detach()
-    assert bias.isfinite().all()
-    scores = torch.cat([torch.zeros(1), bias]) if n_outputs == 1 else bias
-    assert scores.argmax() == present
-    assert scores.max() - scores.min() > 10
-
-
-def test_the_bias_of_a_regression_is_the_weighted_mean_of_the_target():
-    y = torch.tensor([1.0, 2.0, 10.0])
-    network = adapted(torch.ones(3, 2), y, [1.5, 1.5, 0.0])
-    assert_array_equal(network.output.bias.detach(), [1.5])
-
-
 def test_adaptation_is_part_of_the_state_and_leaves_weights_and_inputs_alone(data):
     X, y, weight = data
     network = MLP(3, 3)
@@ -259,13 +223,41 @@ def test_adaptation_is_part_of_the_state_and_leaves_weights_and_inputs_alone(dat
     kept = [tensor.clone() for tensor in inputs]
     network.adapt(*inputs)
     changed = {n for n, value in network.state_dict().items() if not torch.equal(value, before[n])}
-    assert changed == {"shift", "scale", "output.bias"}
+    assert changed == {"shift", "scale"}
     for now, then in zip(inputs, kept, strict=True):
         assert_array_equal(now, then)
     assert all(p.requires_grad and p.grad is None for p in network.parameters())
     other = MLP(3, 3)
     other.load_state_dict(network.state_dict())
     assert_array_equal(other(inputs[0]).detach(), network(inputs[0]).detach())
+
+
+@pytest.mark.parametrize("constant", [[0.25], [-1.0, 3.0, 1e-3]])
+def test_adapting_the_output_sets_its_bias_and_nothing_else(constant):
+    network = MLP(2, len(constant), hidden_sizes=())
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    network.adapt_output(torch.tensor(constant, dtype=torch.float64))
+    changed = {n for n, value in network.state_dict().items() if not torch.equal(value, before[n])}
+    assert changed == {"output.bias"}
+    # Without an input there is nothing but the constant, in the precision of the network.
+    assert_array_equal(network(torch.zeros(4, 2)).detach(), [np.float32(constant)] * 4)
+    assert network.output.bias.requires_grad
+
+
+def test_adapting_to_the_input_and_to_the_output_leave_each_other_alone(data):
+    X, y, weight = data
+    network = adapted(torch.from_numpy(X), y, weight, 3)
+    shift = network.shift.clone()
+    network.adapt_output(torch.tensor([1.0, 2.0, 3.0]))
+    assert_array_equal(network.shift, shift)
+    network.adapt(torch.from_numpy(X) + 1, torch.from_numpy(y), torch.from_numpy(weight))
+    assert_array_equal(network.output.bias.detach(), [1, 2, 3])
+    assert (network.shift > shift).all()
+
+
+def test_a_constant_of_another_number_of_outputs_is_not_broadcast():
+    with pytest.raises(RuntimeError, match="size"):
+        MLP(2, 3).adapt_output(torch.zeros(2))
 
 
 # build_module

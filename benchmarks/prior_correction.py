@@ -1,0 +1,84 @@
+"""What class weights do to probabilities, and what ``correct_prior`` makes of that.
+
+20 features, 5 % positives, 8,000 rows to train and 16,000 to test, a network with 32 hidden
+units, means over 5 seeds. ``class_weight`` and ``logit_adjustment`` say how much a class is to
+count, and probabilities are then those of a population in which it does. With
+``correct_prior=True`` the same network tells them for the population that it was shown. The
+calibration error is the mean distance between claimed probabilities and shares, over 15 bins
+of equal width. The ranking of the rows, and so the area under the curve, stays as it is.
+Corrected logit adjustment is training without weights, after a shift of the scores.
+
+Run ``OMP_NUM_THREADS=1 python benchmarks/prior_correction.py``: about 40 seconds.
+"""
+
+import numpy as np
+from sklearn.datasets import make_classification
+from sklearn.metrics import balanced_accuracy_score, brier_score_loss, log_loss, roc_auc_score
+
+from skweight import WeightedTorchClassifier, effective_number
+
+N_TRAIN, N_TEST, N_BINS = 8000, 16000, 15
+SEEDS = range(5)
+COLUMNS = ["log loss", "Brier", "calibration", "mean p", "AUC", "balanced acc."]
+BALANCED = {"class_weight": "balanced"}
+SETTINGS = {
+    "no weights": {},
+    "balanced": BALANCED,
+    "balanced, power 0.5": {**BALANCED, "class_weight_power": 0.5},
+    "effective_number(0.999)": {"class_weight": effective_number(0.999)},
+    "logit_adjustment 1": {"logit_adjustment": 1.0},
+    "focal": {"criterion": "focal"},
+    "focal, balanced": {"criterion": "focal", **BALANCED},
+}
+
+
+def make_data(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Two classes in two clusters each, and 2 % of the labels drawn at random."""
+    return make_classification(
+        N_TRAIN + N_TEST,
+        20,
+        n_informative=8,
+        n_redundant=4,
+        class_sep=1.5,
+        weights=[0.96],
+        flip_y=0.02,
+        random_state=seed,
+    )
+
+
+def calibration_error(y: np.ndarray, probability: np.ndarray) -> float:
+    """Mean distance between probability and share of positives, over bins of equal width."""
+    bins = np.minimum((probability * N_BINS).astype(int), N_BINS - 1)
+    return float(np.abs(np.bincount(bins, probability - y, minlength=N_BINS)).sum() / len(y))
+
+
+def measure(seed: int, setting: dict[str, object]) -> np.ndarray:
+    """Test scores without and with correction, of one network: shape (2, n_columns)."""
+    X, y = make_data(seed)
+    model = WeightedTorchClassifier(
+        module__hidden_sizes=(32,), max_epochs=40, random_state=seed, device="cpu", **setting
+    ).fit(X[:N_TRAIN], y[:N_TRAIN])
+    X, y = X[N_TRAIN:], y[N_TRAIN:]
+    found = []
+    for correct in (False, True):
+        p = model.set_params(correct_prior=correct).predict_proba(X)[:, 1]
+        scores = [log_loss(y, p), brier_score_loss(y, p), calibration_error(y, p), p.mean()]
+        scores += [roc_auc_score(y, p), balanced_accuracy_score(y, model.predict(X))]
+        found.append(scores)
+    return np.array(found)
+
+
+def main() -> None:
+    """Print the table."""
+    share = np.mean([make_data(seed)[1][N_TRAIN:].mean() for seed in SEEDS])
+    print(f"Positives among the test rows: {share:.3f}\n")
+    print(f"| training | {' | '.join(COLUMNS)} |\n{'| --- ' * (len(COLUMNS) + 1)}|")
+    for name, setting in SETTINGS.items():
+        found = np.mean([measure(seed, setting) for seed in SEEDS], axis=0)
+        weighted = "class_weight" in setting or "logit_adjustment" in setting
+        for label, scores in zip((name, "- corrected"), found if weighted else found[:1]):
+            print(f"| {label} | {' | '.join(f'{score:.3f}' for score in scores)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

