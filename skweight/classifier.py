@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skweight.classification import ClassificationSteps
 from skweight.labels import Labels
+from skweight.losses import CLASSIFIER_CRITERIA
 
 
 class WeightedTorchClassifier(ClassifierMixin, ClassificationSteps):  # type: ignore[misc]
@@ -49,7 +50,7 @@ class WeightedTorchClassifier(ClassifierMixin, ClassificationSteps):  # type: ig
     class_weight : None, "balanced", dict, callable or list, default=None
         Weights of the classes, times those of the rows. "balanced" gives every class the
         same share of the loss, counted with the weights. A dict maps labels to weights. A
-        callable such as :func:`~skweight.effective_number` maps the weighted class counts,
+        callable such as ``effective_number(0.99)`` maps the weighted class counts,
         in units of the average distinct row, to weights. For multilabel y the classes are
         the absence 0 and presence 1 of each label, and a list has one entry per label.
     logit_adjustment : float, default=0.0
@@ -322,7 +323,9 @@ class WeightedTorchClassifier(ClassifierMixin, ClassificationSteps):  # type: ig
         return np.asarray(np.log(self.predict_proba(X)))
 
     def __sklearn_tags__(self) -> Any:
-        """Y may hold several labels."""
+        """Y may hold many classes, or several labels, unless the criterion is not for that."""
         tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_label = True
+        criterion = self._criterion_for_tags(CLASSIFIER_CRITERIA)
+        tags.classifier_tags.multi_class = not (criterion and criterion.binary_only)
+        tags.classifier_tags.multi_label = not (criterion and criterion.one_column_per_class)
         return tags

@@ -163,6 +163,16 @@ class RowLoss(nn.Module):
         )
 
     @property
+    def binary_only(self) -> bool:
+        """Whether there is no form of the loss for more than two classes."""
+        return bool(getattr(self.criterion, "binary_only", False))
+
+    @property
+    def positive(self) -> str | None:
+        """What targets must be: None, "non-negative" or "positive"."""
+        return getattr(self.criterion, "positive", None)
+
+    @property
     def n_columns(self) -> int:
         """Number of raw scores for each target of a regression."""
         return self.criterion.n_columns if isinstance(self.criterion, TargetLoss) else 1

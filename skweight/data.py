@@ -215,7 +215,8 @@ class TensorBatches:
     sampling : bool, default=False
         Whether a pass draws as many rows as there are, with replacement and with probability
         proportional to their weight, and leaves to the loss what the draw did not account
-        for: a weight of 1, or with a weight per label that weight over the row's mean.
+        for: the mean weight of all rows, which is 1 but in a stream, times the weight of a
+        label over the mean of its row.
     seed : int, default=0
     """
 
@@ -234,9 +235,11 @@ class TensorBatches:
         self.drawn_by: Tensor | None = None
         if sampling:
             weight = rows.row_weight
-            self.drawn_by = weight if weight.ndim == 1 else weight.mean(dim=1)
+            per_row = weight if weight.ndim == 1 else weight.mean(dim=1)
             # On the CPU, so that every device draws the same rows.
-            self.cumulated = self.drawn_by.cpu().double().cumsum(0)
+            self.cumulated = per_row.cpu().double().cumsum(0)
+            # The mean as float32, so that a mean of 1 up to rounding is 1.
+            self.drawn_by = per_row / (self.cumulated[-1] / len(rows)).float().item()
 
     def __len__(self) -> int:
         """Return the number of batches in a pass."""

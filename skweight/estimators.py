@@ -18,14 +18,13 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import nn
 
-from skweight.criteria import RowLoss
+from skweight.criteria import RowLoss, from_criterion
 from skweight.data import Rows, as_array, canonical_csr, place, resolve_device, split_validation
+from skweight.fitted import FittedNetwork
 from skweight.keywords import check_keywords
-from skweight.layers import feature_weights
 from skweight.modules import build_module
-from skweight.parameters import PrefixedParameters
 from skweight.prediction import predict
-from skweight.training import Task, TrainingOptions, WeightedNet, on_cpu, train
+from skweight.training import Task, TrainingOptions, WeightedNet, train
 from skweight.weighted import Weighted, ignore_weightless, merge
 from skweight.weights import effective_sample_size, to_mean_one
 
@@ -35,11 +34,9 @@ _FEW_EFFECTIVE_ROWS = 0.1
 _warned_of_few_rows = False
 
 
-class WeightedTorchEstimator(PrefixedParameters):
+class WeightedTorchEstimator(FittedNetwork):
     """Validation, training and raw scores: what the two estimators share."""
 
-    net_: WeightedNet
-    _given: dict[str, Any]  # module and module__* of the last fit
     _row_shape: tuple[int, ...]
     _scale: tuple[float, float]  # of masses and of weights, for the rows of a stream
     _first_seed: int
@@ -273,10 +270,10 @@ class WeightedTorchEstimator(PrefixedParameters):
     ) -> WeightedNet:
         device = resolve_device(self.device)
         task: Task = self._task(criterion)
-        given = {"module": self.module, **self._params_for("module")}
+        given = self._shaping()
         goes_on = previous is not None or (self._continues and not stream)
         if goes_on:
-            _check_same_network(self._given, given)
+            self._check_unchanged(given, stream)
         rows: list[Rows] = []
         for part, weight in zip(parts, row_weights):
             X = rows[0].X if rows and part.X is parts[0].X else place(part.X, device)
@@ -336,14 +333,12 @@ class WeightedTorchEstimator(PrefixedParameters):
         device = torch.device(self.net_.device)
         return np.asarray(predict(self.net_.module_, X, device, link).numpy())
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Pickle a module that was given as an instance on the CPU, as ``net_`` does its own."""
-        state = dict(super().__getstate__())
-        if isinstance(self.module, nn.Module):
-            state["module"] = on_cpu(self.module)
-            if "_given" in state:
-                state["_given"] = {**state["_given"], "module": state["module"]}
-        return state
+    def _criterion_for_tags(self, names: dict[str, Any]) -> RowLoss | None:
+        """The criterion, or None for one that ``fit`` will refuse: tags never fail."""
+        try:
+            return from_criterion(self.criterion, self._params_for("criterion"), names)
+        except (TypeError, ValueError):
+            return None
 
     def __sklearn_tags__(self) -> Any:
         """Sparse X is welcome, and X of more dimensions where a module is given for it."""
@@ -351,43 +346,3 @@ class WeightedTorchEstimator(PrefixedParameters):
         tags.input_tags.sparse = True
         tags.input_tags.three_d_array = self.module is not None
         return tags
-
-    @property
-    def module_(self) -> nn.Module:
-        """The trained network."""
-        return self.net_.plain_module
-
-    @property
-    def history_(self) -> Any:
-        """What skorch recorded in each epoch; losses are weighted means."""
-        return self.net_.history
-
-    @property
-    def n_iter_(self) -> int:
-        """Number of epochs of the last fit, or of calls of ``partial_fit`` since the first."""
-        return len(self.net_.history)
-
-    @property
-    def feature_weights_(self) -> NDArray[np.float32]:
-        """Weights on the input features after the fit, if the network has such a layer."""
-        weights = feature_weights(self.net_.plain_module, self.n_features_in_)
-        if weights is None:
-            raise AttributeError(
-                "feature_weights_ needs a network with a FeatureWeight on its "
-                f"{self.n_features_in_} inputs, such as module__feature_weights=1 gives."
-            )
-        return np.asarray(weights.detach().cpu().numpy())
-
-
-def _check_same_network(before: dict[str, Any], now: dict[str, Any]) -> None:
-    """Refuse a warm start that asks for another network than the one that it goes on with."""
-    for name in before.keys() | now.keys():
-        old: Any = before.get(name)
-        new: Any = now.get(name)
-        copies = isinstance(old, nn.Module) and type(old) is type(new)
-        if not (old is new or copies or np.array_equal(old, new)):
-            shown = name if name == "module" else f"module__{name}"
-            raise ValueError(
-                "warm_start=True goes on with the network of the last fit, so module and module__* "
-                f"must stay as they were: {shown} was {old!r}, got {new!r} (None: not given)."
-            )

@@ -194,8 +194,9 @@ class PolyTailed(ClassLoss):
     def forward(self, output: Tensor, target: Tensor) -> Tensor:
         if not target.is_floating_point():
             raise ValueError(
-                'criterion "poly_tailed" is a loss of one logit, for two classes or multilabel y, '
-                f"got class codes for scores of shape {tuple(output.shape)}."
+                'criterion "poly_tailed" is a loss of one logit. Only binary classification is '
+                "supported, or multilabel y, got class codes for scores of shape "
+                f"{tuple(output.shape)}."
             )
         margin = (2 * target - 1) * output
         tail = margin.clamp(min=1) ** -self.alpha  # the branch not taken must be finite too

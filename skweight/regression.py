@@ -51,7 +51,7 @@ class RegressionSteps(WeightedTorchEstimator):
 
     def _learn_weights(self, rows: Weighted, criterion: RowLoss) -> None:
         """Nothing but the rows' own weights."""
-        self._positive = getattr(criterion.criterion, "positive", None)
+        self._positive = criterion.positive
 
     def _multiply(self, rows: Weighted) -> Weighted:
         lowest = rows.y.min()
@@ -92,7 +92,8 @@ class RegressionSteps(WeightedTorchEstimator):
         """Y may have several columns, and must be positive where the criterion says so."""
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
-        tags.target_tags.positive_only = self.criterion in ("poisson", "gamma", "tweedie")
+        criterion = self._criterion_for_tags(REGRESSOR_CRITERIA)
+        tags.target_tags.positive_only = bool(criterion and criterion.positive)
         return tags
 
 

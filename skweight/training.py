@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from skweight.criteria import RowLoss
 from skweight.data import Rows, TensorBatches, place, rows_at_once
 from skweight.isolation import isolated_torch
+from skweight.keywords import unwrap
 from skweight.losses import weighted_mean
 from skweight.preparation import prepare
 
@@ -136,10 +137,12 @@ def on_cpu(module: nn.Module) -> nn.Module:
 
 
 def optimizer_state(net: WeightedNet) -> dict[int, dict[str, Any]]:
-    """Moments and the like, of the optimizer itself or as they were pickled."""
+    """Moments and the like in a stream, of the optimizer itself or as they were pickled."""
+    if not net.streams:
+        return {}
     if hasattr(net, "optimizer_"):
         return dict(net.optimizer_.state_dict()["state"])
-    return getattr(net, "optimizer_state", {})
+    return net.optimizer_state  # type: ignore[no-any-return]
 
 
 def _on_cpu(state: dict[int, dict[str, Any]]) -> dict[int, dict[str, Any]]:
@@ -241,11 +244,18 @@ def train(
 
 
 def _go_on(net: WeightedNet, previous: WeightedNet) -> None:
-    """Take over history and moments; settings such as lr are those of now."""
+    """Take over the history, and the moments if they are of the same optimizer but for lr."""
     net.history_ = History(previous.history)
-    state = net.optimizer_.state_dict()
-    state["state"] = optimizer_state(previous)
-    net.optimizer_.load_state_dict(state)
+    if _optimizer_settings(net) == _optimizer_settings(previous):
+        state = net.optimizer_.state_dict()
+        # A copy: or the steps of this net would change the moments of the other.
+        state["state"] = copy.deepcopy(optimizer_state(previous))
+        net.optimizer_.load_state_dict(state)
+
+
+def _optimizer_settings(net: WeightedNet) -> dict[str, Any]:
+    own = {name: value for name, value in vars(net).items() if name.startswith("optimizer__")}
+    return own | {"optimizer": unwrap(net.optimizer)}
 
 
 def _make_net(

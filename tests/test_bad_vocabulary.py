@@ -291,3 +291,28 @@ def test_images_of_another_size_are_refused_at_prediction():
     assert model.predict(images).shape == (60,)
     with pytest.raises(ValueError, match=r"^X must have rows of shape \(1, 6, 6\).*\(1, 8, 8\)"):
         model.predict(rng.normal(size=(2, 1, 8, 8)))
+
+
+# Streams
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ({"criterion": "focal"}, "criterion"),
+        ({"criterion__label_smoothing": 0.1}, "criterion__label_smoothing"),
+        ({"class_weight": {1: 3}}, "class_weight"),
+        ({"sample_weight_power": 0.5}, "sample_weight_power"),
+        ({"module__hidden_sizes": (8,)}, "module__hidden_sizes"),
+    ],
+)
+def test_a_stream_keeps_what_its_network_and_its_weights_are_made_of(change, name):
+    model = WeightedTorchClassifier(class_weight={1: 2}, random_state=0)
+    model.partial_fit(X, binary, classes=[0, 1]).partial_fit(X, binary)
+    expected, given = model.predict_proba(X), model.get_params()
+    with pytest.raises(ValueError, match=f"^partial_fit goes on.*: {name} was "):
+        model.set_params(**change).partial_fit(X, binary)
+    assert_array_equal(model.predict_proba(X), expected)
+    if "__" not in name:
+        model.set_params(**{name: given[name]}).partial_fit(X, binary)
+        assert np.abs(model.predict_proba(X) - expected).max() > 1e-5

@@ -24,6 +24,7 @@ from skweight.data import (
     rows_at_once,
     split_validation,
 )
+from skweight.weights import to_mean_one
 
 CPU = torch.device("cpu")
 
@@ -425,7 +426,7 @@ def test_a_pass_draws_as_many_rows_as_there_are(n_rows, batch_size, sizes):
 
 
 def test_drawn_rows_weigh_one_and_keep_what_belongs_to_them():
-    weight = [0.1, 3.0, 1e-20, 7.0, 0.3] * 5
+    weight = to_mean_one(np.array([0.1, 3.0, 1e-20, 7.0, 0.3] * 5))
     rows = weighing(weight)
     seen = set()
     for batch, y in TensorBatches(rows, 2, shuffle=True, sampling=True):
@@ -437,17 +438,23 @@ def test_drawn_rows_weigh_one_and_keep_what_belongs_to_them():
 
 
 def test_weights_of_labels_are_left_over_their_mean_in_the_row():
-    weight = np.array([[1.0, 3.0], [10.0, 2.0], [0.0, 4.0]])
+    weight = to_mean_one(np.array([[1.0, 3.0], [10.0, 2.0], [0.0, 4.0]]))
     seen = set()
     for batch, y in TensorBatches(weighing(np.repeat(weight, 10, axis=0)), 8, sampling=True):
         left = weight[y // 10] / weight[y // 10].mean(axis=1, keepdims=True)
-        assert_array_equal(batch["row_weight"], left.astype(np.float32))
+        assert_allclose(batch["row_weight"], left, rtol=1e-6)
         seen |= set((y // 10).tolist())
     assert seen == {0, 1, 2}
 
 
+def test_rows_that_weigh_more_than_the_first_of_a_stream_do_so_when_they_are_drawn():
+    weight = 3 * to_mean_one(np.array([1.0, 2.0, 5.0, 0.5]))
+    left = [b["row_weight"] for b, _ in TensorBatches(weighing(weight), 2, sampling=True)]
+    assert_allclose(np.concatenate(left), 3.0, rtol=1e-6)
+
+
 def test_what_is_drawn_and_what_is_left_make_the_weights_together():
-    weight = np.random.default_rng(0).exponential(size=(6, 3))
+    weight = to_mean_one(np.random.default_rng(0).exponential(size=(6, 3)))
     total = np.zeros((6, 3))
     batches = TensorBatches(weighing(weight), 4, sampling=True)
     for _ in range(2000):
