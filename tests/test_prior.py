@@ -1,5 +1,6 @@
 """Class weights and logit adjustment taken back out of scores, probabilities and labels."""
 
+import re
 from functools import partial
 
 import numpy as np
@@ -46,7 +47,8 @@ N_CELLS = 4
 
 def describe(value):
     if isinstance(value, dict):
-        return ", ".join(f"{name.split('__')[-1]}={entry!r}" for name, entry in value.items())
+        text = ", ".join(f"{name.split('__')[-1]}={entry!r}" for name, entry in value.items())
+        return re.sub(r" at 0x\w+", "", text)  # the same in every process
     return str(value)
 
 
