@@ -32,19 +32,17 @@ def network(n_features: int, n_outputs: int, **weights: object) -> nn.Module:
     return nn.Sequential(first, nn.ReLU(), nn.Linear(WIDTH, n_outputs))
 
 
-def penalty(scale: float, layer: float) -> dict[str, object]:
-    """L2 penalties, half the decay times the square, on feature weights and first layer.
-
-    The names of both are those in the network above and in the default network.
-    """
-    groups = [
-        ("0.feature_weights.weight", {"weight_decay": scale}),
-        ("0.output_weights", {"weight_decay": scale}),
-        ("0.weight", {"weight_decay": layer}),
-        ("feature_weight.weight", {"weight_decay": scale}),
-        ("hidden.0.weight", {"weight_decay": layer}),
-    ]
+def penalty(**decays: float) -> dict[str, object]:
+    """L2 penalties, half the decay times the square, on the parameters of these names."""
+    groups = [(name, {"weight_decay": decay}) for name, decay in decays.items()]
     return {"optimizer": torch.optim.Adam, "optimizer__param_groups": groups}
+
+
+NO_PENALTY = penalty()
+ON_LAYER = penalty(**{"0.weight": 0.01})
+ON_OUTPUTS = penalty(**{"0.weight": 0.01, "0.output_weights": 0.03})
+ON_INPUTS = penalty(**{"0.weight": 0.01, "0.feature_weights.weight": 0.03})
+ON_DEFAULT = penalty(**{"hidden.0.weight": 0.01, "feature_weight.weight": 0.03})
 
 
 def fit(seed: int, **params: object) -> tuple[float, np.ndarray]:
@@ -76,20 +74,22 @@ def main() -> None:
     """Print the table."""
     none, inputs, outputs = {}, {"module__feature_weights": 1.0}, {"module__output_weights": 1.0}
     guess = {"module__feature_weights": [3.0] * 5 + [1.0] * 45, "module__learnable": False}
-    # fmt: off
+    default = {"module": None}
     rows = [
-        ("no feature weights", none, penalty(0, 0)),
-        ("no feature weights, penalty 0.01 on layer 1", none, penalty(0, 1e-2)),
-        ("learned on the outputs of layer 1, penalties 0.03, 0.01", outputs, penalty(3e-2, 1e-2)),
-        ("learned on the inputs, no penalty", inputs, penalty(0, 0)),
-        ("learned on the inputs, penalties 0.03, 0.01", inputs, penalty(3e-2, 1e-2)),
-        ("fixed at 3 for the useful, no penalty", guess, penalty(0, 0)),
-        ("fixed at 3 for the useful, penalty 0.01 on layer 1", guess, penalty(0, 1e-2)),
-        ("default network", {"module": None}, penalty(0, 0)),
-        ("default network, module__feature_weights=1, penalties 0.03, 0.01",
-         inputs | {"module": None}, penalty(3e-2, 1e-2)),
+        ("no feature weights", none, NO_PENALTY),
+        ("no feature weights, penalty 0.01 on layer 1", none, ON_LAYER),
+        ("learned on the outputs of layer 1, penalties 0.03, 0.01", outputs, ON_OUTPUTS),
+        ("learned on the inputs, no penalty", inputs, NO_PENALTY),
+        ("learned on the inputs, penalties 0.03, 0.01", inputs, ON_INPUTS),
+        ("fixed at 3 for the useful, no penalty", guess, NO_PENALTY),
+        ("fixed at 3 for the useful, penalty 0.01 on layer 1", guess, ON_LAYER),
+        ("default network", default, NO_PENALTY),
+        (
+            "default network, module__feature_weights=1, penalties 0.03, 0.01",
+            default | inputs,
+            ON_DEFAULT,
+        ),
     ]
-    # fmt: on
     print(f"| feature weights | test R2 | useful : noise |\n{'| --- ' * 3}|")
     for name, weights, penalties in rows:
         found = np.array([measure(seed, **weights, **penalties) for seed in SEEDS])

@@ -95,7 +95,8 @@ def loss_or_sampling() -> None:
         gradients = gradient_noise.batch_gradients(rows, sampling)
         label = f"weighting={name}, sd {gradients.std():.3f}"
         left.hist(gradients, bins, color=color, alpha=0.65, label=label, density=True)
-    left.set(xlabel="gradient of a batch of 64 at the optimum", ylabel="density")
+    left.set(xlabel="gradient of a batch of 64 at the optimum, 1 % positives", ylabel="density")
+    left.set_xticks([-1, -0.5, 0, 0.5])
     left.legend(frameon=False, fontsize=8)
 
     prevalence = np.geomspace(0.001, 0.5, 30)
@@ -133,14 +134,14 @@ def class_weight_or_logit_adjustment() -> None:
                    ha="center", va="bottom", fontsize=8)  # fmt: skip
     left.set(xlabel="epoch", ylabel="balanced accuracy")
     left.legend(frameon=False, fontsize=8)
-    right.set(ylabel="log loss with correct_prior=True")
+    right.set(xlabel="trained with", ylabel="log loss with correct_prior=True")
     right.tick_params(axis="x", labelsize=8)
     save(figure, "class_weight_or_logit_adjustment")
 
 
 def as_fitted_or_corrected() -> None:
     """Reliability of probabilities under balanced weights, before and after the correction."""
-    figure, (left, right) = panels('Probabilities under class_weight="balanced", 5 % positives')
+    figure, (left, right) = panels('Probabilities under class_weight="balanced", rare positives')
     X, y, X_test, y_test = rare_classes(0, n_train=8000)
     model = WeightedTorchClassifier(class_weight="balanced", random_state=0).fit(X, y)
     left.plot([0, 1], [0, 1], color=GREY, linewidth=0.8)
@@ -156,7 +157,7 @@ def as_fitted_or_corrected() -> None:
         left.plot(claimed, found, "o-", color=color, label=label)
         right.hist(p, edges, color=color, alpha=0.6, label=f"correct_prior={correct}")
     left.set(xlabel="claimed probability", ylabel="share of positives found")
-    left.legend(frameon=False, fontsize=8, title=f"base rate {y_test.mean():.3f}")
+    left.legend(frameon=False, fontsize=8, title=f"share of positives {y_test.mean():.3f}")
     right.set(xlabel="claimed probability", ylabel="test rows", yscale="log")
     right.legend(frameon=False, fontsize=8)
     save(figure, "as_fitted_or_corrected")
@@ -167,7 +168,7 @@ def how_much_class_weight() -> None:
     figure, (left, right) = panels("How much weight for a rare class, and how much for a heavy row")
     counts = np.geomspace(1, 1e4, 60)
     left.loglog(counts, 1e4 / counts, color=ORANGE, label='"balanced"')
-    left.loglog(counts, np.sqrt(1e4 / counts), color=GREEN, label="class_weight_power=0.5")
+    left.loglog(counts, np.sqrt(1e4 / counts), color=GREEN, label='"balanced", power 0.5')
     for beta, style in ((0.9, ":"), (0.99, "--"), (0.999, "-")):
         weight = np.array([effective_number(beta)(np.array([n, 1e4])) for n in counts])
         label = f"effective_number({beta})"
@@ -181,7 +182,7 @@ def how_much_class_weight() -> None:
     right.loglog(weight, flat / flat.mean(), color=GREEN, label="sample_weight_power=0.5")
     clipped = clip_weights(weight, 3)
     right.loglog(weight, clipped / clipped.mean(), color=BLUE, label="clip_weights(w, 3)")
-    right.set(xlabel="sample_weight", ylabel="row_weight in training")
+    right.set(xlabel="sample_weight", ylabel="weight in training, mean 1")
     right.legend(frameon=False, fontsize=8)
     save(figure, "how_much_weight")
 
@@ -265,9 +266,9 @@ def inputs_or_outputs() -> None:
         "Weights on the inputs of a layer or on its outputs, 5 of 50 useful"
     )
     settings = (
-        ("none", {}, feature_weights.penalty(0, 0.01), GREY),
-        ("outputs", {"module__output_weights": 1.0}, feature_weights.penalty(0.03, 0.01), ORANGE),
-        ("inputs", {"module__feature_weights": 1.0}, feature_weights.penalty(0.03, 0.01), BLUE),
+        ("none", {}, feature_weights.ON_LAYER, GREY),
+        ("outputs", {"module__output_weights": 1.0}, feature_weights.ON_OUTPUTS, ORANGE),
+        ("inputs", {"module__feature_weights": 1.0}, feature_weights.ON_INPUTS, BLUE),
     )
     for place, (name, weights, penalty, color) in enumerate(settings):
         score, importance = feature_weights.fit(0, **weights, **penalty)
@@ -278,7 +279,7 @@ def inputs_or_outputs() -> None:
     left.axvline(4.5, color=GREY, linewidth=0.8, linestyle=":")
     left.set(xlabel="feature (the first 5 are useful)", ylabel="weight times norm in layer 1")
     left.legend(frameon=False, fontsize=8, title="weights on")
-    right.set(ylabel="test R2")
+    right.set(xlabel="weights on, with a penalty on layer 1", ylabel="test R2")
     save(figure, "inputs_or_outputs")
 
 

@@ -15,7 +15,7 @@ from skweight.estimators import WeightedTorchEstimator
 from skweight.labels import Labels, is_fixed, log_of
 from skweight.links import ClassLink
 from skweight.losses import CLASSIFIER_CRITERIA
-from skweight.training import Task
+from skweight.options import Task
 from skweight.weighted import Weighted
 
 
@@ -27,8 +27,8 @@ class ClassificationSteps(WeightedTorchEstimator):
     class_prior_: NDArray[np.float64]
     _labels: Labels
 
-    def _streams(self) -> bool:
-        """Whether there is a ``partial_fit``; if not, say why and what to do."""
+    def _check_streams(self) -> None:
+        """Say why there is no ``partial_fit``, and what to do, if there is none."""
         if not is_fixed(self.class_weight):
             raise ValueError(
                 "partial_fit needs class_weight to be None or a dict, since the classes of rows "
@@ -41,7 +41,7 @@ class ClassificationSteps(WeightedTorchEstimator):
                 "partial_fit needs logit_adjustment=0, since the priors of rows that are still to "
                 f"come are not known, got {self.logit_adjustment!r}. Pass class weights as a dict."
             )
-        return self._streams_without_stopping()
+        super()._check_streams()
 
     def _make_criterion(self) -> RowLoss:
         criterion = from_criterion(

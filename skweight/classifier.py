@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from skweight.availability import only_if
 from skweight.classification import ClassificationSteps
 from skweight.labels import Labels
 from skweight.losses import CLASSIFIER_CRITERIA
@@ -119,7 +119,7 @@ class WeightedTorchClassifier(ClassifierMixin, ClassificationSteps):  # type: ig
     history_ : skorch History
         ``train_loss`` and ``valid_loss`` of each epoch, weighted means.
     n_iter_ : int
-        Number of epochs of the last fit.
+        Number of epochs of the last fit, and of calls of ``partial_fit`` since.
     feature_weights_ : ndarray of shape (n_features_in_,)
         Only if the network weighs its input features.
 
@@ -207,7 +207,7 @@ class WeightedTorchClassifier(ClassifierMixin, ClassificationSteps):  # type: ig
         X_val, y_val : array-like, default=None
             Rows for early stopping, instead of some of X.
         sample_weight_val : array-like of shape (n_val,), default=None
-            Their weights. Class weights apply to them too.
+            Their weights; None is 1 for every row. Class weights apply to them too.
 
         Returns
         -------
@@ -224,7 +224,7 @@ class WeightedTorchClassifier(ClassifierMixin, ClassificationSteps):  # type: ig
         )
         return fitted
 
-    @available_if(ClassificationSteps._streams)  # type: ignore[untyped-decorator]
+    @only_if(ClassificationSteps._check_streams)
     def partial_fit(
         self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
     ) -> "WeightedTorchClassifier":
@@ -253,7 +253,7 @@ class WeightedTorchClassifier(ClassifierMixin, ClassificationSteps):  # type: ig
         ValueError, TypeError
             On bad input. The estimator is then as it was before.
         """
-        announced = None if classes is None else Labels.of(np.asarray(classes), "classes")
+        announced = None if classes is None else Labels.announced(classes)
         fitted: WeightedTorchClassifier = self._partial_fit(X, y, sample_weight, announced)
         return fitted
 

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from skweight.keywords import check_keywords, name_of, unwrap
 from skweight.links import to_columns
-from skweight.target_losses import TargetLoss, TweedieDeviance
+from skweight.target_losses import TargetLoss, TweedieDeviance, exponential
 
 # Losses that need a column for each class, two for a binary problem as well.
 _ONE_COLUMN_PER_CLASS = (nn.CrossEntropyLoss, nn.NLLLoss, nn.MultiMarginLoss)
@@ -26,12 +26,8 @@ _ONE_COLUMN_PER_CLASS_FUNCTIONS = (F.cross_entropy, F.nll_loss, F.multi_margin_l
 _LOCATION_SCALE = (nn.MSELoss, nn.L1Loss)
 _FOR_NUMBERS = (*_LOCATION_SCALE, nn.HuberLoss, nn.SmoothL1Loss, nn.PoissonNLLLoss)
 # Losses of margins: what they are minimised by is no function of the probability.
-_WITHOUT_PROBABILITIES = (nn.MultiMarginLoss, nn.SoftMarginLoss, nn.HingeEmbeddingLoss)
-_FUNCTIONS_WITHOUT_PROBABILITIES = (
-    F.multi_margin_loss,
-    F.soft_margin_loss,
-    F.hinge_embedding_loss,
-)
+_MARGIN_LOSSES = (nn.MultiMarginLoss, nn.SoftMarginLoss, nn.HingeEmbeddingLoss)
+_MARGIN_FUNCTIONS = (F.multi_margin_loss, F.soft_margin_loss, F.hinge_embedding_loss)
 # A class without mass gets this prior as a start, instead of a score of minus infinity.
 _SMALLEST_PRIOR = 1e-6
 
@@ -134,6 +130,8 @@ class RowLoss(nn.Module):
         labels have under class weights. Then losses keep the shape of the output.
     offset : Tensor of shape (n_classes,) or (n_labels, 2), or None
         Added to the scores of the classes, see :meth:`adjust`.
+    of_a_stream : bool
+        Whether rows are yet to come, so that a class without mass is no rare class.
     """
 
     offset: Tensor | None
@@ -142,6 +140,7 @@ class RowLoss(nn.Module):
         super().__init__()
         self.criterion = criterion
         self.per_column = False
+        self.of_a_stream = False
         self.register_buffer("offset", None)
 
     def adjust(self, offset: Tensor) -> None:
@@ -170,7 +169,19 @@ class RowLoss(nn.Module):
     @property
     def positive(self) -> str | None:
         """What targets must be: None, "non-negative" or "positive"."""
-        return getattr(self.criterion, "positive", None)
+        return "non-negative" if self._is_poisson else getattr(self.criterion, "positive", None)
+
+    @property
+    def power(self) -> float | None:
+        """Power of the deviance that the loss is, if it is one."""
+        if isinstance(self.criterion, TweedieDeviance):
+            return self.criterion.power
+        return 1.0 if self._is_poisson else None
+
+    @property
+    def _is_poisson(self) -> bool:
+        """Whether it is torch's own Poisson loss of logarithms of rates."""
+        return isinstance(self.criterion, nn.PoissonNLLLoss) and bool(self.criterion.log_input)
 
     @property
     def n_columns(self) -> int:
@@ -182,14 +193,14 @@ class RowLoss(nn.Module):
         """What targets are brought to: "standardised", "mean_one", or "as_given"."""
         if isinstance(self.criterion, TargetLoss):
             return self.criterion.units
+        if self._is_poisson:
+            return "mean_one"
         return "standardised" if isinstance(self.criterion, _LOCATION_SCALE) else "as_given"
 
     @property
     def log_link(self) -> bool:
         """Whether predictions are exponentials of the scores."""
-        if isinstance(self.criterion, TweedieDeviance):
-            return True
-        return isinstance(self.criterion, nn.PoissonNLLLoss) and self.criterion.log_input
+        return self.power is not None
 
     @property
     def own_weight(self) -> str | None:
@@ -205,8 +216,8 @@ class RowLoss(nn.Module):
         """Whether scores that minimise the loss tell the probabilities of the classes."""
         function, keywords = unwrap(self.criterion)
         smoothing = keywords.get("label_smoothing", getattr(function, "label_smoothing", 0))
-        of_margins = isinstance(function, _WITHOUT_PROBABILITIES)
-        return not (smoothing or of_margins or function in _FUNCTIONS_WITHOUT_PROBABILITIES)
+        of_margins = isinstance(function, _MARGIN_LOSSES) or function in _MARGIN_FUNCTIONS
+        return not (smoothing or of_margins)
 
     def predictions(self, raw: Tensor) -> Tensor:
         """Raw scores -> predictions in the units of training.
@@ -222,7 +233,7 @@ class RowLoss(nn.Module):
         scores = self.by_target(raw)
         if isinstance(self.criterion, TargetLoss):
             return self.criterion.mean(scores)
-        return scores.exp() if self.log_link else scores
+        return exponential(scores) if self.log_link else scores
 
     def by_target(self, raw: Tensor) -> Tensor:
         """Raw scores in the shape (n, n_targets) or (n, n_targets, n_columns)."""
@@ -260,6 +271,8 @@ class RowLoss(nn.Module):
         else:
             weight = weight.reshape(len(codes), -1)
             mass = torch.stack([(weight * (codes == c)).sum(0) for c in (0, 1)], dim=1)
+        if self.of_a_stream:  # rows that lack a class tell nothing of how frequent it is
+            mass = torch.where((mass == 0).any(-1, keepdim=True), 1.0, mass)
         scores = (mass / mass.sum(-1, keepdim=True)).clamp(min=_SMALLEST_PRIOR).log()
         if self.offset is not None:
             scores = scores - self.offset.cpu()
@@ -364,6 +377,8 @@ class RowLoss(nn.Module):
 
     def _wrong_shape(self, output: Tensor, loss: Any) -> CriterionError:
         got = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
+        built = isinstance(self.criterion, nn.Module)
+        name = f"nn.{type(self.criterion).__name__}" if built else "nn.HuberLoss"
         if self.per_column:
             return CriterionError(
                 "criterion must return one loss per row and label, so that class_weight can be "
@@ -372,7 +387,7 @@ class RowLoss(nn.Module):
         return CriterionError(
             "criterion must return one loss per row, so that weights can be applied to "
             f"it: expected shape ({len(output)},) or {tuple(output.shape)}, got {got}. Pass "
-            "the loss class itself (nn.HuberLoss, not nn.HuberLoss()), or build it with "
+            f"the loss class itself ({name}, not {name}()), or build it with "
             'reduction="none", or leave out the final mean or sum. The target comes in the '
             "shape of the output, so neither must be squeezed alone."
         )

@@ -128,7 +128,7 @@ class Rows(torch.utils.data.Dataset[Any]):
     y : ndarray of shape (n_rows,) or (n_rows, n_targets)
         Class codes, labels 0 and 1 (int64), or float targets.
     row_weight : ndarray of shape (n_rows,) or (n_rows, n_labels)
-        Weights of mean 1.
+        Weights of mean 1, but for the later rows of a stream.
     device : torch.device
         Where dense X is already and where batches of CSR X go.
     """

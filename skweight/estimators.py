@@ -23,14 +23,22 @@ from skweight.data import Rows, as_array, canonical_csr, place, resolve_device, 
 from skweight.fitted import FittedNetwork
 from skweight.keywords import check_keywords
 from skweight.modules import build_module
+from skweight.options import Task, TrainingOptions
 from skweight.prediction import predict
-from skweight.training import Task, TrainingOptions, WeightedNet, train
+from skweight.training import WeightedNet, train
 from skweight.weighted import Weighted, ignore_weightless, merge
-from skweight.weights import effective_sample_size, to_mean_one
+from skweight.weights import (
+    around_one,
+    check_sample_weight,
+    effective_sample_size,
+    flatten_mass,
+    to_mean_one,
+)
 
 # One kernel for all parameters instead of a loop over them in Python.
 _default_optimizer = partial(torch.optim.AdamW, fused=True)
 _FEW_EFFECTIVE_ROWS = 0.1
+_MOSTLY_DISTINCT = 0.9
 _warned_of_few_rows = False
 
 
@@ -54,6 +62,9 @@ class WeightedTorchEstimator(FittedNetwork):
     def _announce(self, announced: Any, y: Any, first: bool) -> None:
         """Keep what later calls of ``partial_fit`` must agree with, or see whether they do."""
         raise NotImplementedError
+
+    def _check_domain(self, rows: Weighted) -> None:
+        """Refuse targets that the criterion is not for."""
 
     def _check_present(self, rows: Weighted) -> None:
         """Refuse rows from which nothing can be learned."""
@@ -91,10 +102,10 @@ class WeightedTorchEstimator(FittedNetwork):
             self._check_validation(*validation)
             criterion = self._make_criterion()
             X, y = self._validate(X, y=y, weight=sample_weight, reset=not self._continues)
-            merged = merge(
-                X, self._learn_target(y, criterion), sample_weight, self.sample_weight_power
-            )
+            y = self._learn_target(y, criterion)
+            merged = merge(X, y, sample_weight, self.sample_weight_power)
             self._learn_weights(merged, criterion)
+            self._check_domain(merged)
             seed = self._draw_seed()
             rows = self._multiply(merged)
             self._check_present(rows)
@@ -102,7 +113,8 @@ class WeightedTorchEstimator(FittedNetwork):
             self._learn_units(parts[0], criterion)
             self._set_scale(parts[0])
             row_weights = [to_mean_one(part.weight) for part in parts]
-            self._warn_of_few_effective_rows(sample_weight, row_weights[0])
+            self._warn_of_few_effective_rows(y, sample_weight)
+            self._warn_of_flattened_copies(y, sample_weight, len(merged.index))
             self.net_ = self._train(parts, row_weights, criterion, seed)
         return self
 
@@ -118,14 +130,17 @@ class WeightedTorchEstimator(FittedNetwork):
             y = self._encode(y, "y")
             merged = merge(X, y, sample_weight, self.sample_weight_power)
             if first:
+                criterion.of_a_stream = True
                 self._learn_weights(merged, criterion)
                 self._set_scale(merged)
+            self._check_domain(merged)
             mass_unit, weight_unit = self._scale
             rows = self._multiply(merged.on_scale(mass_unit, self.sample_weight_power))
             if not len(rows.index):
                 raise ValueError("y must hold a row whose class has weight, got none.")
             if first:
                 self._learn_units(rows, criterion)
+                self._warn_of_few_effective_rows(y, sample_weight)
             row_weights, seed = [rows.weight / weight_unit], self._stream_seed()
             self.net_ = self._train([rows], row_weights, criterion, seed, True, previous)
         return self
@@ -198,21 +213,29 @@ class WeightedTorchEstimator(FittedNetwork):
             raise ValueError(f"X_val and y_val: {error}") from error
         y = self._encode(y, "y_val")
         try:
-            rows = self._multiply(merge(X, y, sample_weight, self.sample_weight_power))
+            merged = merge(X, y, sample_weight, self.sample_weight_power)
+            self._check_domain(merged)
         except (TypeError, ValueError) as error:
             argument, _, rest = str(error).partition(" ")
             raise type(error)(f"{argument}_val {rest}") from error
+        rows = self._multiply(merged)
         if not len(rows.index):
             raise ValueError("sample_weight_val and class_weight leave no row of X_val any weight.")
         return rows
 
-    def _warn_of_few_effective_rows(self, sample_weight: Any, row_weight: Any) -> None:
-        """Say it once: a search would say it for each candidate and fold."""
+    def _warn_of_few_effective_rows(self, y: NDArray[Any], sample_weight: Any) -> None:
+        """Say it once: a search would say it for each candidate and fold.
+
+        Of the rows as they were passed: that copies of a row weigh much is no one's setting.
+        """
         global _warned_of_few_rows
         weighted = sample_weight is not None or getattr(self, "class_weight", None) is not None
         if not weighted or self.weighting != "loss" or _warned_of_few_rows:
             return
-        per_row = row_weight.reshape(len(row_weight), -1).mean(axis=1)
+        mass = check_sample_weight(sample_weight, len(y))
+        weight = around_one(flatten_mass(mass, self.sample_weight_power))
+        rows = self._multiply(Weighted(None, np.arange(len(y)), y, mass, weight).take(mass > 0))
+        per_row = rows.weight.reshape(len(rows.weight), -1).mean(axis=1)
         if effective_sample_size(per_row) < _FEW_EFFECTIVE_ROWS * len(per_row):
             warnings.warn(
                 "The weights rest on few rows: their effective sample size is below 10 % of the "
@@ -223,6 +246,21 @@ class WeightedTorchEstimator(FittedNetwork):
             )
             _warned_of_few_rows = True
 
+    def _warn_of_flattened_copies(
+        self, y: NDArray[Any], sample_weight: Any, n_distinct: int
+    ) -> None:
+        """Warn where a power does more than to flatten the weights that were passed."""
+        weighing = np.count_nonzero(check_sample_weight(sample_weight, len(y)))
+        if self.sample_weight_power == 1 or n_distinct > _MOSTLY_DISTINCT * weighing:
+            return
+        warnings.warn(
+            f"sample_weight_power={self.sample_weight_power} acts on the total weight of equal "
+            f"rows (x, y), and {1 - n_distinct / weighing:.0%} of the rows are copies of others: "
+            "frequent rows, and with them frequent values of y, count less. To flatten only the "
+            "weights that you pass, pass them to fit to that power.",
+            stacklevel=4,
+        )
+
     # Streams ----------------------------------------------------------------------------
 
     def _set_scale(self, rows: Weighted) -> None:
@@ -232,14 +270,13 @@ class WeightedTorchEstimator(FittedNetwork):
         self._scale = unit, float(rows.weight.mean()) if len(rows.index) else 0.0
         self._n_calls = 0
 
-    def _streams_without_stopping(self) -> bool:
-        """Whether there is a ``partial_fit``."""
+    def _check_streams(self) -> None:
+        """Say why there is no ``partial_fit``, if there is none."""
         if self.early_stopping:
             raise ValueError(
                 "partial_fit needs early_stopping=False, since it makes one pass over its rows, "
                 "got True. Keep rows of your own to look at between the calls."
             )
-        return True
 
     def _stream_seed(self) -> int:
         """Another one for each call, all of them from that of the first."""

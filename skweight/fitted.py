@@ -14,7 +14,13 @@ from skweight.parameters import PrefixedParameters
 from skweight.training import WeightedNet, on_cpu
 
 # What the weights of a stream and the network that they train are made of.
-_OF_A_STREAM = ("criterion", "class_weight", "class_weight_power", "sample_weight_power")
+_OF_A_STREAM = (
+    "criterion",
+    "class_weight",
+    "class_weight_power",
+    "logit_adjustment",
+    "sample_weight_power",
+)
 
 
 class FittedNetwork(PrefixedParameters):
@@ -67,7 +73,7 @@ class FittedNetwork(PrefixedParameters):
 
     @property
     def n_iter_(self) -> int:
-        """Number of epochs of the last fit, or of calls of ``partial_fit`` since the first."""
+        """Number of epochs of the last fit, and of calls of ``partial_fit`` since."""
         return len(self.net_.history)
 
     @property

@@ -69,6 +69,24 @@ class Labels:
                 f"{name} must hold labels of one kind, which can be sorted: {error}."
             ) from error
 
+    @classmethod
+    def announced(cls, classes: Any) -> "Labels":
+        """Take the classes that a stream will bring."""
+        given = np.asarray(classes)
+        way_out = "Weights are passed as sample_weight=."
+        if given.ndim != 1 or len(given) < 2:
+            raise ValueError(f"classes must be a list of at least two classes, got {classes!r}.")
+        try:
+            labels = cls.of(given, "classes")
+        except ValueError as error:
+            raise ValueError(f"{error} {way_out}") from error
+        if len(labels.classes) < len(given):
+            raise ValueError(
+                f"classes must hold each class once, got {len(given)} entries with "
+                f"{len(labels.classes)} values. {way_out}"
+            )
+        return labels
+
     def encode(self, y: Any, name: str = "y") -> Codes:
         """Codes of shape (n,), or zeros and ones of shape (n, n_labels).
 

@@ -16,8 +16,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-Criterion = Callable[[Tensor, Tensor], Tensor]
-
 
 def weighted_mean(loss: Tensor, row_weight: Tensor) -> Tensor:
     """The loss of a batch, ``sum_i w_i loss_i / len(batch)``.

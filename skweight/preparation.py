@@ -48,7 +48,7 @@ def prepare(
         del X
     module.eval()  # neither dropout nor running statistics
     output, few_y = _try(module, rows, widths)
-    _warn_of_probabilities(module, few_y)
+    _warn_of_probabilities(module, output, few_y)
     criterion.to(rows.device).check(output, few_y)
     if adapt and callable(getattr(module, "adapt_output", None)):
         constant = criterion.constant(rows.y, rows.row_weight, width(output))
@@ -80,11 +80,16 @@ def _try(module: nn.Module, rows: Rows, widths: tuple[int, ...]) -> tuple[Tensor
     return output, y
 
 
-def _warn_of_probabilities(module: nn.Module, y: Tensor) -> None:
+def _warn_of_probabilities(module: nn.Module, output: Tensor, y: Tensor) -> None:
     last = [*module.modules()][-1]
-    if isinstance(last, (nn.Sigmoid, nn.Softmax)) and not y.is_floating_point():
+    link = type(last).__name__ if isinstance(last, (nn.Sigmoid, nn.Softmax)) else ""
+    if width(output) > 1 and bool((output >= 0).all()):
+        sums = output.sum(dim=1)
+        if torch.allclose(sums, torch.ones_like(sums), atol=1e-5):
+            link = link or "a softmax"
+    if link and not y.is_floating_point():
         warnings.warn(
-            f"module {type(module).__name__} ends with {type(last).__name__}, but must return raw "
+            f"module {type(module).__name__} ends with {link}, but must return raw "
             "scores: predict and predict_proba would apply it a second time.",
             stacklevel=6,
         )

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from skweight.weights import Floats, as_array, as_float64, check_lone_weight
+from skweight.weights import Floats, as_float64, as_numbers, check_lone_weight
 
 
 @dataclass(frozen=True, repr=False)
@@ -69,6 +69,11 @@ def effective_number(beta: float) -> Callable[[ArrayLike], Floats]:
     >>> effective_number(0.999)([10, 1000]).round(3)
     array([1.969, 0.031])
     """
+    if isinstance(beta, np.ndarray):
+        raise ValueError(
+            "beta must be a real number in [0, 1), got an array: pass effective_number(0.99) as "
+            "class_weight, and not effective_number itself."
+        )
     if not isinstance(beta, Real) or not 0 <= float(beta) < 1:
         raise ValueError(f"beta must be a real number in [0, 1), got {beta!r}.")
     return _EffectiveNumber(float(beta))
@@ -127,7 +132,8 @@ def time_decay(age: ArrayLike, half_life: Any) -> Floats:
     if bad.any():
         first = int(bad.argmax())
         raise ValueError(
-            f"age must be non-negative and finite, got {as_array(age)[first]} at position {first}."
+            f"age must be non-negative and finite, got {as_numbers(age)[first]} at "
+            f"position {first}."
         )
     with np.errstate(over="ignore"):
         return np.asarray(np.exp2(-ages / half))
@@ -139,7 +145,7 @@ def _as_durations(values: Any, name: str) -> tuple[Floats, bool]:
     In float64: numpy divides timedeltas of different units in int64, which in ns ends at
     292 years, and wraps around without a word.
     """
-    array = as_array(values)
+    array = as_numbers(values)
     microsecond = timedelta(microseconds=1)
     try:
         if array.dtype.kind == "m":

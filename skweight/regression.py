@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from skweight.criteria import RowLoss, from_criterion
 from skweight.estimators import WeightedTorchEstimator
+from skweight.options import Task
 from skweight.target_losses import REGRESSOR_CRITERIA
-from skweight.training import Task
 from skweight.weighted import Weighted
 from skweight.weights import to_mean_one
 
@@ -26,12 +26,13 @@ class RegressionSteps(WeightedTorchEstimator):
     target_scale_: Any
     _target_shape: tuple[int, ...]  # of one row
     _positive: str | None
+    _output_kind: tuple[str, int, bool]
 
     def _make_criterion(self) -> RowLoss:
         return from_criterion(self.criterion, self._params_for("criterion"), REGRESSOR_CRITERIA)
 
     def _learn_target(self, y: Any, criterion: RowLoss) -> NDArray[Any]:
-        if not self._continues:
+        if not self._continues or np.prod(np.shape(y)[1:]) == np.prod(self._target_shape):
             self._target_shape = np.shape(y)[1:]
         return self._encode(y, "y")
 
@@ -50,31 +51,51 @@ class RegressionSteps(WeightedTorchEstimator):
         return np.asarray(y, dtype=np.float64)
 
     def _learn_weights(self, rows: Weighted, criterion: RowLoss) -> None:
-        """Nothing but the rows' own weights."""
+        """Keep what targets must be; there are no weights but the rows' own."""
         self._positive = criterion.positive
 
     def _multiply(self, rows: Weighted) -> Weighted:
+        return rows
+
+    def _check_domain(self, rows: Weighted) -> None:
         lowest = rows.y.min()
         if (self._positive and lowest < 0) or (self._positive == "positive" and lowest == 0):
             raise ValueError(
                 f"y must be {self._positive} for criterion={self.criterion!r}, got a smallest "
                 f"value of {lowest}."
             )
-        return rows
 
     def _learn_units(self, rows: Weighted, criterion: RowLoss) -> None:
+        kind = criterion.units, criterion.n_columns, criterion.log_link
         if self._continues:
+            if kind != self._output_kind:
+                raise ValueError(
+                    "warm_start=True goes on with the network of the last fit, whose output means "
+                    f"something else than criterion={self.criterion!r} takes it for."
+                )
+            self._shape_units()
             return
+        self._output_kind = kind
         columns = rows.y.reshape(len(rows.y), -1).T
         weight = to_mean_one(rows.weight)
         units = [_units(y, weight, criterion.units) for y in columns]
-        if self._target_shape:
-            self.target_mean_, self.target_scale_ = np.array(units).T
-        else:
-            self.target_mean_, self.target_scale_ = units[0]
+        self.target_mean_, self.target_scale_ = np.array(units).T
+        self._shape_units()
+
+    def _shape_units(self) -> None:
+        """Floats for y of one dimension, arrays for two."""
+        for name in ("target_mean_", "target_scale_"):
+            values = np.reshape(getattr(self, name), -1)
+            setattr(self, name, values if self._target_shape else float(values[0]))
 
     def _in_units(self, y: NDArray[Any]) -> NDArray[Any]:
-        return np.asarray((y - self.target_mean_) / self.target_scale_)
+        scaled = np.asarray((y - self.target_mean_) / self.target_scale_)
+        if self._positive == "positive" and not scaled.astype(np.float32).all():
+            raise ValueError(
+                f"y must not span more than float32 holds for criterion={self.criterion!r}, got a "
+                f"smallest value of {y.min()} beside a mean of {self.target_scale_}."
+            )
+        return scaled
 
     def _task(self, criterion: RowLoss) -> Task:
         n_outputs = int(np.prod(self._target_shape)) * criterion.n_columns
@@ -115,4 +136,5 @@ def _units(y: NDArray[np.float64], weight: NDArray[np.float64], units: str) -> t
         return mean, 1.0
     # Divided first: squares of very large or small numbers leave float64.
     squares = ((y - mean) / largest) ** 2
-    return mean, float(largest * np.sqrt(np.average(squares, weights=weight)))
+    # Where one row has nearly all the weight, the others must stay within float32.
+    return mean, float(largest * max(np.sqrt(np.average(squares, weights=weight)), 1e-9))

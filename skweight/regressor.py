@@ -10,12 +10,13 @@ import torch
 from numpy.typing import NDArray
 from sklearn.base import RegressorMixin
 from sklearn.metrics import d2_pinball_score, d2_tweedie_score, r2_score
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted
 
+from skweight.availability import only_if
+from skweight.criteria import RowLoss
 from skweight.data import as_array
 from skweight.regression import RegressionSteps
-from skweight.target_losses import GaussianNLL, Quantile, TweedieDeviance
+from skweight.target_losses import GaussianNLL, Quantile
 from skweight.weighted import ignore_weightless
 from skweight.weights import check_sample_weight
 
@@ -107,7 +108,7 @@ class WeightedTorchRegressor(RegressorMixin, RegressionSteps):  # type: ignore[m
     history_ : skorch History
         ``train_loss`` and ``valid_loss`` of each epoch, weighted means.
     n_iter_ : int
-        Number of epochs of the last fit.
+        Number of epochs of the last fit, and of calls of ``partial_fit`` since.
     feature_weights_ : ndarray of shape (n_features_in_,)
         Only if the network weighs its input features.
 
@@ -187,7 +188,7 @@ class WeightedTorchRegressor(RegressorMixin, RegressionSteps):  # type: ignore[m
         X_val, y_val : array-like, default=None
             Rows for early stopping, instead of some of X.
         sample_weight_val : array-like of shape (n_val,), default=None
-            Their weights.
+            Their weights; None is 1 for every row.
 
         Returns
         -------
@@ -203,7 +204,7 @@ class WeightedTorchRegressor(RegressorMixin, RegressionSteps):  # type: ignore[m
         fitted: WeightedTorchRegressor = self._fit(X, y, sample_weight, validation)
         return fitted
 
-    @available_if(RegressionSteps._streams_without_stopping)  # type: ignore[untyped-decorator]
+    @only_if(RegressionSteps._check_streams)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> "WeightedTorchRegressor":
         """Make one pass over more rows, in batches, whatever ``max_epochs`` is.
 
@@ -284,27 +285,36 @@ class WeightedTorchRegressor(RegressorMixin, RegressionSteps):  # type: ignore[m
         weight = check_sample_weight(sample_weight, len(y))
         predicted = self.predict(X)
         check_consistent_length(predicted, y)
+        if y.shape[1:] != self._target_shape:
+            raise ValueError(
+                f"y must have shape {('n_samples', *self._target_shape)}, as in fit, got {y.shape}."
+            )
         kept = weight > 0
         n_targets = int(np.prod(self._target_shape))
         pairs = zip(
             y[kept].reshape(-1, n_targets).T,
             np.moveaxis(predicted[kept].reshape(kept.sum(), n_targets, -1), 1, 0),
         )
-        loss = self.net_.criterion_.criterion
-        return float(np.mean([_score(y, f, weight[kept], loss) for y, f in pairs]))
+        criterion = self.net_.criterion_
+        return float(np.mean([_score(y, f, weight[kept], criterion) for y, f in pairs]))
 
 
 def _score(
-    y: NDArray[np.float64], predicted: NDArray[np.float64], weight: NDArray[np.float64], loss: Any
+    y: NDArray[np.float64],
+    predicted: NDArray[np.float64],
+    weight: NDArray[np.float64],
+    criterion: RowLoss,
 ) -> float:
     """R2 or D2 of one target; ``predicted`` has shape (n_samples, n_levels)."""
-    if isinstance(loss, Quantile):
+    if isinstance(criterion.criterion, Quantile):
         scores = [
             d2_pinball_score(y, column, sample_weight=weight, alpha=level)
-            for column, level in zip(predicted.T, loss.levels)
+            for column, level in zip(predicted.T, criterion.criterion.levels)
         ]
         return float(np.mean(scores))
     predicted = predicted[:, 0]
-    if isinstance(loss, TweedieDeviance):
-        return float(d2_tweedie_score(y, predicted, sample_weight=weight, power=loss.power))
-    return float(r2_score(y, predicted, sample_weight=weight))
+    if criterion.power is None:
+        return float(r2_score(y, predicted, sample_weight=weight))
+    if np.ptp(y) == 0:  # no deviance to explain: what r2_score says of a constant y
+        return float(np.array_equal(y, predicted))
+    return float(d2_tweedie_score(y, predicted, sample_weight=weight, power=criterion.power))

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from skweight.weights import (
     Floats,
     around_one,
-    as_array,
+    as_numbers,
     check_sample_weight,
     effective_sample_size,
     resolve_class_weight,
@@ -77,7 +77,7 @@ def weight_summary(
       yes     1     1               1           2.5         0.5
       all     4     5         2.90909           nan           1
     """
-    classes, codes, continuous = _as_classes(as_array(y), class_weight)
+    classes, codes, continuous = _as_classes(as_numbers(y), class_weight)
     weight = check_sample_weight(sample_weight, len(codes))
     kept = weight > 0  # a row of weight 0 is a missing row, in a callable's counts too
     factor = resolve_class_weight(class_weight, classes, codes[kept], weight[kept])

@@ -141,18 +141,16 @@ class Quantile(TargetLoss):
     Attributes
     ----------
     levels : tuple of float
-    single : bool
-        Whether a number was given.
     """
 
     def __init__(self, quantile: float | Sequence[float] = 0.5) -> None:
         super().__init__()
         given: Any = quantile.tolist() if hasattr(quantile, "tolist") else quantile
-        self.single = not isinstance(given, list | tuple)
+        one = not isinstance(given, list | tuple)
         expected = "a number strictly between 0 and 1, or distinct ones in a list"
         self.levels = tuple(
             check_real("quantile", level, lambda v: 0 < v < 1, expected)
-            for level in ([given] if self.single else given)
+            for level in ([given] if one else given)
         )
         self.n_columns = len(self.levels)
         if not self.levels or len(set(self.levels)) < self.n_columns:
@@ -215,7 +213,12 @@ class TweedieDeviance(TargetLoss):
         return _mean(target, weight).clamp(min=torch.finfo(torch.float32).tiny).log().reshape(1)
 
     def mean(self, scores: Tensor) -> Tensor:
-        return scores.exp()
+        return exponential(scores)
+
+
+def exponential(scores: Tensor) -> Tensor:
+    """``exp(z)``, kept where float64 holds it, and holds it in any unit of y, above 0."""
+    return scores.clamp(-500, 500).exp()
 
 
 def _box_cox(log_x: Tensor, power: float) -> Tensor:

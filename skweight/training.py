@@ -11,7 +11,8 @@ import copy
 import math
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from difflib import get_close_matches
+from fnmatch import fnmatch
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ from skweight.data import Rows, TensorBatches, place, rows_at_once
 from skweight.isolation import isolated_torch
 from skweight.keywords import unwrap
 from skweight.losses import weighted_mean
+from skweight.options import Task, TrainingOptions
 from skweight.preparation import prepare
 
 
@@ -53,6 +55,11 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
     ) -> Tensor:
         """Reduce the losses of the rows with their weights."""
         return weighted_mean(self.criterion_(y_pred, y_true), X["row_weight"])
+
+    def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
+        """Keep the learning rates of the epoch, before a scheduler changes them."""
+        super().on_epoch_end(net, **kwargs)
+        self.epoch_lrs = [group["lr"] for group in self.optimizer_.param_groups]
 
     def get_dataset(self, X: Any, y: Any = None) -> Any:
         """Wrap plain arrays, as skorch's own methods and scorers pass them."""
@@ -152,44 +159,6 @@ def _on_cpu(state: dict[int, dict[str, Any]]) -> dict[int, dict[str, Any]]:
     }
 
 
-@dataclass(frozen=True)
-class Task:
-    """What the network's output is for.
-
-    ``widths`` are the numbers of output columns that the problem allows. ``link`` makes
-    probabilities, or predictions in the units of training, of raw output: what callbacks see.
-    ``n_classes`` is None for a regression, and ``labels`` says that each column is a label.
-    """
-
-    widths: tuple[int, ...]
-    link: Callable[[Tensor], Tensor]
-    n_classes: int | None = None
-    labels: bool = False
-
-
-@dataclass(frozen=True)
-class TrainingOptions:
-    """How to train, apart from the data, the network and the loss.
-
-    ``batch_size=-1`` is all rows at once. ``max_epochs="auto"`` is 20, and more for few
-    batches, so that at least 500 updates are made. ``patience`` is the number of epochs
-    without an improvement of the validation loss by more than ``tol`` that ends training.
-    """
-
-    optimizer: Callable[..., torch.optim.Optimizer]
-    optimizer_params: Mapping[str, Any]
-    lr: float
-    batch_size: int
-    max_epochs: int | str
-    patience: int
-    tol: float
-    seed: int
-    callbacks: list[Any]
-    verbose: int
-    compile: bool
-    sampling: bool
-
-
 def train(
     make_module: Callable[[], nn.Module],
     criterion: RowLoss,
@@ -210,7 +179,7 @@ def train(
         Called without arguments, under the fit's own random state.
     criterion : RowLoss
     rows : Rows
-        Training rows, ``row_weight`` of mean 1.
+        Training rows, ``row_weight`` of mean 1, but for the later rows of a stream.
     valid_rows : Rows or None
         Rows for early stopping, ``row_weight`` of mean 1 among themselves.
     options : TrainingOptions
@@ -231,6 +200,7 @@ def train(
         with torch.device("cpu"):  # initial values do not depend on the default device
             module = make_module()
         module = prepare(module.to(rows.device), criterion, rows, task.widths, adapt)
+        _check_param_groups(module, options.optimizer_params.get("param_groups", ()))
         net = _make_net(module, criterion, rows, valid_rows, options, task)
         net.initialize()
         net.streams = stream
@@ -251,6 +221,10 @@ def _go_on(net: WeightedNet, previous: WeightedNet) -> None:
         # A copy: or the steps of this net would change the moments of the other.
         state["state"] = copy.deepcopy(optimizer_state(previous))
         net.optimizer_.load_state_dict(state)
+    # Schedulers count the epochs of the history, and multiply the learning rate before.
+    for group, before in zip(net.optimizer_.param_groups, previous.epoch_lrs):
+        group["initial_lr"] = group["lr"]
+        group["lr"] = before if net.lr == previous.lr else group["lr"]
 
 
 def _optimizer_settings(net: WeightedNet) -> dict[str, Any]:
@@ -296,6 +270,19 @@ def _make_net(
     return WeightedClassifierNet(
         module, criterion, n_classes=task.n_classes, labels=task.labels, **settings
     )
+
+
+def _check_param_groups(module: nn.Module, groups: Any) -> None:
+    """Refuse a pattern that no parameter's name matches: skorch would leave it out silently."""
+    names = [name for name, _ in module.named_parameters()]
+    for pattern, _ in groups:
+        if not any(fnmatch(name, pattern) for name in names):
+            near = get_close_matches(pattern, names, n=1, cutoff=0.4)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise ValueError(
+                "optimizer__param_groups must name parameters of the network, "
+                f"{names}, got {pattern!r}.{hint}"
+            )
 
 
 def _check_callbacks(callbacks: list[Any]) -> list[Any]:

@@ -44,8 +44,10 @@ def check_sample_weight(sample_weight: ArrayLike | None, n_samples: int) -> Floa
     weight = as_float64(sample_weight, "sample_weight")
     if weight.ndim != 1:
         raise ValueError(
-            f"sample_weight must be 1-D with one weight per row, shape ({n_samples},), "
-            f"got {weight.ndim}-D with shape {weight.shape}."
+            f"sample_weight must be 1-D with one weight per row, shape ({n_samples},), got "
+            f"{weight.ndim}-D with shape {weight.shape}."
+            + " Pass its one column."
+            * (weight.ndim == 2 and weight.shape[1] == 1)
         )
     if len(weight) != n_samples:
         raise ValueError(
@@ -77,7 +79,7 @@ def check_sample_weight(sample_weight: ArrayLike | None, n_samples: int) -> Floa
     return weight
 
 
-def as_array(values: Any) -> NDArray[Any]:
+def as_numbers(values: Any) -> NDArray[Any]:
     """An ndarray of any dtype; a tensor may sit on any device and require gradients."""
     return np.asarray(values.tolist() if hasattr(values, "detach") else values)
 
@@ -85,7 +87,7 @@ def as_array(values: Any) -> NDArray[Any]:
 def as_float64(values: Any, name: str) -> Floats:
     """Copy real numbers to float64, or refuse what was given as ``name``."""
     try:
-        array = as_array(values)
+        array = as_numbers(values)
         if array.dtype.kind == "O" and not any(isinstance(v, (str, bytes)) for v in array.flat):
             array = array.astype(np.float64)
     except (TypeError, ValueError, OverflowError) as error:
@@ -217,7 +219,7 @@ def resolve_class_weight(
             f"{weight[bad][0]} for class {classes[bad].tolist()[0]!r}."
         )
     with np.errstate(over="ignore"):
-        weight = weight**power
+        weight = np.where(weight > 0, weight**power, 0.0)  # 0 ** 0: a class without weight has none
     if not np.isfinite(weight).all():
         raise ValueError(
             "class_weight to the power of class_weight_power must be finite, got "

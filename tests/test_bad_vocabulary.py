@@ -9,10 +9,10 @@ import re
 import numpy as np
 import pytest
 import torch
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 from torch import nn
 
-from skweight import WeightedTorchClassifier, WeightedTorchRegressor
+from skweight import WeightedTorchClassifier, WeightedTorchRegressor, estimators
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(60, 4))
@@ -76,6 +76,74 @@ def test_targets_outside_the_domain_of_a_deviance_are_refused(criterion, value, 
 def test_a_tweedie_power_from_two_on_needs_positive_targets():
     params = {"criterion": "tweedie", "criterion__power": 2.5}
     refuses_fit(WeightedTorchRegressor, params, amounts, "^y must be positive.*0.0", ones * 0)
+
+
+def test_torchs_own_poisson_loss_has_the_domain_and_the_score_of_ours():
+    refuses_fit(
+        WeightedTorchRegressor,
+        {"criterion": nn.PoissonNLLLoss},
+        amounts,
+        "^y must be non-negative",
+        amounts - 9,
+    )
+    theirs, ours = (
+        WeightedTorchRegressor(criterion=criterion, random_state=0).fit(X, 1e9 * amounts)
+        for criterion in (nn.PoissonNLLLoss, "poisson")
+    )
+    assert_allclose(theirs.predict(X), ours.predict(X), rtol=2e-2)
+    score = theirs.score(X, 1e9 * amounts)
+    assert score == pytest.approx(ours.score(X, 1e9 * amounts), abs=1e-3) and score > 0.1
+
+
+@pytest.mark.parametrize("criterion", ["poisson", "gamma", "tweedie"])
+def test_a_constant_y_has_no_deviance_to_explain(criterion):
+    model = WeightedTorchRegressor(criterion=criterion, **QUICK).fit(X, amounts)
+    assert model.score(X, ones) == 0.0
+    assert model.score(X[:1], model.predict(X[:1])) == 1.0
+
+
+@pytest.mark.parametrize("criterion", ["poisson", "gamma", nn.PoissonNLLLoss])
+def test_means_far_out_are_positive_and_finite(criterion):
+    model = WeightedTorchRegressor(criterion=criterion, lr=0.01, random_state=0)
+    predicted = model.fit(X, np.exp(3 * X[:, 0])).predict(1e5 * X)
+    assert predicted.min() > 0 and np.isfinite(predicted).all()
+    assert np.ptp(np.log(predicted)) > 200
+
+
+def test_positive_targets_that_float32_would_take_for_zero_are_refused():
+    y = np.r_[np.full(20, 1e-60), np.ones(40)]
+    match = "^y must not span more than float32.*1e-60 beside a mean of 0.66"
+    refuses_fit(WeightedTorchRegressor, {"criterion": "gamma"}, amounts, match, y)
+
+
+def test_one_row_may_have_nearly_all_the_weight():
+    for weight in (np.r_[1.0, np.full(59, 1e-60)], np.r_[1e-300, np.ones(58), 1e300]):
+        with pytest.warns(UserWarning, match="The weights rest on few rows"):
+            model = WeightedTorchRegressor(**QUICK).fit(X, amounts, weight)
+        assert np.isfinite(model.predict(X)).all()
+        estimators._warned_of_few_rows = False
+
+
+def test_a_warm_start_keeps_what_the_output_means():
+    model = WeightedTorchRegressor(warm_start=True, **QUICK).fit(X, amounts)
+    for criterion in ("poisson", nn.HuberLoss, "gaussian_nll"):
+        model.set_params(criterion=criterion)
+        assert_refused_and_untouched(model, "whose output means something else", X, amounts)
+    column = model.set_params(criterion="absolute_error").fit(X, amounts[:, None])
+    assert column.predict(X).shape == (60, 1)
+
+
+def test_a_score_needs_as_many_targets_as_the_fit():
+    model = WeightedTorchRegressor(**QUICK).fit(X, np.stack([amounts, ones], axis=1))
+    with pytest.raises(ValueError, match=r"^y must have shape \('n_samples', 2\), as in fit, got"):
+        model.score(X, amounts)
+
+
+def test_a_group_of_parameters_must_be_there():
+    params = {"optimizer__param_groups": [("feature_weights", {"weight_decay": 0.1})]}
+    params["module__feature_weights"] = 1.0
+    match = "^optimizer__param_groups must name.*'hidden.0.weight'.*Did you mean 'feature_weight"
+    refuses_fit(WeightedTorchRegressor, params, amounts, match)
 
 
 def test_counts_that_are_all_zero_have_no_rate():

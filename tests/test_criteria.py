@@ -211,7 +211,7 @@ class SubclassOfCrossEntropy(nn.CrossEntropyLoss):
         (nn.MSELoss, False, "standardised"),
         (nn.L1Loss(reduction="none"), False, "standardised"),
         (nn.HuberLoss, False, "as_given"),
-        (nn.PoissonNLLLoss, False, "as_given"),
+        (nn.PoissonNLLLoss, False, "mean_one"),
         (own_function, False, "as_given"),
     ],
 )

@@ -101,7 +101,25 @@ def test_learned_input_weights_of_the_default_network_beat_it_plainly():
     features = load_benchmark("feature_weights")
     plain, _ = features.fit(0, module=None)
     weighted, importance = features.fit(
-        0, module=None, module__feature_weights=1.0, **features.penalty(0.03, 0.01)
+        0, module=None, module__feature_weights=1.0, **features.ON_DEFAULT
     )
     assert weighted > plain + 0.2 and weighted > 0.85
     assert importance[:5].min() > 2 * importance[5:].mean()
+
+
+def test_copies_of_rows_are_no_weights_that_rest_on_few_rows(rare):
+    """1,000 rows of two kinds, 5 of them of the other class: merged, four rows are left."""
+    X = np.arange(1000).reshape(-1, 1) % 2
+    y = (np.arange(1000) < 5).astype(float)
+    assert not warnings_of(WeightedTorchRegressor(**QUICK), X, y, np.ones(1000))
+
+
+def test_a_power_that_would_flatten_copies_and_not_only_weights_warns(rare):
+    X, y = rare
+    weight = np.random.default_rng(0).exponential(size=2000)
+    model = WeightedTorchClassifier(sample_weight_power=0.5, **QUICK)
+    assert not warnings_of(model, X, y, weight)
+    (message,) = warnings_of(model, np.round(X[:, :1]), y, weight)
+    assert "sample_weight_power=0.5" in message and "9" in re.search(r"(\d+)% of", message)[1]
+    assert "pass them to fit to that power" in message
+    assert not warnings_of(model.set_params(sample_weight_power=1), np.round(X[:, :1]), y, weight)

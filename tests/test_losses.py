@@ -423,7 +423,6 @@ def test_predicted_quantiles_are_sorted_into_the_order_of_the_levels():
 def test_losses_of_numbers_say_what_they_take_and_what_they_return():
     for given in [0.3, np.float64(0.3), [0.3], (0.9, 0.1), np.array([0.9, 0.1])]:
         loss = Quantile(given)
-        assert loss.single == isinstance(given, float)
         assert loss.levels == tuple(np.ravel(given))
         assert loss.n_columns == np.size(given)
     for loss in TARGET_LOSSES:

@@ -299,10 +299,8 @@ def test_labels_need_no_classes_but_may_have_them():
 def test_there_is_no_partial_fit_with_what_needs_all_rows(params, way_out):
     model = WeightedTorchClassifier(**params)
     assert not hasattr(model, "partial_fit")
-    with pytest.raises(AttributeError, match="partial_fit") as refused:
+    with pytest.raises(AttributeError, match=f"^partial_fit needs .*{way_out}"):
         model.partial_fit
-    assert isinstance(refused.value.__cause__, ValueError)
-    assert way_out in str(refused.value.__cause__)
     assert hasattr(WeightedTorchClassifier(class_weight={0: 2}), "partial_fit")
     assert not hasattr(WeightedTorchRegressor(early_stopping=True), "partial_fit")
 

@@ -109,6 +109,7 @@ def test_a_weight_may_be_split_over_two_copies(problem, fit):
     assert_array_equal(fit(np.r_[X, X], np.r_[y, y], twice), fit(X, y, weight))
 
 
+@pytest.mark.filterwarnings("ignore:sample_weight_power=0.5 acts on the total weight")
 def test_powers_below_one_keep_the_laws(problem, fit):
     _, X, y, weight = problem
     flat = fit(X, y, weight, sample_weight_power=0.5)
