@@ -205,7 +205,8 @@ class WeightedTorchClassifier(ClassifierMixin, ClassificationSteps):  # type: ig
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative, on any scale. None is 1 for every row.
         X_val, y_val : array-like, default=None
-            Rows for early stopping, instead of some of X.
+            Rows for early stopping, instead of some of X. A pipeline leaves them as they are
+            unless ``transform_input`` says otherwise.
         sample_weight_val : array-like of shape (n_val,), default=None
             Their weights; None is 1 for every row. Class weights apply to them too.
 

@@ -158,12 +158,16 @@ class Labels:
                 f"class_weight must have one entry for each of {codes.shape[1]} labels when it is "
                 f"a list, got {len(given)}."
             )
-        return np.array(
-            [
-                resolve_class_weight(one, _ABSENT_PRESENT, column, mass, power=power)
-                for one, column in zip(given, codes.T)
-            ]
-        )
+        resolved = []
+        for label, (one, column) in enumerate(zip(given, codes.T)):
+            try:
+                weight = resolve_class_weight(one, _ABSENT_PRESENT, column, mass, power=power)
+            except (TypeError, ValueError) as error:
+                raise type(error)(
+                    f"{error} Of label {label}: the classes of a label are 0 and 1."
+                ) from error
+            resolved.append(weight)
+        return np.array(resolved)
 
     def multiply(self, mass: Floats, codes: Codes, class_weight: Floats) -> Floats:
         """Weights of the rows, shape (n,), or of rows and labels, shape (n, n_labels)."""

@@ -92,7 +92,7 @@ class MLP(nn.Module):
     dropout : float, default=0.0
         Probability of dropping a hidden unit, in [0, 1).
     feature_weights : float, sequence or Tensor of shape (n_features,), default=None
-        Initial weights on the standardised features, see
+        Initial weights on the standardised features, in the order of the columns, see
         :class:`~skweight.FeatureWeight`. None has no such layer.
     learnable_feature_weights : bool, default=True
         Whether training changes ``feature_weights``.

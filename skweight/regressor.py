@@ -186,7 +186,8 @@ class WeightedTorchRegressor(RegressorMixin, RegressionSteps):  # type: ignore[m
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative, on any scale. None is 1 for every row.
         X_val, y_val : array-like, default=None
-            Rows for early stopping, instead of some of X.
+            Rows for early stopping, instead of some of X. A pipeline leaves them as they are
+            unless ``transform_input`` says otherwise.
         sample_weight_val : array-like of shape (n_val,), default=None
             Their weights; None is 1 for every row.
 

@@ -208,9 +208,12 @@ def resolve_class_weight(
             )
         weight[present] = returned[present]
     else:
+        hint = " Name the classes: {0: 1, 1: 5}." * isinstance(
+            class_weight, (list, tuple, np.ndarray)
+        )
         raise TypeError(
             'class_weight must be None, "balanced", a dict or a callable, got '
-            f"{type(class_weight).__name__}."
+            f"{type(class_weight).__name__}.{hint}"
         )
     bad = ~np.isfinite(weight) | (weight < 0)
     if bad.any():
