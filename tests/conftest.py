@@ -1,4 +1,4 @@
-"""Fixtures that several test files use, and one thread per process for small networks."""
+"""What several test files use, and one thread per process for small networks."""
 
 import os
 
@@ -10,6 +10,7 @@ os.environ.setdefault("SCIPY_ARRAY_API", "1")
 import numpy as np
 import pytest
 import torch
+from numpy.testing import assert_allclose
 from sklearn.datasets import make_classification, make_regression
 from torch import nn
 
@@ -50,3 +51,32 @@ def regression():
     """420 rows, 8 features, a noisy target, integer weights with zeros among them."""
     X, y = make_regression(420, 8, noise=20.0, random_state=2)
     return X, y, np.random.default_rng(2).integers(0, 4, len(y))
+
+
+def each(*losses):
+    """One test per loss, with its class and its numbers as a name."""
+
+    def name(loss):
+        values = [v for v in vars(loss).values() if isinstance(v, float)]
+        return "-".join(map(str, [type(loss).__name__, *values]))
+
+    return pytest.mark.parametrize("loss", losses, ids=name)
+
+
+def check_gradients(loss, output, target):
+    """Gradients are those of finite differences and can be stacked."""
+    total = torch.func.grad(lambda z: loss(z, target).sum())
+    assert torch.autograd.gradcheck(lambda z: loss(z, target), output.clone().requires_grad_())
+    stacked = torch.func.vmap(total)(torch.stack([output, -output]))
+    assert stacked.abs().max() > 0.05
+    assert_allclose(stacked, torch.stack([total(output), total(-output)]), atol=1e-15)
+
+
+def check_far_out(loss, output, target):
+    """The loss is large, its gradient is not zero, and both are finite."""
+    value = loss(output.requires_grad_(), target)
+    (gradient,) = torch.autograd.grad(value.sum(), output)
+    assert value.isfinite().all()
+    assert gradient.isfinite().all()
+    assert gradient.any()
+    assert value.max() > 1

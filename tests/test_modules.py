@@ -1,7 +1,7 @@
 """The default network, its adaptation to weighted data, and how networks are built.
 
 ``adapt`` is compared with weighted moments in numpy, all in float64. What a model that ignores
-X scores is left to ``test_criteria.py``, the order of the two steps to ``test_preparation.py``,
+X scores is left to ``test_row_loss.py``, the order of the two steps to ``test_preparation.py``,
 how a network is trained to ``test_training.py``, the layers in it to ``test_layers.py``.
 """
 

@@ -1,7 +1,7 @@
 """What happens to a network before it is trained: it adapts to its data and is tried.
 
-What ``MLP`` makes of its data is in ``test_modules.py``, what a constant is and which
-criterion is refused in ``test_criteria.py``.
+What ``MLP`` makes of its data is in ``test_modules.py``, what a constant is in
+``test_row_loss.py``, which criterion is refused in ``test_criteria.py``.
 """
 
 import numpy as np

@@ -1,6 +1,7 @@
-"""The training path: history, early stopping, callbacks, global state, pickles.
+"""The training path: history, callbacks, global state, pickles.
 
-Weight laws are in ``test_weight_laws.py``; the normaliser in ``test_minibatch.py``.
+Early stopping is in ``test_early_stopping.py``, weight laws are in ``test_weight_laws.py``,
+the normaliser in ``test_minibatch.py``.
 """
 
 import copy
@@ -29,60 +30,9 @@ from skweight.isolation import isolated_torch
 QUICK = {"max_epochs": 8, "batch_size": 64, "lr": 0.01, "random_state": 0, "device": "cpu"}
 
 
-def weighted_log_loss(model, X, y, weight):
-    chosen = model.predict_proba(X)[np.arange(len(y)), y]
-    return np.average(-np.log(chosen), weights=weight)
-
-
-class CaughtRows(Callback):
-    """Keep the validation rows that the net was given."""
-
-    valid = None
-
-    def on_epoch_end(self, net, dataset_valid=None, **kwargs):
-        CaughtRows.valid = dataset_valid
-
-
 # --------------------------------------------------------------------------------------
-# Early stopping and history
+# History
 # --------------------------------------------------------------------------------------
-
-
-def test_early_stopping_keeps_the_state_with_the_best_weighted_validation_loss(binary):
-    X, y, weight = binary
-    params = QUICK | {"max_epochs": 300, "lr": 0.05}
-    model = WeightedTorchClassifier(
-        early_stopping=True, n_iter_no_change=5, tol=0.0, callbacks=[CaughtRows], **params
-    )
-    model.fit(X, y, weight)
-    losses = np.array(model.history_[:, "valid_loss"])
-    best = losses.argmin()
-    assert model.n_iter_ == best + 6 < 300
-    rows = CaughtRows.valid
-    index, w = rows.index.numpy(), rows.row_weight.numpy()
-    now = weighted_log_loss(model, X[index], y[index], w)
-    assert now == pytest.approx(losses[best], rel=1e-5)
-    assert losses[-1] > losses[best] + 1e-4
-    assert now != pytest.approx(weighted_log_loss(model, X[index], y[index], None), rel=1e-3)
-
-
-def test_each_class_has_its_share_among_the_validation_rows(classes3):
-    X, y, _ = classes3
-    y = np.where(np.arange(len(y)) < 30, 2, y % 2)
-    model = WeightedTorchClassifier(
-        early_stopping=True, validation_fraction=0.2, callbacks=[CaughtRows], **QUICK
-    )
-    model.fit(X, y)
-    assert_array_equal(np.bincount(CaughtRows.valid.y.numpy())[2], 6)
-
-
-def test_no_rows_are_held_out_without_early_stopping(binary):
-    X, y, _ = binary
-    model = WeightedTorchClassifier(callbacks=[CaughtRows], **QUICK).fit(X, y)
-    assert CaughtRows.valid is None
-    assert "valid_loss" not in model.history_[-1]
-    sizes = model.history_[0, "batches", :, "train_batch_size"]
-    assert sum(sizes) == len(np.unique(np.c_[X, y], axis=0))
 
 
 @pytest.mark.parametrize(("n_rows", "epochs"), [(40, 500), (2000, 63), (20_000, 20)])
@@ -127,32 +77,6 @@ def test_epoch_scoring_works_for_a_regressor(regression):
     score = EpochScoring("r2", name="r2", on_train=True, lower_is_better=False)
     model = WeightedTorchRegressor(callbacks=[("r2", score)], **QUICK | {"max_epochs": 40})
     assert model.fit(X, y, weight).history_[-1, "r2"] > 0.8
-
-
-def test_every_callback_sees_the_epoch_in_which_training_stops(binary, capsys):
-    X, y, _ = binary
-    score = EpochScoring("roc_auc", name="auc", lower_is_better=False)
-    params = QUICK | {"max_epochs": 300, "lr": 0.05}
-    model = WeightedTorchClassifier(
-        callbacks=[score], early_stopping=True, n_iter_no_change=3, verbose=1, **params
-    )
-    model.fit(X, y)
-    assert model.n_iter_ == len(model.history_[:, "auc"]) < 300
-    assert len(capsys.readouterr().out.strip().splitlines()) == model.n_iter_ + 2  # the header
-
-
-def test_the_best_state_is_kept_whatever_counts_as_an_improvement(binary):
-    X, y, weight = binary
-    model = WeightedTorchClassifier(
-        early_stopping=True, tol=0.02, callbacks=[CaughtRows], **QUICK | {"max_epochs": 60}
-    )
-    model.fit(X, y, weight)
-    losses = np.array(model.history_[:, "valid_loss"])
-    rows = CaughtRows.valid
-    index, w = rows.index.numpy(), rows.row_weight.numpy()
-    assert losses.argmin() < len(losses) - 1
-    now = weighted_log_loss(model, X[index], y[index], w)
-    assert now == pytest.approx(losses.min(), rel=1e-5)
 
 
 def test_the_callers_callbacks_are_copied(binary):
