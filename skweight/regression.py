@@ -48,7 +48,14 @@ class RegressionSteps(WeightedTorchEstimator):
             )
         if hasattr(y, "toarray"):
             raise TypeError(f"{name} must be dense, got a sparse matrix.")
-        return np.asarray(y, dtype=np.float64)
+        try:
+            numbers = np.asarray(y, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{name} must hold numbers: {error}.") from error
+        bad = ~np.isfinite(numbers)  # None among objects is only now NaN
+        if bad.any():
+            raise ValueError(f"{name} must be finite, got {numbers[bad][0]}.")
+        return numbers
 
     def _learn_weights(self, rows: Weighted, criterion: RowLoss) -> None:
         """Keep what targets must be; there are no weights but the rows' own."""

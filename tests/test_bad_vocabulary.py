@@ -146,6 +146,17 @@ def test_a_group_of_parameters_must_be_there():
     refuses_fit(WeightedTorchRegressor, params, amounts, match)
 
 
+@pytest.mark.parametrize(
+    ("y", "match"),
+    [
+        (np.array(["low", "high"] * 30), "^y must hold numbers: .*'low'"),
+        (np.array([1.0, None] * 30, dtype=object), "^y must be finite, got nan"),
+    ],
+)
+def test_targets_that_are_no_numbers_are_refused(y, match):
+    refuses_fit(WeightedTorchRegressor, {}, amounts, match, y)
+
+
 def test_counts_that_are_all_zero_have_no_rate():
     match = "^y must hold at least one positive value.*0.0"
     refuses_fit(WeightedTorchRegressor, {"criterion": "poisson"}, amounts, match, ones * 0)
