@@ -357,6 +357,8 @@ class RowLoss(nn.Module):
             return self._of_targets(output, target)
         if self.offset is not None:
             output = output + to_columns(self.offset, width(output))
+            if isinstance(self.criterion, nn.NLLLoss) or unwrap(self.criterion)[0] is F.nll_loss:
+                output = output.log_softmax(dim=1)  # it takes log-probabilities as they come
         if target.is_floating_point() or target.ndim > 1 or width(output) == 1:
             target = target.to(output.dtype).reshape(output.shape)
         loss = self.criterion(output, target)

@@ -238,8 +238,9 @@ class TensorBatches:
             per_row = weight if weight.ndim == 1 else weight.mean(dim=1)
             # On the CPU, so that every device draws the same rows.
             self.cumulated = per_row.cpu().double().cumsum(0)
-            # The mean as float32, so that a mean of 1 up to rounding is 1.
-            self.drawn_by = per_row / (self.cumulated[-1] / len(rows)).float().item()
+            if self.cumulated[-1] > 0:  # weights of a stream may be too small for float32
+                # The mean as float32, so that a mean of 1 up to rounding is 1.
+                self.drawn_by = per_row / (self.cumulated[-1] / len(rows)).float().item()
 
     def __len__(self) -> int:
         """Return the number of batches in a pass."""

@@ -26,7 +26,7 @@ class RegressionSteps(WeightedTorchEstimator):
     target_scale_: Any
     _target_shape: tuple[int, ...]  # of one row
     _positive: str | None
-    _output_kind: tuple[str, int, bool]
+    _output_kind: tuple[Any, ...]
 
     def _make_criterion(self) -> RowLoss:
         return from_criterion(self.criterion, self._params_for("criterion"), REGRESSOR_CRITERIA)
@@ -73,7 +73,8 @@ class RegressionSteps(WeightedTorchEstimator):
             )
 
     def _learn_units(self, rows: Weighted, criterion: RowLoss) -> None:
-        kind = criterion.units, criterion.n_columns, criterion.log_link
+        several = type(criterion.criterion) if criterion.n_columns > 1 else None
+        kind = criterion.units, criterion.n_columns, criterion.log_link, several
         if self._continues:
             if kind != self._output_kind:
                 raise ValueError(

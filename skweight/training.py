@@ -29,10 +29,10 @@ from torch import Tensor, nn
 from skweight.criteria import RowLoss
 from skweight.data import Rows, TensorBatches, place, rows_at_once
 from skweight.isolation import isolated_torch
-from skweight.keywords import unwrap
 from skweight.losses import weighted_mean
 from skweight.options import Task, TrainingOptions
 from skweight.preparation import prepare
+from skweight.streams import carry, go_on, go_on_scheduling, on_cpu_too
 
 
 class WeightedNet(NeuralNet):  # type: ignore[misc]
@@ -44,6 +44,7 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
     """
 
     streams = False  # whether it comes from ``partial_fit`` and expects more rows
+    carried: Any = None  # what it then hands on, see ``streams``
 
     def infer(self, x: Any, **fit_params: Any) -> Tensor:
         """Give the module X alone: it never sees weights."""
@@ -55,11 +56,6 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
     ) -> Tensor:
         """Reduce the losses of the rows with their weights."""
         return weighted_mean(self.criterion_(y_pred, y_true), X["row_weight"])
-
-    def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
-        """Keep the learning rates of the epoch, before a scheduler changes them."""
-        super().on_epoch_end(net, **kwargs)
-        self.epoch_lrs = [group["lr"] for group in self.optimizer_.param_groups]
 
     def get_dataset(self, X: Any, y: Any = None) -> Any:
         """Wrap plain arrays, as skorch's own methods and scorers pass them."""
@@ -106,8 +102,7 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
         if "module_" in state:
             state["module"] = state["module_"] = on_cpu(self.plain_module)
             state["criterion"] = state["criterion_"] = on_cpu(self.criterion_)
-        if self.streams:
-            state["optimizer_state"] = _on_cpu(optimizer_state(self))
+        state["carried"] = on_cpu_too(self.carried)
         return state | {"callbacks": None, "callbacks_": [], "device": "cpu"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -124,9 +119,9 @@ class WeightedClassifierNet(ClassifierMixin, WeightedNet):  # type: ignore[misc]
         self.labels = labels
 
     @property
-    def classes_(self) -> NDArray[np.intp]:
-        """Class codes, 0 to n_classes - 1."""
-        return np.arange(self.n_classes)
+    def classes_(self) -> Any:
+        """Class codes, 0 to n_classes - 1, or a list of those of each label."""
+        return [np.arange(2)] * self.n_classes if self.labels else np.arange(self.n_classes)
 
     def predict(self, X: Any) -> NDArray[np.intp]:
         """Return the code of the most probable class, or 1 for each probable label."""
@@ -141,22 +136,6 @@ def on_cpu(module: nn.Module) -> nn.Module:
     if all(t.device.type == "cpu" for t in [*module.parameters(), *module.buffers()]):
         return module
     return copy.deepcopy(module).cpu()
-
-
-def optimizer_state(net: WeightedNet) -> dict[int, dict[str, Any]]:
-    """Moments and the like in a stream, of the optimizer itself or as they were pickled."""
-    if not net.streams:
-        return {}
-    if hasattr(net, "optimizer_"):
-        return dict(net.optimizer_.state_dict()["state"])
-    return net.optimizer_state  # type: ignore[no-any-return]
-
-
-def _on_cpu(state: dict[int, dict[str, Any]]) -> dict[int, dict[str, Any]]:
-    return {
-        number: {k: v.cpu() if isinstance(v, Tensor) else v for k, v in of_parameter.items()}
-        for number, of_parameter in state.items()
-    }
 
 
 def train(
@@ -205,31 +184,14 @@ def train(
         net.initialize()
         net.streams = stream
         if previous is not None:
-            _go_on(net, previous)
-        _run(net, rows)
+            net.history_ = History(previous.history)
+            go_on(net, previous)
+        _run(net, rows, previous)
+        net.carried = carry(net) if stream else None
     _check_finite(net)
     net.module_.eval()
     net.train_split = None  # it holds the validation rows
     return net
-
-
-def _go_on(net: WeightedNet, previous: WeightedNet) -> None:
-    """Take over the history, and the moments if they are of the same optimizer but for lr."""
-    net.history_ = History(previous.history)
-    if _optimizer_settings(net) == _optimizer_settings(previous):
-        state = net.optimizer_.state_dict()
-        # A copy: or the steps of this net would change the moments of the other.
-        state["state"] = copy.deepcopy(optimizer_state(previous))
-        net.optimizer_.load_state_dict(state)
-    # Schedulers count the epochs of the history, and multiply the learning rate before.
-    for group, before in zip(net.optimizer_.param_groups, previous.epoch_lrs):
-        group["initial_lr"] = group["lr"]
-        group["lr"] = before if net.lr == previous.lr else group["lr"]
-
-
-def _optimizer_settings(net: WeightedNet) -> dict[str, Any]:
-    own = {name: value for name, value in vars(net).items() if name.startswith("optimizer__")}
-    return own | {"optimizer": unwrap(net.optimizer)}
 
 
 def _make_net(
@@ -301,8 +263,10 @@ def _resolve_epochs(max_epochs: int | str, n_batches: int) -> int:
     return max(20, math.ceil(500 / n_batches)) if max_epochs == "auto" else int(max_epochs)
 
 
-def _run(net: WeightedNet, rows: Rows) -> None:
+def _run(net: WeightedNet, rows: Rows, previous: WeightedNet | None) -> None:
     net.notify("on_train_begin", X=rows, y=None)
+    if previous is not None:
+        go_on_scheduling(net, previous)
     try:
         net.fit_loop(rows)
     except _StoppedByCallback:

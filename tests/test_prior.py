@@ -336,3 +336,25 @@ def calibration_error(y, probability, n_bins=10):
     """Expected calibration error over bins of equal width."""
     bins = np.minimum((probability * n_bins).astype(int), n_bins - 1)
     return np.abs(np.bincount(bins, probability - y, minlength=n_bins)).sum() / len(y)
+
+
+class LogProbabilities(nn.Linear):
+    def forward(self, X):
+        return torch.log_softmax(super().forward(X), dim=1)
+
+
+def test_a_loss_of_log_probabilities_takes_part_in_logit_adjustment():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(1500, 3))
+    y = (rng.random(1500) < 1 / (1 + np.exp(2.2 - 1.5 * X[:, 0]))).astype(int)
+    settings = {"logit_adjustment": 1.0, "lr": 0.02, "max_epochs": 30, "random_state": 0}
+    logs = WeightedTorchClassifier(LogProbabilities, criterion=nn.NLLLoss, **settings).fit(X, y)
+    scores = WeightedTorchClassifier(nn.Linear, criterion=nn.CrossEntropyLoss, **settings)
+    scores.fit(X, y)
+    for correct in (False, True):
+        means = [
+            model.set_params(correct_prior=correct).predict_proba(X)[:, 1].mean()
+            for model in (logs, scores)
+        ]
+        assert means[0] == pytest.approx(means[1], abs=1e-3)
+        assert means[0] == pytest.approx(y.mean() if correct else 0.4, abs=0.02)

@@ -111,6 +111,14 @@ def test_callbacks_score_labels(labelled):
     assert model.fit(X, y).history_[-1, "f1"] > 0.5
 
 
+@pytest.mark.parametrize("n_labels", [2, 4])
+def test_callbacks_score_probabilities_of_labels(labelled, n_labels):
+    X, y, _ = labelled
+    scoring = EpochScoring("roc_auc", lower_is_better=False, name="auc")
+    model = WeightedTorchClassifier(early_stopping=True, callbacks=[scoring], random_state=0)
+    assert model.fit(X, y[:, :n_labels]).history_[-1, "auc"] > 0.8
+
+
 # Several targets
 
 

@@ -5,7 +5,8 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from skorch.callbacks import LRScheduler
+from skorch.callbacks import Callback, LRScheduler
+from torch.optim import lr_scheduler
 
 from skweight import WeightedTorchClassifier
 
@@ -33,20 +34,89 @@ def test_a_label_that_the_first_rows_lack_is_learned_with_default_settings():
     assert (model.predict(X) == labels).mean(axis=0).min() > 0.75
 
 
-@pytest.mark.parametrize("pickled", [False, True])
-def test_a_scheduler_goes_on_from_call_to_call(pickled):
-    halve = LRScheduler("StepLR", step_size=1, gamma=0.5)
-    model = WeightedTorchClassifier(
-        optimizer=torch.optim.SGD, lr=0.1, callbacks=[halve], random_state=0
+class Rates(Callback):
+    """The learning rate of every batch."""
+
+    def on_batch_begin(self, net, training, **kwargs):
+        net.history.record_batch("rate", net.optimizer_.param_groups[0]["lr"])
+
+
+SCHEDULES = [
+    ("StepLR", {"step_size": 2, "gamma": 0.5}),
+    ("ExponentialLR", {"gamma": 0.5}),
+    ("CosineAnnealingLR", {"T_max": 5}),
+    ("LinearLR", {"total_iters": 3}),
+    ("LambdaLR", {}),
+    ("ReduceLROnPlateau", {"monitor": "train_loss", "patience": 0, "threshold": 10.0}),
+    ("CyclicLR", {"base_lr": 0.01, "max_lr": 0.1, "step_size_up": 3, "step_every": "batch"}),
+    ("OneCycleLR", {"max_lr": 0.1, "total_steps": 40, "step_every": "batch"}),
+]
+
+
+def scheduled(policy, params, **settings):
+    params = params | ({"lr_lambda": inverse} if policy == "LambdaLR" else {})
+    return WeightedTorchClassifier(
+        optimizer=torch.optim.SGD,
+        lr=0.1,
+        batch_size=50,
+        callbacks=[LRScheduler(getattr(lr_scheduler, policy), **params), Rates()],
+        random_state=0,
+        **settings,
     )
-    rates = []
-    for _ in range(4):
+
+
+def inverse(epoch):
+    return 1 / (1 + epoch)
+
+
+def rates_of(model):
+    return [batch["rate"] for epoch in model.history_ for batch in epoch["batches"]]
+
+
+@pytest.mark.parametrize("pickled", [False, True])
+@pytest.mark.parametrize(("policy", "params"), SCHEDULES, ids=[name for name, _ in SCHEDULES])
+def test_a_schedule_goes_on_from_call_to_call_as_from_epoch_to_epoch(policy, params, pickled):
+    expected = rates_of(scheduled(policy, params, max_epochs=5).fit(X[:200], y[:200]))
+    model = scheduled(policy, params)
+    for _ in range(5):
         model.partial_fit(X[:200], y[:200], classes=[0, 1])
-        rates += model.net_.epoch_lrs
         model = pickle.loads(pickle.dumps(model)) if pickled else model
-    assert rates == [0.1, 0.05, 0.025, 0.0125]
-    model.set_params(lr=1.0, callbacks=None).partial_fit(X[:200], y[:200])
-    assert model.net_.epoch_lrs == [1.0]
+    assert len(set(expected)) > 1
+    np.testing.assert_allclose(rates_of(model), expected, rtol=1e-12)
+
+
+def test_learning_rates_that_are_set_between_calls_take_effect():
+    model = WeightedTorchClassifier(lr=0.01, callbacks=[Rates()], random_state=0)
+    model.partial_fit(X, y, classes=[0, 1])
+    model.set_params(lr=0.5).partial_fit(X, y)
+    assert rates_of(model)[0] == 0.01 and rates_of(model)[-1] == 0.5
+    held = [("output*", {"lr": 0.0})]
+    before = model.module_.output.weight.clone()
+    model.set_params(optimizer__param_groups=held).partial_fit(X, y)
+    assert torch.equal(model.module_.output.weight, before)
+    held = [("hidden.0*", {"lr": 0.0}), ("output*", {"lr": 0.1})]
+    model.set_params(optimizer__param_groups=held).partial_fit(X, y)
+    assert not torch.equal(model.module_.output.weight, before)
+
+
+def test_a_stream_goes_on_from_a_fit_that_was_interrupted_at_once():
+    class Stop(Callback):
+        def on_batch_end(self, net, **kwargs):
+            raise KeyboardInterrupt
+
+    with pytest.warns(UserWarning, match="interrupted"):
+        model = WeightedTorchClassifier(callbacks=[Stop()], random_state=0).fit(X, y)
+    assert model.set_params(callbacks=None).partial_fit(X, y).n_iter_ == 2
+
+
+def test_rows_that_weigh_next_to_nothing_change_next_to_nothing():
+    for weighting in ("loss", "sampling"):
+        model = WeightedTorchClassifier(
+            weighting=weighting, optimizer=torch.optim.SGD, random_state=0
+        ).partial_fit(X, y, classes=[0, 1])
+        before = model.predict_proba(X)
+        model.partial_fit(X, y, sample_weight=np.full(3000, 1e-50))
+        np.testing.assert_array_equal(model.predict_proba(X), before)
 
 
 @pytest.mark.parametrize(
