@@ -21,6 +21,20 @@ def warn_again(monkeypatch):
     monkeypatch.setattr("skweight.estimators._warned_of_few_rows", False)
 
 
+# Settings under which a convex problem is solved to the end.
+TO_CONVERGENCE = {
+    "optimizer": torch.optim.LBFGS,
+    "lr": 1.0,
+    "optimizer__max_iter": 50,
+    "optimizer__line_search_fn": "strong_wolfe",
+    "optimizer__tolerance_grad": 1e-9,
+    "optimizer__tolerance_change": 1e-12,
+    "batch_size": -1,
+    "max_epochs": 8,
+    "random_state": 0,
+}
+
+
 class Intercept(nn.Module):
     """One score for all rows: a view of a parameter, even where no gradient is wanted."""
 

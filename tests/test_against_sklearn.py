@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from conftest import TO_CONVERGENCE
 from sklearn.datasets import make_classification, make_regression
 from sklearn.linear_model import (
     GammaRegressor,
@@ -21,17 +22,6 @@ from torch import nn
 
 from skweight import WeightedTorchClassifier, WeightedTorchRegressor
 
-CONVERGED = {
-    "optimizer": torch.optim.LBFGS,
-    "lr": 1.0,
-    "optimizer__max_iter": 50,
-    "optimizer__line_search_fn": "strong_wolfe",
-    "optimizer__tolerance_grad": 1e-9,
-    "optimizer__tolerance_change": 1e-12,
-    "batch_size": -1,
-    "max_epochs": 8,
-    "random_state": 0,
-}
 # A line search is lost where the loss has kinks: smaller and smaller steps instead.
 ANNEALED = {
     "optimizer": torch.optim.Adam,
@@ -84,7 +74,7 @@ def test_linear_module_is_weighted_logistic_regression(n_classes, class_weight):
     )
     X = StandardScaler().fit_transform(X)
     weight = np.random.default_rng(0).exponential(size=500) + 0.1
-    ours = WeightedTorchClassifier(Linear, class_weight=class_weight, **CONVERGED)
+    ours = WeightedTorchClassifier(Linear, class_weight=class_weight, **TO_CONVERGENCE)
     ours.fit(X, y, weight)
     # C=inf in all versions, without the deprecated penalty=None.
     # Class weights as sample weights: "balanced" counts rows, not weights, before 1.7.
@@ -102,7 +92,7 @@ def test_linear_module_is_weighted_logistic_regression(n_classes, class_weight):
 def test_linear_module_is_weighted_least_squares():
     X, y = make_regression(300, 6, noise=30.0, random_state=0)
     weight = np.random.default_rng(0).exponential(size=300)
-    ours = WeightedTorchRegressor(Linear, **CONVERGED).fit(X, y, weight)
+    ours = WeightedTorchRegressor(Linear, **TO_CONVERGENCE).fit(X, y, weight)
     theirs = LinearRegression().fit(X, y, weight)
     coef = ours.module_.weight.detach().numpy()[0] * ours.target_scale_
     assert np.abs(theirs.coef_ - LinearRegression().fit(X, y).coef_).max() > 1
@@ -206,7 +196,7 @@ def test_linear_module_is_a_weighted_generalised_linear_model(criterion, params,
         y = np.where(rng.random(400) < 0.2, 0, y).round()
     weight = rng.exponential(size=400) * np.exp(X[:, 1])
     own = {f"criterion__{name}": value for name, value in params.items()}
-    ours = WeightedTorchRegressor(Linear, criterion=criterion, **own, **CONVERGED)
+    ours = WeightedTorchRegressor(Linear, criterion=criterion, **own, **TO_CONVERGENCE)
     ours.fit(X, y, weight)
     if params:
         params = {**params, "link": "log"}
@@ -232,7 +222,7 @@ def test_linear_module_is_weighted_huber_regression(outliers):
         Linear,
         criterion="huber",
         criterion__delta=theirs.epsilon * theirs.scale_ / spread,
-        **CONVERGED,
+        **TO_CONVERGENCE,
     ).fit(X, y, weight)
     assert ours.target_scale_ == pytest.approx(spread)
     coef = ours.module_.weight.detach().numpy()[0] * ours.target_scale_
@@ -246,7 +236,7 @@ def test_linear_module_is_weighted_huber_regression(outliers):
 
 def test_gaussian_likelihood_with_one_spread_is_weighted_least_squares_and_its_residual(skewed):
     X, y, weight = skewed
-    ours = WeightedTorchRegressor(ConstantSpread, criterion="gaussian_nll", **CONVERGED)
+    ours = WeightedTorchRegressor(ConstantSpread, criterion="gaussian_nll", **TO_CONVERGENCE)
     mean, std = ours.fit(X, y, weight).predict(X, return_std=True)
     theirs = LinearRegression().fit(X, y, weight)
     residual = np.sqrt(np.average((y - theirs.predict(X)) ** 2, weights=weight))

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import TO_CONVERGENCE
 from sklearn.metrics import d2_pinball_score, d2_tweedie_score
 from torch import nn
 
@@ -14,17 +15,6 @@ from skweight.losses import weighted_mean
 from skweight.target_losses import GammaDeviance, PoissonDeviance
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-CONVERGED = {
-    "optimizer": torch.optim.LBFGS,
-    "lr": 1.0,
-    "optimizer__max_iter": 50,
-    "optimizer__line_search_fn": "strong_wolfe",
-    "optimizer__tolerance_grad": 1e-9,
-    "optimizer__tolerance_change": 1e-12,
-    "batch_size": -1,
-    "max_epochs": 8,
-    "random_state": 0,
-}
 # Rates of rows that were exposed to nothing: one of NaN, one infinite.
 NOTHING = slice(3, 5)
 
@@ -96,7 +86,7 @@ def test_a_rate_under_exposure_has_the_gradient_of_a_count_with_an_offset(polici
 
 def test_a_fit_of_rates_is_the_offset_model(policies):
     X, claims, exposure = policies
-    ours = WeightedTorchRegressor(Linear, criterion="poisson", **CONVERGED)
+    ours = WeightedTorchRegressor(Linear, criterion="poisson", **TO_CONVERGENCE)
     ours.fit(X, claims / exposure, exposure)
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -104,7 +94,7 @@ def test_a_fit_of_rates_is_the_offset_model(policies):
         by_hand = fit_by_hand(
             X, lambda z: nn.functional.poisson_nll_loss(z + offset, count, reduction="sum")
         )
-    ignoring = WeightedTorchRegressor(Linear, criterion="poisson", **CONVERGED)
+    ignoring = WeightedTorchRegressor(Linear, criterion="poisson", **TO_CONVERGENCE)
     ignoring.fit(X, claims / exposure)
     coef, other = (m.module_.weight.detach().numpy() for m in (ours, ignoring))
     theirs = by_hand.weight.detach().numpy()
@@ -139,7 +129,7 @@ def test_mean_claims_under_their_number_are_the_fit_of_single_claims():
     with np.errstate(invalid="ignore"):
         mean = np.bincount(policy, amounts, minlength=200) / number
     assert np.isnan(mean).sum() == (number == 0).sum() > 10
-    params = {"criterion": "gamma", **CONVERGED}
+    params = {"criterion": "gamma", **TO_CONVERGENCE}
     by_policy = WeightedTorchRegressor(Linear, **params).fit(X, mean, number)
     by_claim = WeightedTorchRegressor(Linear, **params).fit(X[policy], amounts)
     unweighted = WeightedTorchRegressor(Linear, **params).fit(X, mean, number > 0)

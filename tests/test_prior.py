@@ -6,24 +6,14 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from conftest import Intercept
+from conftest import TO_CONVERGENCE, Intercept
 from sklearn.datasets import make_classification
 from torch import nn
 from torch.nn import functional as F
 
 from skweight import WeightedTorchClassifier, effective_number
 
-CONVERGED = {
-    "optimizer": torch.optim.LBFGS,
-    "lr": 1.0,
-    "optimizer__max_iter": 50,
-    "optimizer__line_search_fn": "strong_wolfe",
-    "optimizer__tolerance_grad": 1e-9,
-    "optimizer__tolerance_change": 1e-12,
-    "batch_size": -1,
-    "max_epochs": 4,
-    "random_state": 0,
-}
+CONVERGED = TO_CONVERGENCE | {"max_epochs": 4}
 SETTINGS = [
     {"class_weight": {1: 7.0}},
     {"class_weight": {0: 6.0, 1: 0.3}},
