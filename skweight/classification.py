@@ -55,7 +55,7 @@ class ClassificationSteps(WeightedTorchEstimator):
             )
         return criterion
 
-    def _learn_target(self, y: Any, criterion: RowLoss) -> NDArray[Any]:
+    def _learn_target(self, y: Any) -> NDArray[Any]:
         labels = Labels.of(y)
         if self._continues and labels != self._labels:
             raise ValueError(

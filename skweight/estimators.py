@@ -55,7 +55,7 @@ class WeightedTorchEstimator(FittedNetwork):
     def _make_criterion(self) -> RowLoss:
         raise NotImplementedError
 
-    def _learn_target(self, y: Any, criterion: RowLoss) -> NDArray[Any]:
+    def _learn_target(self, y: Any) -> NDArray[Any]:
         """Encode y, and keep what it takes to do so again."""
         raise NotImplementedError
 
@@ -102,7 +102,7 @@ class WeightedTorchEstimator(FittedNetwork):
             self._check_validation(*validation)
             criterion = self._make_criterion()
             X, y = self._validate(X, y=y, weight=sample_weight, reset=not self._continues)
-            y = self._learn_target(y, criterion)
+            y = self._learn_target(y)
             merged = merge(X, y, sample_weight, self.sample_weight_power)
             self._learn_weights(merged, criterion)
             self._check_domain(merged)

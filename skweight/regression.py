@@ -31,7 +31,7 @@ class RegressionSteps(WeightedTorchEstimator):
     def _make_criterion(self) -> RowLoss:
         return from_criterion(self.criterion, self._params_for("criterion"), REGRESSOR_CRITERIA)
 
-    def _learn_target(self, y: Any, criterion: RowLoss) -> NDArray[Any]:
+    def _learn_target(self, y: Any) -> NDArray[Any]:
         if not self._continues or np.prod(np.shape(y)[1:]) == np.prod(self._target_shape):
             self._target_shape = np.shape(y)[1:]
         return self._encode(y, "y")

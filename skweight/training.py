@@ -43,8 +43,7 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
     training needs, it is pickled on the CPU; in a stream the optimizer's state goes along.
     """
 
-    streams = False  # whether it comes from ``partial_fit`` and expects more rows
-    carried: Any = None  # what it then hands on, see ``streams``
+    carried: Any = None  # what a call of ``partial_fit`` hands on, see ``streams``
 
     def infer(self, x: Any, **fit_params: Any) -> Tensor:
         """Give the module X alone: it never sees weights."""
@@ -182,7 +181,6 @@ def train(
         _check_param_groups(module, options.optimizer_params.get("param_groups", ()))
         net = _make_net(module, criterion, rows, valid_rows, options, task)
         net.initialize()
-        net.streams = stream
         if previous is not None:
             net.history_ = History(previous.history)
             go_on(net, previous)
