@@ -1,0 +1,93 @@
+"""Time of ``fit`` and ``predict_proba`` beside those of peers.
+
+Run ``OMP_NUM_THREADS=1 python benchmarks/speed.py``: about two minutes. On a GPU,
+``python benchmarks/speed.py --device cuda``.
+"""
+
+import argparse
+import warnings
+
+import numpy as np
+import peers
+import torch
+from side_by_side import in_turns, machine, median, print_table, ratio
+from sklearn.exceptions import ConvergenceWarning
+
+from skweight import WeightedTorchClassifier
+
+EPOCHS = 20
+LARGE, SMALL = 20_000, 150
+
+
+def fits(n_rows: int, epochs: int, device: str) -> dict:
+    """The ways to fit the same network to the same rows."""
+    data = peers.rows(n_rows)
+    model = WeightedTorchClassifier(max_epochs=epochs, device=device, random_state=0)
+    ways = {
+        "fit": lambda: model.fit(*data),
+        "loop": lambda: peers.loop(*data, epochs, device),
+        "skorch": lambda: peers.skorch(*data, epochs, device),
+    }
+    if device == "cpu":
+        ways["scikit-learn"] = lambda: peers.scikit_learn(*data, epochs)
+    else:
+        compiled = WeightedTorchClassifier(
+            max_epochs=epochs, device=device, random_state=0, compile=True
+        )
+        ways["compile=True"] = lambda: compiled.fit(*data)
+    return ways
+
+
+def predictions(n_rows: int, device: str) -> dict:
+    """``predict_proba``, and the forward pass of its network over tensors that are there."""
+    X, y, weight = peers.rows(n_rows)
+    model = WeightedTorchClassifier(max_epochs=1, device=device, random_state=0)
+    model.fit(X[:LARGE], y[:LARGE], weight[:LARGE])
+    inputs = torch.from_numpy(X).to(device)
+
+    def forward() -> list[np.ndarray]:
+        with torch.inference_mode():
+            return [model.module_(part).cpu() for part in inputs.split(2**13)]
+
+    return {"predict_proba": lambda: model.predict_proba(X), "forward pass": forward}
+
+
+def compare(what: str, ways: dict, turns: int) -> list[tuple[str, ...]]:
+    """One row of the table for each peer of the first way."""
+    seconds = in_turns(ways, turns)
+    own, *others = seconds
+    return [
+        (what.format(own=own, other=name), median(seconds[own]), median(times), f"{share:.2f}")
+        for name, times in seconds.items()
+        if name in others
+        for share in [ratio(seconds, own, name)]
+    ]
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--turns", type=int, default=7)
+    options = parser.parse_args()
+    warnings.simplefilter("ignore", ConvergenceWarning)  # the number of epochs is given
+    device, turns = options.device, options.turns
+    table = compare(
+        f"`{{own}}` of {LARGE:,} x 20, {EPOCHS} epochs, against {{other}}",
+        fits(LARGE, EPOCHS, device),
+        turns,
+    )
+    table += compare(
+        f"`{{own}}` of {SMALL} x 20, 10 epochs, against {{other}}",
+        fits(SMALL, 10, device),
+        8 * turns,
+    )
+    table += compare(
+        "`{own}` of 1,000,000 x 20 against the {other}", predictions(1_000_000, device), turns
+    )
+    print(f"{machine()}; medians of {turns} turns or more\n")
+    print_table(("what", "skweight", "peer", "ratio"), table)
+
+
+if __name__ == "__main__":
+    main()
