@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from skweight import effective_sample_size
-from skweight.data import Rows, TensorBatches
+from skweight.batches import Rows, TensorBatches
 from skweight.losses import cross_entropy, weighted_mean
 from skweight.weights import to_mean_one
 

@@ -5,15 +5,18 @@ Run ``OMP_NUM_THREADS=1 python benchmarks/speed.py``: about two minutes. On a GP
 """
 
 import argparse
+import subprocess
+import sys
 import warnings
+from functools import partial
 
-import numpy as np
 import peers
 import torch
 from side_by_side import in_turns, machine, median, print_table, ratio
 from sklearn.exceptions import ConvergenceWarning
 
 from skweight import WeightedTorchClassifier
+from skweight.batches import rows_at_once
 
 EPOCHS = 20
 LARGE, SMALL = 20_000, 150
@@ -30,12 +33,19 @@ def fits(n_rows: int, epochs: int, device: str) -> dict:
     }
     if device == "cpu":
         ways["scikit-learn"] = lambda: peers.scikit_learn(*data, epochs)
-    else:
-        compiled = WeightedTorchClassifier(
-            max_epochs=epochs, device=device, random_state=0, compile=True
-        )
-        ways["compile=True"] = lambda: compiled.fit(*data)
     return ways
+
+
+def compiled_fits(device: str) -> dict:
+    """The same with a compiled step, once the compiler has done its work."""
+    ways = fits(LARGE, EPOCHS, device)
+    model = WeightedTorchClassifier(max_epochs=EPOCHS, device=device, random_state=0, compile=True)
+    data = peers.rows(LARGE)
+    return {
+        "fit with compile=True": lambda: model.fit(*data),
+        "fit": ways["fit"],
+        "loop": ways["loop"],
+    }
 
 
 def predictions(n_rows: int, device: str) -> dict:
@@ -44,12 +54,26 @@ def predictions(n_rows: int, device: str) -> dict:
     model = WeightedTorchClassifier(max_epochs=1, device=device, random_state=0)
     model.fit(X[:LARGE], y[:LARGE], weight[:LARGE])
     inputs = torch.from_numpy(X).to(device)
+    at_once = rows_at_once(inputs, inputs.device)
 
-    def forward() -> list[np.ndarray]:
+    def forward() -> torch.Tensor:
+        scores = torch.empty(n_rows, 1)
         with torch.inference_mode():
-            return [model.module_(part).cpu() for part in inputs.split(2**13)]
+            for start in range(0, n_rows, at_once):
+                scores[start : start + at_once] = model.module_(inputs[start : start + at_once])
+        return scores
 
     return {"predict_proba": lambda: model.predict_proba(X), "forward pass": forward}
+
+
+def imports() -> dict:
+    """Interpreters that import skweight, and that import what it is built on."""
+    needed = "import torch, sklearn"
+    commands = {"import skweight": f"{needed}, skweight", needed: needed}
+    return {
+        name: partial(subprocess.run, [sys.executable, "-c", command], check=True)
+        for name, command in commands.items()
+    }
 
 
 def compare(what: str, ways: dict, turns: int) -> list[tuple[str, ...]]:
@@ -78,6 +102,11 @@ def main() -> None:
         turns,
     )
     table += compare(
+        f"`{{own}}` of {LARGE:,} x 20, {EPOCHS} epochs, against {{other}}",
+        compiled_fits(device),
+        turns,
+    )
+    table += compare(
         f"`{{own}}` of {SMALL} x 20, 10 epochs, against {{other}}",
         fits(SMALL, 10, device),
         8 * turns,
@@ -85,6 +114,7 @@ def main() -> None:
     table += compare(
         "`{own}` of 1,000,000 x 20 against the {other}", predictions(1_000_000, device), turns
     )
+    table += compare("`{own}` against `{other}`", imports(), turns)
     print(f"{machine()}; medians of {turns} turns or more\n")
     print_table(("what", "skweight", "peer", "ratio"), table)
 

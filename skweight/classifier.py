@@ -37,9 +37,10 @@ class WeightedTorchClassifier(ClassifierMixin, ClassificationSteps):  # type: ig
         ``module(n_features, n_outputs, **module__)``, where ``n_features`` is ``X.shape[1]``
         and ``n_outputs`` is 1 for two classes (the logit of ``classes_[1]``) and else the
         number of classes or labels. An instance is copied and trained from the state it is
-        in. A module with a method ``adapt(X, y, row_weight)`` is given the training data once
-        before training, and one with ``adapt_output(constant)`` the raw scores of a model
-        that ignores X. With a module of your own X may have more than two dimensions.
+        in. Before training its methods are called, if it has them: ``adapt(X, y, row_weight)``
+        with all training data, ``adapt_input(mean, spread)`` with the weighted moments of X,
+        ``adapt_output(constant)`` with the raw scores of a model that ignores X. With a
+        module of your own X may have more than two dimensions.
     criterion : None, str, nn loss class or callable, default=None
         None is "cross_entropy", with ``criterion__label_smoothing``. "focal", with
         ``criterion__gamma``, and for two classes or labels "poly_tailed", with
@@ -89,7 +90,9 @@ class WeightedTorchClassifier(ClassifierMixin, ClassificationSteps):  # type: ig
     device : str or torch.device, default="auto"
         "auto" takes CUDA, else MPS, else the CPU; it is looked up in ``fit``.
     compile : bool, default=False
-        Whether to run the network through :func:`torch.compile`.
+        Whether to spend time on the first batches to save it on the others: on a GPU the
+        training step is replayed as one CUDA graph, elsewhere it goes through
+        :func:`torch.compile`, which pays for large networks only.
     warm_start : bool, default=False
         Whether ``fit`` goes on from the last fit's network, with a new optimizer.
     random_state : int, RandomState instance or None, default=None
@@ -118,6 +121,7 @@ class WeightedTorchClassifier(ClassifierMixin, ClassificationSteps):  # type: ig
     module_ : nn.Module
     history_ : skorch History
         ``train_loss`` and ``valid_loss`` of each epoch, weighted means.
+        Of batches nothing is kept, unless a callback has a method ``on_batch_end``.
     n_iter_ : int
         Number of epochs of the last fit, and of calls of ``partial_fit`` since.
     feature_weights_ : ndarray of shape (n_features_in_,)
@@ -199,7 +203,8 @@ class WeightedTorchClassifier(ClassifierMixin, ClassificationSteps):  # type: ig
         Parameters
         ----------
         X : array-like, DataFrame, tensor or sparse matrix of shape (n_samples, n_features)
-            Or (n_samples, ...) for a module of your own.
+            Or (n_samples, ...) for a module of your own. float32 is not copied, and
+            an ``np.memmap`` is never loaded whole.
         y : array-like of shape (n_samples,) or (n_samples, n_labels)
             Labels of any dtype, or zeros and ones in one column per label.
         sample_weight : array-like of shape (n_samples,), default=None

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from skweight.keywords import check_keywords, name_of, unwrap
 from skweight.links import to_columns
+from skweight.losses import ClassLoss, mean_of_columns, width
 from skweight.target_losses import TargetLoss, TweedieDeviance, exponential
 
 # Losses that need a column for each class, two for a binary problem as well.
@@ -324,7 +325,8 @@ class RowLoss(nn.Module):
                 f"criterion {name} failed on output of shape {tuple(output.shape)} and target of "
                 f"shape {tuple(target.shape)}, {target.dtype}: {error}"
             ) from error
-        if not target.is_floating_point() and target.ndim == 1 and width(output) == 1:
+        known = isinstance(self.criterion, ClassLoss)
+        if not (known or target.is_floating_point() or target.ndim > 1 or width(output) > 1):
             self._check_binary(name, output)
 
     def _check_binary(self, name: str, output: Tensor) -> None:
@@ -370,12 +372,11 @@ class RowLoss(nn.Module):
             or width(loss) not in sizes
         ):
             raise self._wrong_shape(output, loss)
-        return loss.flatten(1).mean(1) if loss.ndim > 1 and not self.per_column else loss
+        return loss if self.per_column else mean_of_columns(loss)
 
     def _of_targets(self, output: Tensor, target: Tensor) -> Tensor:
         target = target.to(output.dtype).reshape(len(output), -1)
-        loss: Tensor = self.criterion(self.by_target(output), target)
-        return loss.mean(1)
+        return mean_of_columns(self.criterion(self.by_target(output), target))
 
     def _wrong_shape(self, output: Tensor, loss: Any) -> CriterionError:
         got = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
@@ -393,8 +394,3 @@ class RowLoss(nn.Module):
             'reduction="none", or leave out the final mean or sum. The target comes in the '
             "shape of the output, so neither must be squeezed alone."
         )
-
-
-def width(output: Tensor) -> int:
-    """Number of values in a row."""
-    return output[0].numel()

@@ -15,18 +15,21 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
+from skweight.batches import Rows
 from skweight.criteria import RowLoss, from_criterion
-from skweight.data import Rows, as_array, canonical_csr, place, resolve_device, split_validation
+from skweight.data import place, resolve_device, split_validation
 from skweight.fitted import FittedNetwork
 from skweight.keywords import check_keywords
 from skweight.modules import build_module
+from skweight.net import WeightedNet
 from skweight.options import Task, TrainingOptions
 from skweight.prediction import predict
-from skweight.training import WeightedNet, train
-from skweight.weighted import Weighted, ignore_weightless, merge
+from skweight.training import train
+from skweight.validation import validate_rows
+from skweight.weighted import Weighted, merge
 from skweight.weights import (
     around_one,
     check_sample_weight,
@@ -35,8 +38,6 @@ from skweight.weights import (
     to_mean_one,
 )
 
-# One kernel for all parameters instead of a loop over them in Python.
-_default_optimizer = partial(torch.optim.AdamW, fused=True)
 _FEW_EFFECTIVE_ROWS = 0.1
 _MOSTLY_DISTINCT = 0.9
 _warned_of_few_rows = False
@@ -156,33 +157,21 @@ class WeightedTorchEstimator(FittedNetwork):
             raise
 
     def _validate(self, X: Any, **kwargs: Any) -> Any:
-        """X as C-ordered float32 or canonical CSR, checked as scikit-learn does; y beside it."""
-        if "y" in kwargs:
-            y = ignore_weightless(as_array(kwargs["y"]), as_array(kwargs.pop("weight")))
-            kwargs |= {"y": y, "multi_output": True}
-        X = as_array(X)
+        """X as training reads it, of rows with the shape of those of ``fit``; y beside it."""
         if self.module is None and getattr(X, "ndim", 2) > 2:
             raise ValueError(
                 "X must be 2-D for the default network, with shape (n_samples, n_features), got "
-                f"shape {X.shape}. Pass a module that takes such X."
+                f"shape {tuple(X.shape)}. Pass a module that takes such X."
             )
-        checked = validate_data(
-            self,
-            X,
-            accept_sparse="csr",
-            dtype=np.float32,
-            order="C",
-            allow_nd=self.module is not None,
-            **kwargs,
-        )
-        X = canonical_csr(checked[0] if isinstance(checked, tuple) else checked)
-        if kwargs.get("reset", True):
+        checked = validate_rows(self, X, **kwargs, allow_nd=self.module is not None)
+        X = checked[0] if isinstance(checked, tuple) else checked
+        if kwargs["reset"]:
             self._row_shape = X.shape[1:]
         elif X.shape[1:] != self._row_shape:
             raise ValueError(
                 f"X must have rows of shape {self._row_shape}, as in fit, got {X.shape[1:]}."
             )
-        return (X, checked[1]) if isinstance(checked, tuple) else X
+        return checked
 
     def _check_validation(self, X_val: Any, y_val: Any, sample_weight_val: Any) -> None:
         if (X_val is None) != (y_val is None):
@@ -233,9 +222,11 @@ class WeightedTorchEstimator(FittedNetwork):
         if not weighted or self.weighting != "loss" or _warned_of_few_rows:
             return
         mass = check_sample_weight(sample_weight, len(y))
+        if not mass.all():
+            y, mass = y[mass > 0], mass[mass > 0]
         weight = around_one(flatten_mass(mass, self.sample_weight_power))
-        rows = self._multiply(Weighted(None, np.arange(len(y)), y, mass, weight).take(mass > 0))
-        per_row = rows.weight.reshape(len(rows.weight), -1).mean(axis=1)
+        per_row = self._multiply(Weighted(None, np.empty(len(y), int), y, mass, weight)).weight
+        per_row = per_row if per_row.ndim == 1 else per_row.mean(axis=1)
         if effective_sample_size(per_row) < _FEW_EFFECTIVE_ROWS * len(per_row):
             warnings.warn(
                 "The weights rest on few rows: their effective sample size is below 10 % of the "
@@ -316,7 +307,7 @@ class WeightedTorchEstimator(FittedNetwork):
             X = rows[0].X if rows and part.X is parts[0].X else place(part.X, device)
             rows.append(Rows(X, part.index, self._in_units(part.y), weight, device))
         net = train(
-            partial(copy.deepcopy, self.net_.plain_module)
+            partial(copy.deepcopy, self.net_.module_)
             if goes_on
             else partial(self._build_module, task.widths[0]),
             criterion,
@@ -336,7 +327,7 @@ class WeightedTorchEstimator(FittedNetwork):
         return build_module(self.module, self.n_features_in_, n_outputs, params)
 
     def _training_options(self, seed: int, stream: bool) -> TrainingOptions:
-        optimizer = _default_optimizer if self.optimizer is None else self.optimizer
+        optimizer = torch.optim.AdamW if self.optimizer is None else self.optimizer
         optimizer_params = self._params_for("optimizer")
         # param_groups is skorch's: pairs of a pattern of parameter names and their settings.
         own = {k: v for k, v in optimizer_params.items() if k != "param_groups"} | {"lr": self.lr}

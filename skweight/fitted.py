@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from skweight.layers import feature_weights
+from skweight.net import WeightedNet, on_cpu
 from skweight.parameters import PrefixedParameters
-from skweight.training import WeightedNet, on_cpu
 
 # What the weights of a stream and the network that they train are made of.
 _OF_A_STREAM = (
@@ -64,7 +64,8 @@ class FittedNetwork(PrefixedParameters):
     @property
     def module_(self) -> nn.Module:
         """The trained network."""
-        return self.net_.plain_module
+        module: nn.Module = self.net_.module_
+        return module
 
     @property
     def history_(self) -> Any:
@@ -79,7 +80,7 @@ class FittedNetwork(PrefixedParameters):
     @property
     def feature_weights_(self) -> NDArray[np.float32]:
         """Weights on the input features after the fit, if the network has such a layer."""
-        weights = feature_weights(self.net_.plain_module, self.n_features_in_)
+        weights = feature_weights(self.net_.module_, self.n_features_in_)
         if weights is None:
             raise AttributeError(
                 "feature_weights_ needs a network with a FeatureWeight on its "

@@ -12,6 +12,8 @@ from typing import Any
 
 def check_keywords(function: Callable[..., Any], params: Mapping[str, Any], prefix: str) -> None:
     """Refuse ``prefix__*`` parameters that ``function`` does not take, naming the nearest."""
+    if not params:
+        return
     try:
         parameters = inspect.signature(function).parameters.values()
     except ValueError:  # some builtins have no signature: the call itself will tell

@@ -36,6 +36,37 @@ def weighted_mean(loss: Tensor, row_weight: Tensor) -> Tensor:
     return (row_weight * loss).mean()
 
 
+def backpropagate_weighted_mean(loss: Tensor, row_weight: Tensor) -> Tensor:
+    """Return the weighted mean without a graph, after adding its gradients to the parameters.
+
+    ``weighted_mean(loss, row_weight).backward()`` to the bit, but for the two operations at the
+    end of the graph whose derivative is known: ``row_weight / len(batch)``.
+
+    Parameters
+    ----------
+    loss, row_weight : Tensor of shape (n,), or (n, n_labels) for weights of labels
+
+    Returns
+    -------
+    Tensor of shape ()
+    """
+    dtype = torch.promote_types(loss.dtype, row_weight.dtype)
+    slope = row_weight.to(dtype) * (1 / row_weight.numel())
+    torch.autograd.backward(loss, slope.to(loss.dtype))
+    return weighted_mean(loss.detach(), row_weight)
+
+
+def mean_of_columns(loss: Tensor) -> Tensor:
+    """Means of shape (n,) of losses of shape (n, ...)."""
+    # The mean of one value takes as long as that of many.
+    return loss.flatten() if width(loss) == 1 else loss.flatten(1).mean(1)
+
+
+def width(output: Tensor) -> int:
+    """Number of values in a row."""
+    return math.prod(output.shape[1:])
+
+
 def check_real(name: str, value: Any, holds: Callable[[float], bool], expected: str) -> float:
     """Return ``value`` as a float, or say what ``criterion__<name>`` must be."""
     is_real = isinstance(value, Real) and not isinstance(value, bool)
@@ -88,7 +119,8 @@ class ClassLoss(nn.Module):
 def cross_entropy(output: Tensor, target: Tensor, label_smoothing: float = 0.0) -> Tensor:
     """``-log p_y`` as in ``ClassLoss.forward``, see :class:`CrossEntropy`."""
     if target.is_floating_point():
-        target = target * (1 - label_smoothing) + label_smoothing / 2
+        if label_smoothing:
+            target = target * (1 - label_smoothing) + label_smoothing / 2
         return F.binary_cross_entropy_with_logits(output, target, reduction="none")
     return F.cross_entropy(output, target, reduction="none", label_smoothing=label_smoothing)
 

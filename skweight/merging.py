@@ -5,6 +5,7 @@ rows nor how a mass is split over copies. What the masses are is left to ``weigh
 Only numpy here.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,8 @@ Indices = NDArray[np.intp]
 
 # Rows per block are chosen so that a block of the projection stays in the cache.
 _BLOCK_ELEMENTS = 2**17
-_COMPARED_AT_ONCE = 2**16
+_WIDE_BLOCK_ELEMENTS = 2**22
+_COMPARED_AT_ONCE = 2**19
 
 
 def distinct_rows(X: Any, y: NDArray[Any], mass: Floats) -> tuple[Indices, Floats]:
@@ -28,7 +30,8 @@ def distinct_rows(X: Any, y: NDArray[Any], mass: Floats) -> tuple[Indices, Float
     Parameters
     ----------
     X : ndarray of shape (n_samples, ...) or CSR matrix of shape (n_samples, n_features)
-        A CSR matrix must have sorted indices, no duplicates and no stored zeros.
+        Or what gives its rows as an ndarray does. A CSR matrix must have sorted indices, no
+        duplicates and no stored zeros.
     y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
         Numbers: targets, or classes as codes.
     mass : ndarray of shape (n_samples,), float64
@@ -90,7 +93,8 @@ class _Columns:
 
     def __init__(self, X: Any, y: NDArray[Any]) -> None:
         self.sparse = hasattr(X, "indptr")
-        self.X: Any = X if self.sparse else np.ascontiguousarray(X).reshape(len(X), -1)
+        self.X: Any = np.ascontiguousarray(X) if isinstance(X, np.ndarray) else X
+        self.n_columns = int(np.prod(X.shape[1:]))
         self.y = np.ascontiguousarray(y).reshape(X.shape[0], -1)
 
     def projection(self) -> Floats:
@@ -99,45 +103,52 @@ class _Columns:
         Columns are added one after the other: a matrix product may round a row
         differently at another position, and then copies would not meet.
         """
-        n_columns = self.X.shape[1]
+        n_columns = self.n_columns
         direction = np.random.default_rng(20240229).standard_normal(n_columns + self.y.shape[1])
         if self.sparse:
             key = np.asarray(self.X @ direction[:n_columns], dtype=np.float64)
         else:
             key = np.zeros(len(self.y))
-            _add_projection(key, self.X, direction[:n_columns])
-        _add_projection(key, self.y, direction[n_columns:])
+            _add_projection(key, self._dense, direction[:n_columns])
+        _add_projection(key, self.y.__getitem__, direction[n_columns:])
         return key
 
     def equal_neighbours(self, order: Indices, tied: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Whether the rows at ``order[i]`` and ``order[i + 1]`` are equal, where tied."""
         same = np.zeros(len(tied), dtype=bool)
         places = np.flatnonzero(tied)
-        for start in range(0, len(places), _COMPARED_AT_ONCE):
-            place = places[start : start + _COMPARED_AT_ONCE]
+        step = max(1, _COMPARED_AT_ONCE // max(1, self.n_columns))
+        for start in range(0, len(places), step):
+            place = places[start : start + step]
             left, right = order[place], order[place + 1]
             equal = (_bits(self.y[left]) == _bits(self.y[right])).all(axis=1)
             if self.sparse:
                 unequal = self.X[left] != self.X[right]
                 equal &= np.diff(unequal.tocsr().indptr) == 0
             else:
-                equal &= (_bits(self.X[left]) == _bits(self.X[right])).all(axis=1)
+                equal &= (_bits(self._dense(left)) == _bits(self._dense(right))).all(axis=1)
             same[place] = equal
         return same
+
+    def _dense(self, rows: Any) -> NDArray[Any]:
+        part: NDArray[Any] = self.X[rows]
+        return part.reshape(len(part), -1)
 
     def content(self, row: int) -> bytes:
         """The row as bytes: any order of its own that different rows never share."""
         if not self.sparse:
-            return bytes(self.X[row].tobytes() + self.y[row].tobytes())
+            return bytes(self._dense([row]).tobytes() + self.y[row].tobytes())
         stored = slice(self.X.indptr[row], self.X.indptr[row + 1])
         indices = self.X.indices[stored].astype(np.int64)
         return bytes(indices.tobytes() + self.X.data[stored].tobytes() + self.y[row].tobytes())
 
 
-def _add_projection(key: Floats, columns: NDArray[Any], direction: Floats) -> None:
-    step = max(256, _BLOCK_ELEMENTS // max(1, len(direction)))
+def _add_projection(key: Floats, rows: Callable[[slice], NDArray[Any]], direction: Floats) -> None:
+    n_columns = max(1, len(direction))
+    # Of wide rows enough to be worth a pass over the columns, unless these are images.
+    step = max(1, _BLOCK_ELEMENTS // n_columns, min(256, _WIDE_BLOCK_ELEMENTS // n_columns))
     for start in range(0, len(key), step):
-        block = np.array(columns[start : start + step].T, dtype=np.float64, order="C")
+        block = np.array(rows(slice(start, start + step)).T, dtype=np.float64, order="C")
         part = key[start : start + step]
         for column, factor in zip(block, direction):
             column *= factor

@@ -1,6 +1,6 @@
 """The default network, and how a network is made from what the user gave as ``module``.
 
-Whatever in a network depends on data comes through its methods ``adapt`` and
+Whatever in a network depends on data comes through its methods ``adapt``, ``adapt_input`` and
 ``adapt_output``, which are called once, before training. Only torch here.
 """
 
@@ -20,7 +20,6 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
     "silu": nn.SiLU,
     "tanh": nn.Tanh,
 }
-_ROWS_AT_ONCE = 2**16
 # Below this ratio of spread to mean a float32 column holds rounding errors only.
 _CONSTANT = 1e-6
 
@@ -150,25 +149,19 @@ class MLP(nn.Module):
 
     def forward(self, X: Tensor) -> Tensor:
         """Raw scores of shape (n, n_outputs)."""
-        X = (X - self.shift) / self.scale
+        X = (X - self.shift).div_(self.scale)  # in place: X itself is left alone
         if self.feature_weight is not None:
             X = self.feature_weight(X)
         return self.output(self.hidden(X))  # type: ignore[no-any-return]
 
     @torch.no_grad()
-    def adapt(self, X: Tensor, y: Tensor, row_weight: Tensor) -> None:
-        """Take the weighted mean and spread of the input.
+    def adapt_input(self, mean: Tensor, spread: Tensor) -> None:
+        """Take the weighted mean and spread of the input, to standardise with them.
 
         Parameters
         ----------
-        X : Tensor of shape (n, n_features), dense or sparse COO
-        y : Tensor of shape (n,) or (n, n_targets)
-            Integer class codes or float targets; not used.
-        row_weight : Tensor of shape (n,)
-            Weights of mean 1.
+        mean, spread : Tensor of shape (n_features,), float64
         """
-        # On the CPU: not every device has float64, nor keeps the order of a sum.
-        mean, spread = _weighted_moments(X.cpu(), row_weight.cpu().double())
         constant = spread <= _CONSTANT * mean.abs()
         constant |= spread < torch.finfo(self.scale.dtype).tiny
         self.shift.copy_(mean)
@@ -210,21 +203,3 @@ def _check_sizes(hidden_sizes: Sequence[int]) -> Sequence[int]:
             f"got {hidden_sizes!r}."
         )
     return hidden_sizes
-
-
-def _weighted_moments(X: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Weighted mean and standard deviation of each column, summed in float64."""
-    total = weight.sum()
-    if X.is_sparse:
-        row, column = X.indices()
-        value, weight = X.values().double(), weight[row]
-        zeros = value.new_zeros(X.shape[1])
-        mean = zeros.index_add(0, column, weight * value) / total
-        squares = zeros.index_add(0, column, weight * (value - mean[column]) ** 2)
-        absent = total - zeros.index_add(0, column, weight)
-        variance = (squares + absent.clamp(min=0) * mean**2) / total
-        return mean, variance.sqrt()
-    blocks = list(zip(torch.split(X, _ROWS_AT_ONCE), torch.split(weight, _ROWS_AT_ONCE)))
-    mean = torch.stack([w @ x.double() for x, w in blocks]).sum(0) / total
-    squares = torch.stack([w @ (x.double() - mean) ** 2 for x, w in blocks]).sum(0)
-    return mean, (squares / total).sqrt()

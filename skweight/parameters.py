@@ -8,6 +8,7 @@ one set that ``clone``, ``GridSearchCV`` and ``repr`` see, checked when ``fit`` 
 import inspect
 from collections.abc import Callable
 from difflib import get_close_matches
+from functools import cache
 from numbers import Integral, Real
 from typing import Any
 
@@ -100,6 +101,11 @@ def _has_prefix(name: str) -> bool:
     return prefix in PREFIXES and bool(delimiter and rest)
 
 
+@cache
+def _own_names(init: Callable[..., None]) -> list[str]:
+    return list(inspect.signature(init).parameters)[1:-1]
+
+
 class PrefixedParameters(BaseEstimator):  # type: ignore[misc]
     """A scikit-learn estimator whose last ``__init__`` argument is ``**params``.
 
@@ -152,7 +158,7 @@ class PrefixedParameters(BaseEstimator):  # type: ignore[misc]
         ValueError
             Names the parameter, what was expected and what came.
         """
-        names = list(inspect.signature(type(self)).parameters)[:-1]
+        names = _own_names(type(self).__init__)
         prefixes = [f"{prefix}__" for prefix in PREFIXES]
         for name in self._params:
             if not _has_prefix(name):

@@ -6,11 +6,15 @@ What the numbers mean, labels, probabilities or units, is left to the estimators
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
-from scipy import sparse
 from torch import Tensor, nn
 
-from skweight.data import as_tensor, gather, rows_at_once
+from skweight.batches import rows_at_once
+from skweight.data import as_dense, as_tensor
+
+# What follows the network is done in float64 on chunks that stay in the cache of a CPU.
+_LINKED_AT_ONCE = 2**15
 
 
 def predict(
@@ -37,23 +41,42 @@ def predict(
     -------
     Tensor of shape (n_samples, n_outputs) or as ``link`` returns it
     """
-    X = X if sparse.issparse(X) else as_tensor(X)
-    outputs = []
-    step = rows_at_once(X)
+    raw = _forward(module, X, device)
+    if link is None:
+        return raw.double()
+    first = link(raw[:_LINKED_AT_ONCE].double())
+    linked = first.new_empty((len(raw), *first.shape[1:]))
+    linked[:_LINKED_AT_ONCE] = first
+    for start in range(_LINKED_AT_ONCE, len(raw), _LINKED_AT_ONCE):
+        stop = start + _LINKED_AT_ONCE
+        linked[start:stop] = link(raw[start:stop].double())
+    return linked
+
+
+def _forward(module: nn.Module, X: Any, device: torch.device) -> Tensor:
+    """Raw scores of shape (n_samples, n_outputs) as the network returns them, on the CPU."""
+    X = as_tensor(X) if isinstance(X, np.ndarray) else X
+    n_rows, step = X.shape[0], rows_at_once(X, device)
     with torch.inference_mode(), torch.autocast(device.type, enabled=False):
-        for start in range(0, X.shape[0], step):
-            chunk = gather(X, slice(start, start + step), device)
-            output = module(_pad(chunk))[: len(chunk)]
-            output = output.reshape(len(chunk), -1).detach().cpu().double()
-            outputs.append(output if link is None else link(output))
-    return torch.cat(outputs)
+        first = _scores(module, X[:step], device)
+        raw = torch.empty((n_rows, first.shape[1]), dtype=first.dtype, device="cpu")
+        raw[:step] = first
+        for start in range(step, n_rows, step):
+            raw[start : start + step] = _scores(module, X[start : start + step], device)
+    return raw
 
 
-def _pad(X: Tensor) -> Tensor:
-    """Repeat the last row until the length is a multiple of 64.
+def _scores(module: nn.Module, rows: Any, device: torch.device) -> Tensor:
+    """Scores of a chunk whose length kernels treat alike.
 
     Matrix products round a row differently at the ragged end of a matrix and in a matrix
-    of one row: 2e-7 for float32, which is visible in predictions near zero.
+    of one row: 2e-7 for float32, which is visible in predictions near zero. So the last row is
+    repeated until the length is a multiple of 64.
     """
-    missing = -len(X) % 64
-    return torch.cat([X, X[-1:].expand(missing, *X.shape[1:])]) if missing else X
+    X = as_dense(rows)
+    n_rows, missing = len(X), -len(X) % 64
+    if missing:
+        X = torch.cat([X, X[-1:].expand(missing, *X.shape[1:])])
+    output: Tensor = module(X.to(device))
+    output = output if output.ndim == 2 else output.reshape(len(output), -1)
+    return output[:n_rows] if missing else output

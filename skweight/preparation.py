@@ -9,8 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from skweight.criteria import RowLoss, width
-from skweight.data import Rows
+from skweight.batches import Rows
+from skweight.criteria import RowLoss
+from skweight.losses import width
+from skweight.moments import weighted_moments
 
 
 def prepare(
@@ -21,8 +23,8 @@ def prepare(
     Parameters
     ----------
     module : nn.Module
-        On the rows' device. Its methods ``adapt(X, y, row_weight)`` and then
-        ``adapt_output(constant)`` are called, if it has them.
+        On the rows' device. Its methods ``adapt(X, y, row_weight)``, ``adapt_input(mean,
+        spread)`` and then ``adapt_output(constant)`` are called, if it has them.
     criterion : RowLoss
     rows : Rows
         The training rows.
@@ -46,6 +48,8 @@ def prepare(
         X, y, weight = rows.tensors()
         module.adapt(X, y, weight if weight.ndim == 1 else weight.mean(dim=1))  # type: ignore[operator]
         del X
+    if adapt and callable(getattr(module, "adapt_input", None)):
+        module.adapt_input(*weighted_moments(rows))  # type: ignore[operator]
     module.eval()  # neither dropout nor running statistics
     output, few_y = _try(module, rows, widths)
     _warn_of_probabilities(module, output, few_y)
@@ -60,7 +64,7 @@ def _try(module: nn.Module, rows: Rows, widths: tuple[int, ...]) -> tuple[Tensor
     """Run the module on a few rows; return its scores and the targets of these rows."""
     # Another number of rows than of columns, so that a broadcast cannot look like a result.
     n_few = 4 if 5 in widths else 5
-    few, y = rows.batch(torch.arange(min(n_few, len(rows)), device=rows.device))
+    few, y = rows.batch(torch.arange(min(n_few, len(rows)), device="cpu"))
     X = few["X"]
     try:
         with torch.no_grad():

@@ -45,10 +45,11 @@ class WeightedTorchRegressor(RegressorMixin, RegressionSteps):  # type: ignore[m
         :class:`~skweight.modules.MLP`. A class or callable is called as
         ``module(n_features, n_outputs, **module__)``, where ``n_features`` is ``X.shape[1]``
         and ``n_outputs`` the number of targets, times that of quantiles, or times 2 under
-        "gaussian_nll". An instance is copied and trained from the state it is in. A module
-        with a method ``adapt(X, y, row_weight)`` is given the training data once before
-        training, and one with ``adapt_output(constant)`` the raw scores of a model that
-        ignores X. With a module of your own X may have more than two dimensions.
+        "gaussian_nll". An instance is copied and trained from the state it is in. Before
+        training its methods are called, if it has them: ``adapt(X, y, row_weight)`` with all
+        training data, ``adapt_input(mean, spread)`` with the weighted moments of X,
+        ``adapt_output(constant)`` with the raw scores of a model that ignores X. With a
+        module of your own X may have more than two dimensions.
     criterion : None, str, nn loss class or callable, default=None
         None is "squared_error". The other names are "absolute_error", "huber"
         (``criterion__delta``), "quantile" (``criterion__quantile``, one level or several),
@@ -83,7 +84,9 @@ class WeightedTorchRegressor(RegressorMixin, RegressionSteps):  # type: ignore[m
     device : str or torch.device, default="auto"
         "auto" takes CUDA, else MPS, else the CPU; it is looked up in ``fit``.
     compile : bool, default=False
-        Whether to run the network through :func:`torch.compile`.
+        Whether to spend time on the first batches to save it on the others: on a GPU the
+        training step is replayed as one CUDA graph, elsewhere it goes through
+        :func:`torch.compile`, which pays for large networks only.
     warm_start : bool, default=False
         Whether ``fit`` goes on from the last fit's network, with a new optimizer.
     random_state : int, RandomState instance or None, default=None
@@ -107,6 +110,7 @@ class WeightedTorchRegressor(RegressorMixin, RegressionSteps):  # type: ignore[m
     module_ : nn.Module
     history_ : skorch History
         ``train_loss`` and ``valid_loss`` of each epoch, weighted means.
+        Of batches nothing is kept, unless a callback has a method ``on_batch_end``.
     n_iter_ : int
         Number of epochs of the last fit, and of calls of ``partial_fit`` since.
     feature_weights_ : ndarray of shape (n_features_in_,)
@@ -180,7 +184,8 @@ class WeightedTorchRegressor(RegressorMixin, RegressionSteps):  # type: ignore[m
         Parameters
         ----------
         X : array-like, DataFrame, tensor or sparse matrix of shape (n_samples, n_features)
-            Or (n_samples, ...) for a module of your own.
+            Or (n_samples, ...) for a module of your own. float32 is not copied, and
+            an ``np.memmap`` is never loaded whole.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
             NaN and infinite values are ignored where the weight is 0.
         sample_weight : array-like of shape (n_samples,), default=None

@@ -1,8 +1,6 @@
-"""The training path: a skorch net that trains on ``(x, y, row_weight)``.
+"""Training: which net is made of network, criterion and options, and when it stops.
 
-What is trained and on which weights is decided elsewhere; how it is trained, when it
-stops and what of it is kept is decided here.
-This is the only file that imports skorch.
+What is trained and on which weights is decided elsewhere; how an epoch goes is left to ``net``.
 """
 
 from __future__ import annotations
@@ -10,131 +8,31 @@ from __future__ import annotations
 import copy
 import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from fnmatch import fnmatch
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from scipy import sparse
-from sklearn.base import ClassifierMixin, clone
+from sklearn.base import clone
 from skorch import NeuralNet
 from skorch.callbacks import Callback, EpochScoring
 from skorch.helper import predefined_split
 from skorch.history import History
-from torch import Tensor, nn
+from torch import nn
 
+from skweight.batches import Rows, TensorBatches, rows_at_once
 from skweight.criteria import RowLoss
-from skweight.data import Rows, TensorBatches, place, rows_at_once
 from skweight.isolation import isolated_torch
-from skweight.losses import weighted_mean
+from skweight.keywords import unwrap
+from skweight.net import StoppedByCallback, WeightedClassifierNet, WeightedNet
 from skweight.options import Task, TrainingOptions
 from skweight.preparation import prepare
-from skweight.streams import carry, go_on, go_on_scheduling, on_cpu_too
+from skweight.streams import carry, go_on, go_on_scheduling
 
-
-class WeightedNet(NeuralNet):  # type: ignore[misc]
-    """A skorch net whose batches are ``({"X": ..., "row_weight": ...}, y)``.
-
-    The weights travel beside X, so that callbacks which collect y (``EpochScoring``)
-    find nothing but targets in it. Without its optimizer and callbacks, which only
-    training needs, it is pickled on the CPU; in a stream the optimizer's state goes along.
-    """
-
-    carried: Any = None  # what a call of ``partial_fit`` hands on, see ``streams``
-
-    def infer(self, x: Any, **fit_params: Any) -> Tensor:
-        """Give the module X alone: it never sees weights."""
-        X = x["X"] if isinstance(x, Mapping) else x
-        return super().infer(X, **fit_params)  # type: ignore[no-any-return]
-
-    def get_loss(
-        self, y_pred: Tensor, y_true: Tensor, X: Any = None, training: bool = False
-    ) -> Tensor:
-        """Reduce the losses of the rows with their weights."""
-        return weighted_mean(self.criterion_(y_pred, y_true), X["row_weight"])
-
-    def get_dataset(self, X: Any, y: Any = None) -> Any:
-        """Wrap plain arrays, as skorch's own methods and scorers pass them."""
-        if isinstance(X, torch.utils.data.Dataset):
-            return X
-        n_rows = X.shape[0]
-        y = np.zeros(n_rows, dtype=np.int64) if y is None else np.asarray(y)
-        device = torch.device(self.device)
-        X = X if sparse.issparse(X) else np.asarray(X, dtype=np.float32)
-        return Rows(place(X, device), np.arange(n_rows), y, np.ones(n_rows), device)
-
-    def notify(self, method_name: str, **cb_kwargs: Any) -> None:
-        """Tell every callback, also of the epoch in which one of them ends the training.
-
-        skorch's way to end it is KeyboardInterrupt, which must not be taken for the user's.
-        """
-        stopped = None
-        getattr(self, method_name)(self, **cb_kwargs)
-        for _, callback in self.callbacks_:
-            try:
-                getattr(callback, method_name)(self, **cb_kwargs)
-            except KeyboardInterrupt as stop:
-                if not method_name.startswith("on_epoch"):
-                    raise
-                stopped = stop
-        if stopped is not None:
-            raise _StoppedByCallback from stopped
-
-    def torch_compile(self, module: nn.Module, name: str) -> Any:
-        """Compile the network only; the loss checks shapes, which the compiler cannot follow."""
-        return super().torch_compile(module, name) if name == "module" else module
-
-    @property
-    def plain_module(self) -> nn.Module:
-        """The network without the compiler's wrapper."""
-        module: nn.Module = self.module_
-        return getattr(module, "_orig_mod", module)  # type: ignore[return-value]
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Keep what prediction needs, on the CPU: network, loss, settings and history."""
-        state = dict(self.__dict__)
-        for name in ("optimizer_", "callbacks", "callbacks_"):
-            state.pop(name, None)
-        if "module_" in state:
-            state["module"] = state["module_"] = on_cpu(self.plain_module)
-            state["criterion"] = state["criterion_"] = on_cpu(self.criterion_)
-        state["carried"] = on_cpu_too(self.carried)
-        return state | {"callbacks": None, "callbacks_": [], "device": "cpu"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Restore what :meth:`__getstate__` kept."""
-        self.__dict__.update(state)
-
-
-class WeightedClassifierNet(ClassifierMixin, WeightedNet):  # type: ignore[misc]
-    """A :class:`WeightedNet` that scorers in callbacks recognise as a classifier of codes."""
-
-    def __init__(self, *args: Any, n_classes: int, labels: bool = False, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.n_classes = n_classes
-        self.labels = labels
-
-    @property
-    def classes_(self) -> Any:
-        """Class codes, 0 to n_classes - 1, or a list of those of each label."""
-        return [np.arange(2)] * self.n_classes if self.labels else np.arange(self.n_classes)
-
-    def predict(self, X: Any) -> NDArray[np.intp]:
-        """Return the code of the most probable class, or 1 for each probable label."""
-        probability = self.predict_proba(X)
-        if self.labels:
-            return np.asarray(probability > 0.5, dtype=np.intp)
-        return np.asarray(probability.argmax(axis=1))
-
-
-def on_cpu(module: nn.Module) -> nn.Module:
-    """Return the module if it lies on the CPU, else a copy that does."""
-    if all(t.device.type == "cpu" for t in [*module.parameters(), *module.buffers()]):
-        return module
-    return copy.deepcopy(module).cpu()
+# Optimizers with a fused kernel, and where it runs; it takes no sparse gradients.
+_FUSED = (torch.optim.AdamW, torch.optim.Adam, torch.optim.SGD)
+_FUSED_ON = ("cpu", "cuda", "mps")
 
 
 def train(
@@ -214,22 +112,36 @@ def _make_net(
         "iterator_train__sampling": options.sampling,
         "iterator_train__seed": options.seed,
         "iterator_valid": TensorBatches,
-        "iterator_valid__batch_size": rows_at_once(rows.X),
+        "iterator_valid__batch_size": rows_at_once(rows.X, rows.device),
         "train_split": None if valid_rows is None else predefined_split(valid_rows),
         "callbacks": callbacks + _check_callbacks(clone(options.callbacks, safe=False)),
         "verbose": options.verbose,
         "device": str(rows.device),
         "compile": options.compile,
-        **{f"optimizer__{name}": value for name, value in options.optimizer_params.items()},
+        **{f"optimizer__{name}": value for name, value in _optimizer_params(options, module)},
     }
-    if not options.verbose:
-        settings["callbacks__print_log"] = None  # it formats its table even when silent
     settings["predict_nonlinearity"] = task.link
     if task.n_classes is None:
         return WeightedNet(module, criterion, **settings)
     return WeightedClassifierNet(
         module, criterion, n_classes=task.n_classes, labels=task.labels, **settings
     )
+
+
+def _optimizer_params(options: TrainingOptions, module: nn.Module) -> Iterable[tuple[str, Any]]:
+    """Parameters of the optimizer; one kernel for all of the network's, where torch has one."""
+    params = dict(options.optimizer_params)
+    optimizer, keywords = unwrap(options.optimizer)
+    chosen = {"fused", "foreach", "capturable", "differentiable"} & {*params, *keywords}
+    tensors = [*module.parameters()]
+    if (
+        optimizer in _FUSED
+        and not chosen
+        and all(t.is_floating_point() and t.device.type in _FUSED_ON for t in tensors)
+        and not any(getattr(layer, "sparse", False) for layer in module.modules())
+    ):
+        params["fused"] = True
+    return params.items()
 
 
 def _check_param_groups(module: nn.Module, groups: Any) -> None:
@@ -267,7 +179,7 @@ def _run(net: WeightedNet, rows: Rows, previous: WeightedNet | None) -> None:
         go_on_scheduling(net, previous)
     try:
         net.fit_loop(rows)
-    except _StoppedByCallback:
+    except StoppedByCallback:
         pass
     except KeyboardInterrupt:
         warnings.warn(
@@ -282,10 +194,7 @@ def _run(net: WeightedNet, rows: Rows, previous: WeightedNet | None) -> None:
             "early_stopping=True, or let the callback monitor 'train_loss'."
         ) from error
     net.notify("on_train_end", X=rows, y=None)
-
-
-class _StoppedByCallback(Exception):
-    """A callback ended the training, the skorch way: by raising KeyboardInterrupt."""
+    net.forget_batches(-1)
 
 
 class EarlyStopping(Callback):  # type: ignore[misc]

@@ -1,10 +1,8 @@
-"""From arrays, sparse matrices and tensors to the batches that training reads.
+"""Arrays, sparse matrices and tensors, the device, and the validation split, all exact.
 
-Also the device and the validation split, all exact. Drawing by weight is left to
-``test_sampling.py``, training to ``test_training.py``, bad input to ``test_bad_input.py``.
+Batches are in ``test_batches.py``, X on disk in ``test_mapped.py``, bad input in
+``test_bad_input.py``, training in ``test_training.py``.
 """
-
-from itertools import chain
 
 import numpy as np
 import pytest
@@ -13,15 +11,12 @@ from numpy.testing import assert_array_equal
 from scipy import sparse
 
 from skweight.data import (
-    Rows,
-    TensorBatches,
     as_array,
+    as_dense,
     as_tensor,
     canonical_csr,
-    gather,
     place,
     resolve_device,
-    rows_at_once,
     split_validation,
 )
 
@@ -107,6 +102,27 @@ def test_dense_input_is_placed_without_a_copy_and_csr_stays_as_it_is():
     assert place(S, CPU) is S
 
 
+@pytest.mark.parametrize(("n_free", "moves"), [(95, False), (96, True), (10**9, True)])
+def test_x_is_moved_to_a_gpu_if_half_of_its_free_memory_holds_it(monkeypatch, n_free, moves):
+    X = np.ones((4, 3), dtype=np.float32)
+    asked = []
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (n_free, 10**12))
+    monkeypatch.setattr(torch.Tensor, "to", lambda self, device: asked.append(device) or self)
+    placed = place(X, torch.device("cuda"))
+    assert X.nbytes == 48
+    assert placed.data_ptr() == X.ctypes.data
+    assert asked == [torch.device("cuda")] * moves
+
+
+def test_a_few_rows_of_any_kind_become_a_dense_tensor_and_a_tensor_stays_itself():
+    X = np.float32([[0, 3, 1], [2, 0, 0]])
+    tensor = torch.from_numpy(X)
+    assert as_dense(tensor) is tensor
+    for rows in (X, sparse.csr_array(X), sparse.csr_matrix(X)):
+        assert_array_equal(as_dense(rows), X, strict=True)
+    assert as_dense(X).data_ptr() == X.ctypes.data
+
+
 # The device
 
 
@@ -133,13 +149,6 @@ def test_a_device_that_is_not_there_is_refused_by_name_and_value(bad):
     with pytest.raises(ValueError, match=r"^device must be \"auto\" or .*got ") as caught:
         resolve_device(bad)
     assert f"got {bad!r}" in str(caught.value)
-
-
-@pytest.mark.parametrize(("width", "rows"), [(1, 8192), (2000, 8192), (60_000, 256), (10**9, 64)])
-def test_wide_data_are_computed_on_in_smaller_chunks(width, rows):
-    X = sparse.csr_array((3, width), dtype=np.float32)
-    assert rows_at_once(X) == rows
-    assert rows % 64 == 0
 
 
 # The validation split
@@ -216,158 +225,3 @@ def test_too_few_rows_to_train_and_validate_are_refused(n_rows, fraction):
 def test_classes_of_one_row_each_are_refused():
     with pytest.raises(ValueError, match=r"early_stopping=True .*n_samples = 4 .*only one"):
         split_validation(4, 0.5, 0, np.arange(4))
-
-
-# Rows
-
-DENSE = np.arange(12, dtype=np.float32).reshape(4, 3) * (np.arange(12).reshape(4, 3) % 2)
-INDEX = np.array([3, 1, 2])
-WEIGHT = np.array([0.5, 1.0, 1.5])
-
-
-def make_rows(kind="dense", y=(7, 8, 9)):
-    X = {"dense": torch.from_numpy(DENSE), "csr": sparse.csr_array(DENSE)}[kind]
-    return Rows(X, INDEX, np.asarray(y), WEIGHT, CPU)
-
-
-both_kinds = pytest.mark.parametrize("kind", ["dense", "csr"])
-
-
-@both_kinds
-def test_a_batch_has_the_rows_weights_and_targets_of_its_positions(kind):
-    rows = make_rows(kind)
-    assert len(rows) == 3
-    batch, y = rows.batch(torch.tensor([2, 0]))
-    assert set(batch) == {"X", "row_weight"}
-    assert_array_equal(batch["X"], DENSE[[2, 3]], strict=True)
-    assert_array_equal(batch["row_weight"], np.float32([1.5, 0.5]), strict=True)
-    assert_array_equal(y, [9, 7])
-
-
-@both_kinds
-def test_one_row_is_a_batch_without_its_first_dimension(kind):
-    batch, y = make_rows(kind)[1]
-    assert_array_equal(batch["X"], DENSE[1], strict=True)
-    assert batch["row_weight"] == 1.0
-    assert y == 8
-    assert y.ndim == batch["row_weight"].ndim == 0
-
-
-@both_kinds
-def test_all_rows_come_in_the_order_of_the_index(kind):
-    X, y, weight = make_rows(kind).tensors()
-    assert X.is_sparse is (kind == "csr")
-    assert_array_equal(X.to_dense(), DENSE[INDEX], strict=True)
-    if X.is_sparse:
-        assert X.is_coalesced()
-        assert X.values().numel() == np.count_nonzero(DENSE[INDEX])
-    assert_array_equal(y, [7, 8, 9])
-    assert_array_equal(weight, WEIGHT)
-
-
-@pytest.mark.parametrize(
-    ("y", "dtype"),
-    [
-        (np.array([0, 1, 2], dtype=np.int32), torch.int64),
-        (np.array([0, 1, 2]), torch.int64),
-        (np.array([0.5, 1.0, 2.0]), torch.float32),
-        (np.array([0.5, 1.0, 2.0], dtype=np.float32), torch.float32),
-    ],
-)
-def test_codes_are_int64_and_everything_else_is_float32(y, dtype):
-    rows = make_rows(y=y)
-    assert rows.y.dtype == dtype
-    assert_array_equal(rows.y, y)
-    assert rows.row_weight.dtype == torch.float32
-    assert rows.index.dtype == torch.int64
-
-
-@both_kinds
-def test_several_targets_and_weights_of_labels_stay_with_their_rows(kind):
-    X = {"dense": torch.from_numpy(DENSE), "csr": sparse.csr_array(DENSE)}[kind]
-    y, weight = np.array([[0, 1], [1, 1], [1, 0]]), np.array([[0.5, 1.0], [2.0, 0.5], [1.0, 1.0]])
-    rows = Rows(X, INDEX, y, weight, CPU)
-    batch, target = rows.batch(torch.tensor([1, 0]))
-    assert_array_equal(batch["X"], DENSE[[1, 3]], strict=True)
-    assert_array_equal(batch["row_weight"], np.float32([[2.0, 0.5], [0.5, 1.0]]), strict=True)
-    assert_array_equal(target, np.array([[1, 1], [0, 1]]), strict=True)
-    one, its_y = rows[2]
-    assert_array_equal(one["row_weight"], [1, 1])
-    assert_array_equal(its_y, [1, 0])
-
-
-def test_rows_do_not_copy_x():
-    X = torch.from_numpy(DENSE)
-    assert Rows(X, INDEX, np.zeros(3), WEIGHT, CPU).X is X
-
-
-@pytest.mark.parametrize("positions", [torch.tensor([3, 0]), slice(1, 3)])
-def test_rows_are_gathered_from_dense_and_csr_alike(positions):
-    dense = gather(torch.from_numpy(DENSE), positions, CPU)
-    assert_array_equal(dense, DENSE[positions], strict=True)
-    assert_array_equal(gather(sparse.csr_array(DENSE), positions, CPU), dense, strict=True)
-
-
-# TensorBatches
-
-
-def numbered(n_rows):
-    """Rows whose X, weight and target are their own number."""
-    number = np.arange(n_rows)
-    X = torch.from_numpy(number[:, None].astype(np.float32))
-    return Rows(X, number, number, number.astype(float), CPU)
-
-
-def passes(batches, n_passes=1):
-    return [[y.tolist() for _, y in batches] for _ in range(n_passes)]
-
-
-@pytest.mark.parametrize("shuffle", [True, False])
-@pytest.mark.parametrize(
-    ("n_rows", "batch_size", "sizes"),
-    [
-        (10, 3, [3, 3, 2, 2]),
-        (9, 3, [3, 3, 3]),
-        (129, 128, [65, 64]),
-        (5, 100, [5]),
-        (3, 1, [1, 1, 1]),
-        (1, 256, [1]),
-    ],
-)
-def test_a_pass_covers_every_row_once_in_batches_of_equal_size(n_rows, batch_size, sizes, shuffle):
-    batches = TensorBatches(numbered(n_rows), batch_size, shuffle)
-    assert len(batches) == len(sizes)
-    for batch_rows in passes(batches, 2):
-        assert [len(rows) for rows in batch_rows] == sizes
-        assert sorted(chain(*batch_rows)) == list(range(n_rows))
-
-
-def test_rows_weights_and_targets_stay_together_under_shuffling():
-    for batch, y in TensorBatches(numbered(20), 6, shuffle=True):
-        assert_array_equal(batch["X"][:, 0], y)
-        assert_array_equal(batch["row_weight"], y)
-
-
-def test_without_shuffling_rows_come_in_order_in_every_pass():
-    batches = TensorBatches(numbered(5), 2, shuffle=False, seed=3)
-    assert passes(batches, 2) == [[[0, 1], [2, 3], [4]]] * 2
-
-
-def test_shuffled_orders_differ_between_passes_and_repeat_with_the_seed():
-    first, again, other = (
-        passes(TensorBatches(numbered(50), 8, shuffle=True, seed=seed), 3) for seed in (0, 0, 1)
-    )
-    assert again == first
-    assert other != first
-    orders = [list(chain(*batches)) for batches in first]
-    assert orders[0] != orders[1] != orders[2] != orders[0]
-    assert list(range(50)) not in orders
-
-
-def test_shuffling_neither_reads_nor_moves_the_global_random_state():
-    state = torch.get_rng_state()
-    first = passes(TensorBatches(numbered(50), 8, shuffle=True))
-    assert_array_equal(torch.get_rng_state(), state)
-    with torch.random.fork_rng():
-        torch.manual_seed(123)
-        assert passes(TensorBatches(numbered(50), 8, shuffle=True)) == first

@@ -20,6 +20,7 @@ from skweight.losses import (
     CrossEntropy,
     Focal,
     PolyTailed,
+    backpropagate_weighted_mean,
     class_probabilities,
     cross_entropy,
     weighted_mean,
@@ -54,6 +55,35 @@ def test_weighted_means_of_equal_batches_average_to_that_of_all_rows():
     objective = (weight * loss).sum() / weight.sum()
     assert np.std(batches) > 0.1
     assert_allclose(np.mean(batches), objective, rtol=1e-14)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("columns", [(), (1,), (3,), (4,)], ids=["rows", "1", "3", "4"])
+@pytest.mark.parametrize("n", [1, 3, 7, 63, 100, 256])
+def test_backpropagation_of_the_weighted_mean_is_its_backward_to_the_bit(n, columns, dtype):
+    shape = (n, *columns)
+    generator = torch.Generator().manual_seed(0)
+    z = torch.randn(shape, generator=generator, dtype=dtype)
+    weight = torch.rand(shape, generator=generator) ** 3  # float32, as training has them
+    means, gradients = [], []
+    for backpropagate in (backpropagate_weighted_mean, weighted_mean):
+        parameter = z.clone().requires_grad_()
+        means.append(backpropagate(F.softplus(parameter), weight))
+        if means[-1].requires_grad:
+            means[-1].backward()
+        gradients.append(parameter.grad)
+    assert [mean.requires_grad for mean in means] == [False, True]
+    assert torch.equal(*means) and means[0].dtype == dtype
+    assert torch.equal(*gradients) and gradients[0].all()
+
+
+def test_backpropagation_of_the_weighted_mean_adds_to_the_gradients_that_are_there():
+    parameter = torch.tensor([1.0, 2.0, 4.0, 8.0], requires_grad=True)
+    parameter.grad = torch.tensor([10.0, 20.0, 30.0, 40.0])
+    weight = torch.tensor([0.0, 3.0, 1.0, 1.0])
+    mean = backpropagate_weighted_mean(parameter * 1, weight)
+    assert mean.item() == 18 / 4 and mean.grad_fn is None
+    assert_array_equal(parameter.grad, [10, 20.75, 30.25, 40.25])
 
 
 # Losses of class scores

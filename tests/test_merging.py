@@ -11,6 +11,7 @@ import pytest
 from numpy.testing import assert_array_equal
 from scipy import sparse
 
+from skweight import merging
 from skweight.merging import distinct_rows
 
 # distinct_rows
@@ -121,6 +122,36 @@ def test_csr_and_dense_rows_are_merged_alike(kind):
     assert len(index) < len(X)
     assert_array_equal(index_csr, index)
     assert_array_equal(total_csr, total)
+
+
+class OnlyRows:
+    """What gives its rows as an ndarray does and is none; lengths of reads are written down."""
+
+    def __init__(self, array):
+        self.array, self.shape, self.reads = array, array.shape, []
+
+    def __len__(self):
+        return len(self.array)
+
+    def __getitem__(self, rows):
+        self.reads.append(len(self.array[rows]))
+        return self.array[rows]
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if "csr" not in kind])
+def test_what_gives_its_rows_as_an_array_does_is_merged_like_one(monkeypatch, kind, seed):
+    X, y = rows_of(kind, seed)
+    mass = np.random.default_rng(seed).random(len(X))
+    expected = distinct_rows(X, y, mass)
+    monkeypatch.setattr(merging, "_COMPARED_AT_ONCE", 50)
+    rows = OnlyRows(X)
+    for found, wanted in zip(distinct_rows(rows, y, mass), expected, strict=True):
+        assert_array_equal(found, wanted, strict=True)
+    assert len(expected[0]) < len(X)
+    # The projection reads 256 rows of 1,000 columns at once, and here 120 of fewer.
+    assert max(rows.reads) <= 256
+    assert sum(rows.reads) > len(X)
 
 
 def test_zero_and_minus_zero_are_different_rows():

@@ -1,8 +1,8 @@
 """The default network, its adaptation to weighted data, and how networks are built.
 
-``adapt`` is compared with weighted moments in numpy, all in float64. What a model that ignores
-X scores is left to ``test_row_loss.py``, the order of the two steps to ``test_preparation.py``,
-how a network is trained to ``test_training.py``, the layers in it to ``test_layers.py``.
+Where the moments of weighted data come from is in ``test_moments.py``, what a model that ignores
+X scores in ``test_row_loss.py``, the order of the steps in ``test_preparation.py``, how a network
+is trained in ``test_training.py``, the layers in it in ``test_layers.py``.
 """
 
 import inspect
@@ -18,6 +18,15 @@ from skweight.modules import MLP, build_module
 
 # float32 keeps 24 bits of what was computed in float64.
 ROUNDED = 2.0**-24
+
+
+def moments(X, weight=None):
+    """Weighted mean and standard deviation of each column, in float64."""
+    X = X.numpy().astype(np.float64)
+    mean = np.average(X, axis=0, weights=weight)
+    spread = np.sqrt(np.average((X - mean) ** 2, axis=0, weights=weight))
+    return torch.from_numpy(mean), torch.from_numpy(spread)
+
 
 # MLP
 
@@ -68,7 +77,7 @@ def test_feature_weights_act_on_standardised_features(learnable):
     weighted.load_state_dict(plain.state_dict(), strict=False)
     X = torch.randn(50, 3, generator=torch.Generator().manual_seed(0)) * 3 + 2
     for network in (plain, weighted):
-        network.adapt(X, X[:, 0], torch.ones(50))
+        network.adapt_input(*moments(X))
     scaled = (X - plain.shift) * torch.tensor([0.0, 1.0, 4.0]) + plain.shift
     assert not torch.allclose(plain(X), plain(scaled), atol=1e-3)
     # Other roundings of numbers of order 1.
@@ -103,12 +112,14 @@ def test_bad_settings_of_the_network_are_refused_by_name_and_value(params, came)
         MLP(4, 1, **params)
 
 
-# adapt
+# adapt_input, adapt_output
 
 
-def adapted(X, y, weight, n_outputs=1):
-    network = MLP(X.shape[1], n_outputs)
-    network.adapt(X, torch.as_tensor(y), torch.as_tensor(weight))
+def adapted(mean, spread, n_outputs=1):
+    network = MLP(len(mean), n_outputs)
+    network.adapt_input(
+        torch.as_tensor(mean, dtype=torch.float64), torch.as_tensor(spread, dtype=torch.float64)
+    )
     return network
 
 
@@ -119,117 +130,88 @@ def data():
     X = (rng.normal(size=(300, 3)) * [1, 1000, 0.01] + [5, -3000, 0]).astype(np.float32)
     X[rng.random(X.shape) < 0.5] = 0
     weight = rng.exponential(size=300) * (rng.random(300) < 0.8)
-    return X, rng.integers(0, 3, 300), weight / weight.mean()
+    return torch.from_numpy(X), weight / weight.mean()
 
 
-def test_shift_and_scale_are_the_weighted_mean_and_standard_deviation(data):
-    X, y, weight = data
-    network = adapted(torch.from_numpy(X), y, weight, 3)
-    mean = np.average(X.astype(float), axis=0, weights=weight)
-    spread = np.sqrt(np.average((X - mean) ** 2, axis=0, weights=weight))
-    assert np.abs(mean / X.mean(axis=0, dtype=float) - 1).min() > 1e-4
-    assert_allclose(network.shift, mean, rtol=2 * ROUNDED)
-    assert_allclose(network.scale, spread, rtol=2 * ROUNDED)
-
-
-def test_more_rows_than_are_summed_at_once_give_the_same_moments():
-    rng = np.random.default_rng(0)
-    X, weight = rng.normal(size=(150_000, 2)).astype(np.float32), rng.random(150_000)
-    network = adapted(torch.from_numpy(X), X[:, 0], weight / weight.mean())
-    assert_allclose(network.shift, np.average(X, axis=0, weights=weight), atol=1e-8)
-    spread = np.average((X - network.shift.numpy()) ** 2, axis=0, weights=weight) ** 0.5
-    assert_allclose(network.scale, spread, rtol=1e-6)
+def test_shift_and_scale_are_mean_and_spread_in_the_precision_of_the_network():
+    mean, spread = [0.1, -1000.3, 1 / 3], [0.7, 0.3, 200.1]
+    network = adapted(mean, spread)
+    assert_array_equal(network.shift, np.float32(mean), strict=True)
+    assert_array_equal(network.scale, np.float32(spread), strict=True)
+    assert not np.array_equal(network.shift, mean)
 
 
 def test_adapted_input_has_weighted_mean_zero_and_spread_one(data):
-    X, y, weight = data
-    network = adapted(torch.from_numpy(X), y, weight, 3)
-    Z = ((torch.from_numpy(X) - network.shift) / network.scale).double().numpy()
+    X, weight = data
+    network = adapted(*moments(X, weight))
+    Z = ((X - network.shift) / network.scale).double().numpy()
     assert_allclose(np.average(Z, axis=0, weights=weight), np.zeros(3), atol=1e-6)
     assert_allclose(np.average(Z**2, axis=0, weights=weight), np.ones(3), rtol=1e-6)
+    assert np.abs(Z.mean(axis=0)).min() > 1e-4
 
 
-def test_adapting_to_integer_weights_is_adapting_to_copies(data):
-    X, y, _ = data
-    count = np.random.default_rng(1).integers(0, 4, len(X))
-    weighted = adapted(torch.from_numpy(X), y, count / count.mean(), 3)
-    copied = np.repeat(np.arange(len(X)), count)
-    repeated = adapted(torch.from_numpy(X[copied]), y[copied], np.ones(len(copied)), 3)
-    for name in ("shift", "scale"):
-        # The sums run in another order: the last bit of float32 may differ.
-        assert_allclose(getattr(weighted, name), getattr(repeated, name), rtol=2 * ROUNDED)
-    unweighted = adapted(torch.from_numpy(X), y, np.ones(len(X)), 3)
-    assert not torch.equal(unweighted.shift, weighted.shift)
-
-
-def test_a_sparse_input_gives_the_moments_of_the_dense_one(data):
-    X, y, weight = data
-    dense = adapted(torch.from_numpy(X), y, weight, 3)
-    coo = torch.from_numpy(X).to_sparse_coo().coalesce()
-    assert coo.values().numel() < 0.6 * X.size
-    other = adapted(coo, y, weight, 3)
-    assert_allclose(other.shift, dense.shift, rtol=2 * ROUNDED)
-    assert_allclose(other.scale, dense.scale, rtol=2 * ROUNDED)
-
-
-@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("spread", [0.0, 1e-13, 1e-7])  # of the mean
 @pytest.mark.parametrize("value", [0.0, 0.1, 1e-20, -1e30])
-def test_a_constant_column_is_shifted_to_zero_and_not_scaled(value, sparse):
-    rng = np.random.default_rng(0)
-    X = torch.full((1000, 2), value)
-    X[:, 1] = torch.from_numpy(rng.normal(size=1000))
-    weight = rng.random(1000)
-    network = adapted(X.to_sparse_coo() if sparse else X, np.zeros(1000), weight / weight.mean())
+def test_a_constant_column_is_shifted_to_zero_and_not_scaled(value, spread):
+    network = adapted([value, 0.1], [abs(value) * spread, 1.1])
+    X = torch.tensor([[value, 0.1]])
     assert network.shift[0] == X[0, 0]
-    assert network.scale[0] == 1
-    assert 0.9 < network.scale[1] < 1.1
-
-
-@pytest.mark.parametrize("sparse", [False, True])
-def test_a_column_that_is_constant_but_for_rounding_is_not_blown_up(sparse):
-    X = torch.full((1000, 1), 0.1)
-    X[::3] = torch.nextafter(X[0], torch.tensor([1.0]))
-    assert len(X.unique()) == 2
-    network = adapted(X.to_sparse_coo() if sparse else X, np.zeros(1000), np.ones(1000))
-    assert network.scale.item() == 1
-
-
-@pytest.mark.parametrize("small", [1e-20, 1e-37, 1.4e-45])
-def test_a_column_of_small_numbers_gives_finite_scores(small):
-    X = torch.zeros(100, 1)
-    X[0] = small
-    network = adapted(X, np.zeros(100), np.ones(100))
-    assert X[0] > 0
-    assert network.scale.item() > 0
+    assert_array_equal(network.scale, np.float32([1, 1.1]))
     assert network(X).isfinite().all()
 
 
-def test_a_large_offset_leaves_the_spread_visible():
-    rng = np.random.default_rng(0)
-    X = (1e6 + rng.normal(scale=20, size=(5000, 1))).astype(np.float32)
-    network = adapted(torch.from_numpy(X), np.zeros(5000), np.ones(5000))
-    Z = ((torch.from_numpy(X) - network.shift) / network.scale).double()
+def test_a_column_that_is_constant_but_for_rounding_is_not_blown_up():
+    X = torch.full((1000, 1), 0.1)
+    X[::3] = torch.nextafter(X[0], torch.tensor([1.0]))
+    assert len(X.unique()) == 2
+    mean, spread = moments(X)
+    assert spread.item() > 0
+    assert adapted(mean, spread).scale.item() == 1
+
+
+def test_a_small_spread_beside_the_mean_is_scaled_as_long_as_float32_shows_it():
+    network = adapted([1.0, -1.0, 1e6], [1e-5, 1e-5, 20.0])
+    assert_array_equal(network.scale, np.float32([1e-5, 1e-5, 20.0]))
+
+
+@pytest.mark.parametrize(("small", "scaled"), [(1e-20, True), (1e-37, False), (1.4e-45, False)])
+def test_a_column_of_small_numbers_gives_finite_scores(small, scaled):
+    X = torch.zeros(100, 1)
+    X[0] = small
+    network = adapted(*moments(X))
+    assert X[0] > 0
+    assert network.scale.item() > 0
+    assert (network.scale.item() < 1) is scaled
+    assert network(X).isfinite().all()
+
+
+def test_a_large_offset_is_taken_off():
+    X = torch.from_numpy(np.random.default_rng(0).normal(1e6, 20, size=(5000, 1))).float()
+    network = adapted(*moments(X))
+    Z = ((X - network.shift) / network.scale).double()
     # float32 resolves 1/16 at 1e6, so the shift is off by up to 1/32, a 600th of the spread.
     assert_allclose(Z.mean(), 0, atol=1 / 600)
     assert_allclose(Z.std(), 1, rtol=1e-3)
-    assert_allclose(network.scale, X.astype(float).std(axis=0), rtol=2 * ROUNDED)
+    assert_allclose(network.scale, moments(X)[1], rtol=2 * ROUNDED)
 
 
-def test_adaptation_is_part_of_the_state_and_leaves_weights_and_inputs_alone(data):
-    X, y, weight = data
+def test_adaptation_is_part_of_the_state_and_leaves_weights_and_moments_alone(data):
+    X, weight = data
     network = MLP(3, 3)
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    inputs = [torch.from_numpy(X), torch.from_numpy(y), torch.from_numpy(weight)]
-    kept = [tensor.clone() for tensor in inputs]
-    network.adapt(*inputs)
+    given = moments(X, weight)
+    given[1][2] = 0  # a constant column, which is not scaled
+    kept = [tensor.clone() for tensor in given]
+    network.adapt_input(*given)
     changed = {n for n, value in network.state_dict().items() if not torch.equal(value, before[n])}
     assert changed == {"shift", "scale"}
-    for now, then in zip(inputs, kept, strict=True):
+    for now, then in zip(given, kept, strict=True):
         assert_array_equal(now, then)
     assert all(p.requires_grad and p.grad is None for p in network.parameters())
     other = MLP(3, 3)
+    assert not torch.equal(other(X), network(X))
     other.load_state_dict(network.state_dict())
-    assert_array_equal(other(inputs[0]).detach(), network(inputs[0]).detach())
+    assert_array_equal(other(X).detach(), network(X).detach())
 
 
 @pytest.mark.parametrize("constant", [[0.25], [-1.0, 3.0, 1e-3]])
@@ -245,19 +227,23 @@ def test_adapting_the_output_sets_its_bias_and_nothing_else(constant):
 
 
 def test_adapting_to_the_input_and_to_the_output_leave_each_other_alone(data):
-    X, y, weight = data
-    network = adapted(torch.from_numpy(X), y, weight, 3)
+    mean, spread = moments(*data)
+    network = adapted(mean, spread, 3)
     shift = network.shift.clone()
     network.adapt_output(torch.tensor([1.0, 2.0, 3.0]))
     assert_array_equal(network.shift, shift)
-    network.adapt(torch.from_numpy(X) + 1, torch.from_numpy(y), torch.from_numpy(weight))
+    network.adapt_input(mean + 1, spread)
     assert_array_equal(network.output.bias.detach(), [1, 2, 3])
     assert (network.shift > shift).all()
 
 
-def test_a_constant_of_another_number_of_outputs_is_not_broadcast():
+def test_moments_and_constants_of_another_number_of_columns_are_not_broadcast():
+    network = MLP(4, 3)
     with pytest.raises(RuntimeError, match="size"):
-        MLP(2, 3).adapt_output(torch.zeros(2))
+        network.adapt_output(torch.zeros(2))
+    with pytest.raises(RuntimeError, match="size"):
+        network.adapt_input(torch.zeros(2), torch.ones(2))
+    assert network.output.bias.any() and not network.shift.any()
 
 
 # build_module

@@ -1,7 +1,8 @@
 """What happens to a network before it is trained: it adapts to its data and is tried.
 
-What ``MLP`` makes of its data is in ``test_modules.py``, what a constant is in
-``test_row_loss.py``, which criterion is refused in ``test_criteria.py``.
+What ``MLP`` makes of its data is in ``test_modules.py``, how moments are computed in
+``test_moments.py``, what a constant is in ``test_row_loss.py``, which criterion is refused in
+``test_criteria.py``.
 """
 
 import numpy as np
@@ -11,8 +12,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from torch import nn
 
+from skweight import batches, moments
+from skweight.batches import Rows
 from skweight.criteria import RowLoss, from_criterion
-from skweight.data import Rows
 from skweight.losses import CLASSIFIER_CRITERIA
 from skweight.modules import MLP
 from skweight.preparation import prepare
@@ -49,8 +51,16 @@ class Recording(nn.Linear):
     def adapt(self, X, y, row_weight):
         self.calls.append(("adapt", X, y, row_weight))
 
+    def adapt_input(self, mean, spread):
+        self.calls.append(("adapt_input", mean, spread))
+
     def adapt_output(self, constant):
         self.calls.append(("adapt_output", constant))
+
+    def called(self, name):
+        """The arguments of the one call of this name."""
+        ((_, *arguments),) = (call for call in self.calls if call[0] == name)
+        return arguments
 
     def forward(self, X):
         self.calls.append(("forward", X, self.training, torch.is_grad_enabled()))
@@ -63,9 +73,10 @@ class Recording(nn.Linear):
 def test_a_network_adapts_then_is_tried_then_adapts_its_output():
     module = Recording()
     assert prepare(module, of_classes(), make_rows(), (1, 2), adapt=True) is module
-    assert [name for name, *_ in module.calls] == ["adapt", "forward", "adapt_output"]
+    names = [name for name, *_ in module.calls]
+    assert names == ["adapt", "adapt_input", "forward", "adapt_output"]
     assert module.training
-    (_, few, in_training, with_gradient) = module.calls[1]
+    few, in_training, with_gradient = module.called("forward")
     assert (in_training, with_gradient) == (False, False)
     assert_array_equal(few, X[INDEX[:5]])
 
@@ -74,11 +85,65 @@ def test_a_network_adapts_then_is_tried_then_adapts_its_output():
 def test_adapt_gets_all_rows_with_their_targets_and_weights(csr):
     module = Recording()
     prepare(module, of_classes(), make_rows(csr=csr), (1,), adapt=True)
-    _, given, y, weight = module.calls[0]
+    given, y, weight = module.called("adapt")
     assert given.is_sparse is csr
     assert_array_equal(given.to_dense(), X[INDEX])
     assert_array_equal(y, CODES)
     assert_array_equal(weight, np.float32(WEIGHT), strict=True)
+
+
+@pytest.mark.parametrize("csr", [False, True])
+def test_adapt_input_gets_the_weighted_mean_and_spread_of_the_rows(csr):
+    module = Recording()
+    prepare(module, of_classes(), make_rows(csr=csr), (1,), adapt=True)
+    mean, spread = module.called("adapt_input")
+    assert mean.dtype == spread.dtype == torch.float64
+    expected = np.average(X[INDEX], axis=0, weights=WEIGHT)
+    assert_allclose(mean, expected, rtol=1e-6)
+    assert_allclose(
+        spread, np.average((X[INDEX] - expected) ** 2, axis=0, weights=WEIGHT) ** 0.5, rtol=1e-6
+    )
+    assert not np.allclose(expected, X[INDEX].mean(axis=0), rtol=1e-3)
+
+
+def test_moments_of_rows_of_three_dimensions_have_the_shape_of_a_row():
+    class Image(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = nn.Sequential(nn.Flatten(), nn.Linear(6, 1))
+
+        def adapt_input(self, mean, spread):
+            self.mean, self.spread = mean, spread
+
+        def forward(self, X):
+            return self.layers((X - self.mean.float()) / self.spread.float())
+
+    images = np.random.default_rng(1).normal(size=(N, 2, 3)).astype(np.float32)
+    rows = Rows(torch.from_numpy(images), np.arange(N), CODES, np.ones(N), CPU)
+    module = prepare(Image(), of_classes(), rows, (1,), adapt=True)
+    assert_allclose(module.mean, images.mean(axis=0, dtype=float), rtol=1e-10)
+    assert_allclose(module.spread, images.std(axis=0, dtype=float), rtol=1e-10)
+
+
+@pytest.mark.parametrize("csr", [False, True])
+def test_only_adapt_has_all_rows_gathered(monkeypatch, csr):
+    monkeypatch.setattr(moments, "_VALUES_AT_ONCE", 12)
+    monkeypatch.setattr(moments, "_SPARSE_ROWS_AT_ONCE", 4)
+    gathered = []
+
+    def recorded(X, rows, device):
+        gathered.append(len(rows))
+        return batches_gather(X, rows, device)
+
+    batches_gather = batches.gather
+    monkeypatch.setattr(batches, "gather", recorded)
+    monkeypatch.setattr(moments, "gather", recorded)
+    monkeypatch.setattr(Rows, "tensors", lambda self: pytest.fail("all rows were gathered"))
+    module = prepare(MLP(3, 1), of_classes(), make_rows(csr=csr), (1, 2), adapt=True)
+    assert gathered == ([5] if csr else [4, 4, 4, 5])
+    assert module.shift.all()
+    with pytest.raises(pytest.fail.Exception, match="all rows"):
+        prepare(Recording(), of_classes(), make_rows(csr=csr), (1, 2), adapt=True)
 
 
 def test_weights_of_labels_are_averaged_over_each_row_for_the_input_alone():
@@ -87,10 +152,12 @@ def test_weights_of_labels_are_averaged_over_each_row_for_the_input_alone():
     criterion, module = of_classes(), Recording(2)
     criterion.per_column = True
     prepare(module, criterion, make_rows(labels, weight), (2,), adapt=True)
-    _, _, y, row_weight = module.calls[0]
+    _, y, row_weight = module.called("adapt")
     assert_array_equal(y, labels)
     assert_allclose(row_weight, WEIGHT, rtol=1e-6)
-    _, constant = module.calls[2]
+    mean, _ = module.called("adapt_input")
+    assert_allclose(mean, np.average(X[INDEX], axis=0, weights=WEIGHT), rtol=1e-6)
+    (constant,) = module.called("adapt_output")
     share = np.average(CODES, weights=WEIGHT)
     assert abs(share - 0.5) > 0.01
     assert_allclose(constant, [np.log(share / (1 - share)), np.log(1 / share - 1)], rtol=1e-6)
@@ -101,7 +168,7 @@ def test_the_output_gets_the_constant_for_the_columns_that_the_network_has(n_out
     criterion, rows, module = of_classes(), make_rows(), Recording(n_outputs)
     criterion.adjust(torch.tensor([0.0, 2.0]))
     prepare(module, criterion, rows, (1, 2), adapt=True)
-    _, constant = module.calls[2]
+    (constant,) = module.called("adapt_output")
     assert constant.shape == (n_outputs,)
     assert_array_equal(constant, criterion.constant(rows.y, rows.row_weight, n_outputs))
     odds = constant[0] if n_outputs == 1 else constant[1] - constant[0]
@@ -134,21 +201,28 @@ def test_a_network_that_goes_on_is_tried_and_keeps_what_it_has():
 
 def test_networks_without_these_methods_and_attributes_of_their_names_are_fine():
     plain, named = nn.Linear(3, 1), nn.Linear(3, 1)
-    named.adapt, named.adapt_output = True, None
+    named.adapt, named.adapt_input, named.adapt_output = True, 3.5, None
     for module in (plain, named):
         before = module.weight.clone()
         assert prepare(module, of_classes(), make_rows(), (1,), adapt=True) is module
         assert_array_equal(module.weight.detach(), before.detach())
 
 
-def test_a_network_may_have_one_of_the_two_methods():
-    class Half(nn.Linear):
-        def adapt_output(self, constant):
-            self.constant = constant
+@pytest.mark.parametrize("name", ["adapt", "adapt_input", "adapt_output"])
+def test_a_network_may_have_one_of_the_three_methods(name):
+    class OfOne(nn.Linear):
+        pass
 
-    module = prepare(Half(3, 1), of_numbers(), make_rows(WEIGHT), (1,), adapt=True)
-    assert_allclose(module.constant, [np.average(WEIGHT, weights=WEIGHT)], rtol=1e-6)
-    assert module.constant[0] > 1.01
+    def keep(self, *given):
+        self.given = given
+
+    setattr(OfOne, name, keep)
+    module = prepare(OfOne(3, 1), of_numbers(), make_rows(WEIGHT), (1,), adapt=True)
+    shapes = {"adapt": [(N, 3), (N,), (N,)], "adapt_input": [(3,), (3,)], "adapt_output": [(1,)]}
+    assert [tuple(given.shape) for given in module.given] == shapes[name]
+    if name == "adapt_output":
+        assert_allclose(module.given[0], [np.average(WEIGHT, weights=WEIGHT)], rtol=1e-6)
+        assert module.given[0][0] > 1.01
 
 
 def test_the_trial_moves_neither_running_statistics_nor_the_random_state():
@@ -166,7 +240,7 @@ def test_a_criterion_is_tried_before_the_output_adapts():
     module = Recording()
     with pytest.raises(ValueError, match="one loss per row"):
         prepare(module, RowLoss(lambda o, t: o.sum()), make_rows(), (1,), adapt=True)
-    assert [name for name, *_ in module.calls] == ["adapt", "forward"]
+    assert [name for name, *_ in module.calls] == ["adapt", "adapt_input", "forward"]
 
 
 # Shapes
@@ -186,7 +260,7 @@ def test_a_loss_per_column_is_never_taken_for_a_loss_per_row(width):
 def test_fewer_rows_than_a_trial_takes_are_all_tried(n):
     module = Recording()
     prepare(module, of_classes(), make_rows(n=n), (1, 2), adapt=True)
-    assert_array_equal(module.calls[1][1], X[INDEX[:n]])
+    assert_array_equal(module.called("forward")[0], X[INDEX[:n]])
 
 
 class Reshaped(nn.Linear):

@@ -1,6 +1,6 @@
 """Batches of rows that are drawn by their weight, and the weights that are left to them.
 
-Batches that cover every row once are in ``test_data.py``.
+Batches that cover every row once, and how they are gathered, are in ``test_batches.py``.
 """
 
 from itertools import chain
@@ -10,7 +10,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
-from skweight.data import Rows, TensorBatches
+from skweight.batches import Rows, TensorBatches
 from skweight.weights import to_mean_one
 
 CPU = torch.device("cpu")

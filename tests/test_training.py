@@ -1,7 +1,7 @@
-"""The training path: history, callbacks, global state, pickles.
+"""The training path: history, callbacks, global state, pickles, compile=True.
 
-Early stopping is in ``test_early_stopping.py``, weight laws are in ``test_weight_laws.py``,
-the normaliser in ``test_minibatch.py``.
+Early stopping is in ``test_early_stopping.py``, an epoch in ``test_net.py``, weight laws are in
+``test_weight_laws.py``, the normaliser in ``test_minibatch.py``.
 """
 
 import copy
@@ -328,6 +328,11 @@ def test_adapt_gets_the_training_rows_and_their_weights_once(binary):
     assert target.dtype == torch.int64 and rows.dtype == torch.float32
 
 
+# --------------------------------------------------------------------------------------
+# compile=True, whose steps are in test_steps.py
+# --------------------------------------------------------------------------------------
+
+
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
 @pytest.mark.parametrize("task", ["binary", "regression"])
 def test_a_compiled_network_trains_predicts_and_pickles(task, request):
@@ -341,3 +346,42 @@ def test_a_compiled_network_trains_predicts_and_pickles(task, request):
     plain = estimator(**params).fit(X, y, weight)
     np.testing.assert_allclose(found, plain.predict(X), rtol=1e-3, atol=1e-3 * np.std(y))
     np.testing.assert_allclose(pickle.loads(pickle.dumps(compiled)).predict(X), found, rtol=1e-4)
+
+
+def test_without_a_compiler_a_fit_warns_and_is_that_without_compile(binary, monkeypatch):
+    X, y, weight = binary
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.warns(UserWarning, match="^compile=True has no effect: .*no-such-compiler"):
+        found = WeightedTorchClassifier(compile=True, **QUICK).fit(X, y, weight)
+    expected = WeightedTorchClassifier(**QUICK).fit(X, y, weight)
+    assert_array_equal(found.predict_proba(X), expected.predict_proba(X))
+
+
+class Looks(nn.Linear):
+    """Do what no CUDA graph allows, while it is trained."""
+
+    def forward(self, X):
+        return super().forward(X) * (1 if not self.training or X.sum().item() > -np.inf else 2)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("followed", [False, True])
+def test_a_fit_with_cuda_graphs_is_close_to_that_without(binary, followed):
+    X, y, weight = binary
+    score = EpochScoring("accuracy", name="accuracy", on_train=True, lower_is_better=False)
+    params = QUICK | {"device": "cuda", "callbacks": [score] if followed else None}
+    losses = []
+    for compile in (False, True):
+        model = WeightedTorchClassifier(early_stopping=True, compile=compile, **params)
+        losses.append(model.fit(X, y, weight).history_[:, ("train_loss", "valid_loss")])
+    assert losses[0][-1][0] < 0.9 * losses[0][0][0]
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-3)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_network_that_looks_at_values_is_refused_by_a_cuda_graph(binary):
+    X, y, _ = binary
+    params = QUICK | {"device": "cuda"}
+    with pytest.raises(ValueError, match=r"^compile=True .* Pass compile=False\.$"):
+        WeightedTorchClassifier(Looks, compile=True, **params).fit(X, y)
+    assert WeightedTorchClassifier(Looks, **params).fit(X, y).predict(X).shape == y.shape

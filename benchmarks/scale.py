@@ -1,0 +1,157 @@
+"""What many rows cost: time per row, memory, data on disk, text-like sparse data, merging.
+
+Each case runs in a process of its own. Memory is what the process itself holds beyond what it held
+before the fit (``RssAnon`` of Linux, looked at every 2 ms): pages of files do not count.
+
+Run ``OMP_NUM_THREADS=1 python benchmarks/scale.py``: about six minutes; ``python
+benchmarks/scale.py memory_dense`` runs one case.
+"""
+
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import peers
+from scipy import sparse
+from side_by_side import machine
+
+from skweight import WeightedTorchClassifier
+from skweight.merging import distinct_rows
+
+N_ROWS = 5_000_000
+MB = 1e6
+
+
+def estimator(epochs: int = 1) -> WeightedTorchClassifier:
+    """The default estimator."""
+    return WeightedTorchClassifier(max_epochs=epochs, device="cpu", random_state=0)
+
+
+def seconds(function: Callable[[], Any]) -> float:
+    """Time of one call."""
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
+def held() -> float:
+    """Bytes that the process holds, apart from files."""
+    status = Path("/proc/self/status").read_text()
+    return 1024.0 * int(re.search(r"RssAnon:\s+(\d+)", status)[1])
+
+
+def peak(function: Callable[[], Any]) -> float:
+    """Bytes that were held at most during a call, beyond those before it."""
+    before, most, over = held(), [0.0], threading.Event()
+
+    def look() -> None:
+        while not over.wait(0.002):
+            most[0] = max(most[0], held())
+
+    watch = threading.Thread(target=look)
+    watch.start()
+    function()
+    over.set()
+    watch.join()
+    return most[0] - before
+
+
+def warm_up() -> None:
+    """Load what is loaded at the first fit."""
+    estimator().fit(*peers.rows(1000))
+
+
+def cost_per_row() -> None:
+    """Time of one epoch, and of a whole fit, per million rows."""
+    warm_up()
+    for n_rows in (10_000, 100_000, 1_000_000, N_ROWS):
+        data, turns = peers.rows(n_rows), max(1, 300_000 // n_rows)
+        one, three = (
+            min(seconds(partial(estimator(epochs).fit, *data)) for _ in range(turns))
+            for epochs in (1, 3)
+        )
+        epoch = (three - one) / 2
+        per_million = 1e6 / n_rows
+        print(
+            f"{n_rows:>9,} x 20: {epoch * per_million:.2f} s per million rows and epoch, "
+            f"{(one - epoch) * per_million:.2f} s per million rows before the first"
+        )
+
+
+def merging_share() -> None:
+    """Share of a fit of 20 epochs that merging and the canonical order take."""
+    warm_up()
+    X, y, weight = peers.rows(1_000_000)
+    shares = []
+    for _ in range(3):
+        merging = seconds(lambda: distinct_rows(X, y, weight))
+        shares.append(merging / seconds(lambda: estimator(20).fit(X, y, weight)))
+    print(f"merging 1,000,000 x 20: {np.median(shares):.1%} of a fit of 20 epochs")
+
+
+def memory_dense() -> None:
+    """Memory of a fit to many rows in memory."""
+    warm_up()
+    X, y, weight = peers.rows(N_ROWS)
+    extra = peak(lambda: estimator().fit(X, y, weight))
+    print(f"{N_ROWS:,} x 20 float32: {extra / MB:.0f} MB, {extra / X.nbytes:.2f} times X")
+
+
+def memory_mapped() -> None:
+    """Memory of a fit to many rows on disk, in float64."""
+    warm_up()
+    with tempfile.TemporaryDirectory() as folder:
+        shape = (N_ROWS, 20)
+        X = np.lib.format.open_memmap(f"{folder}/X.npy", "w+", np.float64, shape)
+        rng = np.random.default_rng(0)
+        for start in range(0, N_ROWS, 100_000):
+            X[start : start + 100_000] = rng.standard_normal((100_000, 20))
+        y = (X[:, 0] > 0).astype(np.int64)
+        X = np.load(f"{folder}/X.npy", mmap_mode="r")
+        extra = peak(lambda: estimator().fit(X, y))
+        print(
+            f"{N_ROWS:,} x 20 float64 on disk: {extra / MB:.0f} MB, {extra / X.nbytes:.2f} times X"
+        )
+
+
+def memory_sparse() -> None:
+    """Memory and time of a fit to sparse rows, as bags of words are."""
+    warm_up()
+    rng = np.random.default_rng(0)
+    n_rows, n_words, length = 100_000, 20_000, 100
+    words = np.minimum(rng.zipf(1.3, n_rows * length) - 1, n_words - 1)
+    counts = np.ones(n_rows * length, dtype=np.float32)
+    X = sparse.csr_matrix((counts, words, np.arange(n_rows + 1) * length), (n_rows, n_words))
+    X.sum_duplicates()
+    y = (X[:, 5].toarray()[:, 0] > X[:, 6].toarray()[:, 0]).astype(np.int64)
+    with_X, took = held(), []
+    extra = peak(lambda: took.append(seconds(lambda: estimator().fit(X, y))))
+    print(
+        f"{n_rows:,} x {n_words:,} CSR, {X.nnz / n_rows:.0f} words a row: {extra / MB:.0f} MB, "
+        f"{(with_X + extra) / MB:.0f} MB with X and all libraries, {took[0]:.0f} s an epoch"
+    )
+
+
+CASES = (cost_per_row, merging_share, memory_dense, memory_mapped, memory_sparse)
+
+
+def main() -> None:
+    """Run one case here, or each in a process of its own."""
+    if len(sys.argv) > 1:
+        {case.__name__: case for case in CASES}[sys.argv[1]]()
+        return
+    print(machine() + "\n", flush=True)
+    for case in CASES:
+        subprocess.run([sys.executable, __file__, case.__name__], check=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,228 @@
+"""The skorch net that trains on ``(x, y, row_weight)``: batches, epochs and pickles.
+
+How the gradients of a batch are computed is decided in ``steps``; which net is made and how
+long it is trained is decided in ``training``.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Mapping
+from operator import mul
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import sparse
+from sklearn.base import ClassifierMixin
+from skorch import NeuralNet
+from skorch.callbacks import Callback, EpochTimer, PrintLog
+from skorch.utils import TeeGenerator
+from torch import Tensor, nn
+
+from skweight.batches import Batch, Rows
+from skweight.data import place
+from skweight.losses import weighted_mean
+from skweight.steps import make_step
+from skweight.streams import on_cpu_too
+
+
+class StoppedByCallback(Exception):
+    """A callback ended the training, the skorch way: by raising KeyboardInterrupt."""
+
+
+class WeightedNet(NeuralNet):  # type: ignore[misc]
+    """A skorch net whose batches are ``({"X": ..., "row_weight": ...}, y)``.
+
+    The weights travel beside X, so that callbacks which collect y (``EpochScoring``)
+    find nothing but targets in it. Without its optimizer and callbacks, which only
+    training needs, it is pickled on the CPU; in a stream the optimizer's state goes along.
+    """
+
+    carried: Any = None  # what a call of ``partial_fit`` hands on, see ``streams``
+    step: Callable[[Batch], tuple[Tensor, Tensor]]  # makes gradients, while it is trained
+    lowest_losses: dict[str, float]
+
+    def infer(self, x: Any, **fit_params: Any) -> Tensor:
+        """Give the module X alone: it never sees weights."""
+        return self.module_(x["X"] if isinstance(x, Mapping) else x)  # type: ignore[no-any-return]
+
+    def get_loss(
+        self, y_pred: Tensor, y_true: Tensor, X: Any = None, training: bool = False
+    ) -> Tensor:
+        """Reduce the losses of the rows with their weights."""
+        return weighted_mean(self.criterion_(y_pred, y_true), X["row_weight"])
+
+    def get_dataset(self, X: Any, y: Any = None) -> Any:
+        """Wrap plain arrays, as skorch's own methods and scorers pass them."""
+        if isinstance(X, torch.utils.data.Dataset):
+            return X
+        n_rows = X.shape[0]
+        y = np.zeros(n_rows, dtype=np.int64) if y is None else np.asarray(y)
+        device = torch.device(self.device)
+        X = X if sparse.issparse(X) else np.asarray(X, dtype=np.float32)
+        return Rows(place(X, device), np.arange(n_rows), y, np.ones(n_rows), device)
+
+    def notify(self, method_name: str, **cb_kwargs: Any) -> None:
+        """Tell every callback, also of the epoch in which one of them ends the training.
+
+        skorch's way to end it is KeyboardInterrupt, which must not be taken for the user's.
+        """
+        stopped = None
+        getattr(self, method_name)(self, **cb_kwargs)
+        if method_name == "on_epoch_begin" and len(self.history) > 1:
+            self.forget_batches(-2)
+        for _, callback in self.callbacks_:
+            try:
+                getattr(callback, method_name)(self, **cb_kwargs)
+            except KeyboardInterrupt as stop:
+                if not method_name.startswith("on_epoch"):
+                    raise
+                stopped = stop
+        if stopped is not None:
+            raise StoppedByCallback from stopped
+
+    def torch_compile(self, module: nn.Module, name: str) -> nn.Module:
+        """Leave modules as they are: what is compiled is a step, see ``steps``."""
+        return module
+
+    def get_default_callbacks(self) -> list[Any]:
+        """Leave out skorch's means of losses, which are taken here, and a log that is silent."""
+        log = [("print_log", PrintLog())] if self.verbose else []
+        return [("epoch_timer", EpochTimer()), *log]
+
+    # Epochs ---------------------------------------------------------------------------------
+
+    def fit_loop(self, X: Any, y: Any = None, epochs: Any = None, **fit_params: Any) -> Any:
+        """Train with a step that is made for the network as it now is."""
+        self.step = make_step(
+            self.module_, self.criterion_, torch.device(self.device), self.compile
+        )
+        self.lowest_losses = {}
+        try:
+            return super().fit_loop(X, y, epochs, **fit_params)
+        finally:
+            del self.step
+
+    def train_step(self, batch: Batch, **fit_params: Any) -> dict[str, Tensor]:
+        """Make an update; return the loss and the output before it."""
+        self._set_training(True)  # a callback may have used the network
+        return self._update(batch, self._followed("on_grad_computed"))
+
+    def _update(self, batch: Batch, grad_followed: bool = False) -> dict[str, Tensor]:
+        before: dict[str, Tensor] = {}
+
+        def closure() -> Tensor:
+            loss, output = self.step(batch)
+            if not before:  # an optimizer may try several steps in one
+                before.update(loss=loss, y_pred=output)
+            if grad_followed:
+                parameters = TeeGenerator(self.get_all_learnable_params())
+                self.notify(
+                    "on_grad_computed", named_parameters=parameters, batch=batch, training=True
+                )
+            return loss
+
+        self.optimizer_.step(closure)
+        return before
+
+    def run_single_epoch(
+        self, iterator: Any, training: bool, prefix: str, step_fn: Any, **fit_params: Any
+    ) -> None:
+        """Go through the batches once, and record the mean of their losses.
+
+        What skorch does for every batch, records and calls, is done if a callback follows
+        batches. Otherwise losses stay on the device until the epoch is over.
+        """
+        if iterator is None:
+            return
+        if self.follows_batches:
+            super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
+        else:
+            self._quick_epoch(iterator, training, prefix, step_fn)
+        names = f"{prefix}_loss", f"{prefix}_batch_size"
+        batches = [batch for batch in self.history[-1]["batches"] if names[0] in batch]
+        losses, sizes = ([batch[name] for batch in batches] for name in names)
+        mean = sum(map(mul, losses, sizes)) / sum(sizes)
+        lowest = self.lowest_losses.get(prefix, math.inf)
+        self.history.record(f"{prefix}_loss", mean)
+        self.history.record(f"{prefix}_loss_best", mean < lowest)
+        self.lowest_losses[prefix] = min(mean, lowest)
+
+    def _quick_epoch(self, iterator: Any, training: bool, prefix: str, step_fn: Any) -> None:
+        """Make the steps with nothing between them, and record them when all are made."""
+        self._set_training(training)
+        step = self._update if training and not self._followed("on_grad_computed") else step_fn
+        losses, sizes = [], []
+        for batch in iterator:
+            losses.append(step(batch)["loss"])
+            sizes.append(len(batch[1]))
+        self.history[-1]["batches"] += [
+            {f"{prefix}_loss": loss, f"{prefix}_batch_size": size}
+            for loss, size in zip(torch.stack(losses).tolist(), sizes)
+        ]
+        self.history.record(f"{prefix}_batch_count", len(sizes))
+
+    @property
+    def follows_batches(self) -> bool:
+        """Whether a callback is to be called for every batch."""
+        return self._followed("on_batch_begin", "on_batch_end")
+
+    def forget_batches(self, epoch: int) -> None:
+        """Drop the records of batches, unless a callback follows them."""
+        if not self.follows_batches:
+            self.history[epoch]["batches"] = []
+
+    def _followed(self, *methods: str) -> bool:
+        """Whether a callback has one of the methods as its own; all inherit them, empty."""
+        return any(
+            getattr(type(callback), method, empty) is not empty
+            for method in methods
+            for empty in [getattr(Callback, method)]
+            for _, callback in self.callbacks_
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Keep what prediction needs, on the CPU: network, loss, settings and history."""
+        state = dict(self.__dict__)
+        for name in ("optimizer_", "callbacks", "callbacks_", "step"):
+            state.pop(name, None)
+        if "module_" in state:
+            state["module"] = state["module_"] = on_cpu(self.module_)
+            state["criterion"] = state["criterion_"] = on_cpu(self.criterion_)
+        state["carried"] = on_cpu_too(self.carried)
+        return state | {"callbacks": None, "callbacks_": [], "device": "cpu"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore what :meth:`__getstate__` kept."""
+        self.__dict__.update(state)
+
+
+class WeightedClassifierNet(ClassifierMixin, WeightedNet):  # type: ignore[misc]
+    """A :class:`WeightedNet` that scorers in callbacks recognise as a classifier of codes."""
+
+    def __init__(self, *args: Any, n_classes: int, labels: bool = False, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.n_classes = n_classes
+        self.labels = labels
+
+    @property
+    def classes_(self) -> Any:
+        """Class codes, 0 to n_classes - 1, or a list of those of each label."""
+        return [np.arange(2)] * self.n_classes if self.labels else np.arange(self.n_classes)
+
+    def predict(self, X: Any) -> NDArray[np.intp]:
+        """Return the code of the most probable class, or 1 for each probable label."""
+        probability = self.predict_proba(X)
+        if self.labels:
+            return np.asarray(probability > 0.5, dtype=np.intp)
+        return np.asarray(probability.argmax(axis=1))
+
+
+def on_cpu(module: nn.Module) -> nn.Module:
+    """Return the module if it lies on the CPU, else a copy that does."""
+    if all(t.device.type == "cpu" for t in [*module.parameters(), *module.buffers()]):
+        return module
+    return copy.deepcopy(module).cpu()
