@@ -4,7 +4,6 @@ The losses of the package's own are in ``losses``. Only torch here.
 """
 
 import copy
-import inspect
 from collections.abc import Mapping
 from difflib import get_close_matches
 from functools import partial
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from skweight.keywords import check_keywords, name_of, unwrap
+from skweight.keywords import check_keywords, name_of, parameters_of, unwrap
 from skweight.links import to_columns
 from skweight.losses import ClassLoss, mean_of_columns, width
 from skweight.target_losses import TargetLoss, TweedieDeviance, exponential
@@ -99,8 +98,7 @@ def _build(criterion: type, params: Mapping[str, Any]) -> nn.Module:
             "criterion__reduction must be 'none', since weights are applied to one loss per "
             f"row, got {params['reduction']!r}."
         )
-    known = inspect.signature(criterion).parameters
-    reduction = {"reduction": "none"} if "reduction" in known else {}
+    reduction = {"reduction": "none"} if "reduction" in parameters_of(criterion) else {}
     try:
         return criterion(**{**params, **reduction})
     except TypeError as error:

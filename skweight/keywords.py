@@ -6,7 +6,7 @@ Which of them the estimators have themselves is left to ``parameters``.
 import inspect
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 
@@ -15,7 +15,7 @@ def check_keywords(function: Callable[..., Any], params: Mapping[str, Any], pref
     if not params:
         return
     try:
-        parameters = inspect.signature(function).parameters.values()
+        parameters = parameters_of(function).values()
     except ValueError:  # some builtins have no signature: the call itself will tell
         return
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
@@ -29,6 +29,18 @@ def check_keywords(function: Callable[..., Any], params: Mapping[str, Any], pref
                 f"Unknown parameter {prefix}__{name}: {prefix} "
                 f"{name_of(function)} takes {known}.{hint}"
             )
+
+
+def parameters_of(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    """Parameters by name; classes are looked at once, since many fits name the same."""
+    return _of_class(function) if isinstance(function, type) else _parameters(function)
+
+
+def _parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(function).parameters
+
+
+_of_class = lru_cache(maxsize=32)(_parameters)
 
 
 def name_of(function: Any) -> str:

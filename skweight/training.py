@@ -9,6 +9,7 @@ import copy
 import math
 import warnings
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from difflib import get_close_matches
 from fnmatch import fnmatch
 from typing import Any
@@ -73,7 +74,9 @@ def train(
         Trained and in evaluation mode; with ``valid_rows``, at its best epoch.
     """
     with isolated_torch(options.seed, rows.device):
-        with torch.device("cpu"):  # initial values do not depend on the default device
+        # Initial values do not depend on the default device.
+        elsewhere = torch.get_default_device().type != "cpu"
+        with torch.device("cpu") if elsewhere else nullcontext():
             module = make_module()
         module = prepare(module.to(rows.device), criterion, rows, task.widths, adapt)
         _check_param_groups(module, options.optimizer_params.get("param_groups", ()))
