@@ -1,0 +1,119 @@
+"""What costs time, counted instead of timed: a clock would tell of the machine."""
+
+import subprocess
+import sys
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from skweight import WeightedTorchClassifier, WeightedTorchRegressor
+from skweight.modules import MLP
+
+ROWS, FEATURES, BATCH = 640, 5, 64
+
+
+class Counts(TorchDispatchMode):
+    """Count the kernels that torch is asked for."""
+
+    def __init__(self):
+        super().__init__()
+        self.kernels = Counter()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.kernels[function.name()] += 1
+        return function(*args, **(kwargs or {}))
+
+
+def kernels(function):
+    with Counts() as counts:
+        function()
+    return counts.kernels
+
+
+def rows():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(ROWS, FEATURES)).astype(np.float32)
+    return X, (X[:, 0] > 0).astype(np.int64), rng.uniform(0.5, 2, ROWS)
+
+
+def loop(X, y, weight, epochs):
+    """The loop by hand, of the default network."""
+    inputs, targets = torch.from_numpy(X), torch.from_numpy(y).float()
+    weights = torch.from_numpy(weight).float()
+    module = MLP(FEATURES, 1)
+    optimizer = torch.optim.AdamW(module.parameters(), fused=True)
+    for _ in range(epochs):
+        order = torch.randperm(len(X))
+        for x, t, w in zip(*(part[order].split(BATCH) for part in (inputs, targets, weights))):
+            optimizer.zero_grad()
+            logit = module(x).squeeze(1)
+            losses = F.binary_cross_entropy_with_logits(logit, t, reduction="none")
+            (losses * w).mean().backward()
+            optimizer.step()
+    return module
+
+
+def of_an_epoch(train):
+    """What three more epochs ask for, by epoch: everything before and after them left out."""
+    more = kernels(lambda: train(4))
+    more.subtract(kernels(lambda: train(1)))
+    return {name: count / 3 for name, count in more.items() if count}
+
+
+def test_a_step_asks_torch_for_no_more_than_a_loop_by_hand():
+    data, steps = rows(), ROWS / BATCH
+
+    def fit(epochs):
+        model = WeightedTorchClassifier(
+            max_epochs=epochs, batch_size=BATCH, device="cpu", random_state=0
+        )
+        return model.fit(*data)
+
+    own = of_an_epoch(fit)
+    by_hand = of_an_epoch(lambda epochs: loop(*data, epochs))
+    assert own["aten::_fused_adamw_"] == by_hand["aten::_fused_adamw_"] == steps
+    assert own["aten::mm"] + own["aten::addmm"] == by_hand["aten::mm"] + by_hand["aten::addmm"]
+    views = ("aten::detach", "aten::view", "aten::_unsafe_view", "aten::t", "aten::squeeze.dim")
+    work = [sum(n for name, n in counts.items() if name not in views) for counts in (own, by_hand)]
+    assert 10 * steps < work[0] <= work[1] + steps
+
+
+@pytest.mark.parametrize("estimator", [WeightedTorchClassifier, WeightedTorchRegressor])
+def test_an_epoch_asks_for_nothing_that_waits_for_the_device(estimator):
+    X, y, weight = rows()
+    waiting = of_an_epoch(
+        lambda epochs: estimator(max_epochs=epochs, batch_size=BATCH, device="cpu").fit(
+            X, y, weight
+        )
+    )
+    waits = {"aten::_local_scalar_dense", "aten::item", "aten::nonzero", "aten::is_nonzero"}
+    assert waiting["aten::index_select"] > 0 and not waits & waiting.keys()
+
+
+def test_prediction_reads_float32_where_it_lies(monkeypatch):
+    X, y, weight = rows()
+    model = WeightedTorchClassifier(max_epochs=1, device="cpu").fit(X, y, weight)
+    addresses = []
+    forward = type(model.module_).forward
+
+    def look(self, chunk):
+        addresses.append(chunk.data_ptr())
+        return forward(self, chunk)
+
+    monkeypatch.setattr(type(model.module_), "forward", look)
+    model.predict_proba(X)
+    assert addresses == [X.ctypes.data]
+
+
+def test_importing_the_package_loads_no_compiler_and_no_plots():
+    code = "import skweight, sys; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    modules = set(loaded.stdout.split())
+    assert {"skweight.training", "skorch"} <= modules
+    assert not {"torch._dynamo", "torch._inductor", "matplotlib", "IPython", "pytest"} & modules
