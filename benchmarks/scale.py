@@ -94,7 +94,7 @@ def merging_share() -> None:
     for _ in range(3):
         merging = seconds(lambda: distinct_rows(X, y, weight))
         shares.append(merging / seconds(lambda: estimator(20).fit(X, y, weight)))
-    print(f"merging 1,000,000 x 20: {np.median(shares):.1%} of a fit of 20 epochs")
+    print(f"1,000,000 x 20: merging takes {np.median(shares):.1%} of a fit of 20 epochs")
 
 
 def memory_dense() -> None:

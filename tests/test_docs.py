@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "docs" / "weights.md"]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+RESULTS = ROOT / "benchmarks" / "RESULTS.md"
 
 
 def load_example(name):
@@ -54,6 +55,16 @@ def test_links_and_commands_of_a_page_lead_to_files_that_exist(page):
         assert (page.parent / link).exists(), link
     for name in named:
         assert (ROOT / name).exists(), name
+
+
+def test_the_numbers_of_the_page_on_speed_are_those_of_the_last_run():
+    """Its rows and lines are rows and lines of the results, with columns left out."""
+    page, results = (ROOT / "docs" / "speed.md").read_text(), RESULTS.read_text()
+    ratios = dict(re.findall(r"^\| (`.*?) \|.*\| ([\d.]+) \|$", results, flags=re.MULTILINE))
+    stated = dict(re.findall(r"^\| (`.*?) \| ([\d.]+) \|$", page, flags=re.MULTILINE))
+    assert len(stated) >= 6 and stated.items() <= ratios.items()
+    lines = re.findall(r"^- \d.*$", results, flags=re.MULTILINE)
+    assert len(lines) >= 6 and set(re.findall(r"^- \d.*$", page, flags=re.MULTILINE)) <= {*lines}
 
 
 def test_every_parameter_in_the_table_of_weights_exists():
