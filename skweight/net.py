@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from operator import mul
 from typing import Any
 
@@ -19,13 +19,13 @@ from scipy import sparse
 from sklearn.base import ClassifierMixin
 from skorch import NeuralNet
 from skorch.callbacks import Callback, EpochTimer, PrintLog
-from skorch.utils import TeeGenerator
+from skorch.utils import TeeGenerator, to_tensor
 from torch import Tensor, nn
 
 from skweight.batches import Batch, Rows
 from skweight.data import place
 from skweight.losses import weighted_mean
-from skweight.steps import make_step
+from skweight.steps import Gradients, make_step
 from skweight.streams import on_cpu_too
 
 
@@ -42,12 +42,14 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
     """
 
     carried: Any = None  # what a call of ``partial_fit`` hands on, see ``streams``
-    step: Callable[[Batch], tuple[Tensor, Tensor]]  # makes gradients, while it is trained
+    step: Gradients = None  # type: ignore[assignment]  # only while it is trained
     lowest_losses: dict[str, float]
 
     def infer(self, x: Any, **fit_params: Any) -> Tensor:
         """Give the module X alone: it never sees weights."""
-        return self.module_(x["X"] if isinstance(x, Mapping) else x)  # type: ignore[no-any-return]
+        X = x["X"] if isinstance(x, Mapping) else x
+        X = X if isinstance(X, Tensor) else to_tensor(X, device=self.device)
+        return self.module_(X)  # type: ignore[no-any-return]
 
     def get_loss(
         self, y_pred: Tensor, y_true: Tensor, X: Any = None, training: bool = False
@@ -96,25 +98,37 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
     # Epochs ---------------------------------------------------------------------------------
 
     def fit_loop(self, X: Any, y: Any = None, epochs: Any = None, **fit_params: Any) -> Any:
-        """Train with a step that is made for the network as it now is."""
-        self.step = make_step(
-            self.module_, self.criterion_, torch.device(self.device), self.compile
-        )
+        """Train as skorch does, with steps that ``steps`` makes."""
         self.lowest_losses = {}
         try:
             return super().fit_loop(X, y, epochs, **fit_params)
         finally:
-            del self.step
+            vars(self).pop("step", None)  # it may hold recordings
 
     def train_step(self, batch: Batch, **fit_params: Any) -> dict[str, Tensor]:
         """Make an update; return the loss and the output before it."""
         self._set_training(True)  # a callback may have used the network
+        self._renew_step()
         return self._update(batch, self._followed("on_grad_computed"))
+
+    def _renew_step(self) -> None:
+        """Make a step for the network, the criterion and the optimizer as they now are.
+
+        Callbacks may replace them, or let the optimizer have more parameters.
+        """
+        parts = self.module_, self.criterion_
+        if self.step is None or parts != (self.step.module, self.step.criterion):
+            self.step = make_step(*parts, torch.device(self.device), self.compile)
+        groups = self.optimizer_.param_groups
+        self.step.parameters = [parameter for group in groups for parameter in group["params"]]
 
     def _update(self, batch: Batch, grad_followed: bool = False) -> dict[str, Tensor]:
         before: dict[str, Tensor] = {}
+        own_reset = type(self.optimizer_).zero_grad is not torch.optim.Optimizer.zero_grad
 
         def closure() -> Tensor:
+            if own_reset:
+                self.optimizer_.zero_grad()
             loss, output = self.step(batch)
             if not before:  # an optimizer may try several steps in one
                 before.update(loss=loss, y_pred=output)
@@ -154,6 +168,8 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
     def _quick_epoch(self, iterator: Any, training: bool, prefix: str, step_fn: Any) -> None:
         """Make the steps with nothing between them, and record them when all are made."""
         self._set_training(training)
+        if training:
+            self._renew_step()
         step = self._update if training and not self._followed("on_grad_computed") else step_fn
         losses, sizes = [], []
         for batch in iterator:

@@ -62,12 +62,17 @@ class Gradients:
         ``forward(X)`` returns raw scores.
     criterion : nn.Module
         ``forward(output, target)`` returns one loss per row, or per row and label.
+
+    Attributes
+    ----------
+    parameters : list of nn.Parameter
+        Those whose gradients are reset; at first all of network and criterion.
     """
 
     def __init__(self, module: nn.Module, criterion: nn.Module) -> None:
         self.module = module
         self.criterion = criterion
-        self.parameters = [*module.parameters(), *criterion.parameters()]
+        self.parameters: list[Tensor] = [*module.parameters(), *criterion.parameters()]
 
     def __call__(self, batch: Batch) -> LossAndOutput:
         """Return the weighted mean of the losses and the output, both without a graph."""

@@ -31,8 +31,9 @@ from skweight.options import Task, TrainingOptions
 from skweight.preparation import prepare
 from skweight.streams import carry, go_on, go_on_scheduling
 
-# Optimizers with a fused kernel, and where it runs; it takes no sparse gradients.
-_FUSED = (torch.optim.AdamW, torch.optim.Adam, torch.optim.SGD)
+# Optimizers with a fused kernel, and where it runs. That of SGD takes no sparse gradients, and
+# no parameters whose first gradient comes later than that of others.
+_FUSED = (torch.optim.AdamW, torch.optim.Adam)
 _FUSED_ON = ("cpu", "cuda", "mps")
 
 
@@ -137,14 +138,18 @@ def _optimizer_params(options: TrainingOptions, module: nn.Module) -> Iterable[t
     optimizer, keywords = unwrap(options.optimizer)
     chosen = {"fused", "foreach", "capturable", "differentiable"} & {*params, *keywords}
     tensors = [*module.parameters()]
-    if (
-        optimizer in _FUSED
-        and not chosen
-        and all(t.is_floating_point() and t.device.type in _FUSED_ON for t in tensors)
-        and not any(getattr(layer, "sparse", False) for layer in module.modules())
-    ):
+    if optimizer in _FUSED and not chosen and all(map(_has_fused_kernel, tensors)):
         params["fused"] = True
     return params.items()
+
+
+def _has_fused_kernel(parameter: torch.Tensor) -> bool:
+    # The kernels go through memory from one end to the other, whatever the strides are.
+    return (
+        parameter.is_floating_point()
+        and parameter.is_contiguous()
+        and parameter.device.type in _FUSED_ON
+    )
 
 
 def _check_param_groups(module: nn.Module, groups: Any) -> None:

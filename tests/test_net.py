@@ -203,7 +203,7 @@ class Pickles(Callback):
 
     def on_epoch_end(self, net, **kwargs):
         self.loaded_ = pickle.loads(pickle.dumps(net))
-        assert not hasattr(self.loaded_, "step")
+        assert self.loaded_.step is None
 
 
 @pytest.mark.parametrize("compile", [False, True])
