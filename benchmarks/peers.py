@@ -45,7 +45,7 @@ def loop(
     for _ in range(epochs):
         order = torch.randperm(len(inputs), device=device)
         batches = zip(*(part[order].split(BATCH_SIZE) for part in (inputs, targets, weights)))
-        total = torch.zeros((), device=device)
+        losses_of_batches = []
         for x, target, w in batches:
             optimizer.zero_grad()
             logit = module(x).squeeze(1)
@@ -53,8 +53,8 @@ def loop(
             loss = (losses * w).mean()
             loss.backward()
             optimizer.step()
-            total += loss.detach() * len(x)
-        if not torch.isfinite(total):
+            losses_of_batches.append(loss.detach())
+        if not torch.stack(losses_of_batches).isfinite().all():
             raise RuntimeError("The loss is not finite.")
     return module
 

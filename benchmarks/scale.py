@@ -58,9 +58,11 @@ def peak(function: Callable[[], Any]) -> float:
 
     watch = threading.Thread(target=look)
     watch.start()
-    function()
-    over.set()
-    watch.join()
+    try:
+        function()
+    finally:
+        over.set()
+        watch.join()
     return most[0] - before
 
 
@@ -82,7 +84,7 @@ def cost_per_row() -> None:
         per_million = 1e6 / n_rows
         print(
             f"{n_rows:>9,} x 20: {epoch * per_million:.2f} s per million rows and epoch, "
-            f"{(one - epoch) * per_million:.2f} s per million rows before the first"
+            f"{(one - epoch) * per_million:.2f} s per million rows before the first epoch"
         )
 
 
@@ -146,7 +148,10 @@ CASES = (cost_per_row, merging_share, memory_dense, memory_mapped, memory_sparse
 def main() -> None:
     """Run one case here, or each in a process of its own."""
     if len(sys.argv) > 1:
-        {case.__name__: case for case in CASES}[sys.argv[1]]()
+        cases = {case.__name__: case for case in CASES}
+        if sys.argv[1] not in cases:
+            sys.exit(f"expected one of {', '.join(cases)}, got {sys.argv[1]}")
+        cases[sys.argv[1]]()
         return
     print(machine() + "\n", flush=True)
     for case in CASES:

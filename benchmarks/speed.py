@@ -30,7 +30,7 @@ def fits(n_rows: int, epochs: int, device: str) -> dict:
     ways = {
         "fit": lambda: model.fit(*data),
         "loop": lambda: peers.loop(*data, epochs, device),
-        "skorch": lambda: peers.skorch(*data, epochs, device),
+        "skorch with its DataLoader": lambda: peers.skorch(*data, epochs, device),
     }
     if device == "cpu":
         ways["scikit-learn"] = lambda: peers.scikit_learn(*data, epochs)
@@ -119,8 +119,8 @@ def main() -> None:
     table += compare(
         "`{own}` of 1,000,000 x 20 against the {other}", predictions(1_000_000, device), turns
     )
-    print(f"{machine()}; medians of {turns} turns or more\n")
-    print_table(("what", "skweight", "peer", "ratio"), table)
+    print(f"{machine()}; medians of {turns} turns or more, of the ratios within turns too\n")
+    print_table(("what", "skweight", "peer", "skweight / peer"), table)
     print(f"\n`import skweight` takes {import_time(turns):.2f} s beyond torch and scikit-learn")
 
 

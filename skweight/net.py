@@ -103,13 +103,13 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
         try:
             return super().fit_loop(X, y, epochs, **fit_params)
         finally:
-            vars(self).pop("step", None)  # it may hold recordings
+            self.__dict__.pop("step", None)  # it may hold recordings
 
     def train_step(self, batch: Batch, **fit_params: Any) -> dict[str, Tensor]:
         """Make an update; return the loss and the output before it."""
         self._set_training(True)  # a callback may have used the network
         self._renew_step()
-        return self._update(batch, self._followed("on_grad_computed"))
+        return self._update(batch, grad_followed=self._followed("on_grad_computed"))
 
     def _renew_step(self) -> None:
         """Make a step for the network, the criterion and the optimizer as they now are.
@@ -152,7 +152,7 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
         """
         if iterator is None:
             return
-        if self.follows_batches:
+        if self._followed("on_batch_begin", "on_batch_end"):
             super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
         else:
             self._quick_epoch(iterator, training, prefix, step_fn)
@@ -170,21 +170,22 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
         self._set_training(training)
         if training:
             self._renew_step()
-        step = self._update if training and not self._followed("on_grad_computed") else step_fn
+        quick = training and not self._followed("on_grad_computed")
+        step = self._update if quick else step_fn
+        batches, start = self.history[-1]["batches"], len(self.history[-1]["batches"])
         losses, sizes = [], []
         for batch in iterator:
+            batches.append({})
             losses.append(step(batch)["loss"])
             sizes.append(len(batch[1]))
-        self.history[-1]["batches"] += [
-            {f"{prefix}_loss": loss, f"{prefix}_batch_size": size}
-            for loss, size in zip(torch.stack(losses).tolist(), sizes)
-        ]
+        for record, loss, size in zip(batches[start:], torch.stack(losses).tolist(), sizes):
+            record |= {f"{prefix}_loss": loss, f"{prefix}_batch_size": size}
         self.history.record(f"{prefix}_batch_count", len(sizes))
 
     @property
     def follows_batches(self) -> bool:
-        """Whether a callback is to be called for every batch."""
-        return self._followed("on_batch_begin", "on_batch_end")
+        """Whether a callback is called for every batch, and may record something of it."""
+        return self._followed("on_batch_begin", "on_grad_computed", "on_batch_end")
 
     def forget_batches(self, epoch: int) -> None:
         """Drop the records of batches, unless a callback follows them."""

@@ -95,5 +95,5 @@ def _warn_of_probabilities(module: nn.Module, output: Tensor, y: Tensor) -> None
         warnings.warn(
             f"module {type(module).__name__} ends with {link}, but must return raw "
             "scores: predict and predict_proba would apply it a second time.",
-            stacklevel=6,
+            stacklevel=7,
         )

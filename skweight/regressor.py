@@ -110,7 +110,8 @@ class WeightedTorchRegressor(RegressorMixin, RegressionSteps):  # type: ignore[m
     module_ : nn.Module
     history_ : skorch History
         ``train_loss`` and ``valid_loss`` of each epoch, weighted means.
-        Of batches nothing is kept, unless a callback has a method ``on_batch_end``.
+        Of batches nothing is kept, unless a callback has a method ``on_batch_end``, be it
+        an empty one.
     n_iter_ : int
         Number of epochs of the last fit, and of calls of ``partial_fit`` since.
     feature_weights_ : ndarray of shape (n_features_in_,)
@@ -185,7 +186,7 @@ class WeightedTorchRegressor(RegressorMixin, RegressionSteps):  # type: ignore[m
         ----------
         X : array-like, DataFrame, tensor or sparse matrix of shape (n_samples, n_features)
             Or (n_samples, ...) for a module of your own. float32 is not copied, and
-            an ``np.memmap`` is never loaded whole.
+            an ``np.memmap`` is never loaded whole, unless a module has a method ``adapt``.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
             NaN and infinite values are ignored where the weight is 0.
         sample_weight : array-like of shape (n_samples,), default=None

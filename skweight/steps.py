@@ -1,8 +1,8 @@
 """One update: from a batch to the gradients of its weighted loss.
 
 They are computed operation by operation, by a compiled function, or by replaying a CUDA
-graph, and are the same. What an optimizer does with them and which batches there are is
-left to ``training``. Only torch here.
+graph, and are the same up to what a compiler rounds. What an optimizer does with them and
+which batches there are is left to ``training``. Only torch here.
 """
 
 import os
@@ -10,7 +10,8 @@ import shutil
 import sys
 import warnings
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
+from types import FunctionType
 from typing import Any
 
 import torch
@@ -24,6 +25,7 @@ from skweight.losses import backpropagate_weighted_mean
 _EAGER_FIRST = 2
 
 LossAndOutput = tuple[Tensor, Tensor]
+Losses = Callable[[nn.Module, nn.Module, Tensor, Tensor], LossAndOutput]
 
 
 def make_step(
@@ -86,8 +88,7 @@ class Gradients:
         return backpropagate_weighted_mean(losses, row_weight), output.detach()
 
     def _losses(self, X: Tensor, y: Tensor) -> LossAndOutput:
-        output = self.module(X)
-        return self.criterion(output, y), output
+        return _losses_of(self.module, self.criterion, X, y)
 
 
 class CompiledGradients(Gradients):
@@ -95,17 +96,35 @@ class CompiledGradients(Gradients):
 
     def __init__(self, module: nn.Module, criterion: nn.Module) -> None:
         super().__init__(module, criterion)
-        self._compiled: Callable[[Tensor, Tensor], LossAndOutput] = torch.compile(super()._losses)
+        self._compiled: Losses | None = _compiled(f"{module!r} {criterion!r}")
 
     def _losses(self, X: Tensor, y: Tensor) -> LossAndOutput:
-        try:
-            return self._compiled(X, y)
-        except Exception as error:
-            if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
-                raise
-            _warn_of_no_compiler(f"torch.compile failed: {_first_line(error)}")
-        self._compiled = super()._losses
-        return self._compiled(X, y)
+        if self._compiled is not None:
+            try:
+                return self._compiled(self.module, self.criterion, X, y)
+            except Exception as error:
+                if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+                    raise
+                _warn_of_no_compiler(f"torch.compile failed: {_first_line(error)}")
+            self._compiled = None
+        return super()._losses(X, y)
+
+
+@lru_cache(maxsize=256)
+def _compiled(structure: str) -> Losses:
+    """A compiled function for networks of one structure, which many fits may share.
+
+    torch compiles the same code a few times only, and then silently runs it as it is: each
+    structure has code of its own.
+    """
+    code = _losses_of.__code__.replace(co_name=f"losses_{hash(structure):x}")
+    compiled: Losses = torch.compile(FunctionType(code, globals()))
+    return compiled
+
+
+def _losses_of(module: nn.Module, criterion: nn.Module, X: Tensor, y: Tensor) -> LossAndOutput:
+    output = module(X)
+    return criterion(output, y), output
 
 
 class ReplayedGradients(Gradients):
@@ -216,7 +235,7 @@ def _missing_compiler() -> str:
     name = os.environ.get("CXX", usual)
     if shutil.which(name):
         return ""
-    return f"{name} is not on the PATH (the environment variable CXX names another)"
+    return f"{name!r} is not a program on the PATH (the environment variable CXX may name one)"
 
 
 def _warn_of_no_compiler(why: str) -> None:

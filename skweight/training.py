@@ -192,13 +192,13 @@ def _run(net: WeightedNet, rows: Rows, previous: WeightedNet | None) -> None:
     except KeyboardInterrupt:
         warnings.warn(
             f"Training was interrupted in epoch {len(net.history)}; the network is kept as it was.",
-            stacklevel=5,
+            stacklevel=6,
         )
     except KeyError as error:
         if net.train_split is not None or "valid_" not in str(error):
             raise
         raise ValueError(
-            f"A callback reads {error.args[0]!s}, but there are no validation rows: pass "
+            f"A callback looks for what there is with validation rows only ({error.args[0]}): pass "
             "early_stopping=True, or let the callback monitor 'train_loss'."
         ) from error
     net.notify("on_train_end", X=rows, y=None)

@@ -54,6 +54,12 @@ class OnGradComputed(Callback):
         assert sum(parameter.grad is not None for _, parameter in named_parameters) == 6
 
 
+class Records(Callback):
+    def on_grad_computed(self, net, named_parameters, **kwargs):
+        squares = sum(float((p.grad**2).sum()) for _, p in named_parameters)
+        net.history.record_batch("gradient_norm", squares**0.5)
+
+
 class OnEpochs(Callback):
     def on_epoch_begin(self, net, **kwargs):
         pass
@@ -143,17 +149,24 @@ def test_a_callback_that_changes_nothing_leaves_the_training_as_it_is_to_the_bit
     assert other.history_[:, LOSSES] != expected.history_[:, LOSSES]
 
 
+def test_what_a_callback_records_of_gradients_is_kept(binary):
+    history = fit(binary, Records(), early_stopping=False).history_
+    norms = history[:, "batches", :, ("gradient_norm", "train_loss")]
+    assert len(norms) == 4 and len(norms[0]) == history[0, "train_batch_count"]
+    assert min(norm for epoch in norms for norm, _ in epoch) > 0
+
+
 @pytest.mark.parametrize("name", FOLLOWERS | OTHERS)
 @pytest.mark.parametrize("early_stopping", [False, True])
 def test_batches_are_in_the_history_only_if_a_callback_follows_them(name, early_stopping, binary):
-    callback = (FOLLOWERS | OTHERS)[name]
+    callback, kept = (FOLLOWERS | OTHERS)[name], name in (*FOLLOWERS, "on_grad_computed")
     history = fit(binary, ("named", callback), early_stopping=early_stopping).history_
     n_train = history[0, "train_batch_count"]
     n_valid = history[0, "valid_batch_count"] if early_stopping else 0
     assert (n_train, n_valid) == ((5, 1) if early_stopping else (6, 0))
     for batches in history[:, "batches"]:
-        assert len(batches) == (n_train + n_valid if name in FOLLOWERS else 0)
-    if name in FOLLOWERS:
+        assert len(batches) == (n_train + n_valid if kept else 0)
+    if kept:
         losses, sizes = np.transpose(
             history[-1, "batches", :n_train, ("train_loss", "train_batch_size")]
         )

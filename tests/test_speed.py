@@ -12,6 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from skweight import WeightedTorchClassifier, WeightedTorchRegressor
 from skweight.modules import MLP
+from skweight.steps import _compiled
 
 ROWS, FEATURES, BATCH = 640, 5, 64
 
@@ -107,6 +108,17 @@ def test_prediction_reads_float32_where_it_lies(monkeypatch):
     monkeypatch.setattr(type(model.module_), "forward", look)
     model.predict_proba(X)
     assert addresses == [X.ctypes.data]
+
+
+def test_each_structure_is_compiled_from_code_of_its_own(monkeypatch):
+    """torch compiles the same code eight times at most, and then silently runs it as it is."""
+    monkeypatch.setattr("torch.compile", lambda function: function)
+    _compiled.cache_clear()
+    functions = [_compiled(structure) for structure in ("one", "another", "one")]
+    _compiled.cache_clear()
+    assert functions[0] is functions[2]
+    assert functions[0].__code__ != functions[1].__code__
+    assert functions[0](torch.neg, torch.add, torch.ones(2), 3)[0].tolist() == [2, 2]
 
 
 def test_importing_the_package_loads_no_compiler_and_no_plots():

@@ -18,7 +18,7 @@ from torch.utils._pytree import tree_leaves
 from skweight import WeightedTorchClassifier, WeightedTorchRegressor
 from skweight.criteria import RowLoss
 from skweight.losses import CLASSIFIER_CRITERIA, CrossEntropy, weighted_mean
-from skweight.steps import CompiledGradients, Gradients, ReplayedGradients, make_step
+from skweight.steps import CompiledGradients, Gradients, ReplayedGradients, _compiled, make_step
 from skweight.target_losses import REGRESSOR_CRITERIA
 
 QUICK = {"max_epochs": 8, "batch_size": 64, "lr": 0.01, "random_state": 0, "device": "cpu"}
@@ -327,9 +327,16 @@ def test_the_device_and_compile_decide_how_gradients_are_made(monkeypatch):
     monkeypatch.setenv("CXX", "no-such-compiler")
     assert choice("cuda", True) is ReplayedGradients
     assert choice("cpu", False) is choice("cuda", False) is Gradients
-    message = "^compile=True has no effect: .*no-such-compiler is not on the PATH"
+    message = "^compile=True has no effect: .*'no-such-compiler' is not a program on the PATH"
     with pytest.warns(UserWarning, match=message):
         assert choice("cpu", True) is Gradients
+
+
+@pytest.fixture(autouse=True)
+def nothing_compiled_before():
+    _compiled.cache_clear()
+    yield
+    _compiled.cache_clear()
 
 
 def failing(error):
