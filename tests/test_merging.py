@@ -188,15 +188,18 @@ def test_equal_rows_become_one(n_rows):
     assert total == [n_rows]
 
 
-def test_a_million_rows_of_twenty_columns_are_merged_within_a_second():
+def test_a_million_rows_of_twenty_columns_are_merged_in_the_time_of_a_few_sorts():
+    """Of sorts of one column, side by side: a clock alone would tell of the machine."""
     rng = np.random.default_rng(0)
     drawn = rng.integers(0, 500_000, 1_000_000)
     X = rng.standard_normal((500_000, 20), dtype=np.float32)[drawn]
-    y, mass, times = drawn % 2, np.ones(len(drawn)), []
+    y, mass, ratios = drawn % 2, np.ones(len(drawn)), []
     for _ in range(3):
         start = time.perf_counter()
         index, total = distinct_rows(X, y, mass)
-        times.append(time.perf_counter() - start)
+        merged = time.perf_counter()
+        np.argsort(X[:, 0].astype(np.float64), kind="stable")
+        ratios.append((merged - start) / (time.perf_counter() - merged))
     assert len(index) == len(np.unique(drawn)) < len(drawn)
     assert total.sum() == len(drawn)
-    assert min(times) < 1.0
+    assert 1 < min(ratios) < 5
