@@ -73,10 +73,12 @@ class Rows(torch.utils.data.Dataset[Any]):
 
     def batch(self, positions: Tensor) -> Batch:
         """Rows and weights as a dict, and the targets."""
-        X = gather(self.X, self.index[positions.to(self.index.device)], self.device)
-        positions = positions.to(self.device)
-        row_weight = self.row_weight.index_select(0, positions)
-        return {"X": X, "row_weight": row_weight}, self.y.index_select(0, positions)
+        # Positions before X: what is copied later arrives later.
+        there = moved(positions, self.device)
+        positions = positions if self.index.device.type == "cpu" else there
+        X = gather(self.X, self.index[positions], self.device)
+        row_weight = self.row_weight.index_select(0, there)
+        return {"X": X, "row_weight": row_weight}, self.y.index_select(0, there)
 
     def tensors(self) -> tuple[Tensor, Tensor, Tensor]:
         """All of ``(X, y, row_weight)``; X is sparse COO where the user's X is CSR."""
@@ -99,10 +101,14 @@ class Rows(torch.utils.data.Dataset[Any]):
 def gather(X: Any, rows: Tensor, device: torch.device) -> Tensor:
     """Rows of X as a dense tensor on ``device``; ``rows`` is where X is."""
     in_tensor = isinstance(X, Tensor)
-    gathered = X.index_select(0, rows) if in_tensor else as_dense(X[rows.numpy()])
-    if device.type == "cuda" and not gathered.is_cuda:
-        gathered = gathered.pin_memory()  # or the copy would wait for all that is under way
-    return gathered.to(device, non_blocking=True)
+    return moved(X.index_select(0, rows) if in_tensor else as_dense(X[rows.numpy()]), device)
+
+
+def moved(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor on ``device``, without waiting for what is under way there."""
+    if device.type == "cuda" and not tensor.is_cuda:
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
 
 
 def rows_at_once(X: Any, device: torch.device) -> int:
@@ -150,6 +156,9 @@ class TensorBatches:
         self.n_batches = math.ceil(len(rows) / batch_size)
         self.sizes = self._sizes()
         self.generator = torch.Generator(device="cpu").manual_seed(seed)
+        self.copying: Any = None
+        if rows.is_copied:
+            self.copying = torch.cuda.Stream(rows.device)  # type: ignore[no-untyped-call]
         self.drawn_by: Tensor | None = None
         if sampling:
             weight = rows.row_weight
@@ -182,8 +191,8 @@ class TensorBatches:
         """Yield ``({"X": ..., "row_weight": ...}, y)``."""
         positions = torch.split(self._pass(), [sum(sizes) for sizes in self.sizes])
         blocks: Iterator[Batch] = map(self._block, positions)
-        if self.rows.is_copied:
-            blocks = copied_ahead(blocks, self.rows.device)
+        if self.copying is not None:
+            blocks = copied_ahead(blocks, self.copying)
         for sizes, (rows, y) in zip(self.sizes, blocks):
             if len(sizes) == 1:
                 yield rows, y
@@ -204,17 +213,16 @@ class TensorBatches:
         """Rows of several batches, with the weights that the loss will see."""
         rows, y = self.rows.batch(positions)
         if self.drawn_by is not None:
-            weight, drawn_by = rows["row_weight"], self.drawn_by[positions.to(self.rows.device)]
+            weight, drawn_by = rows["row_weight"], self.drawn_by[moved(positions, self.rows.device)]
             rows["row_weight"] = weight / drawn_by.reshape(-1, *[1] * (weight.ndim - 1))
         return rows, y
 
 
-def copied_ahead(blocks: Iterator[Batch], device: torch.device) -> Iterator[Batch]:
+def copied_ahead(blocks: Iterator[Batch], stream: Any) -> Iterator[Batch]:
     """Gather and copy each block in a stream of its own while the one before is computed on."""
-    stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-    stream.wait_stream(torch.cuda.current_stream(device))
+    stream.wait_stream(torch.cuda.current_stream(stream.device))
 
-    def copied() -> Iterator[tuple[Batch, torch.cuda.Event]]:
+    def copied() -> Iterator[tuple[Batch, Any]]:
         while True:
             with torch.cuda.stream(stream):
                 block = next(blocks, None)
@@ -224,7 +232,7 @@ def copied_ahead(blocks: Iterator[Batch], device: torch.device) -> Iterator[Batc
             yield block, arrived
 
     for (rows, y), arrived in one_ahead(copied()):
-        computing = torch.cuda.current_stream(device)
+        computing = torch.cuda.current_stream(stream.device)
         computing.wait_event(arrived)
         for tensor in (*rows.values(), y):
             tensor.record_stream(computing)  # its memory is not free before that is done

@@ -3,6 +3,7 @@
 How rows become batches is left to ``batches``.
 """
 
+import mmap
 import warnings
 from typing import Any
 
@@ -50,7 +51,12 @@ def as_tensor(array: NDArray[Any]) -> Tensor:
 
 def is_mapped(X: Any) -> bool:
     """Whether X lies on disk and is not what tensors can read there."""
-    if not isinstance(X, np.memmap):
+    if not isinstance(X, np.ndarray):
+        return False
+    memory = X.base  # of a view, also one that is no memmap by its type
+    while isinstance(memory, np.ndarray):
+        memory = memory.base
+    if not isinstance(memory, mmap.mmap):
         return False
     return X.dtype != np.float32 or not X.flags.c_contiguous
 
@@ -92,7 +98,11 @@ def place(X: Any, device: torch.device) -> Any:
 
 
 def _fits(n_bytes: int, device: torch.device) -> bool:
-    return device.type != "cuda" or n_bytes <= _SHARE * torch.cuda.mem_get_info(device)[0]
+    if device.type != "cuda":
+        return True
+    # torch keeps memory that it does not use, and gives it out again.
+    kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return n_bytes <= _SHARE * (torch.cuda.mem_get_info(device)[0] + kept)
 
 
 def resolve_device(device: Any) -> torch.device:

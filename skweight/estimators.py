@@ -110,12 +110,12 @@ class WeightedTorchEstimator(FittedNetwork):
             seed = self._draw_seed()
             rows = self._multiply(merged)
             self._check_present(rows)
+            self._warn_of_few_effective_rows(y, sample_weight)
+            self._warn_of_flattened_copies(sample_weight, len(y), len(merged.index))
             parts = self._parts(rows, validation, seed)
             self._learn_units(parts[0], criterion)
             self._set_scale(parts[0])
             row_weights = [to_mean_one(part.weight) for part in parts]
-            self._warn_of_few_effective_rows(y, sample_weight)
-            self._warn_of_flattened_copies(y, sample_weight, len(merged.index))
             self.net_ = self._train(parts, row_weights, criterion, seed)
         return self
 
@@ -222,10 +222,9 @@ class WeightedTorchEstimator(FittedNetwork):
         if not weighted or self.weighting != "loss" or _warned_of_few_rows:
             return
         mass = check_sample_weight(sample_weight, len(y))
-        if not mass.all():
-            y, mass = y[mass > 0], mass[mass > 0]
         weight = around_one(flatten_mass(mass, self.sample_weight_power))
-        per_row = self._multiply(Weighted(None, np.empty(len(y), int), y, mass, weight)).weight
+        passed = Weighted(None, np.arange(len(y)), y, mass, weight)
+        per_row = self._multiply(passed if mass.all() else passed.take(mass > 0)).weight
         per_row = per_row if per_row.ndim == 1 else per_row.mean(axis=1)
         if effective_sample_size(per_row) < _FEW_EFFECTIVE_ROWS * len(per_row):
             warnings.warn(
@@ -237,12 +236,12 @@ class WeightedTorchEstimator(FittedNetwork):
             )
             _warned_of_few_rows = True
 
-    def _warn_of_flattened_copies(
-        self, y: NDArray[Any], sample_weight: Any, n_distinct: int
-    ) -> None:
+    def _warn_of_flattened_copies(self, sample_weight: Any, n_rows: int, n_distinct: int) -> None:
         """Warn where a power does more than to flatten the weights that were passed."""
-        weighing = np.count_nonzero(check_sample_weight(sample_weight, len(y)))
-        if self.sample_weight_power == 1 or n_distinct > _MOSTLY_DISTINCT * weighing:
+        if self.sample_weight_power == 1:
+            return
+        weighing = np.count_nonzero(check_sample_weight(sample_weight, n_rows))
+        if n_distinct > _MOSTLY_DISTINCT * weighing:
             return
         warnings.warn(
             f"sample_weight_power={self.sample_weight_power} acts on the total weight of equal "

@@ -95,6 +95,7 @@ class _Columns:
         self.sparse = hasattr(X, "indptr")
         self.X: Any = np.ascontiguousarray(X) if isinstance(X, np.ndarray) else X
         self.n_columns = int(np.prod(X.shape[1:]))
+        self.n_stored = X.nnz // max(1, X.shape[0]) if self.sparse else self.n_columns
         self.y = np.ascontiguousarray(y).reshape(X.shape[0], -1)
 
     def projection(self) -> Floats:
@@ -117,7 +118,7 @@ class _Columns:
         """Whether the rows at ``order[i]`` and ``order[i + 1]`` are equal, where tied."""
         same = np.zeros(len(tied), dtype=bool)
         places = np.flatnonzero(tied)
-        step = max(1, _COMPARED_AT_ONCE // max(1, self.n_columns))
+        step = max(1, _COMPARED_AT_ONCE // max(1, self.n_stored))
         for start in range(0, len(places), step):
             place = places[start : start + step]
             left, right = order[place], order[place + 1]

@@ -23,10 +23,13 @@ from skorch.utils import TeeGenerator, to_tensor
 from torch import Tensor, nn
 
 from skweight.batches import Batch, Rows
-from skweight.data import place
+from skweight.data import MappedRows, is_mapped, place
 from skweight.losses import weighted_mean
 from skweight.steps import Gradients, make_step
 from skweight.streams import on_cpu_too
+
+# Each loss is a tensor, which takes hundreds of bytes until it is put together with others.
+_LOSSES_AT_ONCE = 2**12
 
 
 class StoppedByCallback(Exception):
@@ -44,12 +47,13 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
     carried: Any = None  # what a call of ``partial_fit`` hands on, see ``streams``
     step: Gradients = None  # type: ignore[assignment]  # only while it is trained
     lowest_losses: dict[str, float]
+    n_epochs_before: int = 0  # of a stream, when this fit began
+    n_steps: int = 0  # of this fit
 
     def infer(self, x: Any, **fit_params: Any) -> Tensor:
         """Give the module X alone: it never sees weights."""
         X = x["X"] if isinstance(x, Mapping) else x
-        X = X if isinstance(X, Tensor) else to_tensor(X, device=self.device)
-        return self.module_(X)  # type: ignore[no-any-return]
+        return self.module_(to_tensor(X, device=self.device))  # type: ignore[no-any-return]
 
     def get_loss(
         self, y_pred: Tensor, y_true: Tensor, X: Any = None, training: bool = False
@@ -64,7 +68,10 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
         n_rows = X.shape[0]
         y = np.zeros(n_rows, dtype=np.int64) if y is None else np.asarray(y)
         device = torch.device(self.device)
-        X = X if sparse.issparse(X) else np.asarray(X, dtype=np.float32)
+        if is_mapped(X):
+            X = MappedRows(X)
+        elif not sparse.issparse(X):
+            X = np.asarray(X, dtype=np.float32)
         return Rows(place(X, device), np.arange(n_rows), y, np.ones(n_rows), device)
 
     def notify(self, method_name: str, **cb_kwargs: Any) -> None:
@@ -74,7 +81,7 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
         """
         stopped = None
         getattr(self, method_name)(self, **cb_kwargs)
-        if method_name == "on_epoch_begin" and len(self.history) > 1:
+        if method_name == "on_epoch_begin":
             self.forget_batches(-2)
         for _, callback in self.callbacks_:
             try:
@@ -100,6 +107,7 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
     def fit_loop(self, X: Any, y: Any = None, epochs: Any = None, **fit_params: Any) -> Any:
         """Train as skorch does, with steps that ``steps`` makes."""
         self.lowest_losses = {}
+        self.n_epochs_before = len(self.history)
         try:
             return super().fit_loop(X, y, epochs, **fit_params)
         finally:
@@ -118,17 +126,13 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
         """
         parts = self.module_, self.criterion_
         if self.step is None or parts != (self.step.module, self.step.criterion):
-            self.step = make_step(*parts, torch.device(self.device), self.compile)
-        groups = self.optimizer_.param_groups
-        self.step.parameters = [parameter for group in groups for parameter in group["params"]]
+            self.step = make_step(*parts, torch.device(self.device), self.compile, self.n_steps)
+        self.step.follow(self.optimizer_)
 
     def _update(self, batch: Batch, grad_followed: bool = False) -> dict[str, Tensor]:
         before: dict[str, Tensor] = {}
-        own_reset = type(self.optimizer_).zero_grad is not torch.optim.Optimizer.zero_grad
 
         def closure() -> Tensor:
-            if own_reset:
-                self.optimizer_.zero_grad()
             loss, output = self.step(batch)
             if not before:  # an optimizer may try several steps in one
                 before.update(loss=loss, y_pred=output)
@@ -152,6 +156,8 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
         """
         if iterator is None:
             return
+        if training:
+            self.n_steps = self.max_epochs * len(iterator)
         if self._followed("on_batch_begin", "on_batch_end"):
             super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
         else:
@@ -173,12 +179,16 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
         quick = training and not self._followed("on_grad_computed")
         step = self._update if quick else step_fn
         batches, start = self.history[-1]["batches"], len(self.history[-1]["batches"])
-        losses, sizes = [], []
+        losses, latest, sizes = [], [], []
         for batch in iterator:
             batches.append({})
-            losses.append(step(batch)["loss"])
+            latest.append(step(batch)["loss"])
             sizes.append(len(batch[1]))
-        for record, loss, size in zip(batches[start:], torch.stack(losses).tolist(), sizes):
+            if len(latest) == _LOSSES_AT_ONCE:
+                losses.append(torch.stack(latest))
+                latest = []
+        losses += [torch.stack(latest)] if latest else []
+        for record, loss, size in zip(batches[start:], torch.cat(losses).tolist(), sizes):
             record |= {f"{prefix}_loss": loss, f"{prefix}_batch_size": size}
         self.history.record(f"{prefix}_batch_count", len(sizes))
 
@@ -188,8 +198,9 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
         return self._followed("on_batch_begin", "on_grad_computed", "on_batch_end")
 
     def forget_batches(self, epoch: int) -> None:
-        """Drop the records of batches, unless a callback follows them."""
-        if not self.follows_batches:
+        """Drop an epoch's records of batches if it is of this fit and no callback follows them."""
+        of_this_fit = len(self.history) + epoch >= self.n_epochs_before
+        if of_this_fit and not self.follows_batches:
             self.history[epoch]["batches"] = []
 
     def _followed(self, *methods: str) -> bool:

@@ -9,8 +9,11 @@ import os
 import shutil
 import sys
 import warnings
-from collections.abc import Callable
-from functools import lru_cache, partial
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import lru_cache
+from itertools import count
+from operator import is_
 from types import FunctionType
 from typing import Any
 
@@ -23,13 +26,19 @@ from skweight.losses import backpropagate_weighted_mean
 # A graph is recorded when a shape of batches comes for the third time: kernels then have their
 # workspaces, and a fit of few updates is over before a recording would pay.
 _EAGER_FIRST = 2
+# It waits for the device and collects garbage: about as long as this many steps.
+_STEPS_THAT_PAY = 100
 
 LossAndOutput = tuple[Tensor, Tensor]
 Losses = Callable[[nn.Module, nn.Module, Tensor, Tensor], LossAndOutput]
 
 
 def make_step(
-    module: nn.Module, criterion: nn.Module, device: torch.device, compile: bool
+    module: nn.Module,
+    criterion: nn.Module,
+    device: torch.device,
+    compile: bool,
+    n_steps: int,
 ) -> "Gradients":
     """Choose how gradients are computed.
 
@@ -40,6 +49,8 @@ def make_step(
     device : torch.device
     compile : bool
         Whether to spend time on the first batches to save it on the others.
+    n_steps : int
+        Number of steps that are to come.
 
     Returns
     -------
@@ -48,9 +59,12 @@ def make_step(
     if not compile:
         return Gradients(module, criterion)
     if device.type == "cuda":
-        return ReplayedGradients(module, criterion, partial(_record_cuda_graph, device))
+        if n_steps < _STEPS_THAT_PAY:
+            return Gradients(module, criterion)
+        graphs = CudaGraphs(device)
+        return ReplayedGradients(module, criterion, graphs.record, graphs.aside)
     if device.type == "cpu" and _missing_compiler():
-        _warn_of_no_compiler(f"torch.compile needs a C++ compiler, and {_missing_compiler()}")
+        _warn_of_no_effect(f"torch.compile needs a C++ compiler, and {_missing_compiler()}")
         return Gradients(module, criterion)
     return CompiledGradients(module, criterion)
 
@@ -68,18 +82,31 @@ class Gradients:
     Attributes
     ----------
     parameters : list of nn.Parameter
-        Those whose gradients are reset; at first all of network and criterion.
+        Those whose gradients are dropped before a step.
+    reset : callable or None
+        What is called instead of dropping them.
     """
 
     def __init__(self, module: nn.Module, criterion: nn.Module) -> None:
         self.module = module
         self.criterion = criterion
         self.parameters: list[Tensor] = [*module.parameters(), *criterion.parameters()]
+        self.reset: Callable[[], None] | None = None
+
+    def follow(self, optimizer: torch.optim.Optimizer) -> None:
+        """Reset the gradients of all that the optimizer now has, in its own way if it has one."""
+        groups = optimizer.param_groups
+        self.parameters = [parameter for group in groups for parameter in group["params"]]
+        own_reset = type(optimizer).zero_grad is not torch.optim.Optimizer.zero_grad
+        self.reset = optimizer.zero_grad if own_reset else None
 
     def __call__(self, batch: Batch) -> LossAndOutput:
         """Return the weighted mean of the losses and the output, both without a graph."""
-        for parameter in self.parameters:
-            parameter.grad = None
+        if self.reset is not None:
+            self.reset()
+        else:
+            for parameter in self.parameters:
+                parameter.grad = None
         return self._add(batch[0]["X"], batch[0]["row_weight"], batch[1])
 
     def _add(self, X: Tensor, row_weight: Tensor, y: Tensor) -> LossAndOutput:
@@ -96,18 +123,22 @@ class CompiledGradients(Gradients):
 
     def __init__(self, module: nn.Module, criterion: nn.Module) -> None:
         super().__init__(module, criterion)
-        self._compiled: Losses | None = _compiled(f"{module!r} {criterion!r}")
+        shapes = [tuple(tensor.shape) for tensor in _tensors(module, criterion)]
+        self._fast: Losses | None = _compiled(f"{module!r} {criterion!r} {shapes}")
 
     def _losses(self, X: Tensor, y: Tensor) -> LossAndOutput:
-        if self._compiled is not None:
+        if self._fast is not None:
             try:
-                return self._compiled(self.module, self.criterion, X, y)
+                return self._fast(self.module, self.criterion, X, y)
             except Exception as error:
                 if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
                     raise
-                _warn_of_no_compiler(f"torch.compile failed: {_first_line(error)}")
-            self._compiled = None
+                _warn_of_no_effect(f"torch.compile failed: {_first_line(error)}")
+            self._fast = None
         return super()._losses(X, y)
+
+
+_numbers = count()
 
 
 @lru_cache(maxsize=256)
@@ -117,7 +148,7 @@ def _compiled(structure: str) -> Losses:
     torch compiles the same code a few times only, and then silently runs it as it is: each
     structure has code of its own.
     """
-    code = _losses_of.__code__.replace(co_name=f"losses_{hash(structure):x}")
+    code = _losses_of.__code__.replace(co_name=f"losses_of_structure_{next(_numbers)}")
     compiled: Losses = torch.compile(FunctionType(code, globals()))
     return compiled
 
@@ -132,8 +163,9 @@ class ReplayedGradients(Gradients):
 
     The recording reads a batch from tensors of its own and adds to gradients that stay where
     they are: they are set to zero at its beginning instead of being dropped. Dropout draws
-    anew and running statistics go on at every replay. A network must do the same for
-    every batch: what Python decides in ``forward`` is decided once.
+    anew and running statistics go on at every replay. If parameters or buffers are no longer
+    where they were, steps are recorded anew. What Python does in ``forward`` is done once: a
+    branch, or a rate of dropout that a callback changes, stays as it was recorded.
 
     Parameters
     ----------
@@ -141,6 +173,8 @@ class ReplayedGradients(Gradients):
     record : callable
         Takes a function without arguments and returns one that does again what it does on the
         device.
+    aside : callable, default=nullcontext
+        Makes the context of the steps before a recording.
     """
 
     def __init__(
@@ -148,22 +182,47 @@ class ReplayedGradients(Gradients):
         module: nn.Module,
         criterion: nn.Module,
         record: Callable[[Callable[[], None]], Callable[[], None]],
+        aside: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         super().__init__(module, criterion)
         self._record = record
+        self._aside = aside
+        self._tensors = [*_tensors(module, criterion)]
+        self._forget()
+
+    def _forget(self) -> None:
+        self._places = [tensor.data_ptr() for tensor in self._tensors]
         self._seen: dict[Any, int] = {}
         self._takes_part: dict[Any, list[bool]] = {}
         self._recorded: dict[Any, Callable[..., LossAndOutput]] = {}
 
+    def follow(self, optimizer: torch.optim.Optimizer) -> None:
+        """Forget recordings of a network that is no longer made of the same tensors."""
+        followed = self.reset is None
+        super().follow(optimizer)
+        if followed and self.reset is not None:
+            _warn_of_no_effect(
+                "the optimizer has a zero_grad of its own, which no graph can follow"
+            )
+        tensors = [*self.parameters, *_tensors(self.module, self.criterion)]
+        if not _same(tensors, self._tensors):
+            self._tensors = tensors
+            self._forget()
+
     def __call__(self, batch: Batch) -> LossAndOutput:
         """Return the weighted mean of the losses and the output, both without a graph."""
+        if self.reset is not None:
+            return super().__call__(batch)
+        if self._places != [tensor.data_ptr() for tensor in self._tensors]:
+            self._forget()
         tensors = batch[0]["X"], batch[0]["row_weight"], batch[1]
         trained = tuple(parameter.requires_grad for parameter in self.parameters)
         shape = (tuple(tensor.shape for tensor in tensors), trained)
         if shape not in self._recorded:
             self._seen[shape] = self._seen.get(shape, 0) + 1
             if self._seen[shape] <= _EAGER_FIRST:
-                result = super().__call__(batch)
+                with self._aside():
+                    result = super().__call__(batch)
                 self._takes_part[shape] = [p.grad is not None for p in self.parameters]
                 return result
             self._recorded[shape] = self._recording(self._takes_part[shape], *tensors)
@@ -194,7 +253,10 @@ class ReplayedGradients(Gradients):
             results[:] = [result.detach() for result in self._add(*inputs)]
 
         place_gradients()
+        before = [*_tensors(self.module, self.criterion)]
         replay = self._record(step)
+        if not _same(before, [*_tensors(self.module, self.criterion)]):
+            raise _cannot_be_recorded("a forward that puts another tensor in place of a buffer")
 
         def again(*tensors: Tensor) -> LossAndOutput:
             place_gradients()
@@ -207,22 +269,67 @@ class ReplayedGradients(Gradients):
         return again
 
 
-def _record_cuda_graph(device: torch.device, step: Callable[[], None]) -> Callable[[], None]:
-    graph = torch.cuda.CUDAGraph()
-    try:
+class CudaGraphs:
+    """Recordings as CUDA graphs, made in a stream of their own.
+
+    Parameters
+    ----------
+    device : torch.device
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        # torch's default stream for recordings is one of the device that recorded first.
+        self.stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Work in that stream, after what is under way and before what follows.
+
+        Libraries then have their workspaces there when a step is recorded.
+        """
+        around = torch.cuda.current_stream(self.stream.device)
+        self.stream.wait_stream(around)
+        with torch.cuda.stream(self.stream):
+            yield
+        around.wait_stream(self.stream)
+
+    def record(self, step: Callable[[], None]) -> Callable[[], None]:
+        """Record what a step does, without doing it, and return what does it."""
+        graph = torch.cuda.CUDAGraph()
+        random = torch.cuda.default_generators[self.stream.device.index]
+        state = random.clone_state()
         # In this thread only: fits in other threads may do what no recording allows.
-        with (
-            torch.cuda.device(device),
-            torch.cuda.graph(graph, capture_error_mode="thread_local"),
-        ):
-            step()
-    except RuntimeError as error:
-        raise ValueError(
-            "compile=True on a GPU records the training step once and replays it, which needs a "
-            "network and a criterion whose operations do not depend on values (no .item(), no "
-            f"tensor in an if), got {_first_line(error)}. Pass compile=False."
-        ) from error
-    return graph.replay
+        recording = torch.cuda.graph(graph, stream=self.stream, capture_error_mode="thread_local")
+        try:
+            with self.aside(), recording:
+                step()
+        except BaseException as error:
+            random.graphsafe_set_state(state)  # or it would wait for the end of the recording
+            if not isinstance(error, RuntimeError):
+                raise
+            # The end of a failed recording fails too: the reason is what went wrong before it.
+            reason = error.__context__ if isinstance(error.__context__, Exception) else error
+            raise _cannot_be_recorded(_first_line(reason)) from error
+        return graph.replay
+
+
+def _cannot_be_recorded(got: str) -> ValueError:
+    return ValueError(
+        "compile=True on a GPU records the training step once and replays it, which needs a "
+        "network and a criterion whose operations do not depend on values (no .item(), no "
+        f"tensor in an if) and change buffers in place, got {got}. Pass compile=False."
+    )
+
+
+def _tensors(*modules: nn.Module) -> Iterator[Tensor]:
+    """What the modules compute with: parameters and dense buffers."""
+    for module in modules:
+        yield from module.parameters()
+        yield from (buffer for buffer in module.buffers() if buffer.layout == torch.strided)
+
+
+def _same(tensors: list[Tensor], others: list[Tensor]) -> bool:
+    return len(tensors) == len(others) and all(map(is_, tensors, others))
 
 
 def _first_line(error: Exception) -> str:
@@ -238,7 +345,6 @@ def _missing_compiler() -> str:
     return f"{name!r} is not a program on the PATH (the environment variable CXX may name one)"
 
 
-def _warn_of_no_compiler(why: str) -> None:
-    warnings.warn(
-        f"compile=True has no effect: {why}. The network is trained without it.", stacklevel=2
-    )
+def _warn_of_no_effect(why: str) -> None:
+    message = f"compile=True has no effect: {why}. The network is trained without it."
+    warnings.warn(message, stacklevel=2)

@@ -13,7 +13,7 @@ from numpy.testing import assert_array_equal
 from scipy import sparse
 
 from skweight import batches as batches_file
-from skweight.batches import Rows, TensorBatches, gather, one_ahead, rows_at_once
+from skweight.batches import Rows, TensorBatches, gather, rows_at_once
 
 CPU = torch.device("cpu")
 KINDS = {
@@ -298,34 +298,3 @@ def test_changing_one_batch_changes_no_other(monkeypatch):
     assert seen == [[0, 1], [2, 3], [4, 5], [6]]
     assert_array_equal(rows.X[:, 0], np.arange(7))
     assert_array_equal(rows.row_weight, np.arange(7))
-
-
-# One ahead
-
-
-@pytest.mark.parametrize("items", [[], ["only"], [1, 2], [3, None, 0, False, 3]])
-def test_one_ahead_yields_every_item_in_its_order(items):
-    assert list(one_ahead(iter(items))) == items
-
-
-def test_an_item_is_asked_for_before_the_one_at_hand_is_used():
-    log = []
-
-    def items():
-        for number in range(3):
-            log.append(f"made {number}")
-            yield number
-        log.append("none left")
-
-    for number in one_ahead(items()):
-        log.append(f"used {number}")
-    expected = ["made 0", "made 1", "used 0", "made 2", "used 1", "none left", "used 2"]
-    assert log == expected
-
-
-def test_nothing_is_made_before_the_first_item_is_wanted_nor_two_ahead():
-    asked = []
-    waiting = one_ahead(asked.append(number) or number for number in range(10))
-    assert asked == []
-    assert next(waiting) == 0
-    assert asked == [0, 1]

@@ -106,7 +106,10 @@ def test_dense_input_is_placed_without_a_copy_and_csr_stays_as_it_is():
 def test_x_is_moved_to_a_gpu_if_half_of_its_free_memory_holds_it(monkeypatch, n_free, moves):
     X = np.ones((4, 3), dtype=np.float32)
     asked = []
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (n_free, 10**12))
+    free, reserved, allocated = n_free - 7, 10, 3  # torch gives out again what it reserved
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 10**12))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: reserved)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: allocated)
     monkeypatch.setattr(torch.Tensor, "to", lambda self, device: asked.append(device) or self)
     placed = place(X, torch.device("cuda"))
     assert X.nbytes == 48

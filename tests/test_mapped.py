@@ -216,6 +216,40 @@ def test_rows_are_read_as_float32_by_slice_and_by_position(tmp_path, form):
     assert_array_equal(batch["X"], values[[4, 9]], strict=True)
 
 
+VIEWS = {
+    "array": np.asarray,
+    "view": lambda mapped: mapped.view(np.ndarray),
+    "slice": lambda mapped: np.asarray(mapped[:])[:],
+}
+
+
+@pytest.mark.parametrize("view", VIEWS)
+@some_forms
+def test_a_view_of_a_file_is_read_as_the_file_is(tmp_path, form, view):
+    mapped = FORMS[form](tmp_path / "X", X)
+    seen = VIEWS[view](mapped)
+    assert type(seen) is np.ndarray and is_mapped(seen) == is_mapped(mapped)
+    assert is_mapped(mapped) == (form != "float32")
+    for in_memory in (mapped[[2, 1]], np.array(mapped), mapped + 1):
+        assert not is_mapped(in_memory)
+
+
+@some_forms
+def test_the_net_of_an_estimator_reads_a_file_some_rows_at_a_time(tmp_path, form, monkeypatch):
+    mapped, lengths = FORMS[form](tmp_path / "X", X), []
+    net = WeightedTorchClassifier(**QUICK).fit(mapped, Y["classifier"]).net_
+    net.iterator_valid__batch_size = 64
+    monkeypatch.setattr("skweight.batches._VALUES_AT_ONCE", {"cpu": 1})
+    expected = net.predict_proba(np.array(mapped, dtype=np.float32))
+    read = MappedRows.__getitem__
+    monkeypatch.setattr(
+        MappedRows, "__getitem__", lambda self, rows: lengths.append(len(rows)) or read(self, rows)
+    )
+    assert_array_equal(net.predict_proba(mapped), expected)
+    assert expected.std() > 0.1
+    assert lengths == ([] if form == "float32" else [54, 53, 53])
+
+
 # What scikit-learn does with X
 
 

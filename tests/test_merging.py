@@ -180,6 +180,21 @@ def test_merging_writes_to_none_of_its_inputs(kind):
     assert_same_merge(merge(X, y, mass), writable)
 
 
+@pytest.mark.parametrize("sparse_rows", [True, False])
+def test_rows_are_compared_in_blocks_of_what_they_store(sparse_rows, monkeypatch):
+    monkeypatch.setattr(merging, "_COMPARED_AT_ONCE", 300)
+    X = np.zeros((200, 100), dtype=np.float32)
+    X[:, :3] = np.arange(1, 4)
+    X, lengths = sparse.csr_matrix(X) if sparse_rows else X, []
+    bits = merging._bits
+    monkeypatch.setattr(merging, "_bits", lambda rows: lengths.append(rows.shape) or bits(rows))
+    index, mass = distinct_rows(X, np.zeros(200), np.ones(200))
+    assert len(index) == 1 and mass == [200]
+    # The left and the right y of each block: 100 rows of 3 values or 3 rows of 100.
+    blocks = [n for n, n_columns in lengths if n_columns == 1][::2]
+    assert blocks == ([100, 99] if sparse_rows else [3] * 66 + [1])
+
+
 @pytest.mark.parametrize("n_rows", [1, 2, 200_000])
 def test_equal_rows_become_one(n_rows):
     X, y = np.full((n_rows, 2), 0.1), np.full(n_rows, 0.3)

@@ -278,6 +278,18 @@ def test_the_mode_of_a_layer_does_not_depend_on_whether_batches_are_followed(
 # What an epoch does beside its steps
 
 
+@pytest.mark.parametrize("at_once", [1, 2, 3, 5])
+def test_losses_are_put_together_now_and_then_in_their_order(at_once, binary, monkeypatch):
+    expected = fit(binary, OnGradComputed())
+    monkeypatch.setattr("skweight.net._LOSSES_AT_ONCE", at_once)  # of five in an epoch
+    stacked, stack = [], torch.stack
+    monkeypatch.setattr(torch, "stack", lambda losses: stacked.append(len(losses)) or stack(losses))
+    found = fit(binary, OnGradComputed())
+    at = slice(None), "batches", slice(0, 5), "train_loss"
+    assert found.history_[at] == expected.history_[at]
+    assert max(stacked) == at_once and sum(stacked) == 4 * (5 + 1)
+
+
 class Reads(TorchDispatchMode):
     """Count the values that Python reads from tensors: each waits for a GPU."""
 

@@ -1,6 +1,7 @@
 """Streams as they come: rare classes, schedulers, bad classes. Laws: ``test_partial_fit.py``."""
 
 import pickle
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -32,6 +33,26 @@ def test_a_label_that_the_first_rows_lack_is_learned_with_default_settings():
     for start in range(0, 2000, 100):
         model.partial_fit(X[start : start + 100], labels[start : start + 100])
     assert (model.predict(X) == labels).mean(axis=0).min() > 0.75
+
+
+class Fails(Callback):
+    def on_epoch_end(self, net, **kwargs):
+        raise RuntimeError("in a callback")
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_call_leaves_the_records_of_those_before_it(fails):
+    model = scheduled("StepLR", {"step_size": 2})
+    for _ in range(2):
+        model.partial_fit(X, y, classes=[0, 1])
+    epochs = [dict(epoch) for epoch in model.history_]
+    assert all(len(epoch["batches"]) > 1 for epoch in epochs)
+    model.set_params(callbacks=[Fails()] if fails else None)
+    with pytest.raises(RuntimeError, match="in a callback") if fails else nullcontext():
+        model.partial_fit(X, y)
+    assert list(model.history_)[:2] == epochs
+    assert fails or model.history_[2]["batches"] == []
+    assert len(model.history_) == 3 - fails
 
 
 class Rates(Callback):

@@ -99,6 +99,11 @@ def test_a_learning_rate_schedule_and_gradient_clipping_act(binary):
     assert_array_equal(np.round(np.log10(model.history_[:, "event_lr"])), -2.0 - np.arange(8))
 
 
+class Follows(Callback):
+    def on_batch_end(self, net, **kwargs):
+        pass
+
+
 def test_an_interrupt_keeps_the_network_and_warns(binary):
     X, y, _ = binary
 
@@ -109,6 +114,26 @@ def test_an_interrupt_keeps_the_network_and_warns(binary):
 
     with pytest.warns(UserWarning, match="interrupted in epoch 3"):
         model = WeightedTorchClassifier(callbacks=[Interrupt()], **QUICK).fit(X, y)
+    assert model.predict(X).shape == y.shape
+
+
+@pytest.mark.parametrize("n_calls", [0, 1])
+def test_an_interrupt_before_the_first_epoch_keeps_the_network_and_warns(
+    n_calls, binary, monkeypatch
+):
+    X, y, _ = binary
+    model = WeightedTorchClassifier(callbacks=[Follows()], **QUICK)
+    for _ in range(n_calls):
+        model.partial_fit(X, y, classes=[0, 1])
+
+    def interrupt(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("skorch.NeuralNet.get_iterator", interrupt)
+    with pytest.warns(UserWarning, match=f"interrupted in epoch {n_calls}"):
+        model.partial_fit(X, y, classes=[0, 1])
+    assert len(model.history_) == n_calls
+    assert all(len(epoch["batches"]) > 1 for epoch in model.history_)
     assert model.predict(X).shape == y.shape
 
 
@@ -355,33 +380,3 @@ def test_without_a_compiler_a_fit_warns_and_is_that_without_compile(binary, monk
         found = WeightedTorchClassifier(compile=True, **QUICK).fit(X, y, weight)
     expected = WeightedTorchClassifier(**QUICK).fit(X, y, weight)
     assert_array_equal(found.predict_proba(X), expected.predict_proba(X))
-
-
-class Looks(nn.Linear):
-    """Do what no CUDA graph allows, while it is trained."""
-
-    def forward(self, X):
-        return super().forward(X) * (1 if not self.training or X.sum().item() > -np.inf else 2)
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-@pytest.mark.parametrize("followed", [False, True])
-def test_a_fit_with_cuda_graphs_is_close_to_that_without(binary, followed):
-    X, y, weight = binary
-    score = EpochScoring("accuracy", name="accuracy", on_train=True, lower_is_better=False)
-    params = QUICK | {"device": "cuda", "callbacks": [score] if followed else None}
-    losses = []
-    for compile in (False, True):
-        model = WeightedTorchClassifier(early_stopping=True, compile=compile, **params)
-        losses.append(model.fit(X, y, weight).history_[:, ("train_loss", "valid_loss")])
-    assert losses[0][-1][0] < 0.9 * losses[0][0][0]
-    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-3)
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_a_network_that_looks_at_values_is_refused_by_a_cuda_graph(binary):
-    X, y, _ = binary
-    params = QUICK | {"device": "cuda"}
-    with pytest.raises(ValueError, match=r"^compile=True .* Pass compile=False\.$"):
-        WeightedTorchClassifier(Looks, compile=True, **params).fit(X, y)
-    assert WeightedTorchClassifier(Looks, **params).fit(X, y).predict(X).shape == y.shape
