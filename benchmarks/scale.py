@@ -103,8 +103,13 @@ def memory_dense() -> None:
     """Memory of a fit to many rows in memory."""
     warm_up()
     X, y, weight = peers.rows(N_ROWS)
-    extra = peak(lambda: estimator().fit(X, y, weight))
-    print(f"{N_ROWS:,} x 20 float32: {extra / MB:.0f} MB, {extra / X.nbytes:.2f} times X")
+    for early_stopping in (False, True):
+        model = estimator().set_params(early_stopping=early_stopping)
+        extra = peak(lambda model=model: model.fit(X, y, weight))
+        print(
+            f"{N_ROWS:,} x 20 float32{', early stopping' * early_stopping}: {extra / MB:.0f} MB, "
+            f"{extra / X.nbytes:.2f} times X"
+        )
 
 
 def memory_mapped() -> None:

@@ -121,8 +121,8 @@ class WeightedTorchClassifier(ClassifierMixin, ClassificationSteps):  # type: ig
     module_ : nn.Module
     history_ : skorch History
         ``train_loss`` and ``valid_loss`` of each epoch, weighted means.
-        Of batches nothing is kept, unless a callback has a method ``on_batch_end``, be it
-        an empty one.
+        Of batches nothing is kept, unless a callback has a method ``on_batch_begin``,
+        ``on_grad_computed`` or ``on_batch_end``, be it an empty one.
     n_iter_ : int
         Number of epochs of the last fit, and of calls of ``partial_fit`` since.
     feature_weights_ : ndarray of shape (n_features_in_,)

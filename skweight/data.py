@@ -66,10 +66,11 @@ class MappedRows:
 
     Parameters
     ----------
-    array : memmap of shape (n_samples, ...)
+    array : ndarray of shape (n_samples, ...)
+        A memmap or a view of one.
     """
 
-    def __init__(self, array: np.memmap[Any, Any]) -> None:
+    def __init__(self, array: NDArray[Any]) -> None:
         self.array = array
         self.shape = array.shape
 

@@ -6,6 +6,7 @@ What the columns of y mean is left to ``classification`` and ``regression``, wei
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.utils.validation import check_array, validate_data
 
 from skweight.data import MappedRows, as_array, canonical_csr, is_mapped
@@ -64,12 +65,10 @@ def validate_rows(
     return (canonical_csr(checked[0]), checked[1]) if with_y else canonical_csr(checked)
 
 
-def _check_mapped(
-    estimator: Any, X: np.memmap[Any, Any], reset: bool, allow_nd: bool
-) -> MappedRows:
-    """Check X some rows at a time: scikit-learn would make a copy of it in memory."""
+def _check_mapped(estimator: Any, X: NDArray[Any], reset: bool, allow_nd: bool) -> MappedRows:
+    """Check X some rows at a time, or none: scikit-learn would make a copy of it in memory."""
     step = max(1, _VALUES_AT_ONCE // max(1, int(np.prod(X.shape[1:]))))
-    for start in range(0, X.shape[0] if X.ndim else 1, step):
+    for start in range(0, max(1, X.shape[0]) if X.ndim else 1, step):
         check_array(
             X[start : start + step] if X.ndim else X,
             dtype=np.float32,
