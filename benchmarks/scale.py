@@ -3,7 +3,7 @@
 Each case runs in a process of its own. Memory is what the process itself holds beyond what it held
 before the fit (``RssAnon`` of Linux, looked at every 2 ms): pages of files do not count.
 
-Run ``OMP_NUM_THREADS=1 python benchmarks/scale.py``: about six minutes; ``python
+Run ``OMP_NUM_THREADS=1 python benchmarks/scale.py``: about nine minutes; ``python
 benchmarks/scale.py memory_dense`` runs one case.
 """
 
@@ -75,7 +75,7 @@ def cost_per_row() -> None:
     """Time of one epoch, and of a whole fit, per million rows."""
     warm_up()
     for n_rows in (10_000, 100_000, 1_000_000, N_ROWS):
-        data, turns = peers.rows(n_rows), max(1, 300_000 // n_rows)
+        data, turns = peers.rows(n_rows), max(2, 1_000_000 // n_rows)
         one, three = (
             min(seconds(partial(estimator(epochs).fit, *data)) for _ in range(turns))
             for epochs in (1, 3)
