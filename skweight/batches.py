@@ -105,10 +105,10 @@ def gather(X: Any, rows: Tensor, device: torch.device) -> Tensor:
 
 
 def moved(tensor: Tensor, device: torch.device) -> Tensor:
-    """A tensor on ``device``, without waiting for what is under way there."""
-    if device.type == "cuda" and not tensor.is_cuda:
-        tensor = tensor.pin_memory()
-    return tensor.to(device, non_blocking=True)
+    """A tensor on ``device``; on a GPU of CUDA without waiting for what is under way there."""
+    if device.type != "cuda" or tensor.is_cuda:
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def rows_at_once(X: Any, device: torch.device) -> int:
@@ -173,7 +173,7 @@ class TensorBatches:
         """Return the number of batches in a pass."""
         return self.n_batches
 
-    def _pass(self) -> Tensor:
+    def positions(self) -> Tensor:
         """Positions of the rows of one pass."""
         n_rows = len(self.rows)
         if self.drawn_by is not None:
@@ -189,8 +189,8 @@ class TensorBatches:
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield ``({"X": ..., "row_weight": ...}, y)``."""
-        positions = torch.split(self._pass(), [sum(sizes) for sizes in self.sizes])
-        blocks: Iterator[Batch] = map(self._block, positions)
+        positions = torch.split(self.positions(), [sum(sizes) for sizes in self.sizes])
+        blocks: Iterator[Batch] = map(self.block, positions)
         if self.copying is not None:
             blocks = copied_ahead(blocks, self.copying)
         for sizes, (rows, y) in zip(self.sizes, blocks):
@@ -209,7 +209,7 @@ class TensorBatches:
         together = max(1, values // (sizes[0] * max(1, math.prod(self.rows.X.shape[1:]))))
         return [sizes[i : i + together] for i in range(0, len(sizes), together)]
 
-    def _block(self, positions: Tensor) -> Batch:
+    def block(self, positions: Tensor) -> Batch:
         """Rows of several batches, with the weights that the loss will see."""
         rows, y = self.rows.batch(positions)
         if self.drawn_by is not None:

@@ -51,7 +51,7 @@ class ClassificationSteps(WeightedTorchEstimator):
             warnings.warn(
                 f"The criterion carries class weights of its own ({criterion.own_weight}) and "
                 f"class_weight={self.class_weight!r} is given too: classes are weighted twice.",
-                stacklevel=4,
+                stacklevel=5,
             )
         return criterion
 

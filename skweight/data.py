@@ -53,10 +53,10 @@ def is_mapped(X: Any) -> bool:
     """Whether X lies on disk and is not what tensors can read there."""
     if not isinstance(X, np.ndarray):
         return False
-    memory = X.base  # of a view, also one that is no memmap by its type
-    while isinstance(memory, np.ndarray):
-        memory = memory.base
-    if not isinstance(memory, mmap.mmap):
+    memory: Any = X  # of a view, also one that is no memmap by its type
+    while memory is not None and not isinstance(memory, mmap.mmap):
+        memory = memory.obj if isinstance(memory, memoryview) else getattr(memory, "base", None)
+    if memory is None:
         return False
     return X.dtype != np.float32 or not X.flags.c_contiguous
 

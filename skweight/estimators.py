@@ -27,7 +27,7 @@ from skweight.modules import build_module
 from skweight.net import WeightedNet
 from skweight.options import Task, TrainingOptions
 from skweight.prediction import predict
-from skweight.training import train
+from skweight.training import Training, train
 from skweight.validation import validate_rows
 from skweight.weighted import Weighted, merge
 from skweight.weights import (
@@ -99,52 +99,62 @@ class WeightedTorchEstimator(FittedNetwork):
     def _fit(self, X: Any, y: Any, sample_weight: Any, validation: tuple[Any, Any, Any]) -> Any:
         """Fit on all rows at once; ``validation`` is X, y and weights of rows for stopping."""
         with self._unchanged_by_failure():
-            self._check_params()
-            self._check_validation(*validation)
-            criterion = self._make_criterion()
-            X, y = self._validate(X, y=y, weight=sample_weight, reset=not self._continues)
-            y = self._learn_target(y)
-            merged = merge(X, y, sample_weight, self.sample_weight_power)
-            self._learn_weights(merged, criterion)
-            self._check_domain(merged)
-            seed = self._draw_seed()
-            rows = self._multiply(merged)
-            self._check_present(rows)
-            self._warn_of_few_effective_rows(y, sample_weight)
-            self._warn_of_flattened_copies(sample_weight, len(y), len(merged.index))
-            parts = self._parts(rows, validation, seed)
-            self._learn_units(parts[0], criterion)
-            self._set_scale(parts[0])
-            row_weights = [to_mean_one(part.weight) for part in parts]
-            self.net_ = self._train(parts, row_weights, criterion, seed)
+            self.net_ = train(self._plan(X, y, sample_weight, validation))
         return self
+
+    def _plan(
+        self, X: Any, y: Any, sample_weight: Any, validation: tuple[Any, Any, Any]
+    ) -> Training:
+        """Learn from the rows all but the network: what is left is to train it."""
+        self._check_params()
+        self._check_validation(*validation)
+        criterion = self._make_criterion()
+        X, y = self._validate(X, y=y, weight=sample_weight, reset=not self._continues)
+        y = self._learn_target(y)
+        merged = merge(X, y, sample_weight, self.sample_weight_power)
+        self._learn_weights(merged, criterion)
+        self._check_domain(merged)
+        seed = self._draw_seed()
+        rows = self._multiply(merged)
+        self._check_present(rows)
+        self._warn_of_few_effective_rows(y, sample_weight)
+        self._warn_of_flattened_copies(sample_weight, len(y), len(merged.index))
+        parts = self._parts(rows, validation, seed)
+        self._learn_units(parts[0], criterion)
+        self._set_scale(parts[0])
+        row_weights = [to_mean_one(part.weight) for part in parts]
+        return self._training(parts, row_weights, criterion, seed)
 
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any, announced: Any = None) -> Any:
         """One pass over rows of a stream, with weights on the scale of its first rows."""
         with self._unchanged_by_failure():
-            self._check_params()
-            previous = getattr(self, "net_", None)
-            first = previous is None
-            criterion = copy.deepcopy(previous.criterion_) if previous else self._make_criterion()
-            X, y = self._validate(X, y=y, weight=sample_weight, reset=first)
-            self._announce(announced, y, first)
-            y = self._encode(y, "y")
-            merged = merge(X, y, sample_weight, self.sample_weight_power)
-            if first:
-                criterion.of_a_stream = True
-                self._learn_weights(merged, criterion)
-                self._set_scale(merged)
-            self._check_domain(merged)
-            mass_unit, weight_unit = self._scale
-            rows = self._multiply(merged.on_scale(mass_unit, self.sample_weight_power))
-            if not len(rows.index):
-                raise ValueError("y must hold a row whose class has weight, got none.")
-            if first:
-                self._learn_units(rows, criterion)
-                self._warn_of_few_effective_rows(y, sample_weight)
-            row_weights, seed = [rows.weight / weight_unit], self._stream_seed()
-            self.net_ = self._train([rows], row_weights, criterion, seed, True, previous)
+            self.net_ = train(self._plan_pass(X, y, sample_weight, announced))
         return self
+
+    def _plan_pass(self, X: Any, y: Any, sample_weight: Any, announced: Any) -> Training:
+        """Learn from the rows all but the network, and only from the first what stays."""
+        self._check_params()
+        previous = getattr(self, "net_", None)
+        first = previous is None
+        criterion = copy.deepcopy(previous.criterion_) if previous else self._make_criterion()
+        X, y = self._validate(X, y=y, weight=sample_weight, reset=first)
+        self._announce(announced, y, first)
+        y = self._encode(y, "y")
+        merged = merge(X, y, sample_weight, self.sample_weight_power)
+        if first:
+            criterion.of_a_stream = True
+            self._learn_weights(merged, criterion)
+            self._set_scale(merged)
+        self._check_domain(merged)
+        mass_unit, weight_unit = self._scale
+        rows = self._multiply(merged.on_scale(mass_unit, self.sample_weight_power))
+        if not len(rows.index):
+            raise ValueError("y must hold a row whose class has weight, got none.")
+        if first:
+            self._learn_units(rows, criterion)
+            self._warn_of_few_effective_rows(y, sample_weight)
+        row_weights, seed = [rows.weight / weight_unit], self._stream_seed()
+        return self._training([rows], row_weights, criterion, seed, True, previous)
 
     @contextmanager
     def _unchanged_by_failure(self) -> Iterator[None]:
@@ -232,7 +242,7 @@ class WeightedTorchEstimator(FittedNetwork):
                 'rows, and gradients are noisy. weighting="sampling" draws heavy rows more often '
                 "instead; sample_weight_power or class_weight_power below 1, or clip_weights, make "
                 "the weights more even. weight_summary shows them.",
-                stacklevel=4,
+                stacklevel=5,
             )
             _warned_of_few_rows = True
 
@@ -248,7 +258,7 @@ class WeightedTorchEstimator(FittedNetwork):
             f"rows (x, y), and {1 - n_distinct / weighing:.0%} of the rows are copies of others: "
             "frequent rows, and with them frequent values of y, count less. To flatten only the "
             "weights that you pass, pass them to fit to that power.",
-            stacklevel=4,
+            stacklevel=5,
         )
 
     # Streams ----------------------------------------------------------------------------
@@ -286,7 +296,7 @@ class WeightedTorchEstimator(FittedNetwork):
     def _draw_seed(self) -> int:
         return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
 
-    def _train(
+    def _training(
         self,
         parts: list[Weighted],
         row_weights: list[NDArray[np.float64]],
@@ -294,7 +304,7 @@ class WeightedTorchEstimator(FittedNetwork):
         seed: int,
         stream: bool = False,
         previous: WeightedNet | None = None,
-    ) -> WeightedNet:
+    ) -> Training:
         device = resolve_device(self.device)
         task: Task = self._task(criterion)
         given = self._shaping()
@@ -305,7 +315,8 @@ class WeightedTorchEstimator(FittedNetwork):
         for part, weight in zip(parts, row_weights):
             X = rows[0].X if rows and part.X is parts[0].X else place(part.X, device)
             rows.append(Rows(X, part.index, self._in_units(part.y), weight, device))
-        net = train(
+        self._given = given
+        return Training(
             partial(copy.deepcopy, self.net_.module_)
             if goes_on
             else partial(self._build_module, task.widths[0]),
@@ -318,8 +329,6 @@ class WeightedTorchEstimator(FittedNetwork):
             stream=stream,
             previous=previous,
         )
-        self._given = given
-        return net
 
     def _build_module(self, n_outputs: int) -> nn.Module:
         params = self._params_for("module")

@@ -95,7 +95,6 @@ class _Columns:
         self.sparse = hasattr(X, "indptr")
         self.X: Any = np.ascontiguousarray(X) if isinstance(X, np.ndarray) else X
         self.n_columns = int(np.prod(X.shape[1:]))
-        self.n_stored = X.nnz // max(1, X.shape[0]) if self.sparse else self.n_columns
         self.y = np.ascontiguousarray(y).reshape(X.shape[0], -1)
 
     def projection(self) -> Floats:
@@ -118,9 +117,8 @@ class _Columns:
         """Whether the rows at ``order[i]`` and ``order[i + 1]`` are equal, where tied."""
         same = np.zeros(len(tied), dtype=bool)
         places = np.flatnonzero(tied)
-        step = max(1, _COMPARED_AT_ONCE // max(1, self.n_stored))
-        for start in range(0, len(places), step):
-            place = places[start : start + step]
+        n_values = self._n_values(order[places]).cumsum() // _COMPARED_AT_ONCE
+        for place in np.split(places, np.flatnonzero(np.diff(n_values)) + 1):
             left, right = order[place], order[place + 1]
             equal = (_bits(self.y[left]) == _bits(self.y[right])).all(axis=1)
             if self.sparse:
@@ -130,6 +128,12 @@ class _Columns:
                 equal &= (_bits(self._dense(left)) == _bits(self._dense(right))).all(axis=1)
             same[place] = equal
         return same
+
+    def _n_values(self, rows: Indices) -> NDArray[np.integer[Any]]:
+        """What each of the rows takes to compare."""
+        if self.sparse:
+            return np.asarray(self.X.indptr[rows + 1] - self.X.indptr[rows] + 1, dtype=np.int64)
+        return np.full(len(rows), max(1, self.n_columns))
 
     def _dense(self, rows: Any) -> NDArray[Any]:
         part: NDArray[Any] = self.X[rows]

@@ -26,7 +26,7 @@ from skweight.losses import backpropagate_weighted_mean
 # A graph is recorded when a shape of batches comes for the third time: kernels then have their
 # workspaces, and a fit of few updates is over before a recording would pay.
 _EAGER_FIRST = 2
-# It waits for the device and collects garbage: about as long as this many steps.
+# It waits for the device and empties caches: about as long as this many steps.
 _STEPS_THAT_PAY = 100
 
 LossAndOutput = tuple[Tensor, Tensor]
@@ -191,7 +191,7 @@ class ReplayedGradients(Gradients):
         self._forget()
 
     def _forget(self) -> None:
-        self._places = [tensor.data_ptr() for tensor in self._tensors]
+        self._places = [_place(tensor) for tensor in self._tensors]
         self._seen: dict[Any, int] = {}
         self._takes_part: dict[Any, list[bool]] = {}
         self._recorded: dict[Any, Callable[..., LossAndOutput]] = {}
@@ -213,7 +213,7 @@ class ReplayedGradients(Gradients):
         """Return the weighted mean of the losses and the output, both without a graph."""
         if self.reset is not None:
             return super().__call__(batch)
-        if self._places != [tensor.data_ptr() for tensor in self._tensors]:
+        if self._places != [_place(tensor) for tensor in self._tensors]:
             self._forget()
         tensors = batch[0]["X"], batch[0]["row_weight"], batch[1]
         trained = tuple(parameter.requires_grad for parameter in self.parameters)
@@ -289,9 +289,11 @@ class CudaGraphs:
         """
         around = torch.cuda.current_stream(self.stream.device)
         self.stream.wait_stream(around)
-        with torch.cuda.stream(self.stream):
-            yield
-        around.wait_stream(self.stream)
+        try:
+            with torch.cuda.stream(self.stream):
+                yield
+        finally:
+            around.wait_stream(self.stream)
 
     def record(self, step: Callable[[], None]) -> Callable[[], None]:
         """Record what a step does, without doing it, and return what does it."""
@@ -301,14 +303,17 @@ class CudaGraphs:
         # In this thread only: fits in other threads may do what no recording allows.
         recording = torch.cuda.graph(graph, stream=self.stream, capture_error_mode="thread_local")
         try:
-            with self.aside(), recording:
+            # Nothing is done while it is recorded, so that nothing has to wait for it.
+            with torch.cuda.stream(self.stream), recording:
                 step()
         except BaseException as error:
             random.graphsafe_set_state(state)  # or it would wait for the end of the recording
-            if not isinstance(error, RuntimeError):
-                raise
             # The end of a failed recording fails too: the reason is what went wrong before it.
-            reason = error.__context__ if isinstance(error.__context__, Exception) else error
+            before, reason = error.__context__, error
+            if isinstance(before, RuntimeError) or not isinstance(before, Exception | None):
+                reason = before
+            if not isinstance(reason, RuntimeError):
+                raise reason from None
             raise _cannot_be_recorded(_first_line(reason)) from error
         return graph.replay
 
@@ -326,6 +331,10 @@ def _tensors(*modules: nn.Module) -> Iterator[Tensor]:
     for module in modules:
         yield from module.parameters()
         yield from (buffer for buffer in module.buffers() if buffer.layout == torch.strided)
+
+
+def _place(tensor: Tensor) -> tuple[Any, ...]:
+    return tensor.data_ptr(), tensor.shape, tensor.stride()
 
 
 def _same(tensors: list[Tensor], others: list[Tensor]) -> bool:

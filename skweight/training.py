@@ -10,6 +10,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
+from dataclasses import dataclass
 from difflib import get_close_matches
 from fnmatch import fnmatch
 from typing import Any
@@ -37,24 +38,14 @@ _FUSED = (torch.optim.AdamW, torch.optim.Adam)
 _FUSED_ON = ("cpu", "cuda", "mps")
 
 
-def train(
-    make_module: Callable[[], nn.Module],
-    criterion: RowLoss,
-    rows: Rows,
-    valid_rows: Rows | None,
-    options: TrainingOptions,
-    task: Task,
-    *,
-    adapt: bool = True,
-    stream: bool = False,
-    previous: WeightedNet | None = None,
-) -> WeightedNet:
-    """Make a network and train it on weighted rows.
+@dataclass(frozen=True)
+class Training:
+    """All that a training needs, so that it can be made alone or beside others.
 
     Parameters
     ----------
     make_module : callable
-        Called without arguments, under the fit's own random state.
+        Called without arguments, under the training's own random state.
     criterion : RowLoss
     rows : Rows
         Training rows, ``row_weight`` of mean 1, but for the later rows of a stream.
@@ -68,40 +59,65 @@ def train(
         Whether more rows are to come.
     previous : WeightedNet, default=None
         The net that the stream goes on from: its optimizer's state and history are kept on.
+    """
+
+    make_module: Callable[[], nn.Module]
+    criterion: RowLoss
+    rows: Rows
+    valid_rows: Rows | None
+    options: TrainingOptions
+    task: Task
+    adapt: bool = True
+    stream: bool = False
+    previous: WeightedNet | None = None
+
+
+def train(training: Training) -> WeightedNet:
+    """Make a network and train it on weighted rows.
 
     Returns
     -------
     WeightedNet
-        Trained and in evaluation mode; with ``valid_rows``, at its best epoch.
+        Trained and in evaluation mode; with validation rows, at its best epoch.
     """
-    with isolated_torch(options.seed, rows.device):
-        # Initial values do not depend on the default device.
-        elsewhere = torch.get_default_device().type != "cpu"
-        with torch.device("cpu") if elsewhere else nullcontext():
-            module = make_module()
-        module = prepare(module.to(rows.device), criterion, rows, task.widths, adapt)
-        _check_param_groups(module, options.optimizer_params.get("param_groups", ()))
-        net = _make_net(module, criterion, rows, valid_rows, options, task)
-        net.initialize()
-        if previous is not None:
-            net.history_ = History(previous.history)
-            go_on(net, previous)
-        _run(net, rows, previous)
-        net.carried = carry(net) if stream else None
+    with isolated_torch(training.options.seed, training.rows.device):
+        net = make_net(training)
+        _run(net, training.rows, training.previous)
+        net.carried = carry(net) if training.stream else None
+    return finish(net)
+
+
+def make_net(training: Training) -> WeightedNet:
+    """Make a network that has met its data, and the net and optimizer that will train it.
+
+    To be called with torch's state isolated.
+    """
+    rows, criterion = training.rows, training.criterion
+    # Initial values do not depend on the default device.
+    elsewhere = torch.get_default_device().type != "cpu"
+    with torch.device("cpu") if elsewhere else nullcontext():
+        module = training.make_module()
+    module = prepare(module.to(rows.device), criterion, rows, training.task.widths, training.adapt)
+    _check_param_groups(module, training.options.optimizer_params.get("param_groups", ()))
+    net = _wrap(module, training)
+    net.initialize()
+    if training.previous is not None:
+        net.history_ = History(training.previous.history)
+        go_on(net, training.previous)
+    return net
+
+
+def finish(net: WeightedNet) -> WeightedNet:
+    """Check a trained net, and let go of what only training needed."""
     _check_finite(net)
     net.module_.eval()
     net.train_split = None  # it holds the validation rows
     return net
 
 
-def _make_net(
-    module: nn.Module,
-    criterion: RowLoss,
-    rows: Rows,
-    valid_rows: Rows | None,
-    options: TrainingOptions,
-    task: Task,
-) -> WeightedNet:
+def _wrap(module: nn.Module, training: Training) -> WeightedNet:
+    criterion, options, task = training.criterion, training.options, training.task
+    rows, valid_rows = training.rows, training.valid_rows
     batch_size = len(rows) if options.batch_size == -1 else options.batch_size
     callbacks: list[Any] = [("finite_loss", FiniteLoss())]
     if valid_rows is not None:
@@ -192,7 +208,7 @@ def _run(net: WeightedNet, rows: Rows, previous: WeightedNet | None) -> None:
     except KeyboardInterrupt:
         warnings.warn(
             f"Training was interrupted in epoch {len(net.history)}; the network is kept as it was.",
-            stacklevel=6,
+            stacklevel=5,
         )
     except KeyError as error:
         if net.train_split is not None or "valid_" not in str(error):
@@ -244,17 +260,16 @@ class FiniteLoss(Callback):  # type: ignore[misc]
         epoch = net.history[-1]
         for name in ("train_loss", "valid_loss"):
             if not math.isfinite(epoch.get(name, 0.0)):
-                raise _not_finite(net, f"{name} became {epoch[name]}")
+                raise diverged(f"{name} became {epoch[name]}", epoch["epoch"], net.lr)
 
 
 def _check_finite(net: WeightedNet) -> None:
     """Refuse a network whose last step led out of the finite numbers."""
     if not all(bool(parameter.isfinite().all()) for parameter in net.module_.parameters()):
-        raise _not_finite(net, "The network's parameters became NaN or infinite")
+        what = "The network's parameters became NaN or infinite"
+        raise diverged(what, net.history[-1, "epoch"], net.lr)
 
 
-def _not_finite(net: NeuralNet, what: str) -> ValueError:
-    return ValueError(
-        f"{what} in epoch {net.history[-1, 'epoch']}. Try a smaller lr (it was {net.lr}), or "
-        "scale X and y."
-    )
+def diverged(what: str, epoch: int, lr: float) -> ValueError:
+    """The error of a training that left the finite numbers."""
+    return ValueError(f"{what} in epoch {epoch}. Try a smaller lr (it was {lr}), or scale X and y.")

@@ -62,7 +62,8 @@ def test_blocks_are_copied_ahead_in_one_stream_and_each_is_waited_for(monkeypatc
     rows, kept = make_rows(sparse.csr_array(WIDE), CPU), []
     expected = [list(TensorBatches(rows, 5, seed=1, **SETTINGS[setting])) for _ in range(2)]
     streams = Streams()
-    monkeypatch.setattr("torch.cuda", streams)
+    for name in ("Stream", "current_stream", "stream"):
+        monkeypatch.setattr(f"torch.cuda.{name}", getattr(streams, name))
     monkeypatch.setattr(Rows, "is_copied", True)
     monkeypatch.setattr(torch.Tensor, "record_stream", lambda t, stream: kept.append(t.data_ptr()))
 

@@ -16,6 +16,8 @@ from skweight.criteria import RowLoss
 from skweight.losses import CrossEntropy
 from skweight.steps import CudaGraphs, ReplayedGradients
 
+asked = []  # of torch.cuda, see ``Cuda``
+
 
 class Looks(nn.Linear):
     """Do what no recording allows, while it is trained."""
@@ -39,7 +41,7 @@ class Replaces(nn.Linear):
 
 class Interrupted(nn.Linear):
     def forward(self, X):
-        if torch.cuda.log and torch.cuda.log[-1] == "begin":
+        if asked and asked[-1] == "begin":
             raise KeyboardInterrupt
         return super().forward(X)
 
@@ -81,7 +83,7 @@ class Cuda:
         try:
             with graph:
                 yield
-        except RuntimeError:  # as in torch: the end of a recording that failed fails too
+        except BaseException:  # as in torch: the end of a recording that failed fails too
             raise RuntimeError("CUDA error: invalidated") from None
         self.log.append("end")
 
@@ -89,7 +91,9 @@ class Cuda:
 @pytest.fixture
 def cuda(monkeypatch):
     fake = Cuda()
-    monkeypatch.setattr("torch.cuda", fake)
+    for name in ("CUDAGraph", "Stream", "current_stream", "default_generators", "graph", "stream"):
+        monkeypatch.setattr(f"torch.cuda.{name}", getattr(fake, name))
+    monkeypatch.setattr("test_cuda_graphs.asked", fake.log)
     return fake
 
 
@@ -100,17 +104,9 @@ def run(module, n_batches):
 
 
 def test_steps_are_recorded_in_a_stream_of_their_own_after_two_steps_there(cuda):
-    cuda.Stream, make, made = (
-        (lambda device: made.append(make(device)) or made[-1]),
-        cuda.Stream,
-        [],
-    )
     run(nn.Linear(5, 1), 5)
-    assert len(made) == 1
-    assert [line.partition(" for ")[0] for line in cuda.log] == [
-        *["own waits", "computing waits"] * 2,
-        *["own waits", "begin", "end", "computing waits"],
-    ]
+    assert cuda.n_streams == 1
+    assert cuda.log == ["own waits", "computing waits"] * 2 + ["begin", "end"]
 
 
 REFUSED = {
@@ -125,7 +121,20 @@ def test_what_cannot_be_recorded_is_refused_with_the_reason(kind, cuda):
     message = rf"^compile=True on a GPU .*, got {REFUSED[kind]}\. Pass compile=False\.$"
     with pytest.raises(ValueError, match=message):
         run(kind(5, 1), 3)
-    assert cuda.log[-1] == ("as it was" if kind is Looks else "computing waits")
+    assert cuda.log[-1] == ("as it was" if kind is Looks else "end")
+
+
+class Fails(nn.Linear):
+    def forward(self, X):
+        if asked:
+            raise KeyboardInterrupt
+        return super().forward(X)
+
+
+def test_the_device_waits_for_a_step_aside_that_was_interrupted(cuda):
+    with pytest.raises(KeyboardInterrupt):
+        run(Fails(5, 1), 1)
+    assert cuda.log == ["own waits", "computing waits"]
 
 
 def test_an_interrupt_while_a_step_is_recorded_passes_and_leaves_the_generator_as_it_was(cuda):

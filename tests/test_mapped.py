@@ -220,6 +220,8 @@ VIEWS = {
     "array": np.asarray,
     "view": lambda mapped: mapped.view(np.ndarray),
     "slice": lambda mapped: np.asarray(mapped[:])[:],
+    "strided": np.lib.stride_tricks.as_strided,
+    "buffer": lambda mapped: np.asarray(memoryview(mapped)),
 }
 
 

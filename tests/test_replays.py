@@ -206,15 +206,21 @@ def moved(module):
         parameter.data = parameter.data * 0.9
 
 
+def transposed(module):
+    """Let the weight be read from the same memory in another order."""
+    module[0].weight.data = module[0].weight.data.reshape(5, 8).t()
+
+
+@pytest.mark.parametrize("move", [moved, transposed])
 @pytest.mark.parametrize("at", [3, 10, 20])
-def test_a_step_is_recorded_anew_when_parameters_lie_elsewhere(at):
+def test_a_step_is_recorded_anew_when_parameters_lie_elsewhere(at, move):
     def training_where_they_move(make):
         passed = []
 
         def after(module):
             passed.append(None)
             if len(passed) == at:
-                moved(module)
+                move(module)
 
         return training(make, after=after, optimizer=(torch.optim.SGD, {"lr": 0.1}))
 
