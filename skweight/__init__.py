@@ -4,6 +4,7 @@ from skweight.classifier import WeightedTorchClassifier
 from skweight.layers import FeatureWeight, WeightedLinear
 from skweight.recipes import clip_weights, effective_number, time_decay
 from skweight.regressor import WeightedTorchRegressor
+from skweight.search import RandomizedWeightSearchCV, WeightSearchCV
 from skweight.summary import weight_summary
 from skweight.weights import effective_sample_size
 
@@ -11,6 +12,8 @@ __version__ = "0.1.0"
 
 __all__ = [
     "FeatureWeight",
+    "RandomizedWeightSearchCV",
+    "WeightSearchCV",
     "WeightedLinear",
     "WeightedTorchClassifier",
     "WeightedTorchRegressor",

@@ -19,7 +19,8 @@ from torch import Tensor
 from skweight.data import as_dense
 
 # Values of X to gather at once: 1 MiB stays in the cache of a CPU; a GPU wants few kernels.
-_VALUES_AT_ONCE = {"cpu": 2**18, "cuda": 2**25}
+VALUES_AT_ONCE = {"cpu": 2**18, "cuda": 2**25}
+_CACHE_LINE = 64  # bytes
 Item = TypeVar("Item")
 Batch = tuple[dict[str, Tensor], Tensor]
 
@@ -193,19 +194,22 @@ class TensorBatches:
         blocks: Iterator[Batch] = map(self.block, positions)
         if self.copying is not None:
             blocks = copied_ahead(blocks, self.copying)
+        on_cpu = self.rows.device.type == "cpu"
         for sizes, (rows, y) in zip(self.sizes, blocks):
             if len(sizes) == 1:
                 yield rows, y
                 continue
             parts = rows["X"], rows["row_weight"], y
             for X, row_weight, target in zip(*(torch.split(part, sizes) for part in parts)):
+                # Kernels may round by where in a cache line a tensor begins.
+                X = X.clone() if on_cpu and X.data_ptr() % _CACHE_LINE else X
                 yield {"X": X, "row_weight": row_weight}, target
 
     def _sizes(self) -> list[list[int]]:
         """Sizes of the batches, in a list for each block that is gathered at once."""
         size, n_larger = divmod(len(self.rows), self.n_batches)
         sizes = [size + 1] * n_larger + [size] * (self.n_batches - n_larger)
-        values = _VALUES_AT_ONCE.get(self.rows.device.type, _VALUES_AT_ONCE["cpu"])
+        values = VALUES_AT_ONCE.get(self.rows.device.type, VALUES_AT_ONCE["cpu"])
         together = max(1, values // (sizes[0] * max(1, math.prod(self.rows.X.shape[1:]))))
         return [sizes[i : i + together] for i in range(0, len(sizes), together)]
 

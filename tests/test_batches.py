@@ -202,7 +202,7 @@ def test_shuffling_neither_reads_nor_moves_the_global_random_state():
 
 
 def at_once(monkeypatch, n_values):
-    monkeypatch.setattr(batches_file, "_VALUES_AT_ONCE", {"cpu": n_values})
+    monkeypatch.setattr(batches_file, "VALUES_AT_ONCE", {"cpu": n_values})
 
 
 @pytest.mark.parametrize(

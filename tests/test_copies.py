@@ -58,7 +58,7 @@ class Streams:
 
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_blocks_are_copied_ahead_in_one_stream_and_each_is_waited_for(monkeypatch, setting):
-    monkeypatch.setattr(batches, "_VALUES_AT_ONCE", {"cpu": 60})  # two batches
+    monkeypatch.setattr(batches, "VALUES_AT_ONCE", {"cpu": 60})  # two batches
     rows, kept = make_rows(sparse.csr_array(WIDE), CPU), []
     expected = [list(TensorBatches(rows, 5, seed=1, **SETTINGS[setting])) for _ in range(2)]
     streams = Streams()
@@ -96,7 +96,7 @@ def test_blocks_are_copied_ahead_in_one_stream_and_each_is_waited_for(monkeypatc
 @pytest.mark.parametrize("setting", SETTINGS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_batches_on_a_gpu_that_does_not_hold_x_are_those_on_the_cpu(monkeypatch, kind, setting):
-    monkeypatch.setattr(batches, "_VALUES_AT_ONCE", {"cpu": 60, "cuda": 60})
+    monkeypatch.setattr(batches, "VALUES_AT_ONCE", {"cpu": 60, "cuda": 60})
     monkeypatch.setattr("skweight.data._SHARE", 0)
     X = KINDS[kind](WIDE)
     found, expected = (

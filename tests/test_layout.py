@@ -43,7 +43,13 @@ LEVELS = {
     "regression": 8,
     "regressor": 9,
     "classifier": 9,
-    "__init__": 10,
+    "stacked_networks": 2,
+    "stacked_steps": 3,
+    "stacks": 6,
+    "candidates": 8,
+    "standins": 9,
+    "search": 10,
+    "__init__": 11,
 }
 # Packages that only the files named here may import. The standard library is free.
 ALLOWED = {
@@ -69,6 +75,9 @@ ALLOWED = {
         "fitted",
         "estimators",
         "regressor",
+        "stacked_networks",
+        "stacked_steps",
+        "stacks",
     },
     "sklearn": {
         "parameters",
@@ -80,9 +89,12 @@ ALLOWED = {
         "estimators",
         "regressor",
         "classifier",
+        "candidates",
+        "standins",
+        "search",
     },
     "scipy": {"data", "batches", "net", "labels"},
-    "skorch": {"net", "training"},
+    "skorch": {"net", "training", "stacks"},
     "numpy": {
         "weights",
         "merging",
@@ -103,7 +115,11 @@ ALLOWED = {
         "regression",
         "regressor",
         "classifier",
+        "standins",
+        "search",
     },
+    "joblib": {"candidates"},
+    "tqdm": {"candidates"},
     "matplotlib": set(),
 }
 

@@ -241,7 +241,7 @@ def test_the_net_of_an_estimator_reads_a_file_some_rows_at_a_time(tmp_path, form
     mapped, lengths = FORMS[form](tmp_path / "X", X), []
     net = WeightedTorchClassifier(**QUICK).fit(mapped, Y["classifier"]).net_
     net.iterator_valid__batch_size = 64
-    monkeypatch.setattr("skweight.batches._VALUES_AT_ONCE", {"cpu": 1})
+    monkeypatch.setattr("skweight.batches.VALUES_AT_ONCE", {"cpu": 1})
     expected = net.predict_proba(np.array(mapped, dtype=np.float32))
     read = MappedRows.__getitem__
     monkeypatch.setattr(

@@ -1,0 +1,114 @@
+"""WeightSearchCV beside GridSearchCV: 10 weight settings, 5 folds, 5,000 rows of 20 features.
+
+Run ``OMP_NUM_THREADS=1 python benchmarks/search.py``: about eight minutes; ``--grid`` compares
+them for widths of 16 to 512 and batches of 32 to 2,048 instead: about eight minutes too.
+"""
+
+import argparse
+import sys
+import warnings
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import peers
+from side_by_side import in_turns, machine, median, print_table, ratio
+from sklearn.model_selection import GridSearchCV
+from sklearn.neural_network import MLPClassifier
+
+from skweight import WeightedTorchClassifier, WeightSearchCV
+
+WEIGHTS = [None, "balanced", {0: 1, 1: 2}, {0: 1, 1: 4}, {0: 1, 1: 8}]
+SETTINGS = {"class_weight": WEIGHTS, "sample_weight_power": [0.5, 1.0]}
+
+
+def estimator(width: int, batch_size: int, epochs: int | str) -> WeightedTorchClassifier:
+    """A network with two hidden layers."""
+    return WeightedTorchClassifier(
+        module__hidden_sizes=(width, width),
+        batch_size=batch_size,
+        max_epochs=epochs,
+        device="cpu",
+        random_state=0,
+    )
+
+
+def search(kind: Any, model: Any, settings: Any, data: Any, n_jobs: int = 1) -> Callable[[], Any]:
+    """A search without a final fit."""
+    X, y, weight = data
+    params = {} if weight is None else {"sample_weight": weight}
+    made = kind(model, settings, scoring="neg_log_loss", cv=5, n_jobs=n_jobs, refit=False)
+    return partial(made.fit, X, y, **params)
+
+
+def of_scikit_learn(width: int, batch_size: int, epochs: int, data: Any) -> Callable[[], Any]:
+    """Ten settings of scikit-learn's own network, which has no class weights, as many updates."""
+    model = MLPClassifier(
+        hidden_layer_sizes=(width, width),
+        batch_size=batch_size,
+        max_iter=epochs,
+        n_iter_no_change=epochs + 1,
+        random_state=0,
+    )
+    settings = {"alpha": np.geomspace(1e-6, 1e-3, 10).tolist()}
+    return search(GridSearchCV, model, settings, (*data[:2], None))
+
+
+def side_by_side(turns: int) -> None:
+    """Whole searches."""
+    data = peers.rows(5_000)
+    rows = []
+    for width, batch_size, epochs in ((64, 256, 20), (32, 64, 20)):
+        model = estimator(width, batch_size, epochs)
+        name = f"MLP {width}-{width}, batches of {batch_size}"
+        for n_jobs in (1, 2):
+            runs = {
+                "own": search(WeightSearchCV, model, SETTINGS, data, n_jobs),
+                "grid": search(GridSearchCV, model, SETTINGS, data, n_jobs),
+            }
+            if n_jobs == 1:
+                runs["sklearn"] = of_scikit_learn(width, batch_size, epochs, data)
+            seconds = in_turns(runs, turns)
+            for peer, of_whom in (("grid", "GridSearchCV"), ("sklearn", "scikit-learn's MLP")):
+                if peer in seconds:
+                    what = f"{name}, n_jobs={n_jobs}, against {of_whom}"
+                    times = median(seconds["own"]), median(seconds[peer])
+                    rows.append((what, *times, f"{ratio(seconds, peer, 'own'):.2f}"))
+    print_table(("what", "together", "one by one", "times faster"), rows)
+
+
+def over_sizes(turns: int) -> None:
+    """Searches over networks and batches of many sizes: four settings, five folds."""
+    data = peers.rows(5_000)
+    settings = {"class_weight": WEIGHTS[:4]}
+    rows = []
+    for width in (16, 64, 128, 256, 512):
+        for batch_size in (32, 256, 2048):
+            epochs = 1 if batch_size == 32 else 2 if batch_size == 256 else 6
+            model = estimator(width, batch_size, epochs)
+            runs = {
+                "own": search(WeightSearchCV, model, settings, data),
+                "grid": search(GridSearchCV, model, settings, data),
+            }
+            seconds = in_turns(runs, turns)
+            stacked = runs["own"]().stacked_.all()
+            saved = f"{ratio(seconds, 'grid', 'own'):.2f}"
+            rows.append((str(width), str(batch_size), saved, "yes" if stacked else "no"))
+            print(*rows[-1], file=sys.stderr, flush=True)
+    print_table(("width", "batch", "times faster", "stacked"), rows)
+
+
+def main() -> None:
+    """Print one table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--grid", action="store_true")
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")  # scikit-learn's network says that it has not converged
+    print(machine() + "\n", flush=True)
+    (over_sizes if options.grid else side_by_side)(options.turns)
+
+
+if __name__ == "__main__":
+    main()

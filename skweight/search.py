@@ -1,0 +1,293 @@
+"""Searches over weight settings whose candidates are trained together.
+
+Candidates, splits, scores and results are those of :class:`~sklearn.model_selection.GridSearchCV`;
+what is trained together, and how, is left to ``candidates`` and ``stacks``.
+"""
+
+import copy
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn import get_config
+from sklearn.base import is_classifier
+from sklearn.metrics import check_scoring
+from sklearn.model_selection import (
+    GridSearchCV,
+    ParameterGrid,
+    ParameterSampler,
+    RandomizedSearchCV,
+    check_cv,
+)
+from sklearn.utils.metadata_routing import process_routing
+
+from skweight.candidates import Trainings, last_step
+from skweight.standins import Fits, Splitter, StandIn
+
+
+class StackedSearch:
+    """What the searches share: fits of candidates and splits are made together."""
+
+    estimator: Any
+    cv: Any
+    n_jobs: int | None
+    pre_dispatch: int | str
+    verbose: int
+    scoring: Any
+    stack_size: int | str
+    return_predictions: bool
+
+    def _candidates(self) -> Iterable[dict[str, Any]]:
+        """All settings to be tried."""
+        raise NotImplementedError
+
+    def fit(self, X: Any, y: Any = None, **params: Any) -> Any:
+        """Try all candidates on all splits, and fit the best one on all rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        **params : dict
+            ``sample_weight`` and whatever else ``fit`` of the estimator takes, ``groups`` for the
+            splitter; passed on as :class:`~sklearn.model_selection.GridSearchCV` does, also with
+            metadata routing.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        TypeError
+            If the estimator, or the last step of the pipeline, is none of ours.
+        ValueError
+            What ``GridSearchCV`` refuses.
+        """
+        last_step(self.estimator)
+        routed = {name: value for name, value in params.items() if name != "groups"}
+        if get_config()["enable_metadata_routing"]:
+            routed = process_routing(self, "fit", **params).estimator.fit
+        workers = {"n_jobs": self.n_jobs, "pre_dispatch": self.pre_dispatch}
+        trainings = Trainings(
+            self.estimator,
+            X,
+            y,
+            dict(routed),
+            **workers,  # type: ignore[arg-type]
+            stack_size=self.stack_size,
+            verbose=self.verbose,
+        )
+        fits = Fits(trainings, self.return_predictions)
+        search = copy.copy(self)
+        search.estimator = StandIn(self.estimator, fits)
+        checked = check_cv(self.cv, y, classifier=is_classifier(self.estimator))
+        search.cv = Splitter(self.cv, checked, trainings)
+        search.n_jobs, search.verbose = 1, 0
+        super(StackedSearch, search).fit(X, y, **params)  # type: ignore[misc]
+        self._take_over(search, fits)
+        return self
+
+    def _run_search(self, evaluate_candidates: Callable[[Any], Any]) -> None:
+        """Let scikit-learn evaluate all candidates; its documented hook for searches."""
+        candidates = [*self._candidates()]
+        self.estimator.fits.trainings.candidates = candidates
+        evaluate_candidates(candidates)
+
+    def _take_over(self, search: Any, fits: Fits) -> None:
+        """Keep what the search found, with the times of the fits and how they were made."""
+        for name, value in vars(search).items():
+            if name.endswith("_") and not name.startswith("_"):
+                setattr(self, name, value)
+        if self.scoring is None:
+            self.scorer_ = check_scoring(self.estimator)
+        seconds = fits.seconds()
+        self.cv_results_: dict[str, Any]
+        self.cv_results_["mean_fit_time"] = seconds.mean(axis=1)
+        self.cv_results_["std_fit_time"] = seconds.std(axis=1)
+        n_candidates, n_splits = seconds.shape
+        results = fits.results
+        self.stacked_ = np.array(
+            [all(results[c, s].stacked for s in range(n_splits)) for c in range(n_candidates)]
+        )
+        reasons: dict[str, set[int]] = {}
+        for (candidate, _), result in results.items():
+            if result.reason:
+                reasons.setdefault(result.reason, set()).add(candidate)
+        self.one_by_one_ = {reason: sorted(numbers) for reason, numbers in reasons.items()}
+        for reason, numbers in self.one_by_one_.items():
+            warnings.warn(
+                f"{len(numbers)} of {n_candidates} candidates were trained one by one, with the "
+                f"same results: {reason}.",
+                stacklevel=4,
+            )
+        if self.return_predictions:
+            tests = [test for _, test in fits.trainings.splits]
+            self.predictions_ = [
+                (test, _stacked(of_split)) for test, of_split in zip(tests, fits.predictions)
+            ]
+
+
+def _stacked(predictions: list[Any]) -> NDArray[Any]:
+    """Predictions of all candidates, NaN for those whose training failed."""
+    found = next(p for p in predictions if p is not None)
+    missing = np.full(found.shape, np.nan)
+    return np.stack([missing if p is None else p for p in predictions])
+
+
+class WeightSearchCV(StackedSearch, GridSearchCV):  # type: ignore[misc]
+    """Grid search over weight settings whose candidates are trained together.
+
+    The parameters, attributes and results are those of
+    :class:`~sklearn.model_selection.GridSearchCV`. Candidates that differ in weights alone (and
+    in ``random_state`` or initial feature weights) are trained as one stacked network, with
+    rows, orders, early stopping and results of their own: those of training them one by one, on a
+    CPU bit for bit if the network consists of linear layers and ReLUs.
+
+    Parameters
+    ----------
+    estimator : WeightedTorchClassifier, WeightedTorchRegressor or Pipeline that ends with one
+    param_grid : dict or list of dict
+        Any parameters; weight settings are what is cheap to search over.
+    scoring : str, callable, list, tuple or dict, default=None
+    cv : int, splitter or iterable, default=None
+    refit : bool, str or callable, default=True
+    n_jobs : int, default=None
+        Number of processes that train stacks. Scores are taken in this process.
+    error_score : "raise" or float, default=nan
+    return_train_score : bool, default=False
+    stack_size : "auto" or int, default="auto"
+        Number of networks in a stack at most. "auto" takes as many as the cache of a CPU core,
+        or a quarter of the free memory of a GPU, holds; wide networks are trained alone.
+    return_predictions : bool, default=False
+        Whether to keep what every candidate predicts for the rows that it was not trained on.
+    verbose : int, default=0
+        Above 0 a progress bar is shown.
+    pre_dispatch : int or str, default="2*n_jobs"
+
+    Attributes
+    ----------
+    cv_results_ : dict
+        Fit times of a stack are shared by its candidates.
+    best_estimator_ : estimator
+        Fitted by itself on all rows; likewise ``best_score_``, ``best_params_``, ``best_index_``,
+        ``scorer_``, ``n_splits_``, ``refit_time_`` and ``multimetric_``.
+    stacked_ : ndarray of bool of shape (n_candidates,)
+        Whether all fits of a candidate were made in stacks.
+    one_by_one_ : dict of str to list of int
+        Why candidates could not be stacked, and which. What is not worth stacking is not named.
+    predictions_ : list of tuple
+        With ``return_predictions=True``: for each split the positions of its held-out rows, of
+        shape (n_test,), and what the candidates predict for them, of shape (n_candidates, n_test,
+        ...): ``predict_proba`` of a classifier, ``predict`` of a regressor.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_classification
+    >>> from skweight import WeightedTorchClassifier, WeightSearchCV
+    >>> X, y = make_classification(200, weights=[0.9], random_state=0)
+    >>> search = WeightSearchCV(
+    ...     WeightedTorchClassifier(max_epochs=5, random_state=0, device="cpu"),
+    ...     {"class_weight": [None, "balanced"], "class_weight_power": [0.5, 1.0]},
+    ...     scoring="balanced_accuracy",
+    ... ).fit(X, y)
+    >>> search.stacked_
+    array([ True,  True,  True,  True])
+    """
+
+    def __init__(
+        self,
+        estimator: Any,
+        param_grid: Mapping[str, Sequence[Any]] | Sequence[Mapping[str, Sequence[Any]]],
+        *,
+        scoring: Any = None,
+        cv: Any = None,
+        refit: bool | str | Callable[..., int] = True,
+        n_jobs: int | None = None,
+        error_score: float | str = np.nan,
+        return_train_score: bool = False,
+        stack_size: int | str = "auto",
+        return_predictions: bool = False,
+        verbose: int = 0,
+        pre_dispatch: int | str = "2*n_jobs",
+    ) -> None:
+        super().__init__(
+            estimator,
+            param_grid,
+            scoring=scoring,
+            cv=cv,
+            refit=refit,
+            n_jobs=n_jobs,
+            error_score=error_score,
+            return_train_score=return_train_score,
+            verbose=verbose,
+            pre_dispatch=pre_dispatch,
+        )
+        self.stack_size = stack_size
+        self.return_predictions = return_predictions
+
+    def _candidates(self) -> Iterable[dict[str, Any]]:
+        return ParameterGrid(self.param_grid)  # type: ignore[no-any-return]
+
+
+class RandomizedWeightSearchCV(StackedSearch, RandomizedSearchCV):  # type: ignore[misc]
+    """Randomized search over weight settings whose candidates are trained together.
+
+    As :class:`WeightSearchCV`, but over ``n_iter`` candidates that are drawn as
+    :class:`~sklearn.model_selection.RandomizedSearchCV` draws them.
+
+    Parameters
+    ----------
+    estimator : WeightedTorchClassifier, WeightedTorchRegressor or Pipeline that ends with one
+    param_distributions : dict or list of dict
+        Lists of values, or distributions with a method ``rvs``.
+    n_iter : int, default=10
+    scoring, cv, refit, n_jobs, error_score, return_train_score, verbose, pre_dispatch
+        As in :class:`~sklearn.model_selection.RandomizedSearchCV`.
+    random_state : int, RandomState or None, default=None
+        For the candidates.
+    stack_size : "auto" or int, default="auto"
+    return_predictions : bool, default=False
+    """
+
+    def __init__(
+        self,
+        estimator: Any,
+        param_distributions: Any,
+        *,
+        n_iter: int = 10,
+        scoring: Any = None,
+        cv: Any = None,
+        refit: bool | str | Callable[..., int] = True,
+        n_jobs: int | None = None,
+        random_state: Any = None,
+        error_score: float | str = np.nan,
+        return_train_score: bool = False,
+        stack_size: int | str = "auto",
+        return_predictions: bool = False,
+        verbose: int = 0,
+        pre_dispatch: int | str = "2*n_jobs",
+    ) -> None:
+        super().__init__(
+            estimator,
+            param_distributions,
+            n_iter=n_iter,
+            scoring=scoring,
+            cv=cv,
+            refit=refit,
+            n_jobs=n_jobs,
+            random_state=random_state,
+            error_score=error_score,
+            return_train_score=return_train_score,
+            verbose=verbose,
+            pre_dispatch=pre_dispatch,
+        )
+        self.stack_size = stack_size
+        self.return_predictions = return_predictions
+
+    def _candidates(self) -> Iterable[dict[str, Any]]:
+        return ParameterSampler(  # type: ignore[no-any-return]
+            self.param_distributions, self.n_iter, random_state=self.random_state
+        )

@@ -1,0 +1,335 @@
+"""Trainings that differ in their weights, made side by side with the result of each alone.
+
+What a training is and how it is made alone is decided in ``training``; which trainings are put
+together is left to ``search``.
+"""
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from skorch.callbacks import GradientNormClipping, LRScheduler
+from skorch.history import History
+from torch import Tensor, nn
+
+from skweight.batches import TensorBatches, rows_at_once
+from skweight.isolation import isolated_torch
+from skweight.keywords import unwrap
+from skweight.losses import weighted_mean, width
+from skweight.net import WeightedNet
+from skweight.stacked_networks import NotStackable, StackedNetwork
+from skweight.stacked_steps import StackedBatches, StackedGradients, StackedLosses
+from skweight.training import Training, diverged, finish, make_net
+
+# Optimizers that treat every number in the parameters by itself.
+_ELEMENTWISE = tuple(
+    getattr(torch.optim, name)
+    for name in (
+        *("SGD", "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSprop"),
+        *("Adagrad", "Adadelta", "Rprop", "ASGD"),
+    )
+)
+# Bytes that a stack computes with: more leave the cache of a CPU core.
+_CACHE = 6 * 2**20
+_MOST = {"cpu": 64, "cuda": 1024}
+# Fewer models than these cost as much together as alone: with batched layers, and without.
+_FEWEST = {True: 3, False: 8}
+# A stack is made anew without those that have stopped when this share of it is still trained.
+_STILL_TRAINED = 0.75
+
+Outcome = WeightedNet | Exception
+
+
+def train_together(trainings: Sequence[Training]) -> list[Outcome]:
+    """Make trainings of one kind side by side.
+
+    Parameters
+    ----------
+    trainings : sequence of Training
+        With the same options apart from seeds, on rows of the same shape. Each has rows, weights,
+        targets, a seed and class offsets of its own.
+
+    Returns
+    -------
+    list of WeightedNet or Exception
+        The net that :func:`~skweight.training.train` would have returned, up to rounding, or the
+        error that it would have raised.
+
+    Raises
+    ------
+    NotStackable
+        If they can only be made one by one, with the reason. Nothing is trained then.
+    """
+    check_stackable(trainings[0])
+    outcomes: list[Outcome | None] = [None] * len(trainings)
+    nets: dict[int, WeightedNet] = {}
+    for number, training in enumerate(trainings):
+        try:
+            with isolated_torch(training.options.seed, training.rows.device):
+                nets[number] = make_net(training)
+        except Exception as error:  # of this one; the others go on
+            outcomes[number] = error
+    for numbers in _of_one_kind(trainings, nets):
+        stack = Stack([trainings[n] for n in numbers], [nets[n] for n in numbers])
+        with isolated_torch(trainings[numbers[0]].options.seed, trainings[numbers[0]].rows.device):
+            for number, outcome in zip(numbers, stack.train()):
+                outcomes[number] = outcome
+    return outcomes  # type: ignore[return-value]
+
+
+def models_at_once(training: Training) -> int:
+    """How many models like this one a stack should have; 1 if stacking would save nothing.
+
+    Raises
+    ------
+    NotStackable
+        If they can only be trained one by one, with the reason.
+    """
+    check_stackable(training)
+    device = training.rows.device
+    with isolated_torch(training.options.seed, device):
+        net = make_net(training)
+        few, _ = training.rows.batch(torch.arange(2) % len(training.rows))
+        X = torch.stack([few["X"]] * 2)
+        network = StackedNetwork([net.module_] * 2, X)
+        per_row = _values_per_row(net.module_, few["X"])
+    n_rows = min(net.batch_size, len(training.rows))
+    # Activations with their gradients; parameters with gradients and moments.
+    n_bytes = 4 * (3 * n_rows * per_row + 4 * sum(p.numel() for p in net.module_.parameters()))
+    if device.type == "cuda":
+        return int(min(_MOST["cuda"], torch.cuda.mem_get_info(device)[0] // (4 * n_bytes)))
+    size = min(_MOST["cpu"], _CACHE // n_bytes)
+    return 1 if size < _FEWEST[network.is_layered] else int(size)
+
+
+def _values_per_row(module: nn.Module, X: Tensor) -> int:
+    """Values that the layers of a network return for a row."""
+    found: list[int] = [width(X)]
+    layers = [layer for layer in module.modules() if not [*layer.children()]]
+    hooks = [
+        layer.register_forward_hook(lambda _, given, output: found.append(output[0].numel()))
+        for layer in layers
+    ]
+    try:
+        with torch.no_grad():
+            module(X)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return sum(found)
+
+
+def check_stackable(training: Training) -> None:
+    """Refuse options that let trainings be made only one by one, with the reason."""
+    options, criterion = training.options, training.criterion
+    optimizer = unwrap(options.optimizer)[0]
+    if optimizer not in _ELEMENTWISE:
+        name = getattr(optimizer, "__name__", repr(optimizer))
+        raise NotStackable(f"optimizer {name} is not known to treat every parameter by itself")
+    for callback in options.callbacks:
+        callback = callback[1] if isinstance(callback, tuple) else callback
+        if not (type(callback) is GradientNormClipping or _is_schedule(callback)):
+            name = getattr(callback, "__name__", type(callback).__name__)
+            raise NotStackable(f"callback {name} acts on one net")
+    if options.verbose:
+        raise NotStackable("verbose prints a table for each training")
+    if options.compile:
+        raise NotStackable("compile=True compiles one network")
+    if [*criterion.parameters()]:
+        raise NotStackable("the criterion has parameters to be trained")
+
+
+def _is_schedule(callback: Any) -> bool:
+    """Whether it is a schedule of learning rates that does not look at losses."""
+    policy = getattr(callback, "policy", None)
+    plateau = torch.optim.lr_scheduler.ReduceLROnPlateau
+    return type(callback) is LRScheduler and policy not in (plateau, plateau.__name__)
+
+
+def _of_one_kind(trainings: Sequence[Training], nets: dict[int, WeightedNet]) -> list[list[int]]:
+    """Numbers of the trainings that take the same steps on batches of the same shapes.
+
+    A batch of a row more would be rounded in another way.
+    """
+    kinds: dict[Any, list[int]] = {}
+    for number, net in nets.items():
+        rows, valid = trainings[number].rows, trainings[number].valid_rows
+        lengths = len(rows), 0 if valid is None else len(valid)
+        shapes = rows.X.shape[1:], rows.y.shape[1:], rows.row_weight.shape[1:]
+        tensors = tuple((n, p.shape, p.requires_grad) for n, p in net.module_.named_parameters())
+        kind = (*lengths, *shapes, rows.y.dtype, repr(net.module_), tensors)
+        kinds.setdefault((*kind, net.criterion_.per_column), []).append(number)
+    return [*kinds.values()]
+
+
+@dataclass
+class _Model:
+    """One training of a stack: what it has come to."""
+
+    net: WeightedNet
+    history: list[dict[str, Any]] = field(default_factory=list)
+    lowest: dict[str, float] = field(default_factory=dict)
+    best_loss: float = math.inf
+    misses: int = 0
+    error: Exception | None = None
+
+
+class Stack:
+    """Networks that are trained side by side.
+
+    Parameters
+    ----------
+    trainings : sequence of Training
+    nets : sequence of WeightedNet
+        Made for them, untrained; they will hold the trained networks.
+    """
+
+    def __init__(self, trainings: Sequence[Training], nets: Sequence[WeightedNet]) -> None:
+        first, lead = trainings[0], nets[0]
+        self.options = first.options
+        self.models = [_Model(net) for net in nets]
+        # Which model is at each place of the stack; -1 if it has stopped.
+        self.at = list(range(len(nets)))
+        few = [training.rows.batch(torch.arange(3) % len(training.rows)) for training in trainings]
+        X = torch.stack([batch["X"] for batch, _ in few])
+        self.network = StackedNetwork([net.module_ for net in nets], X)
+        fused = any(name == "optimizer__fused" and on for name, on in vars(lead).items())
+        self.gradients = StackedGradients(self.network, len(nets), fused)
+        args, kwargs = lead.get_params_for_optimizer("optimizer", self.gradients.named)
+        lead.optimizer_ = self.optimizer = lead.optimizer(*args, **kwargs)
+        self.losses = StackedLosses([net.criterion_ for net in nets])
+        self.batches = StackedBatches(
+            [
+                TensorBatches(t.rows, net.batch_size, True, t.options.sampling, t.options.seed)
+                for t, net in zip(trainings, nets)
+            ]
+        )
+        self.valid_batches = None
+        if first.valid_rows is not None:
+            at_once = rows_at_once(first.rows.X, first.rows.device)
+            valid = [t.valid_rows for t in trainings if t.valid_rows is not None]
+            self.valid_batches = StackedBatches([TensorBatches(v, at_once) for v in valid])
+        self.callbacks = [callback for _, callback in lead.callbacks_]
+        self.schedules = [c for c in self.callbacks if isinstance(c, LRScheduler)]
+        self.clippings = [c for c in self.callbacks if isinstance(c, GradientNormClipping)]
+
+    def train(self) -> list[Outcome]:
+        """Train all of them to their ends."""
+        lead = self.models[0].net
+        for schedule in self.schedules:
+            schedule.on_train_begin(lead)
+        for _ in range(lead.max_epochs):
+            if not self.at:
+                break
+            self._epoch(lead)
+        for place, number in enumerate(self.at):
+            if number >= 0 and self.valid_batches is None:
+                self.network.copy_to(self.models[number].net.module_, place)
+        return [self._outcome(model) for model in self.models]
+
+    def _epoch(self, lead: WeightedNet) -> None:
+        start = time.perf_counter()
+        lead.history_.new_epoch()
+        losses = {"train": self._train(lead)}
+        counts = {"train": len(self.batches)}
+        if self.valid_batches is not None:
+            losses["valid"] = self._validate(self.valid_batches)
+            counts["valid"] = len(self.valid_batches)
+        for schedule in self.schedules:
+            schedule.on_epoch_end(lead, dataset_train=None, dataset_valid=None)
+        recorded = {k: v for k, v in lead.history_[-1].items() if k != "batches"}
+        recorded["dur"] = (time.perf_counter() - start) / sum(number >= 0 for number in self.at)
+        of_models = zip(*(values.tolist() for values in losses.values()))
+        goes_on = [
+            self._record(number, place, dict(zip(losses, of_model)), counts, recorded)
+            for place, (number, of_model) in enumerate(zip(self.at, of_models))
+        ]
+        self.at = [number if on else -1 for number, on in zip(self.at, goes_on)]
+        if sum(goes_on) <= _STILL_TRAINED * len(goes_on):
+            self._keep([place for place, on in enumerate(goes_on) if on])
+
+    def _train(self, lead: WeightedNet) -> Tensor:
+        """Make the steps of an epoch; return the mean losses of the models."""
+        total = torch.zeros(len(self.at), dtype=torch.float64, device=self.batches.device)
+        for X, weight, y in self.batches:
+            self.gradients.reset()
+            losses = self.losses(self.network(X), y)
+            torch.autograd.backward(losses, weight * (1 / weight[0].numel()))
+            self.gradients.hand_on(self.clippings)
+            self.optimizer.step()
+            total += (weight * losses.detach()).flatten(1).mean(1) * X.shape[1]
+            for schedule in self.schedules:
+                if schedule.step_every == "batch":
+                    lead.history_.new_batch()
+                schedule.on_batch_end(lead, training=True)
+        return total / self.batches.n_rows
+
+    @torch.no_grad()
+    def _validate(self, batches: "StackedBatches") -> Tensor:
+        """Mean losses of the models, rounded as those of one, since best states hang on them."""
+        total = torch.zeros(len(self.at), dtype=torch.float64)
+        for X, weight, y in batches:
+            losses = self.losses(self.network(X), y)
+            means = [weighted_mean(*pair) for pair in zip(losses, weight)]
+            total += torch.stack(means).cpu().double() * X.shape[1]
+        return total / batches.n_rows
+
+    def _record(
+        self,
+        number: int,
+        place: int,
+        losses: dict[str, float],
+        counts: dict[str, int],
+        recorded: dict[str, Any],
+    ) -> bool:
+        """Keep what an epoch did to a model; return whether its training goes on."""
+        if number < 0:
+            return False
+        model = self.models[number]
+        epoch = {"batches": [], **recorded, "epoch": len(model.history) + 1}
+        for name, loss in losses.items():
+            lowest = model.lowest.get(name, math.inf)
+            best, n_batches = f"{name}_loss_best", f"{name}_batch_count"
+            epoch |= {f"{name}_loss": loss, best: loss < lowest, n_batches: counts[name]}
+            model.lowest[name] = min(loss, lowest)
+        model.history.append(epoch)
+        for name, loss in losses.items():
+            if not math.isfinite(loss):
+                model.error = diverged(f"{name}_loss became {loss}", epoch["epoch"], model.net.lr)
+                return False
+        return "valid" not in losses or self._watch(model, place, losses["valid"])
+
+    def _watch(self, model: _Model, place: int, loss: float) -> bool:
+        """Stop early and keep the best state, as ``training.EarlyStopping`` does for one net."""
+        model.misses = 0 if loss < model.best_loss - self.options.tol else model.misses + 1
+        if loss < model.best_loss:
+            model.best_loss = loss
+            self.network.copy_to(model.net.module_, place)
+        return model.misses < self.options.patience
+
+    def _keep(self, places: list[int]) -> None:
+        """Go on with the models at some places only."""
+        self.at = [self.at[place] for place in places]
+        if not places:
+            return
+        positions = torch.tensor(places, device=self.batches.device)
+        for parameter, state in self.optimizer.state.items():
+            for name, value in state.items():
+                stacked = parameter in self.gradients.stacked and value.ndim > 0
+                state[name] = value[positions] if stacked else value
+        for part in (self.network, self.gradients, self.losses, self.batches, self.valid_batches):
+            if part is not None:
+                part.keep(positions)
+
+    def _outcome(self, model: _Model) -> Outcome:
+        if model.error is not None:
+            return model.error
+        net = model.net
+        net.history_ = History(model.history)
+        try:
+            return finish(net)
+        except ValueError as error:
+            return error
