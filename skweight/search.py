@@ -7,6 +7,7 @@ what is trained together, and how, is left to ``candidates`` and ``stacks``.
 import copy
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -84,8 +85,10 @@ class StackedSearch:
         search = copy.copy(self)
         search.estimator = StandIn(self.estimator, fits)
         checked = check_cv(self.cv, y, classifier=is_classifier(self.estimator))
-        search.cv = Splitter(self.cv, checked, trainings)
-        search.n_jobs, search.verbose = 1, 0
+        search.cv = Splitter(self.cv, checked, fits)
+        if self.n_jobs is None or isinstance(self.n_jobs, Integral):
+            search.n_jobs = 1  # for scores; stacks are shared out before
+        search.verbose = 0
         super(StackedSearch, search).fit(X, y, **params)  # type: ignore[misc]
         self._take_over(search, fits)
         return self

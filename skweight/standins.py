@@ -63,12 +63,15 @@ class StandIn:
 
 
 class Splitter:
-    """A splitter that tells the trainings which splits it made."""
+    """A splitter after whose splits, which are the last thing that was missing, all fits are made.
 
-    def __init__(self, cv: Any, checked: Any, trainings: Trainings) -> None:
+    Later, in ``fit`` of an estimator, every error would be taken for that of a candidate.
+    """
+
+    def __init__(self, cv: Any, checked: Any, fits: "Fits") -> None:
         self.cv = cv
         self.checked = checked
-        self.trainings = trainings
+        self.fits = fits
 
     def get_n_splits(self, *args: Any, **kwargs: Any) -> int:
         """Return the number of splits."""
@@ -77,8 +80,9 @@ class Splitter:
 
     def split(self, *args: Any, **kwargs: Any) -> Iterator[tuple[Any, Any]]:
         """Return the splits."""
-        self.trainings.splits = [*self.checked.split(*args, **kwargs)]
-        return iter(self.trainings.splits)
+        splits = [*self.checked.split(*args, **kwargs)]
+        self.fits.make(splits)
+        return iter(splits)
 
     def get_metadata_routing(self) -> Any:
         """Ask for what the splitter that was given asks for."""
@@ -95,12 +99,15 @@ class Fits:
         self.n_given = 0
         self.predictions: list[list[Any]] = []
 
+    def make(self, splits: list[tuple[Any, Any]]) -> None:
+        """Make all fits."""
+        self.trainings.splits = splits
+        self.predictions = [[] for _ in splits]
+        self.results = self.trainings.results()
+
     def next(self) -> Any:
         """The next fitted estimator or error, or None after the last one."""
         trainings = self.trainings
-        if not self.results:
-            self.results = trainings.results()
-            self.predictions = [[] for _ in trainings.splits]
         if self.n_given == len(self.results):
             return None
         candidate, split = divmod(self.n_given, len(trainings.splits))
