@@ -223,7 +223,7 @@ class Trainings:
                 group.size = models_at_once(_plan(step, *fold.data()))
             except NotStackable as reason:
                 group.reason = str(reason)
-            except Exception:  # each of them will fail by itself
+            except (TypeError, ValueError, RuntimeError):  # each of them will fail by itself
                 group.size = 1
             if group.size > 1 and self.stack_size != "auto":
                 group.size = int(self.stack_size)
@@ -258,9 +258,10 @@ def _train(
     if len(steps) > 1 and not reason:
         try:
             return _train_together(steps, splits, data)
-        except Exception as error:  # alone each fails, if it does, by itself
-            reason = f"{type(error).__name__}: {error}" * (type(error) is not NotStackable)
-            reason = reason or str(error)
+        except NotStackable as error:
+            reason = str(error)
+        except (TypeError, ValueError, RuntimeError) as error:  # alone each fails by itself
+            reason = f"{type(error).__name__}: {error}"
     return [_train_alone(step, data[s], reason) for step, s in zip(steps, splits)]
 
 

@@ -253,6 +253,21 @@ class RandomizedWeightSearchCV(StackedSearch, RandomizedSearchCV):  # type: igno
         For the candidates.
     stack_size : "auto" or int, default="auto"
     return_predictions : bool, default=False
+
+    Examples
+    --------
+    >>> from scipy.stats import uniform
+    >>> from sklearn.datasets import make_classification
+    >>> from skweight import RandomizedWeightSearchCV, WeightedTorchClassifier
+    >>> X, y = make_classification(200, weights=[0.9], random_state=0)
+    >>> search = RandomizedWeightSearchCV(
+    ...     WeightedTorchClassifier(class_weight="balanced", max_epochs=5, device="cpu"),
+    ...     {"class_weight_power": uniform(0, 1), "random_state": [0]},
+    ...     n_iter=4,
+    ...     random_state=0,
+    ... ).fit(X, y)
+    >>> search.stacked_.sum()
+    np.int64(4)
     """
 
     def __init__(

@@ -37,6 +37,9 @@ LAYERED = {
     "nested": lambda: nn.Sequential(
         nn.Sequential(FeatureWeight(5), nn.Linear(5, 3)), nn.Identity()
     ),
+    "activations": lambda: nn.Sequential(
+        nn.ReLU(), nn.Linear(5, 4), nn.ELU(), nn.ReLU(), nn.Linear(4, 3), nn.ReLU(), nn.ReLU()
+    ),
     "no bias": lambda: nn.Sequential(nn.Linear(5, 3, bias=False), nn.ReLU(), nn.Linear(3, 1)),
 }
 MAPPED = {
