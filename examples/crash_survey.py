@@ -20,11 +20,11 @@ import sklearn
 from sklearn.compose import make_column_transformer
 from sklearn.impute import SimpleImputer
 from sklearn.metrics import balanced_accuracy_score, log_loss, make_scorer
-from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold, cross_val_predict
+from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 
-from skweight import WeightedTorchClassifier, effective_sample_size
+from skweight import WeightedTorchClassifier, WeightSearchCV, effective_sample_size
 
 SPEEDS = ["1-9km/h", "10-24", "25-39", "40-54", "55+"]
 CATEGORIES = ["airbag", "seatbelt", "sex", "abcat", "occRole"]
@@ -55,7 +55,7 @@ def make_model() -> Pipeline:
     return Pipeline([("columns", columns), ("net", net.set_fit_request(sample_weight=True))])
 
 
-def make_search(folds: StratifiedGroupKFold) -> GridSearchCV:
+def make_search(folds: StratifiedGroupKFold) -> WeightSearchCV:
     """Grid over weight settings; the weights count in fitting and in every score."""
     scoring = {
         "log_loss": make_scorer(log_loss, response_method="predict_proba"),
@@ -67,7 +67,7 @@ def make_search(folds: StratifiedGroupKFold) -> GridSearchCV:
         {"net__sample_weight_power": [1.0, 0.5, 0.0], "net__module__hidden_sizes": widths},
         {"net__class_weight": ["balanced"], "net__class_weight_power": [0.25, 0.5, 1.0]},
     ]
-    return GridSearchCV(
+    return WeightSearchCV(
         make_model(),
         grid,
         scoring={name: s.set_score_request(sample_weight=True) for name, s in scoring.items()},
@@ -101,7 +101,7 @@ def held_out_risks(
     }
 
 
-def settings_table(search: GridSearchCV) -> pd.DataFrame:
+def settings_table(search: WeightSearchCV) -> pd.DataFrame:
     """One line a setting: held-out, weighted scores, means over the folds."""
     results = pd.DataFrame(search.cv_results_)
     params = pd.DataFrame(list(results["params"])).rename(columns=lambda name: name[5:])

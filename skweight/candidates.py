@@ -225,7 +225,7 @@ class Trainings:
                 group.reason = str(reason)
             except (TypeError, ValueError, RuntimeError):  # each of them will fail by itself
                 group.size = 1
-            if group.size > 1 and self.stack_size != "auto":
+            if self.stack_size != "auto" and not group.reason:
                 group.size = int(self.stack_size)
         n_jobs = joblib.effective_n_jobs(self.n_jobs)
         n_stacks = max(math.ceil(len(pairs) / group.size), min(n_jobs, len(pairs)))

@@ -162,8 +162,8 @@ class WeightSearchCV(StackedSearch, GridSearchCV):  # type: ignore[misc]
     error_score : "raise" or float, default=nan
     return_train_score : bool, default=False
     stack_size : "auto" or int, default="auto"
-        Number of networks in a stack at most. "auto" takes as many as the cache of a CPU core,
-        or a quarter of the free memory of a GPU, holds; wide networks are trained alone.
+        Number of networks in a stack at most. "auto" takes as many as 64 MiB, or a quarter of
+        the free memory of a GPU, hold, and trains alone where a stack would save nothing.
     return_predictions : bool, default=False
         Whether to keep what every candidate predicts for the rows that it was not trained on.
     verbose : int, default=0

@@ -32,8 +32,8 @@ _ELEMENTWISE = tuple(
         *("Adagrad", "Adadelta", "Rprop", "ASGD"),
     )
 )
-# Bytes that a stack computes with: more leave the cache of a CPU core.
-_CACHE = 6 * 2**20
+# Bytes that a stack computes with at most: with more, memory costs what fewer calls save.
+_MOST_BYTES = 64 * 2**20
 _MOST = {"cpu": 64, "cuda": 1024}
 # Fewer models than these cost as much together as alone: with batched layers, and without.
 _FEWEST = {True: 3, False: 8}
@@ -101,7 +101,7 @@ def models_at_once(training: Training) -> int:
     n_bytes = 4 * (3 * n_rows * per_row + 4 * sum(p.numel() for p in net.module_.parameters()))
     if device.type == "cuda":
         return int(min(_MOST["cuda"], torch.cuda.mem_get_info(device)[0] // (4 * n_bytes)))
-    size = min(_MOST["cpu"], _CACHE // n_bytes)
+    size = min(_MOST["cpu"], _MOST_BYTES // n_bytes)
     return 1 if size < _FEWEST[network.is_layered] else int(size)
 
 

@@ -44,6 +44,15 @@ def test_the_snippets_of_the_readme_run_one_after_the_other():
     assert names["reg"].feature_weights_.shape == (10,)
 
 
+def test_the_snippets_of_the_page_on_searches_run_one_after_the_other():
+    page = ROOT / "docs" / "search.md"
+    snippets = re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.DOTALL)
+    names = {"__name__": "search"}
+    for number, snippet in enumerate(snippets):
+        run(snippet, f"search.md, snippet {number + 1}", names)
+    assert names["search"].stacked_.all() and len(names["precision"]) > 10
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_and_commands_of_a_page_lead_to_files_that_exist(page):
     text = page.read_text()
@@ -65,6 +74,15 @@ def test_the_numbers_of_the_page_on_speed_are_those_of_the_last_run():
     assert len(stated) >= 6 and stated.items() <= ratios.items()
     lines = re.findall(r"^- \d.*$", results, flags=re.MULTILINE)
     assert len(lines) >= 6 and set(re.findall(r"^- \d.*$", page, flags=re.MULTILINE)) <= {*lines}
+
+
+def test_the_numbers_of_the_page_on_searches_are_those_of_the_last_run():
+    rows = r"^\| .*\d.* \|$"
+    page, results = (
+        (ROOT / name).read_text() for name in ("docs/search.md", "benchmarks/RESULTS.md")
+    )
+    stated, measured = (set(re.findall(rows, text, flags=re.MULTILINE)) for text in (page, results))
+    assert len(stated) >= 10 and stated <= measured
 
 
 def test_every_parameter_in_the_table_of_weights_exists():
