@@ -82,7 +82,8 @@ def test_blocks_are_copied_ahead_in_one_stream_and_each_is_waited_for(monkeypatc
         assert_array_equal(batch["X"], their["X"])
         assert_array_equal(batch["row_weight"], their["row_weight"])
         if number % 2 == 0:
-            assert kept[-3:] == [t.data_ptr() for t in (*batch.values(), y)]
+            parts = batch["row_weight"], y  # X may be copied once more
+            assert kept[-2:] == [part.data_ptr() for part in parts] and len(kept) % 3 == 0
     pair = ["compute"] * 2
     assert streams.log == [
         *["copying waits", "gather", "gather", "wait for 0", *pair],
