@@ -85,7 +85,7 @@ def over_sizes(turns: int) -> None:
     rows = []
     for width in (16, 64, 128, 256, 512):
         for batch_size in (32, 256, 2048):
-            epochs = 1 if batch_size == 32 else 2 if batch_size == 256 else 6
+            epochs = {32: 1, 256: 2, 2048: 20 if width <= 128 else 6}[batch_size]
             model = estimator(width, batch_size, epochs)
             runs = {
                 "own": search(WeightSearchCV, model, settings, data),

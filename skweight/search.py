@@ -266,8 +266,8 @@ class RandomizedWeightSearchCV(StackedSearch, RandomizedSearchCV):  # type: igno
     ...     n_iter=4,
     ...     random_state=0,
     ... ).fit(X, y)
-    >>> search.stacked_.sum()
-    np.int64(4)
+    >>> search.stacked_.all().item()
+    True
     """
 
     def __init__(

@@ -34,6 +34,8 @@ _ELEMENTWISE = tuple(
 )
 # Bytes that a stack computes with at most: with more, memory costs what fewer calls save.
 _MOST_BYTES = 64 * 2**20
+# Activations of a step that is all numbers and hardly any calls.
+_NUMBERS_OF_A_LONG_STEP = 2**20
 _MOST = {"cpu": 64, "cuda": 1024}
 # Fewer models than these cost as much together as alone: with batched layers, and without.
 _FEWEST = {True: 3, False: 8}
@@ -101,6 +103,8 @@ def models_at_once(training: Training) -> int:
     n_bytes = 4 * (3 * n_rows * per_row + 4 * sum(p.numel() for p in net.module_.parameters()))
     if device.type == "cuda":
         return int(min(_MOST["cuda"], torch.cuda.mem_get_info(device)[0] // (4 * n_bytes)))
+    if n_rows * per_row > _NUMBERS_OF_A_LONG_STEP:
+        return 1
     size = min(_MOST["cpu"], _MOST_BYTES // n_bytes)
     return 1 if size < _FEWEST[network.is_layered] else int(size)
 

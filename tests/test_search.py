@@ -14,7 +14,7 @@ import torch
 from numpy.testing import assert_array_equal
 from sklearn.base import clone
 from sklearn.decomposition import PCA
-from sklearn.metrics import make_scorer, recall_score
+from sklearn.metrics import get_scorer, make_scorer, recall_score
 from sklearn.model_selection import (
     GridSearchCV,
     GroupKFold,
@@ -224,8 +224,10 @@ def test_metadata_are_routed_as_grid_search_routes_them(in_pipeline):
             estimator = make_pipeline(scaler, estimator)
             grid = grid_of("weightedtorchclassifier", **grid)
         fit_params = {"sample_weight": WEIGHT, "groups": GROUPS}
-        found = both(estimator, grid, X, Y, fit_params, cv=GroupKFold(3))
-        unweighted = WeightSearchCV(estimator, grid, cv=GroupKFold(3)).fit(X, Y, groups=GROUPS)
+        scorer = get_scorer("neg_log_loss").set_score_request(sample_weight=True)
+        params = {"cv": GroupKFold(3), "scoring": scorer if in_pipeline else None}
+        found = both(estimator, grid, X, Y, fit_params, **params)
+        unweighted = WeightSearchCV(estimator, grid, **params).fit(X, Y, groups=GROUPS)
         name = "mean_test_score"
         assert not np.array_equal(found.cv_results_[name], unweighted.cv_results_[name])
         assert found.stacked_.all()
