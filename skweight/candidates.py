@@ -155,8 +155,8 @@ class Trainings:
             raise ValueError(f'stack_size must be "auto" or an int >= 1, got {stack_size!r}.')
         self.estimator, self.prefix = estimator, last_step(estimator)[1]
         self.X, self.y, self.params = X, y, params
-        self.n_jobs, self.stack_size, self.verbose = n_jobs, stack_size, verbose
-        self.workers = {"n_jobs": n_jobs, "pre_dispatch": pre_dispatch}
+        self.stack_size, self.verbose = stack_size, verbose
+        self.workers: dict[str, Any] = {"n_jobs": n_jobs, "pre_dispatch": pre_dispatch}
         self.candidates: list[dict[str, Any]] = []
         self.splits: list[tuple[Any, Any]] = []
         self.groups: list[Group] = []
@@ -190,10 +190,11 @@ class Trainings:
 
     def _grouped(self) -> list[Group]:
         names = {self.prefix + name for name in STACKABLE}
-        groups: dict[str, Group] = {}
+        groups: dict[Any, Group] = {}
         for number, candidate in enumerate(self.candidates):
             others = {name: value for name, value in candidate.items() if name not in names}
-            groups.setdefault(joblib.hash(others), Group(others)).numbers.append(number)
+            key = tuple((name, _identity(value)) for name, value in others.items())
+            groups.setdefault(key, Group(others)).numbers.append(number)
         return [*groups.values()]
 
     def _fold(self, others: dict[str, Any], rows: Any) -> Fold:
@@ -227,7 +228,7 @@ class Trainings:
                 group.size = 1
             if self.stack_size != "auto" and not group.reason:
                 group.size = int(self.stack_size)
-        n_jobs = joblib.effective_n_jobs(self.n_jobs)
+        n_jobs = joblib.effective_n_jobs(self.workers["n_jobs"])
         n_stacks = max(math.ceil(len(pairs) / group.size), min(n_jobs, len(pairs)))
         bounds = [round(i * len(pairs) / n_stacks) for i in range(n_stacks + 1)]
         return [pairs[start:stop] for start, stop in pairwise(bounds)]
@@ -312,6 +313,11 @@ def _plan(step: Any, X: Any, y: Any, params: dict[str, Any]) -> Training:
     validation = tuple(params.get(name) for name in ("X_val", "y_val", "sample_weight_val"))
     training: Training = step._plan(X, y, params.get("sample_weight"), validation)
     return training
+
+
+def _identity(value: Any) -> Any:
+    """The same for plain values that are equal, and for one and the same object."""
+    return (type(value), value) if isinstance(value, (str, int, float)) else id(value)
 
 
 def _rows_of(value: Any, rows: Any, X: Any) -> Any:

@@ -71,13 +71,13 @@ class StackedSearch:
         routed = {name: value for name, value in params.items() if name != "groups"}
         if get_config()["enable_metadata_routing"]:
             routed = process_routing(self, "fit", **params).estimator.fit
-        workers = {"n_jobs": self.n_jobs, "pre_dispatch": self.pre_dispatch}
         trainings = Trainings(
             self.estimator,
             X,
             y,
             dict(routed),
-            **workers,  # type: ignore[arg-type]
+            n_jobs=self.n_jobs,
+            pre_dispatch=self.pre_dispatch,
             stack_size=self.stack_size,
             verbose=self.verbose,
         )
@@ -147,7 +147,7 @@ class WeightSearchCV(StackedSearch, GridSearchCV):  # type: ignore[misc]
     :class:`~sklearn.model_selection.GridSearchCV`. Candidates that differ in weights alone (and
     in ``random_state`` or initial feature weights) are trained as one stacked network, with
     rows, orders, early stopping and results of their own: those of training them one by one, on a
-    CPU bit for bit if the network consists of linear layers and ReLUs.
+    CPU bit for bit if the network consists of linear layers and activations.
 
     Parameters
     ----------

@@ -87,6 +87,23 @@ class _ReLU(torch.autograd.Function):
         return out, None
 
 
+class StackedActivation(nn.Module):
+    """An elementwise activation whose kernel rounds the last numbers of a tensor in another way.
+
+    It is used for one model after the other where there are such numbers.
+    """
+
+    def __init__(self, activation: nn.Module) -> None:
+        super().__init__()
+        self.activation = activation
+
+    def forward(self, X: Tensor) -> Tensor:
+        """The activation of every number."""
+        if X.device.type != "cpu" or X[0].numel() % _NUMBERS_AT_ONCE == 0:
+            return self.activation(X)  # type: ignore[no-any-return]
+        return torch.stack([self.activation(of_model) for of_model in X])
+
+
 class StackedWeightedLinear(StackedLinear):
     """The same with weights on inputs and outputs, see :class:`~skweight.WeightedLinear`."""
 
@@ -231,6 +248,8 @@ _OF_WEIGHT: tuple[Way, ...] = (
 )
 _SUMS: tuple[Way, ...] = (_sum, _one_by_one(lambda values: values.sum(dim=0, keepdim=True)))
 _chosen: dict[Any, Way] = {}
+# What a vectorised kernel takes at once at most; it treats what is left number by number.
+_NUMBERS_AT_ONCE = 64
 _FLOATS_IN_A_LINE, _NUMBERS_TRIED, _MOST_TRIALS = 16, 2**18, 10
 
 
@@ -243,7 +262,7 @@ def _as_alone(ways: tuple[Way, ...], *tensors: Tensor, out: Tensor | None = None
     if tensors[0].device.type != "cpu":
         return ways[0](*tensors, out=out)
     tensors = tuple(tensor.contiguous() for tensor in tensors)
-    kind = (ways, *(tensor.shape[1:] for tensor in tensors))
+    kind = (ways, torch.get_num_threads(), *(tensor.shape[1:] for tensor in tensors))
     if kind not in _chosen:
         _chosen[kind] = _choose(ways, [tensor.shape[1:] for tensor in tensors])
     return _chosen[kind](*tensors, out=out)
@@ -253,9 +272,12 @@ def _choose(ways: tuple[Way, ...], of_model: list[torch.Size]) -> Way:
     # Sixteen models begin at every place in a cache line that there is.
     aligned = not any(shape.numel() % _FLOATS_IN_A_LINE for shape in of_model)
     shapes = [(3 if aligned else _FLOATS_IN_A_LINE, *shape) for shape in of_model]
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator("cpu").manual_seed(0)
     n_trials = max(2, min(_MOST_TRIALS, _NUMBERS_TRIED // math.prod(max(shapes, key=math.prod))))
-    draws = [[torch.randn(shape, generator=generator) for shape in shapes] for _ in range(n_trials)]
+    draws = [
+        [torch.randn(shape, generator=generator, device="cpu") for shape in shapes]
+        for _ in range(n_trials)
+    ]
     expected = [ways[-1](*draw) for draw in draws]
     return next(way for way in ways if all(map(torch.equal, starmap(way, draws), expected)))
 

@@ -15,6 +15,7 @@ from torch.func import functional_call, vmap
 from skweight.layers import FeatureWeight, WeightedLinear
 from skweight.modules import MLP
 from skweight.stacked_layers import (
+    StackedActivation,
     StackedFeatureWeight,
     StackedLinear,
     StackedReLU,
@@ -23,11 +24,11 @@ from skweight.stacked_layers import (
 )
 
 # What these do to (n, ...) they do to (n_models, n, ...), if their tensors have an axis for
-# the models and one for the rows.
-_AS_THEY_ARE = (MLP, nn.Sequential, nn.Identity)
+# the models and one for the rows; each number is rounded alike.
+_AS_THEY_ARE = (MLP, nn.Sequential, nn.Identity, nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.Hardtanh)
 _ELEMENTWISE = (
-    *(nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU, nn.Mish),
-    *(nn.Tanh, nn.Sigmoid, nn.Softplus, nn.Softsign, nn.Hardtanh, nn.Hardswish, nn.LogSigmoid),
+    *(nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU, nn.Mish, nn.Hardswish),
+    *(nn.Tanh, nn.Sigmoid, nn.LogSigmoid, nn.Softplus, nn.Softsign),
 )
 
 
@@ -137,7 +138,9 @@ def _stacked_layers(modules: Sequence[nn.Module]) -> nn.Module:
         return StackedFeatureWeight(modules)
     if kind is WeightedLinear:
         return StackedWeightedLinear(modules)  # type: ignore[arg-type]
-    if kind not in (*_AS_THEY_ARE, *_ELEMENTWISE):
+    if kind in _ELEMENTWISE:
+        return StackedActivation(copy.deepcopy(modules[0]))
+    if kind not in _AS_THEY_ARE:
         raise TypeError(f"{kind.__name__} is not a layer whose forward is known")
     together = copy.copy(modules[0])
     together._modules, together._parameters, together._buffers = {}, {}, {}
@@ -174,6 +177,8 @@ def _run_alone(modules: Sequence[nn.Module], X: Tensor) -> Tensor:
     named = [*first.named_parameters(remove_duplicate=False)]
     if len(named) != len([*first.parameters()]):
         raise NotStackable(f"{name} uses a parameter in two places")
+    if any(part._forward_hooks or part._forward_pre_hooks for part in first.modules()):
+        raise NotStackable(f"{name} has hooks, which would see several networks at once")
     copies = [copy.deepcopy(module).train() for module in modules]
     with torch.random.fork_rng(devices=[X.device] if X.is_cuda else []):
         random_state = _random_states(X.device)

@@ -33,12 +33,10 @@ class StackedGradients:
     Parameters
     ----------
     network : StackedNetwork
-    n_models : int
     fused : bool
     """
 
-    def __init__(self, network: StackedNetwork, n_models: int, fused: bool) -> None:
-        self.network = network
+    def __init__(self, network: StackedNetwork, fused: bool) -> None:
         self.stacked: dict[nn.Parameter, None] = {}
         self.alone: dict[nn.Parameter, list[nn.Parameter]] = {}
         self.named: list[tuple[str, nn.Parameter]] = []

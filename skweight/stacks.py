@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import torch
@@ -75,8 +76,9 @@ def train_together(trainings: Sequence[Training]) -> list[Outcome]:
         except Exception as error:  # of this one; the others go on
             outcomes[number] = error
     for numbers in _of_one_kind(trainings, nets):
-        stack = Stack([trainings[n] for n in numbers], [nets[n] for n in numbers])
-        with isolated_torch(trainings[numbers[0]].options.seed, trainings[numbers[0]].rows.device):
+        first = trainings[numbers[0]]
+        with isolated_torch(first.options.seed, first.rows.device):
+            stack = Stack([trainings[n] for n in numbers], [nets[n] for n in numbers])
             for number, outcome in zip(numbers, stack.train()):
                 outcomes[number] = outcome
     return outcomes  # type: ignore[return-value]
@@ -94,10 +96,9 @@ def models_at_once(training: Training) -> int:
     device = training.rows.device
     with isolated_torch(training.options.seed, device):
         net = make_net(training)
-        few, _ = training.rows.batch(torch.arange(2) % len(training.rows))
-        X = torch.stack([few["X"]] * 2)
-        network = StackedNetwork([net.module_] * 2, X)
-        per_row = _values_per_row(net.module_, few["X"])
+        X = _few(training)
+        network = StackedNetwork([net.module_] * 2, torch.stack([X] * 2))
+        per_row = _values_per_row(net.module_, X)
     n_rows = min(net.batch_size, len(training.rows))
     # Activations with their gradients; parameters with gradients and moments.
     n_bytes = 4 * (3 * n_rows * per_row + 4 * sum(p.numel() for p in net.module_.parameters()))
@@ -107,6 +108,13 @@ def models_at_once(training: Training) -> int:
         return 1
     size = min(_MOST["cpu"], _MOST_BYTES // n_bytes)
     return 1 if size < _FEWEST[network.is_layered] else int(size)
+
+
+def _few(training: Training) -> Tensor:
+    """X of a few rows."""
+    positions = torch.arange(3, device="cpu") % len(training.rows)
+    X: Tensor = training.rows.batch(positions)[0]["X"]
+    return X
 
 
 def _values_per_row(module: nn.Module, X: Tensor) -> int:
@@ -129,6 +137,8 @@ def _values_per_row(module: nn.Module, X: Tensor) -> int:
 def check_stackable(training: Training) -> None:
     """Refuse options that let trainings be made only one by one, with the reason."""
     options, criterion = training.options, training.criterion
+    if training.stream:
+        raise NotStackable("a stream goes on with one network")
     optimizer = unwrap(options.optimizer)[0]
     if optimizer not in _ELEMENTWISE:
         name = getattr(optimizer, "__name__", repr(optimizer))
@@ -197,13 +207,13 @@ class Stack:
         self.models = [_Model(net) for net in nets]
         # Which model is at each place of the stack; -1 if it has stopped.
         self.at = list(range(len(nets)))
-        few = [training.rows.batch(torch.arange(3) % len(training.rows)) for training in trainings]
-        X = torch.stack([batch["X"] for batch, _ in few])
+        X = torch.stack([*map(_few, trainings)])
         self.network = StackedNetwork([net.module_ for net in nets], X)
-        fused = any(name == "optimizer__fused" and on for name, on in vars(lead).items())
-        self.gradients = StackedGradients(self.network, len(nets), fused)
+        in_keywords = unwrap(lead.optimizer)[1].get("fused", False)
+        fused = bool(getattr(lead, "optimizer__fused", in_keywords))
+        self.gradients = StackedGradients(self.network, fused)
         args, kwargs = lead.get_params_for_optimizer("optimizer", self.gradients.named)
-        lead.optimizer_ = self.optimizer = lead.optimizer(*args, **kwargs)
+        self.optimizer = lead.optimizer(*args, **kwargs)
         self.losses = StackedLosses([net.criterion_ for net in nets])
         self.batches = StackedBatches(
             [
@@ -216,19 +226,24 @@ class Stack:
             at_once = rows_at_once(first.rows.X, first.rows.device)
             valid = [t.valid_rows for t in trainings if t.valid_rows is not None]
             self.valid_batches = StackedBatches([TensorBatches(v, at_once) for v in valid])
-        self.callbacks = [callback for _, callback in lead.callbacks_]
-        self.schedules = [c for c in self.callbacks if isinstance(c, LRScheduler)]
-        self.clippings = [c for c in self.callbacks if isinstance(c, GradientNormClipping)]
+        callbacks = [callback for _, callback in lead.callbacks_]
+        self.schedules = [c for c in callbacks if isinstance(c, LRScheduler)]
+        self.clippings = [c for c in callbacks if isinstance(c, GradientNormClipping)]
 
     def train(self) -> list[Outcome]:
         """Train all of them to their ends."""
         lead = self.models[0].net
+        # Schedules act on the optimizer of a net: for a while that is the one of the stack.
+        lead.optimizer_, of_lead = self.optimizer, lead.optimizer_
         for schedule in self.schedules:
             schedule.on_train_begin(lead)
         for _ in range(lead.max_epochs):
             if not self.at:
                 break
             self._epoch(lead)
+        lead.optimizer_ = of_lead
+        for schedule in self.schedules:
+            schedule.initialize()
         for place, number in enumerate(self.at):
             if number >= 0 and self.valid_batches is None:
                 self.network.copy_to(self.models[number].net.module_, place)
@@ -272,9 +287,9 @@ class Stack:
         return total / self.batches.n_rows
 
     @torch.no_grad()
-    def _validate(self, batches: "StackedBatches") -> Tensor:
+    def _validate(self, batches: StackedBatches) -> Tensor:
         """Mean losses of the models, rounded as those of one, since best states hang on them."""
-        total = torch.zeros(len(self.at), dtype=torch.float64)
+        total = torch.zeros(len(self.at), dtype=torch.float64, device="cpu")
         for X, weight, y in batches:
             losses = self.losses(self.network(X), y)
             means = [weighted_mean(*pair) for pair in zip(losses, weight)]
@@ -327,6 +342,11 @@ class Stack:
         for part in (self.network, self.gradients, self.losses, self.batches, self.valid_batches):
             if part is not None:
                 part.keep(positions)
+        kept = {*self.gradients.stacked, *chain(*self.gradients.alone.values())}
+        for group in self.optimizer.param_groups:
+            group["params"] = [parameter for parameter in group["params"] if parameter in kept]
+        for parameter in self.optimizer.state.keys() - kept:
+            del self.optimizer.state[parameter]
 
     def _outcome(self, model: _Model) -> Outcome:
         if model.error is not None:

@@ -120,6 +120,21 @@ SEARCHES = {
         Y,
         {"scoring": "neg_log_loss"},
     ),
+    "functions": (
+        classifier(),
+        {
+            "criterion": [lambda z, t: (z - t) ** 2, lambda z, t: (z - t).abs()],
+            "class_weight": [None, lambda counts: 1 / counts],
+        },
+        Y,
+        {"scoring": "roc_auc", "cv": 2},
+    ),
+    "equal values apart": (
+        classifier(),
+        [{"lr": [0.01], "class_weight": [None]}, {"lr": [1e-2], "class_weight": ["balanced"]}],
+        Y,
+        {"scoring": "neg_log_loss", "cv": 2},
+    ),
     "seeds": (classifier(), {"random_state": [0, 1, 2]}, Y, {"scoring": "neg_log_loss"}),
     "several metrics": (
         classifier(),

@@ -146,6 +146,11 @@ class Branches(nn.Linear):
         return super().forward(X) if X.sum() > 0 else super().forward(-X)
 
 
+def hooked(module):
+    module.register_forward_hook(lambda *given: None)
+    return module
+
+
 REFUSED = {
     "dropout": (lambda: MLP(5, 1, dropout=0.2), "MLP draws random numbers, as dropout does"),
     "batch norm": (
@@ -154,6 +159,7 @@ REFUSED = {
     ),
     "shared": (Shares, "Shares uses a parameter in two places"),
     "recurrent": (Recurrent, "the forward of Recurrent cannot be run for several networks at once"),
+    "hooks": (lambda: hooked(nn.Linear(5, 1)), "Linear has hooks"),
     "branches": (lambda: Branches(5, 1), "the forward of Branches cannot be run for several"),
 }
 

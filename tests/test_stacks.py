@@ -4,6 +4,7 @@ Searches that are made of them are in ``test_search.py``, networks in ``test_sta
 """
 
 import copy
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from scipy import sparse
 from skorch.callbacks import Checkpoint, EpochScoring, GradientNormClipping, LRScheduler
 from torch import nn
 
-from skweight import WeightedTorchClassifier, WeightedTorchRegressor, stacks
+from skweight import WeightedTorchClassifier, WeightedTorchRegressor, stacked_layers, stacks
 from skweight.stacked_networks import NotStackable
 from skweight.stacks import models_at_once, train_together
 from skweight.training import train
@@ -67,6 +68,13 @@ CASES = {
     ),
     "not clipped": case(WEIGHTS, callbacks=[GradientNormClipping(None)]),
     **{f"schedule of {k}": case(WEIGHTS, callbacks=[c]) for k, c in SCHEDULES.items()},
+    "partial fused": case(
+        WEIGHTS, optimizer=partial(torch.optim.AdamW, fused=True), module__hidden_sizes=(7,)
+    ),
+    **{
+        f"{name}": case(WEIGHTS, module__activation=name, module__hidden_sizes=(16, 32))
+        for name in ("tanh", "gelu", "silu")
+    },
     "focal": case(WEIGHTS, criterion="focal"),
     "smoothing": case(WEIGHTS, criterion__label_smoothing=0.1),
     "of torch": case(WEIGHTS, criterion=nn.CrossEntropyLoss),
@@ -128,9 +136,17 @@ def test_models_that_have_stopped_change_nothing_whether_they_leave_the_stack_or
 ):
     monkeypatch.setattr(stacks, "_STILL_TRAINED", share)
     lengths, keep = [], stacks.Stack._keep
-    monkeypatch.setattr(
-        stacks.Stack, "_keep", lambda self, at: lengths.append(len(at)) or keep(self, at)
-    )
+
+    def kept(self, places):
+        lengths.append(len(places))
+        keep(self, places)
+        if places:  # those that have left cost nothing more
+            of_models = [p for group in self.optimizer.param_groups for p in group["params"]]
+            assert len(of_models) == len(self.optimizer.state)
+            n_tensors = len(self.gradients.stacked) + len(self.gradients.alone) * len(places)
+            assert len(of_models) == n_tensors
+
+    monkeypatch.setattr(stacks.Stack, "_keep", kept)
     settings = [{"random_state": seed, **w} for seed in range(2) for w in WEIGHTS]
     alone, together = alone_and_together(settings, Y, STOPPING | {"module__hidden_sizes": (9,)})
     check_same(alone, together)
@@ -193,6 +209,35 @@ def test_global_state_is_left_as_it_was():
     train_together([*plans()])
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.get_default_dtype() == torch.float32
+
+
+MODES = {
+    "no_grad": torch.no_grad,
+    "inference": torch.inference_mode,
+    "meta": lambda: torch.device("meta"),
+    "autocast": lambda: torch.autocast("cpu", dtype=torch.bfloat16),
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_modes_of_torch_do_not_reach_a_stack(mode):
+    expected = train_together([*plans()])
+    stacked_layers._chosen.clear()
+    together = [*plans()]
+    with MODES[mode]():
+        assert models_at_once(together[0]) > 1
+        found = train_together(together)
+    check_same(expected, found)
+
+
+def test_a_net_holds_on_to_no_other_model_of_its_stack():
+    params = {"callbacks": [LRScheduler("StepLR", step_size=2)]}
+    for net in train_together([*plans(**params)]):
+        own = {p.shape for p in net.module_.parameters()}
+        of_optimizer = [p for group in net.optimizer_.param_groups for p in group["params"]]
+        assert {p.shape for p in of_optimizer} == own
+        schedules = [c for _, c in net.callbacks_ if isinstance(c, LRScheduler)]
+        assert len(schedules) == 1 and schedules[0].lr_scheduler_ is None
 
 
 class Learns(nn.BCEWithLogitsLoss):
