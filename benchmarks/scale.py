@@ -22,8 +22,9 @@ import numpy as np
 import peers
 from scipy import sparse
 from side_by_side import machine
+from sklearn.model_selection import GridSearchCV
 
-from skweight import WeightedTorchClassifier
+from skweight import WeightedTorchClassifier, WeightSearchCV
 from skweight.merging import distinct_rows
 
 N_ROWS = 5_000_000
@@ -147,20 +148,39 @@ def memory_sparse() -> None:
     )
 
 
-CASES = (cost_per_row, merging_share, memory_dense, memory_mapped, memory_sparse)
+def memory_search(stack_size: int | None) -> None:
+    """Memory of a search over weight settings, by the number of models in a stack."""
+    warm_up()
+    X, y, weight = peers.rows(100_000)
+    settings = {
+        "class_weight": [None, "balanced", {0: 1, 1: 2}, {0: 1, 1: 4}],
+        "sample_weight_power": [0.5, 1.0],
+    }
+    model = estimator().set_params(early_stopping=True)
+    search = GridSearchCV(model, settings, refit=False)
+    if stack_size is not None:
+        search = WeightSearchCV(model, settings, refit=False, stack_size=stack_size)
+    extra = peak(lambda: search.fit(X, y, sample_weight=weight))
+    how = "GridSearchCV" if stack_size is None else f"stacks of {stack_size}"
+    print(f"100,000 x 20, 8 settings, 5 folds, {how}: {extra / MB:.0f} MB")
+
+
+CASES = {
+    case.__name__: case
+    for case in (cost_per_row, merging_share, memory_dense, memory_mapped, memory_sparse)
+} | {f"memory_search_{size}": partial(memory_search, size) for size in (None, 4, 8, 40)}
 
 
 def main() -> None:
     """Run one case here, or each in a process of its own."""
     if len(sys.argv) > 1:
-        cases = {case.__name__: case for case in CASES}
-        if sys.argv[1] not in cases:
-            sys.exit(f"expected one of {', '.join(cases)}, got {sys.argv[1]}")
-        cases[sys.argv[1]]()
+        if sys.argv[1] not in CASES:
+            sys.exit(f"expected one of {', '.join(CASES)}, got {sys.argv[1]}")
+        CASES[sys.argv[1]]()
         return
     print(machine() + "\n", flush=True)
-    for case in CASES:
-        subprocess.run([sys.executable, __file__, case.__name__], check=True)
+    for name in CASES:
+        subprocess.run([sys.executable, __file__, name], check=True)
 
 
 if __name__ == "__main__":
