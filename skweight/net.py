@@ -49,6 +49,7 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
     lowest_losses: dict[str, float]
     n_epochs_before: int = 0  # of a stream, when this fit began
     n_steps: int = 0  # of this fit
+    n_beside: int = 0  # nets that were trained with it in one stack
 
     def infer(self, x: Any, **fit_params: Any) -> Tensor:
         """Give the module X alone: it never sees weights."""

@@ -5,9 +5,7 @@ way to batch a product is therefore chosen, by its shape, among those that give 
 that it has alone. Only torch here.
 """
 
-import math
-from collections.abc import Callable, Sequence
-from itertools import starmap
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -250,7 +248,7 @@ _SUMS: tuple[Way, ...] = (_sum, _one_by_one(lambda values: values.sum(dim=0, kee
 _chosen: dict[Any, Way] = {}
 # What a vectorised kernel takes at once at most; it treats what is left number by number.
 _NUMBERS_AT_ONCE = 64
-_FLOATS_IN_A_LINE, _NUMBERS_TRIED, _MOST_TRIALS = 16, 2**18, 10
+_FLOATS_IN_A_LINE, _NUMBERS_TRIED, _MOST_TRIALS, _LARGE = 16, 2**18, 10, 2**20
 
 
 def _as_alone(ways: tuple[Way, ...], *tensors: Tensor, out: Tensor | None = None) -> Tensor:
@@ -269,17 +267,23 @@ def _as_alone(ways: tuple[Way, ...], *tensors: Tensor, out: Tensor | None = None
 
 
 def _choose(ways: tuple[Way, ...], of_model: list[torch.Size]) -> Way:
+    n_largest = max(shape.numel() for shape in of_model)
+    if n_largest > _LARGE:  # a product by itself keeps a core busy
+        return ways[-1]
     # Sixteen models begin at every place in a cache line that there is.
     aligned = not any(shape.numel() % _FLOATS_IN_A_LINE for shape in of_model)
     shapes = [(3 if aligned else _FLOATS_IN_A_LINE, *shape) for shape in of_model]
+    n_trials = max(2, min(_MOST_TRIALS, _NUMBERS_TRIED // (shapes[0][0] * n_largest)))
+    agreeing = (way for way in ways[:-1] if all(_agrees(way, ways[-1], shapes, n_trials)))
+    return next(agreeing, ways[-1])
+
+
+def _agrees(way: Way, reference: Way, shapes: list[Any], n_trials: int) -> Iterator[bool]:
+    """Whether a way gives the bits of the reference, in one trial after the other."""
     generator = torch.Generator("cpu").manual_seed(0)
-    n_trials = max(2, min(_MOST_TRIALS, _NUMBERS_TRIED // math.prod(max(shapes, key=math.prod))))
-    draws = [
-        [torch.randn(shape, generator=generator, device="cpu") for shape in shapes]
-        for _ in range(n_trials)
-    ]
-    expected = [ways[-1](*draw) for draw in draws]
-    return next(way for way in ways if all(map(torch.equal, starmap(way, draws), expected)))
+    for _ in range(n_trials):
+        drawn = [torch.randn(shape, generator=generator, device="cpu") for shape in shapes]
+        yield torch.equal(way(*drawn), reference(*drawn))
 
 
 def set_tensors(together: nn.Module, modules: Sequence[nn.Module], rows: bool) -> None:

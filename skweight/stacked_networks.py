@@ -6,6 +6,7 @@ Only torch here.
 
 import copy
 from collections.abc import Iterator, Sequence
+from itertools import repeat
 from typing import Any
 
 import torch
@@ -58,29 +59,61 @@ class StackedNetwork:
     def __init__(self, modules: Sequence[nn.Module], X: Tensor) -> None:
         first = modules[0]
         expected = _run_alone(modules, X)
-        for make in (_Layered, _Mapped):
-            try:
-                forward = make(modules)
-                output = forward(X)
-                same = output.shape == expected.shape and torch.allclose(
-                    output, expected, rtol=1e-3, atol=1e-5, equal_nan=True
+        forward = _that_does(expected, modules, X, _Layered)
+        if forward is None:
+            # That torch can batch it tells that it takes the same way for all rows.
+            forward = _that_does(expected, modules, X, _Mapped)
+            if forward is None:
+                raise NotStackable(
+                    f"the forward of {type(first).__name__} cannot be run for several networks at "
+                    "once"
                 )
-            except (RuntimeError, ValueError, TypeError, NotImplementedError):
-                same = False
-            if same:
-                break
-        else:
-            raise NotStackable(
-                f"the forward of {type(first).__name__} cannot be run for several networks at once"
-            )
+            forward = _that_does(expected, modules, X, _OwnForward) or forward
         self.forward = forward
-        self.is_layered = make is _Layered
+        self.has_known_forward = type(forward) is _Layered
+        self.is_layered = type(forward) is not _Mapped
         self.tensors = forward.tensors
         self._shapes = {name: tensor.shape for name, tensor in _named_tensors(first)}
 
     def __call__(self, X: Tensor) -> Tensor:
         """Raw scores of shape (n_models, n, ...), which the next call may overwrite."""
         return self.forward(X)
+
+    def check_rounding(self, modules: Sequence[nn.Module], X: Tensor) -> None:
+        """Refuse a stack whose scores or gradients are not those of the networks to the bit.
+
+        Training amplifies rounding errors: after a few hundred steps another order of the sums is
+        another network. Known layers are batched in ways that round alike.
+
+        Parameters
+        ----------
+        modules : sequence of nn.Module
+            Of which the stack was made.
+        X : Tensor of shape (n_models, n, ...)
+            As many rows as a batch has: kernels are chosen by it.
+
+        Raises
+        ------
+        NotStackable
+        """
+        scores = self(X)
+        slope = torch.randn(scores.shape, generator=torch.Generator("cpu").manual_seed(0))
+        stacked = {name: p for name, p in self.named_parameters() if p.requires_grad}
+        of_stack = torch.autograd.grad(scores, [*stacked.values()], slope, allow_unused=True)
+        for number, module in enumerate(modules):
+            alone = copy.deepcopy(module)
+            own = alone(X[number].clone())  # where batches of one network begin
+            parameters = dict(alone.named_parameters())
+            of_one = torch.autograd.grad(
+                own, [parameters[name] for name in stacked], slope[number], allow_unused=True
+            )
+            pairs = [(own, scores[number])]
+            pairs += [(a, b[number]) for a, b in zip(of_one, of_stack) if b is not None]
+            if not all(torch.equal(a, b.reshape(a.shape)) for a, b in pairs):
+                raise NotStackable(
+                    f"{type(module).__name__} has a forward of its own, which torch rounds in "
+                    "another way for several networks at once"
+                )
 
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Names, as in one network, and stacked parameters."""
@@ -104,12 +137,25 @@ class StackedNetwork:
 class _Layered:
     """Known layers, with batched matrix products in place of matrix products."""
 
+    own_forward = False
+
     def __init__(self, modules: Sequence[nn.Module]) -> None:
-        self.tensors = _stacked_layers(modules)
+        self.tensors = _stacked_layers(modules, self.own_forward)
 
     def __call__(self, X: Tensor) -> Tensor:
         output: Tensor = self.tensors(X)
         return output
+
+
+class _OwnForward(_Layered):
+    """Known layers in a forward that may not notice the axis of the models."""
+
+    own_forward = True
+
+    def __init__(self, modules: Sequence[nn.Module]) -> None:
+        super().__init__(modules)
+        if not any(isinstance(layer, StackedLinear) for layer in self.tensors.modules()):
+            raise TypeError("without linear layers there is nothing to batch")
 
 
 class _Mapped:
@@ -129,7 +175,42 @@ class _Mapped:
         return output
 
 
-def _stacked_layers(modules: Sequence[nn.Module]) -> nn.Module:
+class _OneByOne(nn.Module):
+    """A layer of another kind, for one model after the other."""
+
+    def __init__(self, modules: Sequence[nn.Module]) -> None:
+        super().__init__()
+        set_tensors(self, modules, rows=False)
+        self._bodies = [copy.deepcopy(modules[0]).to("meta")]  # in a list: no layer of this one
+
+    def forward(self, X: Tensor) -> Tensor:
+        """The layer of each model on its rows."""
+        of_models = zip(*(tensor for _, tensor in _named_tensors(self)))
+        names = [name for name, _ in _named_tensors(self)]
+        tensors = (dict(zip(names, of_model)) for of_model in of_models) if names else repeat({})
+        parts = zip(tensors, X)
+        return torch.stack([functional_call(self._bodies[0], own, (rows,)) for own, rows in parts])
+
+
+Forward = _Layered | _Mapped
+
+
+def _that_does(
+    expected: Tensor, modules: Sequence[nn.Module], X: Tensor, make: type[Forward]
+) -> Forward | None:
+    """A forward of all networks that gives what is expected of X, or None."""
+    try:
+        forward = make(modules)
+        output = forward(X)
+    except Exception:  # whatever an operation says that cannot be batched
+        return None
+    same = output.shape == expected.shape and torch.allclose(
+        output, expected, rtol=1e-3, atol=1e-5, equal_nan=True
+    )
+    return forward if same else None
+
+
+def _stacked_layers(modules: Sequence[nn.Module], own_forward: bool) -> nn.Module:
     """A network of the same structure for inputs that have the models as their first axis."""
     kind = type(modules[0])
     if kind is nn.Linear:
@@ -140,16 +221,20 @@ def _stacked_layers(modules: Sequence[nn.Module]) -> nn.Module:
         return StackedWeightedLinear(modules)  # type: ignore[arg-type]
     if kind in _ELEMENTWISE:
         return StackedActivation(copy.deepcopy(modules[0]))
-    if kind not in _AS_THEY_ARE:
+    if own_forward and kind not in _AS_THEY_ARE and not modules[0]._modules:
+        return _OneByOne(modules)
+    if kind not in _AS_THEY_ARE and not own_forward:
         raise TypeError(f"{kind.__name__} is not a layer whose forward is known")
+    in_order = kind in _AS_THEY_ARE
     together = copy.copy(modules[0])
     together._modules, together._parameters, together._buffers = {}, {}, {}
     before: nn.Module | None = None
     for name, child in modules[0].named_children():
         children = [module.get_submodule(name) for module in modules]
         # Other layers before it may look again at what it would overwrite.
-        overwrites = type(child) is nn.ReLU and isinstance(before, nn.Linear)
-        together.add_module(name, StackedReLU() if overwrites else _stacked_layers(children))
+        overwrites = type(child) is nn.ReLU and isinstance(before, nn.Linear) and in_order
+        stacked = StackedReLU() if overwrites else _stacked_layers(children, own_forward)
+        together.add_module(name, stacked)
         before = child
     set_tensors(together, modules, rows=True)
     for name, absent in modules[0]._modules.items():
@@ -179,6 +264,8 @@ def _run_alone(modules: Sequence[nn.Module], X: Tensor) -> Tensor:
         raise NotStackable(f"{name} uses a parameter in two places")
     if any(part._forward_hooks or part._forward_pre_hooks for part in first.modules()):
         raise NotStackable(f"{name} has hooks, which would see several networks at once")
+    if any("forward" in vars(part) for module in modules for part in module.modules()):
+        raise NotStackable(f"{name} has a forward that is bound to one instance")
     copies = [copy.deepcopy(module).train() for module in modules]
     with torch.random.fork_rng(devices=[X.device] if X.is_cuda else []):
         random_state = _random_states(X.device)
@@ -188,7 +275,23 @@ def _run_alone(modules: Sequence[nn.Module], X: Tensor) -> Tensor:
     for module, used in zip(modules, copies):
         if not all(map(torch.equal, module.buffers(), used.buffers())):
             raise NotStackable(f"{name} changes its buffers, as running statistics do")
+        if [*map(_plain_attributes, module.modules())] != [*map(_plain_attributes, used.modules())]:
+            raise NotStackable(f"{name} changes its attributes, which are not stacked")
+    for module, rows, output in zip(copies, X, outputs):
+        evaluated = module.eval()(rows)
+        if not torch.allclose(evaluated, output, rtol=0, atol=0, equal_nan=True):
+            raise NotStackable(f"{name} does something else in training than in prediction")
     return torch.stack(outputs)
+
+
+def _plain_attributes(part: nn.Module) -> dict[str, str]:
+    """What a network keeps besides tensors and layers."""
+    plain = (bool, int, float, str, list, tuple, dict, set)
+    return {
+        name: repr(value)
+        for name, value in vars(part).items()
+        if isinstance(value, plain) and name != "training" and not name.startswith("_")
+    }
 
 
 def _random_states(device: torch.device) -> list[Tensor]:

@@ -40,6 +40,7 @@ class StackedGradients:
         self.stacked: dict[nn.Parameter, None] = {}
         self.alone: dict[nn.Parameter, list[nn.Parameter]] = {}
         self.named: list[tuple[str, nn.Parameter]] = []
+        self.in_order = [parameter for _, parameter in network.named_parameters()]
         for name, parameter in network.named_parameters():
             if fused and parameter[0].numel() % _FUSED_WIDTH:
                 views = [nn.Parameter(part, parameter.requires_grad) for part in parameter.data]
@@ -56,7 +57,8 @@ class StackedGradients:
 
     def hand_on(self, clippings: Sequence[Any]) -> None:
         """Clip the gradients of each model by their own norm, and show them to the optimizer."""
-        gradients = [p.grad for p in (*self.stacked, *self.alone) if p.grad is not None]
+        # In the network's order: a norm is a sum.
+        gradients = [p.grad for p in self.in_order if p.grad is not None]
         for clipping in clippings:
             if clipping.gradient_clip_value is not None:
                 for of_model in zip(*gradients):

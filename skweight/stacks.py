@@ -23,7 +23,7 @@ from skweight.losses import weighted_mean, width
 from skweight.net import WeightedNet
 from skweight.stacked_networks import NotStackable, StackedNetwork
 from skweight.stacked_steps import StackedBatches, StackedGradients, StackedLosses
-from skweight.training import Training, diverged, finish, make_net
+from skweight.training import Training, diverged, finish, make_net, train
 
 # Optimizers that treat every number in the parameters by itself.
 _ELEMENTWISE = tuple(
@@ -58,8 +58,9 @@ def train_together(trainings: Sequence[Training]) -> list[Outcome]:
     Returns
     -------
     list of WeightedNet or Exception
-        The net that :func:`~skweight.training.train` would have returned, up to rounding, or the
-        error that it would have raised.
+        The net that :func:`~skweight.training.train` would have returned, on a CPU to the bit, or
+        the error that it would have raised. ``n_beside`` of a net tells beside how many others it
+        was trained; where stacks would be too small to save anything that is none.
 
     Raises
     ------
@@ -76,12 +77,20 @@ def train_together(trainings: Sequence[Training]) -> list[Outcome]:
         except Exception as error:  # of this one; the others go on
             outcomes[number] = error
     for numbers in _of_one_kind(trainings, nets):
-        first = trainings[numbers[0]]
-        with isolated_torch(first.options.seed, first.rows.device):
-            stack = Stack([trainings[n] for n in numbers], [nets[n] for n in numbers])
-            for number, outcome in zip(numbers, stack.train()):
-                outcomes[number] = outcome
+        of_kind = [trainings[n] for n in numbers]
+        with isolated_torch(of_kind[0].options.seed, of_kind[0].rows.device):
+            stack = Stack(of_kind, [nets[n] for n in numbers])
+            found = stack.train() if len(numbers) >= _FEWEST[stack.network.is_layered] else None
+        for number, outcome in zip(numbers, found or map(_alone, of_kind)):
+            outcomes[number] = outcome
     return outcomes  # type: ignore[return-value]
+
+
+def _alone(training: Training) -> Outcome:
+    try:
+        return train(training)
+    except Exception as error:  # of this one; the others go on
+        return error
 
 
 def models_at_once(training: Training) -> int:
@@ -96,9 +105,8 @@ def models_at_once(training: Training) -> int:
     device = training.rows.device
     with isolated_torch(training.options.seed, device):
         net = make_net(training)
-        X = _few(training)
-        network = StackedNetwork([net.module_] * 2, torch.stack([X] * 2))
-        per_row = _values_per_row(net.module_, X)
+        network = _network([training] * 3, [net] * 3)
+        per_row = _values_per_row(net.module_, _few(training))
     n_rows = min(net.batch_size, len(training.rows))
     # Activations with their gradients; parameters with gradients and moments.
     n_bytes = 4 * (3 * n_rows * per_row + 4 * sum(p.numel() for p in net.module_.parameters()))
@@ -110,9 +118,20 @@ def models_at_once(training: Training) -> int:
     return 1 if size < _FEWEST[network.is_layered] else int(size)
 
 
-def _few(training: Training) -> Tensor:
+def _network(trainings: Sequence[Training], nets: Sequence[WeightedNet]) -> StackedNetwork:
+    """The networks as one that rounds as each of them does on batches of these trainings."""
+    modules = [net.module_ for net in nets]
+    network = StackedNetwork(modules, torch.stack([*map(_few, trainings)]))
+    if not network.has_known_forward and trainings[0].rows.device.type == "cpu":
+        batches = TensorBatches(trainings[0].rows, nets[0].batch_size)
+        for n_rows in {*chain(*batches.sizes)}:
+            network.check_rounding(modules, torch.stack([_few(t, n_rows) for t in trainings]))
+    return network
+
+
+def _few(training: Training, n_rows: int = 3) -> Tensor:
     """X of a few rows."""
-    positions = torch.arange(3, device="cpu") % len(training.rows)
+    positions = torch.arange(n_rows, device="cpu") % len(training.rows)
     X: Tensor = training.rows.batch(positions)[0]["X"]
     return X
 
@@ -160,7 +179,8 @@ def _is_schedule(callback: Any) -> bool:
     """Whether it is a schedule of learning rates that does not look at losses."""
     policy = getattr(callback, "policy", None)
     plateau = torch.optim.lr_scheduler.ReduceLROnPlateau
-    return type(callback) is LRScheduler and policy not in (plateau, plateau.__name__)
+    looks = policy == plateau.__name__ or (isinstance(policy, type) and issubclass(policy, plateau))
+    return type(callback) is LRScheduler and not looks
 
 
 def _of_one_kind(trainings: Sequence[Training], nets: dict[int, WeightedNet]) -> list[list[int]]:
@@ -207,8 +227,7 @@ class Stack:
         self.models = [_Model(net) for net in nets]
         # Which model is at each place of the stack; -1 if it has stopped.
         self.at = list(range(len(nets)))
-        X = torch.stack([*map(_few, trainings)])
-        self.network = StackedNetwork([net.module_ for net in nets], X)
+        self.network = _network(trainings, nets)
         in_keywords = unwrap(lead.optimizer)[1].get("fused", False)
         fused = bool(getattr(lead, "optimizer__fused", in_keywords))
         self.gradients = StackedGradients(self.network, fused)
@@ -352,6 +371,7 @@ class Stack:
         if model.error is not None:
             return model.error
         net = model.net
+        net.n_beside = len(self.models) - 1
         net.history_ = History(model.history)
         try:
             return finish(net)

@@ -3,11 +3,13 @@
 How they are trained is in ``test_stacks.py``.
 """
 
+import types
+
 import pytest
 import torch
 from torch import nn
 
-from skweight import FeatureWeight, WeightedLinear
+from skweight import FeatureWeight, WeightedLinear, stacked_layers
 from skweight.modules import MLP
 from skweight.stacked_networks import NotStackable, StackedNetwork
 
@@ -21,6 +23,31 @@ class Own(nn.Module):
 
     def forward(self, X):
         return self.last(torch.relu(self.first(X)))
+
+
+class Residual(nn.Module):
+    """Layers whose input is used again after them, and activations out of their order."""
+
+    def __init__(self):
+        super().__init__()
+        self.blocks = nn.ModuleList([nn.Linear(5, 5) for _ in range(3)])
+        self.act, self.last = nn.ReLU(), nn.Linear(5, 1)
+
+    def forward(self, X):
+        for block in self.blocks:
+            X = X + self.act(block(X))
+        return self.last(X).squeeze(-1)
+
+
+class Matrix(nn.Module):
+    """A parameter that is no layer's."""
+
+    def __init__(self):
+        super().__init__()
+        self.matrix = nn.Parameter(torch.randn(5, 3))
+
+    def forward(self, X):
+        return torch.relu(X @ self.matrix) + X[:, :1]
 
 
 LAYERED = {
@@ -41,12 +68,13 @@ LAYERED = {
         nn.ReLU(), nn.Linear(5, 4), nn.ELU(), nn.ReLU(), nn.Linear(4, 3), nn.ReLU(), nn.ReLU()
     ),
     "no bias": lambda: nn.Sequential(nn.Linear(5, 3, bias=False), nn.ReLU(), nn.Linear(3, 1)),
-}
-MAPPED = {
-    "own": Own,
+    "own forward": Own,
+    "residual": Residual,
     "norm": lambda: nn.Sequential(nn.Linear(5, 4), nn.LayerNorm(4), nn.Linear(4, 1)),
     "softmax": lambda: nn.Sequential(nn.Linear(5, 4), nn.LogSoftmax(dim=1)),
+    "slopes": lambda: nn.Sequential(nn.Linear(5, 4), nn.PReLU(4), nn.Linear(4, 1)),
 }
+MAPPED = {"matrix": Matrix}
 
 
 def networks(make, n_models=4, seed=0):
@@ -81,7 +109,7 @@ def test_scores_and_gradients_are_those_of_the_networks(kind, n_rows):
     stacked = dict(stack.named_parameters())
     same = torch.equal if stack.is_layered else nearly
     for number, module in enumerate(modules):
-        expected = module(X[number])
+        expected = module(X[number].clone())  # beginning where a batch of one does
         assert same(scores[number], expected)
         assert expected.abs().max() > 0.1 or n_rows == 1
         of_one = gradients(module, expected, slope[number])
@@ -151,7 +179,28 @@ def hooked(module):
     return module
 
 
+class Doubled(nn.Linear):
+    def forward(self, X):
+        return super().forward(X) * (1 if self.training else 2)
+
+
+class Counting(nn.Linear):
+    n_calls = 0
+
+    def forward(self, X):
+        self.n_calls += 1
+        return super().forward(X)
+
+
+def bound(module):
+    module.forward = types.MethodType(type(module).forward, module)
+    return module
+
+
 REFUSED = {
+    "training": (lambda: Doubled(5, 1), "Doubled does something else in training than in"),
+    "counting": (lambda: Counting(5, 1), "Counting changes its attributes"),
+    "bound": (lambda: bound(nn.Linear(5, 1)), "Linear has a forward that is bound to one instance"),
     "dropout": (lambda: MLP(5, 1, dropout=0.2), "MLP draws random numbers, as dropout does"),
     "batch norm": (
         lambda: nn.Sequential(nn.Linear(5, 4), nn.BatchNorm1d(4), nn.Linear(4, 1)),
@@ -175,3 +224,25 @@ def test_what_cannot_be_stacked_is_refused_with_the_reason_and_left_as_it_was(ki
     for module, states in zip(modules, before):
         assert all(map(torch.equal, module.state_dict().values(), states))
     assert torch.equal(torch.get_rng_state(), random_state)
+
+
+def test_a_forward_that_torch_rounds_in_another_way_is_refused_on_batches_of_that_size():
+    modules = networks(lambda: nn.Sequential(Matrix(), nn.Linear(3, 1)))
+    X = torch.randn(4, 250, 5)
+    StackedNetwork(networks(Own), X).check_rounding(networks(Own), X)
+    stack = StackedNetwork(modules, X)
+    stack.tensors.get_parameter("1.weight").data += 1e-6  # as another order of sums would
+    with pytest.raises(NotStackable, match=r"^Sequential has a forward of its own, which torch"):
+        stack.check_rounding(modules, X)
+
+
+def test_of_large_products_no_way_is_tried_and_memory_is_not_asked_for():
+    layers = [nn.Linear(2**10, 2**10 + 1) for _ in range(2)]
+    stacked = stacked_layers.StackedLinear(layers)
+    X = torch.randn(2, 3, 2**10)
+    with torch.profiler.profile(profile_memory=True) as profile:
+        scores = stacked(X)
+    assert (
+        sum(max(0, e.self_cpu_memory_usage) for e in profile.events()) < 4 * stacked.weight.nbytes
+    )
+    assert all(torch.equal(of_model, layer(x)) for of_model, layer, x in zip(scores, layers, X))

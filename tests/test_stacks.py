@@ -14,7 +14,7 @@ from skorch.callbacks import Checkpoint, EpochScoring, GradientNormClipping, LRS
 from torch import nn
 
 from skweight import WeightedTorchClassifier, WeightedTorchRegressor, stacked_layers, stacks
-from skweight.stacked_networks import NotStackable
+from skweight.stacked_networks import NotStackable, StackedNetwork
 from skweight.stacks import models_at_once, train_together
 from skweight.training import train
 
@@ -63,6 +63,9 @@ CASES = {
     "groups": case(WEIGHTS, optimizer__param_groups=[("output.*", {"lr": 0.1})]),
     "rmsprop": case(WEIGHTS, optimizer=torch.optim.RMSprop, optimizer__weight_decay=0.1),
     "clipped": case(WEIGHTS, callbacks=[GradientNormClipping(0.1)]),
+    "clipped odd widths": case(
+        WEIGHTS, callbacks=[GradientNormClipping(0.05)], module__hidden_sizes=(7, 16, 3, 16)
+    ),
     "clipped by another norm": case(
         WEIGHTS, callbacks=[GradientNormClipping(0.2, gradient_clip_norm_type=1)]
     ),
@@ -154,20 +157,55 @@ def test_models_that_have_stopped_change_nothing_whether_they_leave_the_stack_or
     assert share == 0 or lengths[-1] == 0
 
 
-def test_networks_that_only_torch_can_stack_are_nearly_those_of_their_own_training():
-    class Own(nn.Module):
-        def __init__(self, n_features, n_outputs):
-            super().__init__()
-            self.first, self.last = nn.Linear(n_features, 8), nn.Linear(8, n_outputs)
+class Own(nn.Module):
+    """Layers of which one is unknown, in a forward of its own."""
 
-        def forward(self, X):
-            return self.last(torch.tanh(self.first(X)))
+    def __init__(self, n_features, n_outputs):
+        super().__init__()
+        self.first, self.norm = nn.Linear(n_features, 8), nn.LayerNorm(8)
+        self.last = nn.Linear(8, n_outputs)
 
-    alone, together = alone_and_together(WEIGHTS, Y, {"module": Own})
-    for one, other in zip(alone, together):
-        states = one.module_.state_dict().values(), other.module_.state_dict().values()
-        for a, b in zip(*states):
-            torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
+    def forward(self, X):
+        X = self.norm(self.first(X))
+        return self.last(X + torch.tanh(X))
+
+
+class Bare(nn.Module):
+    """A parameter that is no layer's, which only torch can stack."""
+
+    def __init__(self, n_features, n_outputs):
+        super().__init__()
+        self.matrix = nn.Parameter(torch.randn(n_features, n_outputs, 50))
+
+    def forward(self, X):
+        return (X @ self.matrix.flatten(1)).tanh().reshape(len(X), -1, 50).sum(-1)
+
+
+@pytest.mark.parametrize("params", [{}, STOPPING], ids=["to the end", "stopping"])
+def test_networks_with_a_forward_of_their_own_are_those_of_their_training_to_the_bit(params):
+    alone, together = alone_and_together(WEIGHTS, Y, {"module": Own, "max_epochs": 20} | params)
+    check_same(alone, together)
+    assert all(net.n_beside > 0 for net in together)
+
+
+def test_networks_that_torch_would_round_in_another_way_are_not_stacked(monkeypatch):
+    def refuse(self, modules, X):
+        assert X.shape == (3, 20, 5)
+        raise NotStackable("rounded in another way")
+
+    monkeypatch.setattr(StackedNetwork, "check_rounding", refuse)
+    made = [*plans(module=Bare, batch_size=20)]
+    made[0].rows.index = made[0].rows.index[:100]
+    with pytest.raises(NotStackable, match="rounded in another way"):
+        models_at_once(made[0])
+
+
+def test_stacks_that_would_save_nothing_are_not_made():
+    for n_models, beside in ((2, 0), (3, 2)):
+        made = [*plans(WEIGHTS[:n_models])]
+        found = train_together(made)
+        check_same([*map(train, plans(WEIGHTS[:n_models]))], found)
+        assert [net.n_beside for net in found] == [beside] * n_models
 
 
 def plans(settings=WEIGHTS, y=Y, **params):
@@ -206,9 +244,15 @@ def test_a_network_that_cannot_be_made_is_the_error_of_its_training_alone():
 def test_global_state_is_left_as_it_was():
     torch.manual_seed(3)
     before = torch.get_rng_state()
-    train_together([*plans()])
+    made = [*plans()]
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = train_together(made)
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
     assert torch.equal(torch.get_rng_state(), before)
-    assert torch.get_default_dtype() == torch.float32
+    assert found[0].module_.output.weight.dtype == torch.float32
 
 
 MODES = {
@@ -246,6 +290,10 @@ class Learns(nn.BCEWithLogitsLoss):
         self.slope = nn.Parameter(torch.ones(1))
 
 
+class Plateau(torch.optim.lr_scheduler.ReduceLROnPlateau):
+    pass
+
+
 NOT_STACKED = {
     "LBFGS": ({"optimizer": torch.optim.LBFGS}, "optimizer LBFGS is not known to treat"),
     "callback": (
@@ -253,6 +301,10 @@ NOT_STACKED = {
         "callback EpochScoring acts on one net",
     ),
     "class": ({"callbacks": [Checkpoint]}, "callback Checkpoint acts on one net"),
+    "of plateau": (
+        {"callbacks": [LRScheduler(Plateau, monitor="train_loss")]},
+        "callback LRScheduler acts on one net",
+    ),
     "plateau": (
         {"callbacks": [LRScheduler("ReduceLROnPlateau", monitor="train_loss")]},
         "callback LRScheduler acts on one net",
