@@ -42,6 +42,8 @@ NO_PENALTY = penalty()
 ON_LAYER = penalty(**{"0.weight": 0.01})
 ON_OUTPUTS = penalty(**{"0.weight": 0.01, "0.output_weights": 0.03})
 ON_INPUTS = penalty(**{"0.weight": 0.01, "0.feature_weights.weight": 0.03})
+# One input a feature, which the importance is read from.
+PLAIN = {"module__n_bins": 0, "module__clip": None}
 ON_DEFAULT = penalty(**{"hidden.0.weight": 0.01, "feature_weight.weight": 0.03})
 
 
@@ -52,6 +54,7 @@ def fit(seed: int, **params: object) -> tuple[float, np.ndarray]:
         **{"module": network} | params,
         max_epochs=300,
         batch_size=64,
+        early_stopping=False,
         lr=3e-3,
         random_state=seed,
         device="cpu",
@@ -74,7 +77,7 @@ def main() -> None:
     """Print the table."""
     none, inputs, outputs = {}, {"module__feature_weights": 1.0}, {"module__output_weights": 1.0}
     guess = {"module__feature_weights": [3.0] * 5 + [1.0] * 45, "module__learnable": False}
-    default = {"module": None}
+    default = {"module": None, **PLAIN}
     rows = [
         ("no feature weights", none, NO_PENALTY),
         ("no feature weights, penalty 0.01 on layer 1", none, ON_LAYER),
@@ -83,9 +86,9 @@ def main() -> None:
         ("learned on the inputs, penalties 0.03, 0.01", inputs, ON_INPUTS),
         ("fixed at 3 for the useful, no penalty", guess, NO_PENALTY),
         ("fixed at 3 for the useful, penalty 0.01 on layer 1", guess, ON_LAYER),
-        ("default network", default, NO_PENALTY),
+        ("default network without bins", default, NO_PENALTY),
         (
-            "default network, module__feature_weights=1, penalties 0.03, 0.01",
+            "the same, module__feature_weights=1, penalties 0.03, 0.01",
             default | inputs,
             ON_DEFAULT,
         ),

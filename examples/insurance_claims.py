@@ -31,7 +31,13 @@ def load() -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
 def networks() -> WeightedTorchRegressor:
     """A linear network with a logarithmic link."""
     return WeightedTorchRegressor(
-        criterion="poisson", module__hidden_sizes=(), lr=0.05, max_epochs=200, random_state=0
+        criterion="poisson",
+        module__hidden_sizes=(),
+        lr=0.05,
+        batch_size=-1,
+        max_epochs=200,
+        early_stopping=False,  # 64 cells are too few to hold some out
+        random_state=0,
     )
 
 

@@ -44,6 +44,7 @@ FULL_BATCH: dict[str, Any] = {
     "lr": LR,
     "batch_size": -1,
     "max_epochs": EPOCHS,
+    "early_stopping": False,
     "device": "cpu",
     "random_state": 0,
 }
@@ -241,6 +242,7 @@ def batch_normaliser() -> BatchNormaliser:
         lr=budget["lr"],
         batch_size=batch_size,
         max_epochs=budget["epochs"],
+        early_stopping=False,
         device="cpu",
         random_state=0,
     )

@@ -39,6 +39,7 @@ class WeightedTorchClassifier(ClassifierMixin, ClassificationSteps):  # type: ig
         number of classes or labels. An instance is copied and trained from the state it is
         in. Before training its methods are called, if it has them: ``adapt(X, y, row_weight)``
         with all training data, ``adapt_input(mean, spread)`` with the weighted moments of X,
+        ``adapt_bins(edges)`` with ``n_bins + 1`` weighted quantiles of its columns,
         ``adapt_output(constant)`` with the raw scores of a model that ignores X. With a
         module of your own X may have more than two dimensions.
     criterion : None, str, nn loss class or callable, default=None
@@ -74,13 +75,16 @@ class WeightedTorchClassifier(ClassifierMixin, ClassificationSteps):  # type: ig
         None is :class:`torch.optim.AdamW`. Built with ``lr`` and ``optimizer__*``.
     lr : float, default=0.001
         Learning rate. Weights do not change its meaning: they are scaled to mean 1.
-    batch_size : int, default=256
-        Largest number of distinct rows in a batch; -1 takes all rows at once.
+    batch_size : int or "auto", default="auto"
+        Largest number of distinct rows in a batch; -1 takes all rows at once. "auto" is about a
+        32nd of them: a power of two between 32 and 256.
     max_epochs : int or "auto", default="auto"
-        Number of passes over the distinct rows. "auto" is 20, or as many as 500 updates take.
-    early_stopping : bool, default=False
+        Number of passes over the distinct rows. "auto" is 20, or as many as 500 updates take, and
+        with early stopping five times as many, unless these are more than 100,000 updates.
+    early_stopping : bool or "auto", default="auto"
         Whether to hold out validation rows, in each class its share, or to take those given
         to ``fit``, stop when their weighted loss no longer improves, and keep the best state.
+        "auto" does so from 60 distinct rows on, but not in ``partial_fit``.
     validation_fraction : float, default=0.1
         Share of the distinct rows that early stopping holds out.
     n_iter_no_change : int, default=10
@@ -151,9 +155,9 @@ class WeightedTorchClassifier(ClassifierMixin, ClassificationSteps):  # type: ig
         correct_prior: bool = False,
         optimizer: Any = None,
         lr: float = 0.001,
-        batch_size: int = 256,
+        batch_size: int | str = "auto",
         max_epochs: int | str = "auto",
-        early_stopping: bool = False,
+        early_stopping: bool | str = "auto",
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 10,
         tol: float = 1e-4,
@@ -238,8 +242,8 @@ class WeightedTorchClassifier(ClassifierMixin, ClassificationSteps):  # type: ig
         """Make one pass over more rows, in batches, whatever ``max_epochs`` is.
 
         Weights are on one scale across calls, whose unit is the mean of the first call. The
-        first call also gives the default network its input scaling. Not there with
-        ``early_stopping``, ``logit_adjustment`` or class weights that count rows.
+        first call also gives the default network its input scaling and bins. Not there with
+        ``early_stopping=True``, ``logit_adjustment`` or class weights that count rows.
 
         Parameters
         ----------

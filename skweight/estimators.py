@@ -19,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from skweight.batches import Rows
+from skweight.budget import stops_early
 from skweight.criteria import RowLoss, from_criterion
 from skweight.data import place, resolve_device, split_validation
 from skweight.fitted import FittedNetwork
@@ -191,15 +192,15 @@ class WeightedTorchEstimator(FittedNetwork):
             raise ValueError("sample_weight_val needs X_val and y_val, got None for both.")
         if X_val is not None and not self.early_stopping:
             raise ValueError(
-                "X_val and y_val are what early stopping looks at: they need early_stopping=True, "
-                "got False."
+                "X_val and y_val are what early stopping looks at: they need early_stopping=True "
+                'or "auto", got False.'
             )
 
     def _parts(self, rows: Weighted, validation: tuple[Any, Any, Any], seed: int) -> list[Weighted]:
         """Rows for training and, with early stopping, rows for validation."""
         if validation[0] is not None:
             return [rows, self._validation_rows(*validation)]
-        if not self.early_stopping:
+        if not stops_early(self.early_stopping, len(rows.index)):
             return [rows]
         codes = rows.y if rows.y.dtype.kind == "i" and rows.y.ndim == 1 else None
         split = split_validation(len(rows.index), self.validation_fraction, seed, codes)
@@ -272,10 +273,10 @@ class WeightedTorchEstimator(FittedNetwork):
 
     def _check_streams(self) -> None:
         """Say why there is no ``partial_fit``, if there is none."""
-        if self.early_stopping:
+        if self.early_stopping and self.early_stopping != "auto":
             raise ValueError(
-                "partial_fit needs early_stopping=False, since it makes one pass over its rows, "
-                "got True. Keep rows of your own to look at between the calls."
+                'partial_fit needs early_stopping=False or "auto", since it makes one pass over '
+                "its rows, got True. Keep rows of your own to look at between the calls."
             )
 
     def _stream_seed(self) -> int:

@@ -1,16 +1,19 @@
 """The default network, and how a network is made from what the user gave as ``module``.
 
-Whatever in a network depends on data comes through its methods ``adapt``, ``adapt_input`` and
-``adapt_output``, which are called once, before training. Only torch here.
+Whatever in a network depends on data comes through its methods ``adapt``, ``adapt_input``,
+``adapt_bins`` and ``adapt_output``, which are called once, before training. Only torch here.
 """
 
 import copy
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from skweight.encodings import PiecewiseLinear
 from skweight.keywords import check_keywords
 from skweight.layers import FeatureWeight, Weights, check_weights
 
@@ -22,6 +25,8 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 }
 # Below this ratio of spread to mean a float32 column holds rounding errors only.
 _CONSTANT = 1e-6
+# Of all features together.
+_MOST_BINS = 1024
 
 
 def build_module(
@@ -77,7 +82,7 @@ def build_module(
 
 
 class MLP(nn.Module):
-    """A multilayer perceptron that standardises its own input.
+    """A multilayer perceptron that standardises its own input and reads it in bins.
 
     Parameters
     ----------
@@ -86,6 +91,16 @@ class MLP(nn.Module):
         1 for a regression or a binary logit, otherwise one per class.
     hidden_sizes : sequence of int, default=(64, 64)
         Width of each hidden layer; empty for a linear model.
+    n_bins : int or "auto", default="auto"
+        Number of bins of each feature with more than two values, between weighted quantiles of
+        the training rows: how far a value is through each of them is what the first layer sees
+        beside the value itself, see :class:`~skweight.encodings.PiecewiseLinear`. "auto" is 8, or
+        fewer for more than 128 features, and 0 without hidden layers.
+    clip : float, None or "auto", default="auto"
+        Standardised values ``z`` become ``z / sqrt(1 + (z / clip)^2)``, which is about ``z`` in
+        the middle and stays between ``-clip`` and ``clip``: what lies far out neither rules the
+        training nor is extrapolated to. None leaves them; "auto" is 3, and None without hidden
+        layers.
     activation : {"relu", "gelu", "silu", "tanh"} or callable, default="relu"
         A name, or what makes an ``nn.Module`` when called without arguments.
     dropout : float, default=0.0
@@ -99,6 +114,11 @@ class MLP(nn.Module):
     Notes
     -----
     **Shape.** Input ``(n, n_features)``, output ``(n, n_outputs)``, raw scores.
+
+    References
+    ----------
+    D. Holzmüller, L. Grinsztajn & I. Steinwart, Better by default, NeurIPS 2024 (smooth clipping);
+    for the bins see :class:`~skweight.encodings.PiecewiseLinear`.
 
     Examples
     --------
@@ -117,6 +137,8 @@ class MLP(nn.Module):
         n_outputs: int,
         *,
         hidden_sizes: Sequence[int] = (64, 64),
+        n_bins: int | str = "auto",
+        clip: float | str | None = "auto",
         activation: str | Callable[[], nn.Module] = "relu",
         dropout: float = 0.0,
         feature_weights: Weights | None = None,
@@ -137,9 +159,15 @@ class MLP(nn.Module):
         if not 0 <= dropout < 1:
             raise ValueError(f"module__dropout must lie in [0, 1), got {dropout!r}.")
         make_activation = _check_activation(activation)
+        sizes = _check_sizes(hidden_sizes)
+        is_linear = len(sizes) == 0
+        self.n_bins = _check_bins(n_bins, math.inf if is_linear else n_features)
+        self.clip = _check_clip(clip, is_linear)
+        # Weights count for a feature and its bins alike, so then each has bins.
+        self.bins = PiecewiseLinear(self.n_bins, every=feature_weights is not None)
         layers: list[nn.Module] = []
         width = n_features
-        for size in _check_sizes(hidden_sizes):
+        for size in sizes:
             layers += [nn.Linear(width, size), make_activation()]
             if dropout:
                 layers.append(nn.Dropout(dropout))
@@ -149,9 +177,14 @@ class MLP(nn.Module):
 
     def forward(self, X: Tensor) -> Tensor:
         """Raw scores of shape (n, n_outputs)."""
+        n_features = X.shape[-1]
         X = (X - self.shift).div_(self.scale)  # in place: X itself is left alone
+        if self.clip is not None:
+            X = X / (X / self.clip).square_().add_(1).sqrt_()
+        X = self.bins(X)
         if self.feature_weight is not None:
-            X = self.feature_weight(X)
+            # A feature and its bins as rows, so that each has its weight.
+            X = self.feature_weight(X.reshape(*X.shape[:-2], -1, n_features)).reshape(X.shape)
         return self.output(self.hidden(X))  # type: ignore[no-any-return]
 
     @torch.no_grad()
@@ -166,6 +199,27 @@ class MLP(nn.Module):
         constant |= spread < torch.finfo(self.scale.dtype).tiny
         self.shift.copy_(mean)
         self.scale.copy_(spread.masked_fill(constant, 1.0))
+
+    @torch.no_grad()
+    def adapt_bins(self, edges: Tensor) -> None:
+        """Take weighted quantiles of the input as edges of its bins; after ``adapt_input``.
+
+        The first layer is made anew if another number of features has bins than before.
+
+        Parameters
+        ----------
+        edges : Tensor of shape (n_bins + 1, n_features), float64
+        """
+        edges = (edges - self.shift.cpu().double()) / self.scale.cpu().double()
+        if self.clip is not None:
+            edges = edges / (1 + (edges / self.clip) ** 2).sqrt()
+        self.bins.adapt(edges)
+        path = "hidden.0" if len(self.hidden) else "output"
+        first = self.get_submodule(path)
+        width = self.bins.n_outputs(len(self.shift))
+        if isinstance(first, nn.Linear) and first.in_features != width:
+            first = nn.Linear(width, first.out_features, device="cpu")  # the same on every device
+            self.set_submodule(path, first.to(self.shift.device))
 
     @torch.no_grad()
     def adapt_output(self, constant: Tensor) -> None:
@@ -193,6 +247,24 @@ def _check_activation(activation: str | Callable[[], nn.Module]) -> Callable[[],
             )
         return ACTIVATIONS[activation]
     return activation
+
+
+def _check_bins(n_bins: int | str, n_features: float) -> int:
+    """Number of bins; "auto" keeps the first layer from growing with many features."""
+    if isinstance(n_bins, str) and n_bins == "auto":
+        return min(8, int(_MOST_BINS // n_features))
+    if not hasattr(n_bins, "__index__") or isinstance(n_bins, bool) or int(n_bins) < 0:
+        raise ValueError(f'module__n_bins must be an integer >= 0 or "auto", got {n_bins!r}.')
+    return int(n_bins)
+
+
+def _check_clip(clip: float | str | None, is_linear: bool) -> float | None:
+    if isinstance(clip, str) and clip == "auto":
+        return None if is_linear else 3.0
+    is_number = isinstance(clip, Real) and not isinstance(clip, bool)
+    if clip is not None and not (is_number and 0 < float(clip) < math.inf):
+        raise ValueError(f'module__clip must be a number > 0, None or "auto", got {clip!r}.')
+    return None if clip is None else float(clip)
 
 
 def _check_sizes(hidden_sizes: Sequence[int]) -> Sequence[int]:

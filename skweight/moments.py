@@ -1,6 +1,7 @@
-"""Weighted mean and spread of the input, block by block, so that X is never copied.
+"""Weighted mean, spread and quantiles of the input, without a copy of X.
 
-What a network does with them is its own affair, see ``adapt_input`` in ``modules``.
+What a network does with them is its own affair, see ``adapt_input`` and ``adapt_bins`` in
+``modules``.
 """
 
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ Floats = NDArray[np.float64]
 # Of X in a block: its squares in float64 stay in the cache.
 _VALUES_AT_ONCE = 2**17
 _SPARSE_ROWS_AT_ONCE = 2**13
+# Of X to sort: more rows tell hardly more of where a bin ends.
+_ROWS_SORTED, _VALUES_SORTED = 2**16, 2**21
 
 
 def weighted_moments(rows: Rows) -> tuple[Tensor, Tensor]:
@@ -42,6 +45,42 @@ def weighted_moments(rows: Rows) -> tuple[Tensor, Tensor]:
         squares += block_squares + step**2 * (weight * (1 - weight / total))
     spread = np.sqrt(squares / total)
     return torch.from_numpy(mean).reshape(shape), torch.from_numpy(spread).reshape(shape)
+
+
+def weighted_quantiles(rows: Rows, n_bins: int) -> Tensor:
+    """Values below which lie equal shares of the weight, from the smallest to the largest.
+
+    Of many rows at most 65,536 are looked at, evenly spaced in their canonical order, which is
+    that of a random projection.
+
+    Parameters
+    ----------
+    rows : Rows
+        Of X in two dimensions.
+    n_bins : int
+
+    Returns
+    -------
+    Tensor of shape (n_bins + 1, n_features), float64, on the CPU
+        ``inf{v : weight of {x <= v} >= q * weight of all}`` for q = 0, 1 / n_bins, ..., 1.
+    """
+    most = max(1, min(_ROWS_SORTED, _VALUES_SORTED // max(1, rows.X.shape[1])))
+    step = -(-len(rows) // most)
+    weight = rows.row_weight if rows.row_weight.ndim == 1 else rows.row_weight.mean(dim=1)
+    index, mass = rows.index[::step], weight[::step].cpu().double()
+    if mass.any():
+        index, mass = index[(mass > 0).to(index.device)], mass[mass > 0]
+    values = np.empty((rows.X.shape[1], len(mass)), dtype=np.float32)
+    for start in range(0, len(mass), at_once := max(1, _VALUES_AT_ONCE // max(1, len(values)))):
+        block = index[start : start + at_once]
+        values[:, start : start + at_once] = gather(rows.X, block, block.device).cpu().numpy().T
+    quantiles = np.empty((n_bins + 1, len(values)))
+    for column, edges in zip(values, quantiles.T):
+        order = np.argsort(column, kind="stable")
+        reached = mass.numpy()[order].cumsum()
+        places = np.searchsorted(reached, np.linspace(0, 1, n_bins + 1) * reached[-1])
+        edges[:] = column[order[np.minimum(places, len(column) - 1)]]
+    return torch.from_numpy(quantiles)
 
 
 def _moments_of_blocks(rows: Rows) -> Iterator[tuple[float, Floats, Floats]]:

@@ -30,15 +30,15 @@ class Task:
 class TrainingOptions:
     """How to train, apart from the data, the network and the loss.
 
-    ``batch_size=-1`` is all rows at once. ``max_epochs="auto"`` is 20, and more for few
-    batches, so that at least 500 updates are made. ``patience`` is the number of epochs
-    without an improvement of the validation loss by more than ``tol`` that ends training.
+    ``batch_size=-1`` is all rows at once, and what "auto" is for ``batch_size`` and ``max_epochs``
+    is decided in ``budget``. ``patience`` is the number of epochs without an improvement of the
+    validation loss by more than ``tol`` that ends training.
     """
 
     optimizer: Callable[..., torch.optim.Optimizer]
     optimizer_params: Mapping[str, Any]
     lr: float
-    batch_size: int
+    batch_size: int | str
     max_epochs: int | str
     patience: int
     tol: float

@@ -66,6 +66,10 @@ def _is_flag(value: Any) -> bool:
     return isinstance(value, (bool, np.bool_))
 
 
+def _is_auto(value: Any) -> bool:
+    return isinstance(value, str) and value == "auto"
+
+
 _ALLOWED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "class_weight_power": (_is_real(0), "a number >= 0"),
     "sample_weight_power": (_is_real(0), "a number >= 0"),
@@ -77,12 +81,12 @@ _ALLOWED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "correct_prior": (_is_flag, "True or False"),
     "optimizer": (lambda v: v is None or callable(v), "None or a torch.optim.Optimizer class"),
     "lr": (lambda v: _is_real(0)(v) and v > 0, "a number > 0"),
-    "batch_size": (lambda v: _is_integer(1)(v) or v == -1, "an integer >= 1, or -1 for all rows"),
-    "max_epochs": (
-        lambda v: _is_integer(1)(v) or (isinstance(v, str) and v == "auto"),
-        'an integer >= 1 or "auto"',
+    "batch_size": (
+        lambda v: _is_integer(1)(v) or _is_auto(v) or v == -1,
+        'an integer >= 1, -1 for all rows, or "auto"',
     ),
-    "early_stopping": (_is_flag, "True or False"),
+    "max_epochs": (lambda v: _is_integer(1)(v) or _is_auto(v), 'an integer >= 1 or "auto"'),
+    "early_stopping": (lambda v: _is_flag(v) or _is_auto(v), 'True, False or "auto"'),
     "validation_fraction": (lambda v: _is_real(0)(v) and 0 < v < 1, "a number between 0 and 1"),
     "n_iter_no_change": (_is_integer(1), "an integer >= 1"),
     "tol": (_is_real(0), "a number >= 0"),

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from skweight.batches import Rows
 from skweight.criteria import RowLoss
 from skweight.losses import width
-from skweight.moments import weighted_moments
+from skweight.moments import weighted_moments, weighted_quantiles
 
 
 def prepare(
@@ -24,7 +24,8 @@ def prepare(
     ----------
     module : nn.Module
         On the rows' device. Its methods ``adapt(X, y, row_weight)``, ``adapt_input(mean,
-        spread)`` and then ``adapt_output(constant)`` are called, if it has them.
+        spread)``, ``adapt_bins(edges)`` with ``n_bins + 1`` quantiles, and then
+        ``adapt_output(constant)`` are called, if it has them.
     criterion : RowLoss
     rows : Rows
         The training rows.
@@ -50,6 +51,9 @@ def prepare(
         del X
     if adapt and callable(getattr(module, "adapt_input", None)):
         module.adapt_input(*weighted_moments(rows))  # type: ignore[operator]
+    if adapt and callable(getattr(module, "adapt_bins", None)) and module.n_bins:
+        edges = weighted_quantiles(rows, module.n_bins)  # type: ignore[arg-type]
+        module.adapt_bins(edges)  # type: ignore[operator]
     module.eval()  # neither dropout nor running statistics
     output, few_y = _try(module, rows, widths)
     _warn_of_probabilities(module, output, few_y)

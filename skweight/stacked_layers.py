@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from skweight.encodings import append_bins
 from skweight.layers import WeightedLinear
 
 
@@ -121,6 +122,22 @@ class StackedWeightedLinear(StackedLinear):
         X = X if self.feature_weights is None else self.feature_weights(X)
         X = super().forward(X)
         return X if self.output_weights is None else _scaled(X, self.output_weights)
+
+
+class StackedPiecewiseLinear(nn.Module):
+    """Bins side by side, of the same features, see :class:`~skweight.encodings.PiecewiseLinear`."""
+
+    start: Tensor
+    slope: Tensor
+    index: Tensor
+
+    def __init__(self, layers: Sequence[nn.Module]) -> None:
+        super().__init__()
+        set_tensors(self, layers, rows=True)
+
+    def forward(self, X: Tensor) -> Tensor:
+        """The features and their bins."""
+        return append_bins(X, self.index[0, 0], self.start, self.slope)
 
 
 class StackedFeatureWeight(nn.Module):

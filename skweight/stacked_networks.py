@@ -13,12 +13,14 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
+from skweight.encodings import PiecewiseLinear
 from skweight.layers import FeatureWeight, WeightedLinear
 from skweight.modules import MLP
 from skweight.stacked_layers import (
     StackedActivation,
     StackedFeatureWeight,
     StackedLinear,
+    StackedPiecewiseLinear,
     StackedReLU,
     StackedWeightedLinear,
     set_tensors,
@@ -217,6 +219,8 @@ def _stacked_layers(modules: Sequence[nn.Module], own_forward: bool) -> nn.Modul
         return StackedLinear(modules)  # type: ignore[arg-type]
     if kind is FeatureWeight:
         return StackedFeatureWeight(modules)
+    if kind is PiecewiseLinear:
+        return StackedPiecewiseLinear(modules)
     if kind is WeightedLinear:
         return StackedWeightedLinear(modules)  # type: ignore[arg-type]
     if kind in _ELEMENTWISE:

@@ -24,6 +24,7 @@ from skorch.history import History
 from torch import nn
 
 from skweight.batches import Rows, TensorBatches, rows_at_once
+from skweight.budget import resolve_batch_size, resolve_epochs
 from skweight.criteria import RowLoss
 from skweight.isolation import isolated_torch
 from skweight.keywords import unwrap
@@ -118,14 +119,15 @@ def finish(net: WeightedNet) -> WeightedNet:
 def _wrap(module: nn.Module, training: Training) -> WeightedNet:
     criterion, options, task = training.criterion, training.options, training.task
     rows, valid_rows = training.rows, training.valid_rows
-    batch_size = len(rows) if options.batch_size == -1 else options.batch_size
+    batch_size = resolve_batch_size(options.batch_size, len(rows))
+    n_batches = math.ceil(len(rows) / batch_size)
     callbacks: list[Any] = [("finite_loss", FiniteLoss())]
     if valid_rows is not None:
         callbacks.append(("early_stopping", EarlyStopping(options.patience, options.tol)))
     settings: dict[str, Any] = {
         "optimizer": options.optimizer,
         "lr": options.lr,
-        "max_epochs": _resolve_epochs(options.max_epochs, math.ceil(len(rows) / batch_size)),
+        "max_epochs": resolve_epochs(options.max_epochs, n_batches, valid_rows is not None),
         "batch_size": batch_size,
         "iterator_train": TensorBatches,
         "iterator_train__shuffle": True,
@@ -190,11 +192,6 @@ def _check_callbacks(callbacks: list[Any]) -> list[Any]:
                 "looks for targets in a dataset of its own kind."
             )
     return callbacks
-
-
-def _resolve_epochs(max_epochs: int | str, n_batches: int) -> int:
-    """Give "auto" a number; rows merged into few would otherwise get too few updates."""
-    return max(20, math.ceil(500 / n_batches)) if max_epochs == "auto" else int(max_epochs)
 
 
 def _run(net: WeightedNet, rows: Rows, previous: WeightedNet | None) -> None:

@@ -28,6 +28,7 @@ def warn_again(monkeypatch):
 
 # Settings under which a convex problem is solved to the end.
 TO_CONVERGENCE = {
+    "early_stopping": False,
     "optimizer": torch.optim.LBFGS,
     "lr": 1.0,
     "optimizer__max_iter": 50,

@@ -171,7 +171,9 @@ def test_a_squeezed_output_against_a_column_of_targets_is_refused_by_the_regress
 )
 def test_softmax_losses_get_two_columns_for_a_binary_y(criterion, params):
     labels = (X[:, 0] > 0).astype(int)
-    model = WeightedTorchClassifier(criterion=criterion, lr=0.05, max_epochs=50, **params)
+    model = WeightedTorchClassifier(
+        criterion=criterion, lr=0.05, max_epochs=50, early_stopping=False, **params
+    )
     assert model.fit(X, labels).score(X, labels) > 0.9
 
 
@@ -235,7 +237,8 @@ def test_a_loss_that_diverges_stops_the_fit_and_says_when(estimator):
 def test_a_last_step_that_diverges_is_refused(estimator):
     with pytest.raises(ValueError, match=r"parameters became NaN or infinite in epoch 1\..*lr"):
         steep = {"criterion": lambda o, t: 1e3 * (o - t) ** 2, "optimizer": torch.optim.SGD}
-        estimator(lr=1e38, max_epochs=1, **steep).fit(X, y)
+        once = {"batch_size": -1, "max_epochs": 1, "early_stopping": False}
+        estimator(lr=1e38, **once, **steep).fit(X, y)
 
 
 def test_early_stopping_without_rows_to_hold_out_is_refused(estimator):
@@ -248,7 +251,7 @@ def test_a_callback_that_reads_the_validation_loss_says_what_to_pass(estimator):
     from skorch.callbacks import EarlyStopping
 
     with pytest.raises(ValueError, match=r"valid_loss.*early_stopping=True"):
-        estimator(callbacks=[EarlyStopping()]).fit(X, y)
+        estimator(callbacks=[EarlyStopping()], early_stopping=False).fit(X, y)
 
 
 @pytest.mark.parametrize("last", [nn.Sigmoid(), nn.Softmax(dim=1)])

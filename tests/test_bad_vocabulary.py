@@ -87,7 +87,9 @@ def test_torchs_own_poisson_loss_has_the_domain_and_the_score_of_ours():
         amounts - 9,
     )
     theirs, ours = (
-        WeightedTorchRegressor(criterion=criterion, random_state=0).fit(X, 1e9 * amounts)
+        WeightedTorchRegressor(criterion=criterion, batch_size=-1, random_state=0).fit(
+            X, 1e9 * amounts
+        )
         for criterion in (nn.PoissonNLLLoss, "poisson")
     )
     assert_allclose(theirs.predict(X), ours.predict(X), rtol=2e-2)
@@ -104,7 +106,7 @@ def test_a_constant_y_has_no_deviance_to_explain(criterion):
 
 @pytest.mark.parametrize("criterion", ["poisson", "gamma", nn.PoissonNLLLoss])
 def test_means_far_out_are_positive_and_finite(criterion):
-    model = WeightedTorchRegressor(criterion=criterion, lr=0.01, random_state=0)
+    model = WeightedTorchRegressor(criterion=criterion, lr=0.01, random_state=0, module__clip=None)
     predicted = model.fit(X, np.exp(3 * X[:, 0])).predict(1e5 * X)
     assert predicted.min() > 0 and np.isfinite(predicted).all()
     assert np.ptp(np.log(predicted)) > 200
@@ -113,7 +115,8 @@ def test_means_far_out_are_positive_and_finite(criterion):
 def test_positive_targets_that_float32_would_take_for_zero_are_refused():
     y = np.r_[np.full(20, 1e-60), np.ones(40)]
     match = "^y must not span more than float32.*1e-60 beside a mean of 0.66"
-    refuses_fit(WeightedTorchRegressor, {"criterion": "gamma"}, amounts, match, y)
+    params = {"criterion": "gamma", "early_stopping": False}
+    refuses_fit(WeightedTorchRegressor, params, amounts, match, y)
 
 
 def test_one_row_may_have_nearly_all_the_weight():
@@ -341,8 +344,9 @@ def test_bad_validation_rows_are_refused(given, match):
 
 
 def test_validation_rows_without_early_stopping_are_refused():
-    match = "^X_val and y_val are what early stopping looks at.*early_stopping=True, got False"
-    refuses_fit(WeightedTorchClassifier, {}, binary, match, X_val=X, y_val=binary)
+    match = "^X_val and y_val are what early stopping looks at.*early_stopping=True .*, got False"
+    params = {"early_stopping": False}
+    refuses_fit(WeightedTorchClassifier, params, binary, match, X_val=X, y_val=binary)
 
 
 def test_validation_rows_whose_classes_weigh_nothing_are_refused():

@@ -90,7 +90,9 @@ def test_no_rows_are_held_out_without_early_stopping(binary):
             sizes.append(len(batch[1]) if training else 0)
 
     CaughtRows.valid = "nothing was seen"
-    model = WeightedTorchClassifier(callbacks=[CaughtRows, Sizes], **QUICK).fit(X, y)
+    model = WeightedTorchClassifier(
+        callbacks=[CaughtRows, Sizes], early_stopping=False, **QUICK
+    ).fit(X, y)
     assert CaughtRows.valid is None
     assert "valid_loss" not in model.history_[-1]
     n_batches = model.history_[0, "train_batch_count"]

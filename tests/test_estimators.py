@@ -154,7 +154,7 @@ def test_two_columns_of_scores_are_a_binary_classifier_too(binary):
 def test_predictions_are_in_the_units_of_the_target(regression):
     X, y, weight = regression
     # In one batch: another y gives rows another order, and small batches other rows.
-    params = QUICK | {"max_epochs": 60, "batch_size": -1}
+    params = QUICK | {"max_epochs": 60, "batch_size": -1, "early_stopping": False}
     model = WeightedTorchRegressor(**params).fit(X, y, weight)
     moved = WeightedTorchRegressor(**params).fit(X, y * 1024 + 2**20, weight)
     assert model.score(X, y) > 0.5

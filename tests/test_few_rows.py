@@ -99,9 +99,9 @@ def test_the_table_of_gradient_noise_in_the_documentation_is_what_the_benchmark_
 def test_learned_input_weights_of_the_default_network_beat_it_plainly():
     """Two rows of the table of ``benchmarks/feature_weights.py``, one seed."""
     features = load_benchmark("feature_weights")
-    plain, _ = features.fit(0, module=None)
+    plain, _ = features.fit(0, module=None, **features.PLAIN)
     weighted, importance = features.fit(
-        0, module=None, module__feature_weights=1.0, **features.ON_DEFAULT
+        0, module=None, module__feature_weights=1.0, **features.PLAIN, **features.ON_DEFAULT
     )
     assert weighted > plain + 0.2 and weighted > 0.85
     assert importance[:5].min() > 2 * importance[5:].mean()

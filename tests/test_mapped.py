@@ -330,7 +330,7 @@ def large(tmp_path_factory):
     }
 
 
-LARGE = {"max_epochs": 1, "batch_size": 2048, "module__hidden_sizes": (8,)}
+LARGE = {"max_epochs": 1, "lr": 0.005, "batch_size": 2048, "module__hidden_sizes": (8,)}
 each_large = pytest.mark.parametrize("rows", ["distinct", "copies"])
 
 
@@ -340,7 +340,7 @@ def use(mapped, early_stopping=True):
     model = WeightedTorchClassifier(early_stopping=early_stopping, **QUICK | LARGE).fit(mapped, y)
     if not early_stopping:
         model.partial_fit(mapped, y)
-    assert model.predict(mapped).sum() > 100
+    assert np.ptp(model.decision_function(mapped)) > 0.1
     return model
 
 
@@ -366,7 +366,7 @@ def test_every_read_is_of_a_small_share_of_the_rows(large, rows, early_stopping,
     # checked 2^22 values at once.
     assert max(lengths) <= 5_000
     assert max(shape[0] for shape in checked if shape[1:]) < 25_000
-    # Merged, looked at for moments, trained on, predicted.
+    # Looked at for moments, trained on, predicted; quantiles are those of some rows.
     assert sum(lengths) > 3 * len(mapped)
 
 

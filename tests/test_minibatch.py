@@ -107,7 +107,9 @@ def test_the_recorded_losses_are_weighted_means_over_all_rows(binary):
     module = Intercept(8, 1)
     with torch.no_grad():
         module.logit.fill_(1.0)
-    model = WeightedTorchClassifier(module, batch_size=50, max_epochs=1, lr=1e-12)
+    model = WeightedTorchClassifier(
+        module, batch_size=50, max_epochs=1, lr=1e-12, early_stopping=False
+    )
     model.fit(X, y, weight)
     losses = np.where(y == 1, np.log1p(np.exp(-1)), np.log1p(np.exp(1)))
     expected = np.average(losses, weights=weight)

@@ -72,8 +72,10 @@ def test_every_hidden_layer_has_the_activation(activation, kind):
 
 @pytest.mark.parametrize("learnable", [True, False])
 def test_feature_weights_act_on_standardised_features(learnable):
-    plain = MLP(3, 1)
-    weighted = MLP(3, 1, feature_weights=[0.0, 1.0, 4.0], learnable_feature_weights=learnable)
+    plain = MLP(3, 1, clip=None)
+    weighted = MLP(
+        3, 1, clip=None, feature_weights=[0.0, 1.0, 4.0], learnable_feature_weights=learnable
+    )
     weighted.load_state_dict(plain.state_dict(), strict=False)
     X = torch.randn(50, 3, generator=torch.Generator().manual_seed(0)) * 3 + 2
     for network in (plain, weighted):

@@ -12,7 +12,7 @@ from scipy import sparse
 
 from skweight import moments
 from skweight.batches import Rows, gather
-from skweight.moments import weighted_moments
+from skweight.moments import weighted_moments, weighted_quantiles
 
 CPU = torch.device("cpu")
 N = 300
@@ -222,3 +222,45 @@ def test_never_more_than_a_block_is_gathered_and_nothing_is_written(monkeypatch,
     in_blocks_of(monkeypatch, 0)  # rows of more values than a block come one by one
     weighted_moments(rows)
     assert lengths[5:] == [1] * N
+
+
+# Quantiles
+
+
+def quantiles(X, weight, n_bins):
+    index = np.arange(X.shape[0])
+    X = X if sparse.issparse(X) else torch.from_numpy(X.astype(np.float32))
+    rows = Rows(X, index, np.zeros(len(index)), weight, torch.device("cpu"))
+    return weighted_quantiles(rows, n_bins).numpy()
+
+
+@pytest.mark.parametrize("csr", [False, True])
+def test_quantiles_have_equal_shares_of_the_weight_between_them(csr):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(500, 3)) * (rng.random((500, 3)) < 0.7)
+    weight = rng.exponential(size=500)
+    given = sparse.csr_array(X.astype(np.float32)) if csr else X
+    found = quantiles(given, weight / weight.mean(), 5)
+    X = X.astype(np.float32)
+    np.testing.assert_array_equal(found[[0, -1]], [X.min(axis=0), X.max(axis=0)])
+    for share, edges in zip(np.linspace(0, 1, 6)[1:-1], found[1:-1]):
+        for column, edge in zip(X.T, edges):
+            assert weight[column <= edge].sum() >= share * weight.sum() * (1 - 1e-6)
+            assert weight[column < edge].sum() < share * weight.sum()
+    assert np.abs(found - quantiles(given, np.ones(500), 5)).max() > 1e-3
+
+
+def test_quantiles_of_repeated_rows_are_those_of_their_weights():
+    X = np.array([[3.0], [1.0], [2.0]])
+    np.testing.assert_array_equal(quantiles(X, np.array([1.0, 1, 2]), 4).T, [[1, 1, 2, 2, 3]])
+    np.testing.assert_array_equal(quantiles(X, np.array([0.0, 3, 0]), 2).T, [[1, 1, 1]])
+
+
+def test_of_many_rows_some_are_sorted_and_they_tell_nearly_the_same(monkeypatch):
+    X = np.random.default_rng(0).normal(size=(5000, 2))
+    whole = quantiles(X, np.ones(5000), 4)
+    monkeypatch.setattr(moments, "_ROWS_SORTED", 1000)
+    monkeypatch.setattr(moments, "_VALUES_AT_ONCE", 64)
+    some = quantiles(X, np.ones(5000), 4)
+    assert not np.array_equal(some, whole)
+    np.testing.assert_allclose(some[1:-1], whole[1:-1], atol=0.1)

@@ -104,7 +104,7 @@ def test_a_fit_is_the_loop_written_by_hand_to_the_bit(n_rows, sizes):
     y = (X[:, 0] + rng.normal(size=n_rows) > 0).astype(int)
     mass = rng.integers(1, 4, n_rows).astype(float)
     params = {"batch_size": 64, "max_epochs": 6, "lr": 1e-3, "random_state": 0, "device": "cpu"}
-    model = WeightedTorchClassifier(**params).fit(X, y, mass)
+    model = WeightedTorchClassifier(early_stopping=False, **params).fit(X, y, mass)
 
     seed = int(np.random.RandomState(0).randint(np.iinfo(np.int32).max))
     index, mass = distinct_rows(X, y, mass)
@@ -335,7 +335,9 @@ def test_the_mode_of_the_network_is_not_set_for_each_batch(binary):
     changes = []
     for callbacks in ([], [OnBatchEnd()]):
         CountsModes.n_changes = 0
-        model = WeightedTorchClassifier(CountsModes, callbacks=callbacks, **QUICK)
+        model = WeightedTorchClassifier(
+            CountsModes, callbacks=callbacks, early_stopping=False, **QUICK
+        )
         model.fit(*binary)
         changes.append(CountsModes.n_changes)
     assert changes[0] < 4 + 4 and changes[1] >= 4 * model.history_[0, "train_batch_count"] == 24

@@ -98,7 +98,7 @@ def test_a_clone_has_a_network_of_its_own(estimator):
 @both
 def test_the_printed_form_shows_what_differs_from_the_defaults(estimator):
     assert repr(estimator()) == f"{estimator.__name__}()"
-    model = estimator(lr=0.5, batch_size=256, module__hidden_sizes=(8,))
+    model = estimator(lr=0.5, batch_size="auto", module__hidden_sizes=(8,))
     assert repr(model) == f"{estimator.__name__}(lr=0.5, module__hidden_sizes=(8,))"
 
 

@@ -273,7 +273,9 @@ CHANGES = [frozen, elsewhere, new_layer, new_statistics, more_parameters]
 @pytest.mark.parametrize("change", [nothing, *CHANGES])
 def test_a_callback_may_change_the_network_between_two_epochs(change, binary, monkeypatch):
     recorded = record_in_fits(monkeypatch)
-    model = WeightedTorchClassifier(module(), callbacks=[AtThirdEpoch(change)], **QUICK)
+    model = WeightedTorchClassifier(
+        module(), callbacks=[AtThirdEpoch(change)], early_stopping=False, **QUICK
+    )
     check_same_fits(model, binary)
     assert len(recorded) == 1 + (change is not nothing)
 

@@ -70,6 +70,7 @@ def test_labels_of_a_linear_network_are_those_of_one_network_each(labelled):
         optimizer=torch.optim.SGD,
         lr=0.4,
         batch_size=-1,
+        early_stopping=False,
         max_epochs=60,
         random_state=0,
     )

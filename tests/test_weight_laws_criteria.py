@@ -181,7 +181,7 @@ def test_a_class_weight_is_the_sample_weight_it_means(name, weighting, stop):
     y = TARGETS[target]
     fit_one = partial(fit, X, y, weighting=weighting, stop=stop, **params)
     by_class = fit_one(COUNTS, class_weight={0: 0.3, 1: 5})
-    assert np.abs(by_class - fit_one(COUNTS))[:80].max() > 0.02
+    assert np.abs(by_class[:80] - fit_one(COUNTS)[:80]).max() > 0.02
     assert_array_equal(by_class, fit_one(COUNTS * np.array([0.3, 5, 1])[y]))
     # As a power: 0.5 is the square root.
     assert_array_equal(

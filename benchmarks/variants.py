@@ -1,0 +1,83 @@
+"""Changes to the default recipe, one at a time, for the ablation of ``defaults.py``."""
+
+import math
+from typing import Any
+
+import torch
+from skorch.callbacks import LRScheduler
+from torch import Tensor, nn
+
+from skweight.modules import MLP
+
+
+class ZeroOutput(MLP):
+    """Begin with the best constant for every row."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        nn.init.zeros_(self.output.weight)
+
+
+class Periodic(MLP):
+    """Cosines of learned frequencies in place of bins (Gorishniy et al., NeurIPS 2022)."""
+
+    def __init__(self, n_features: int, n_outputs: int) -> None:
+        super().__init__(n_features, n_outputs, n_bins=0)
+        self.frequency = nn.Parameter(torch.randn(n_features, 16) * 0.1)
+        self.phase = nn.Parameter(torch.empty(n_features, 16).uniform_(-math.pi, math.pi))
+        self.mix = nn.Parameter(torch.empty(n_features, 16, 3).uniform_(-0.25, 0.25))
+        self.hidden[0] = nn.Linear(4 * n_features, self.hidden[0].out_features)
+
+    def forward(self, X: Tensor) -> Tensor:
+        """Standardised and clipped features with three periodic ones behind each."""
+        X = (X - self.shift) / self.scale
+        X = X / (1 + (X / 3) ** 2).sqrt()
+        waves = torch.cos(2 * math.pi * X.unsqueeze(-1) * self.frequency + self.phase)
+        found = torch.einsum("ndw,dwk->ndk", waves, self.mix)
+        return self.output(self.hidden(torch.cat([X, found.flatten(1)], dim=1)))
+
+
+class Skip(MLP):
+    """A linear model beside the network."""
+
+    def __init__(self, n_features: int, n_outputs: int) -> None:
+        super().__init__(n_features, n_outputs)
+        self.skip = nn.Linear(n_features, n_outputs, bias=False)
+        nn.init.zeros_(self.skip.weight)
+
+    def forward(self, X: Tensor) -> Tensor:
+        """The sum of both."""
+        return super().forward(X) + self.skip((X - self.shift) / self.scale)
+
+
+def cosine() -> LRScheduler:
+    """From the learning rate to zero along half a wave."""
+    return LRScheduler("CosineAnnealingLR", T_max=40)
+
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "no bins": {"module__n_bins": 0},
+    "4 bins": {"module__n_bins": 4},
+    "16 bins": {"module__n_bins": 16},
+    "periodic features in place of bins": {"module": Periodic},
+    "no clipping": {"module__clip": None},
+    "no early stopping": {"early_stopping": False},
+    "a fifth held out": {"validation_fraction": 0.2},
+    "batches of 256 whatever the rows": {"batch_size": 256},
+    "learned weights of features": {"module__feature_weights": 1.0},
+    "output weights begin at zero": {"module": ZeroOutput},
+    "a linear model beside the network": {"module": Skip},
+    "AdamW's second moment 0.95": {"optimizer__betas": (0.9, 0.95)},
+    "weight decay 0.1": {"optimizer__weight_decay": 0.1},
+    "dropout 0.1": {"module__dropout": 0.1},
+    "SiLU": {"module__activation": "silu"},
+    "hidden layers of 128": {"module__hidden_sizes": (128, 128)},
+    "one hidden layer": {"module__hidden_sizes": (64,)},
+    "learning rate 0.002": {"lr": 0.002},
+    "cosine schedule, 40 epochs from 0.002": {
+        "lr": 0.002,
+        "max_epochs": 40,
+        "n_iter_no_change": 40,
+        "callbacks": [cosine()],
+    },
+}
