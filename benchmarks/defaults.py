@@ -11,6 +11,7 @@ import json
 import time
 import warnings
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -122,10 +123,16 @@ def of_numbers(model: Any, rows: Rows) -> dict[str, float]:
     return {"loss": float(np.sqrt(error / spread))}
 
 
+@lru_cache(maxsize=2)
+def all_folds(name: str) -> list[tuple[Rows, Rows]]:
+    """The folds of a table, encoded once."""
+    return [*folds(name)]
+
+
 def measure(make: Make, name: str, fold: int, seed: int) -> dict[str, float]:
     """Fit on the training rows of a fold, look at the others."""
     warnings.simplefilter("ignore")  # networks that have not converged, weights on few rows
-    train, test = [*folds(name)][fold]
+    train, test = all_folds(name)[fold]
     model = make(name in CLASSIFICATION, seed)
     prefix = f"{model.steps[-1][0]}__" if hasattr(model, "steps") else ""
     start = time.perf_counter()

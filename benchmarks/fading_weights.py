@@ -10,6 +10,7 @@ Run ``python benchmarks/fading_weights.py``: about 40 seconds.
 
 import numpy as np
 import torch
+from peers import PLAIN
 from sklearn.datasets import make_classification
 
 from skweight import WeightedTorchClassifier
@@ -31,10 +32,9 @@ def measure(seed: int, **params: object) -> tuple[float, float, int]:
     model = WeightedTorchClassifier(
         module__hidden_sizes=(256, 256),
         class_weight={1: 16},
-        batch_size=64,
         random_state=seed,
         device="cpu",
-        **params,
+        **PLAIN | {"batch_size": 64} | params,
     ).fit(X[:N_TRAIN], y[:N_TRAIN])
     called = model.predict(X[N_TRAIN:]).mean()
     return called, model.score(X[:N_TRAIN], y[:N_TRAIN]), model.n_iter_

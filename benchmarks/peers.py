@@ -14,6 +14,13 @@ from torch import nn
 from torch.nn import functional as F
 
 BATCH_SIZE = 256
+# What skweight does of its own accord and the peers do not; ``defaults.py`` tells what for.
+PLAIN = {
+    "module__n_bins": 0,
+    "module__clip": None,
+    "batch_size": BATCH_SIZE,
+    "early_stopping": False,
+}
 
 
 def rows(n_rows: int, n_features: int = 20) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -13,6 +13,7 @@ Run ``OMP_NUM_THREADS=1 python benchmarks/prior_correction.py``: about 40 second
 """
 
 import numpy as np
+from peers import PLAIN
 from sklearn.datasets import make_classification
 from sklearn.metrics import balanced_accuracy_score, brier_score_loss, log_loss, roc_auc_score
 
@@ -62,10 +63,9 @@ def measure(seed: int, setting: dict[str, object]) -> np.ndarray:
     model = WeightedTorchClassifier(
         module__hidden_sizes=(32,),
         max_epochs=40,
-        early_stopping=True,
         random_state=seed,
         device="cpu",
-        **setting,
+        **PLAIN | {"early_stopping": True} | setting,
     ).fit(X[train], y[train], weight[train])
     X, y, weight = X[test], y[test], weight[test]
     found = []

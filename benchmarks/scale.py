@@ -33,7 +33,7 @@ MB = 1e6
 
 def estimator(epochs: int = 1) -> WeightedTorchClassifier:
     """The default estimator."""
-    return WeightedTorchClassifier(max_epochs=epochs, device="cpu", random_state=0)
+    return WeightedTorchClassifier(max_epochs=epochs, device="cpu", random_state=0, **peers.PLAIN)
 
 
 def seconds(function: Callable[[], Any]) -> float:

@@ -26,7 +26,7 @@ LARGE, SMALL = 20_000, 150
 def fits(n_rows: int, epochs: int, device: str) -> dict:
     """The ways to fit the same network to the same rows."""
     data = peers.rows(n_rows)
-    model = WeightedTorchClassifier(max_epochs=epochs, device=device, random_state=0)
+    model = WeightedTorchClassifier(max_epochs=epochs, device=device, random_state=0, **peers.PLAIN)
     ways = {
         "fit": lambda: model.fit(*data),
         "loop": lambda: peers.loop(*data, epochs, device),
@@ -40,7 +40,9 @@ def fits(n_rows: int, epochs: int, device: str) -> dict:
 def compiled_fits(device: str) -> dict:
     """The same with a compiled step, once the compiler has done its work."""
     ways = fits(LARGE, EPOCHS, device)
-    model = WeightedTorchClassifier(max_epochs=EPOCHS, device=device, random_state=0, compile=True)
+    model = WeightedTorchClassifier(
+        max_epochs=EPOCHS, device=device, random_state=0, compile=True, **peers.PLAIN
+    )
     data = peers.rows(LARGE)
     return {
         "fit with compile=True": lambda: model.fit(*data),
@@ -52,7 +54,7 @@ def compiled_fits(device: str) -> dict:
 def predictions(n_rows: int, device: str) -> dict:
     """``predict_proba``, and the forward pass of its network over tensors that are there."""
     X, y, weight = peers.rows(n_rows)
-    model = WeightedTorchClassifier(max_epochs=1, device=device, random_state=0)
+    model = WeightedTorchClassifier(max_epochs=1, device=device, random_state=0, **peers.PLAIN)
     model.fit(X[:LARGE], y[:LARGE], weight[:LARGE])
     inputs = torch.from_numpy(X).to(device)
     at_once = rows_at_once(inputs, inputs.device)

@@ -29,6 +29,7 @@ DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS.parent / "benchmarks"))
 import feature_weights  # noqa: E402
 import gradient_noise  # noqa: E402
+from peers import PLAIN  # noqa: E402
 
 BLUE, ORANGE, GREEN, GREY = "#1f5fa8", "#d9661f", "#2a8f5b", "#777777"
 SEEDS = range(3)
@@ -123,7 +124,7 @@ def class_weight_or_logit_adjustment() -> None:
             X, y, X_test, y_test = rare_classes(seed)
             watch = Watch(partial(balanced_accuracy, X_test.astype(np.float32), y_test))
             model = WeightedTorchClassifier(
-                max_epochs=40, callbacks=[watch], random_state=seed, **params
+                max_epochs=40, callbacks=[watch], random_state=seed, **PLAIN, **params
             ).fit(X, y)
             corrected = model.set_params(correct_prior=True).predict_proba(X_test)
             curves.append((*model.history_[:, "watched"], log_loss(y_test, corrected)))
@@ -143,7 +144,7 @@ def as_fitted_or_corrected() -> None:
     """Reliability of probabilities under balanced weights, before and after the correction."""
     figure, (left, right) = panels('Probabilities under class_weight="balanced", rare positives')
     X, y, X_test, y_test = rare_classes(0, n_train=8000)
-    model = WeightedTorchClassifier(class_weight="balanced", random_state=0).fit(X, y)
+    model = WeightedTorchClassifier(class_weight="balanced", random_state=0, **PLAIN).fit(X, y)
     left.plot([0, 1], [0, 1], color=GREY, linewidth=0.8)
     edges = np.linspace(0, 1, 11)
     for correct, color in ((False, ORANGE), (True, BLUE)):
@@ -218,6 +219,7 @@ def focal_or_class_weight() -> None:
                 max_epochs=200,
                 callbacks=[called],
                 random_state=0,
+                **PLAIN,
             ).fit(X, y)
             label = f"{criterion}, weight {'16' if weight > 1 else '1/16'}"
             right.plot(model.history_[:, "watched"], style, color=color, label=label)
@@ -244,7 +246,7 @@ def exposure() -> None:
     figure, (left, right) = panels("Exposure: a rate with a weight, not a count with one")
     order = np.argsort(rate[test])
     for name, target, weight, color in settings:
-        model = WeightedTorchRegressor(criterion="poisson", random_state=0)
+        model = WeightedTorchRegressor(criterion="poisson", random_state=0, **PLAIN)
         model.fit(X[train], target[train], None if weight is None else weight[train])
         predicted = model.predict(X[test])
         groups = np.array_split(order, 12)
