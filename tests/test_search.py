@@ -213,8 +213,7 @@ def test_transformers_that_do_not_vary_are_fitted_once_a_fold():
     assert Counted.n_fits == 3
     found = both(pipeline, grid, X, Y, weights, cv=3, scoring="neg_log_loss")
     assert found.stacked_.all()
-    steps = [model[0] for model in (found.best_estimator_,)]
-    assert steps[0].mean_.shape == (6,)
+    assert found.best_estimator_[0].mean_.shape == (6,)
 
 
 def test_transformers_may_vary_too():
