@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from skorch.callbacks import LRScheduler
 from test_search import BINARY, WEIGHT, N, X, Y, check_same, classifier, grid_of
 
-from skweight import WeightedTorchClassifier, WeightSearchCV
+from skweight import WeightedTorchClassifier, WeightSearchCV, candidates
 
 
 def failure(warned):
@@ -157,7 +157,7 @@ class NoKey(torch.nn.Linear):
 FAILING = {
     "weights": {"class_weight": [lambda counts: 1 / 0, None, "balanced"]},
     "weights last": {"class_weight": [None, "balanced", lambda counts: 1 / 0]},
-    "weights in two parts": {"class_weight": [two_parts, None, "balanced"]},
+    "two parts": {"class_weight": [two_parts, None, "balanced"]},
     "schedule": {"callbacks": [[LRScheduler("StepLRR")], None], "class_weight": [None, "balanced"]},
     "criterion": {"criterion": [no_key, None], "class_weight": [None, "balanced"]},
     "module": {"module": [NoKey, None], "class_weight": [None, "balanced"]},
@@ -165,8 +165,7 @@ FAILING = {
 }
 
 
-@pytest.mark.parametrize("n_jobs", [1, 2])
-@pytest.mark.parametrize("name", FAILING)
+@pytest.mark.parametrize("name, n_jobs", [*((name, 1) for name in FAILING), ("two parts", 2)])
 def test_exceptions_of_every_kind_are_those_of_their_candidates_alone(name, n_jobs):
     found = with_failures(classifier(), FAILING[name], cv=2, scoring="neg_log_loss", n_jobs=n_jobs)
     failed = np.isnan(found.cv_results_["mean_test_score"])
@@ -174,34 +173,29 @@ def test_exceptions_of_every_kind_are_those_of_their_candidates_alone(name, n_jo
     assert found.one_by_one_ == {}
 
 
-@pytest.mark.parametrize("first", [True, False])
-def test_a_split_that_fails_does_not_keep_the_others_from_being_stacked(first):
-    y = np.where(np.arange(N) < 40, Y, 0)
-    splits = [(np.arange(60, N), np.arange(60)), (np.arange(90), np.arange(90, N))]
-    splits = splits if first else splits[::-1]
+# The first split lacks a class; the second is as the others are.
+HALF = np.where(np.arange(N) < 40, Y, 0)
+SPLITS = [(np.arange(60, N), np.arange(60)), (np.arange(90), np.arange(90, N))]
+
+
+@pytest.mark.parametrize("splits", [SPLITS, SPLITS[::-1]], ids=["first", "last"])
+def test_a_split_that_fails_leaves_the_others_in_their_stacks(splits, monkeypatch):
+    stacks = []
+    train = candidates.train_together
+    monkeypatch.setattr(
+        candidates, "train_together", lambda plans: stacks.append(len(plans)) or train(plans)
+    )
     grid = {"class_weight": [None, "balanced", {0: 1, 1: 3}]}
-    trained = []
-
-    class Told(WeightedTorchClassifier):
-        def _training(self, *args, **kwargs):
-            trained.append(self.class_weight)
-            return super()._training(*args, **kwargs)
-
-    estimator = Told(**classifier().get_params(deep=False))
-    found = with_failures(estimator, grid, y=y, cv=splits, error_score=-1.0, refit=False)
+    found = with_failures(classifier(), grid, HALF, cv=splits, error_score=0.0)
+    assert stacks == [3]
     assert not found.stacked_.any()  # each has a fit that failed
-    lone = WeightSearchCV(classifier(), grid, cv=[splits[first]], refit=False).fit(X, y)
-    assert lone.stacked_.all()
 
 
 def test_predictions_of_a_split_in_which_all_fail_are_missing():
-    y = np.where(np.arange(N) < 40, Y, 0)
-    splits = [(np.arange(60, N), np.arange(60)), (np.arange(90), np.arange(90, N))]
-    params = {"cv": splits, "return_predictions": True, "error_score": 0.0}
+    params = {"cv": SPLITS, "return_predictions": True, "error_score": 0.0}
+    search = WeightSearchCV(classifier(), {"class_weight": [None, "balanced"]}, **params)
     with pytest.warns(sklearn.exceptions.FitFailedWarning):
-        found = WeightSearchCV(classifier(), {"class_weight": [None, "balanced"]}, **params)
-        found.fit(X, y)
-    (_, failed), (_, made) = found.predictions_
+        (_, failed), (_, made) = search.fit(X, HALF).predictions_
     assert failed.shape == (2, 60, 2) and np.isnan(failed).all()
     assert made.shape == (2, N - 90, 2) and np.isfinite(made).all()
 
@@ -236,7 +230,7 @@ def test_the_first_error_ends_a_search_that_is_to_raise_it():
     estimator = Counted(**classifier().get_params(deep=False))
     params = {"cv": 3, "error_score": "raise", "stack_size": 1}
     grid = {"lr": [-1.0, 0.01, 0.02], "class_weight": [None, "balanced"]}
-    with pytest.raises(ValueError, match="^lr must be"):
+    with pytest.raises(ValueError, match=r"^lr must be"):
         WeightSearchCV(estimator, grid, **params).fit(X, Y)
     assert len(fits) == 1
     with pytest.raises(ZeroDivisionError):
