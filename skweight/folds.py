@@ -116,7 +116,7 @@ def make_fold(estimator: Any, fold: Fold, raises: bool) -> Fold:
         X, y, params = fold.data()
         pipeline.fit(X, y, **params)
     except Exception as error:  # of every candidate, for GridSearchCV to treat as such
-        fold.failure = Failure.of(error, raises)
+        fold = Fold(None, None, {}, failure=Failure.of(error, raises))
     else:
         (X, y, params), last.got = last.got, None
         fold = Fold(X, y, params, pipeline=pipeline)

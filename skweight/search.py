@@ -140,7 +140,7 @@ class WeightSearchCV(StackedSearch, GridSearchCV):  # type: ignore[misc]
     cv : int, splitter or iterable, default=None
     refit : bool, str or callable, default=True
     n_jobs : int, default=None
-        Number of processes that train stacks. Scores are taken in this process.
+        Number of processes that train stacks. Scores are taken in this process alone.
     error_score : "raise" or float, default=nan
     return_train_score : bool, default=False
     stack_size : "auto" or int, default="auto"
@@ -160,13 +160,14 @@ class WeightSearchCV(StackedSearch, GridSearchCV):  # type: ignore[misc]
         Fitted by itself on all rows; likewise ``best_score_``, ``best_params_``, ``best_index_``,
         ``scorer_``, ``n_splits_``, ``refit_time_`` and ``multimetric_``.
     stacked_ : ndarray of bool of shape (n_candidates,)
-        Whether all fits of a candidate were made in stacks.
+        Whether all fits of a candidate were made in stacks. Fits that failed were not.
     one_by_one_ : dict of str to list of int
         Why candidates could not be stacked, and which. What is not worth stacking is not named.
     predictions_ : list of tuple
         With ``return_predictions=True``: for each split the positions of its held-out rows, of
         shape (n_test,), and what the candidates predict for them, of shape (n_candidates, n_test,
-        ...): ``predict_proba`` of a classifier, ``predict`` of a regressor.
+        ...): ``predict_proba`` of a classifier, ``predict`` of a regressor. Columns are for all
+        classes of y, 0 for one that is in no row of a training; NaN if a fit failed.
 
     Examples
     --------

@@ -3,7 +3,9 @@
 The fits that it asks for were made before, see ``candidates``.
 """
 
+import warnings
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -107,6 +109,9 @@ class Fits:
     def __init__(self, trainings: Trainings, predict: bool) -> None:
         self.trainings = trainings
         self.predict = predict
+        self.X: Any = None
+        self.y: Any = None
+        self.tests: list[Any] = []
         self.results: dict[tuple[int, int], Result] = {}
         self.shape = 0, 0
         self.n_given = 0
@@ -137,19 +142,26 @@ class Fits:
         X = rows_of(self.X, self.tests[split])
         if not is_classifier(fitted):
             return np.asarray(fitted.predict(X))
-        found, classes = fitted.predict_proba(X), Labels.of(self.y).classes
-        if len(fitted.classes_) == len(classes):
+        found = fitted.predict_proba(X)
+        if len(fitted.classes_) == len(self.classes):
             return np.asarray(found)
-        probability = np.zeros((len(found), len(classes)))
-        probability[:, np.searchsorted(classes, fitted.classes_)] = found
+        probability = np.zeros((len(found), len(self.classes)))
+        probability[:, np.searchsorted(self.classes, fitted.classes_)] = found
         return probability
+
+    @cached_property
+    def classes(self) -> NDArray[Any]:
+        """All classes of y, or the numbers of its labels."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # fits said it
+            return Labels.of(self.y).classes
 
     def predicted(self) -> list[tuple[Any, NDArray[Any]]]:
         """Held-out rows of the splits, and what all candidates say of them; NaN if they failed."""
         of_row = next(iter(self.predictions.values())).shape[1:]
         kept = []
         for split, test in enumerate(self.tests):
-            n_test = len(rows_of(np.arange(len(self.y)), test))
+            n_test = np.count_nonzero(test) if np.asarray(test).dtype == bool else len(test)
             missing = np.full((n_test, *of_row), np.nan)
             places = [(candidate, split) for candidate in range(self.shape[0])]
             kept.append((test, np.stack([self.predictions.get(p, missing) for p in places])))

@@ -211,6 +211,19 @@ def test_probabilities_have_a_column_for_every_class_of_y():
             assert accuracy == search.cv_results_[f"split{split}_test_score"][candidate]
 
 
+def test_probabilities_are_kept_for_masks_and_columns_too():
+    splits = [(np.arange(N) % 3 != k, np.arange(N) % 3 == k) for k in range(3)]
+    params = {"return_predictions": True, "refit": False}
+    column = RARE[:, None]
+    with pytest.warns(DataConversionWarning) as warned:
+        masked = WeightSearchCV(classifier(), CLASS_WEIGHT, cv=splits, **params).fit(X, column)
+    assert len(warned) == 6  # one a fit
+    listed = [(np.flatnonzero(train), np.flatnonzero(test)) for train, test in splits]
+    search = WeightSearchCV(classifier(), CLASS_WEIGHT, cv=listed, **params).fit(X, RARE)
+    for (_, probability), (_, expected) in zip(masked.predictions_, search.predictions_):
+        assert_array_equal(probability, expected)
+
+
 def test_probabilities_of_labels_have_a_column_each():
     labels = np.stack([Y, X[:, 1] > 0.3], axis=1).astype(int)
     search = WeightSearchCV(classifier(), CLASS_WEIGHT, cv=2, return_predictions=True)
@@ -221,3 +234,39 @@ def test_predictions_of_an_earlier_fit_do_not_stay():
     search = WeightSearchCV(classifier(), CLASS_WEIGHT, cv=2, return_predictions=True).fit(X, Y)
     assert hasattr(search, "predictions_")
     assert not hasattr(search.set_params(return_predictions=False).fit(X, Y), "predictions_")
+
+
+# Callbacks of scikit-learn
+
+
+def test_callbacks_of_scikit_learn_hear_what_grid_search_tells_them():
+    pytest.importorskip("sklearn.callback")
+    heard = []
+    for kind in (GridSearchCV, WeightSearchCV):
+        search = kind(classifier(), CLASS_WEIGHT, cv=2)
+        listener = Listener()
+        search.set_callbacks(listener)
+        search.fit(X, Y)
+        heard.append(listener.tasks)
+    assert heard[0] == heard[1]
+    assert heard[0].count("candidate-split-evaluation") == 4
+
+
+class Listener:
+    """A callback for scikit-learn 1.9."""
+
+    def __init__(self):
+        self.tasks = []
+
+    def setup(self, *args, **kwargs):
+        pass
+
+    def teardown(self, *args, **kwargs):
+        pass
+
+    def on_fit_task_begin(self, *args, **kwargs):
+        given = [*args, *kwargs.values()]
+        self.tasks += [value.task_name for value in given if hasattr(value, "task_name")]
+
+    def on_fit_task_end(self, *args, **kwargs):
+        pass
