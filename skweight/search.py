@@ -6,7 +6,7 @@ what is trained together, and how, is left to ``candidates`` and ``stacks``.
 
 import copy
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from numbers import Integral
 from typing import Any
 
@@ -25,9 +25,8 @@ class StackedSearch:
 
     estimator: Any
     n_jobs: int | None
+    cv: Any
     error_score: float | str
-    n_splits_: int
-    _checked_cv_orig: Any  # documented for ``_run_search``
     pre_dispatch: int | str
     verbose: int
     scoring: Any
@@ -72,6 +71,7 @@ class StackedSearch:
         fits = Fits(trainings, self.return_predictions)
         search = copy.copy(self)
         search.estimator = StandIn(self.estimator, fits)
+        search.cv = [*self.cv] if isinstance(self.cv, Iterator) else self.cv  # is read twice
         # Stacks are shared out, and shown, before scores are taken. Wrong values stay, to be
         # refused.
         if self.n_jobs is None or isinstance(self.n_jobs, Integral):
@@ -93,8 +93,7 @@ class StackedSearch:
 
         def evaluate(candidates: Iterable[dict[str, Any]], **kwargs: Any) -> Any:
             candidates = [*candidates]
-            cv = Splitter(self._checked_cv_orig, self.n_splits_, candidates, fits)
-            return evaluate_candidates(candidates, cv=cv, **kwargs)
+            return evaluate_candidates(candidates, cv=Splitter(self.cv, candidates, fits), **kwargs)
 
         context = {} if callback_ctx is None else {"callback_ctx": callback_ctx}
         super()._run_search(evaluate, **context)  # type: ignore[misc]

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone, is_classifier
+from sklearn.model_selection import check_cv
 from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import get_routing_for_object
 
@@ -73,25 +74,22 @@ class Splitter:
 
     Parameters
     ----------
-    cv : splitter
-    n_splits : int
-        How many splits it must give for fits to be made; others are for scikit-learn to refuse.
+    cv : int, splitter, iterable or None
+        As given, and found to be right by scikit-learn.
     candidates : list of dict
     fits : Fits
     """
 
-    def __init__(
-        self, cv: Any, n_splits: int, candidates: list[dict[str, Any]], fits: "Fits"
-    ) -> None:
+    def __init__(self, cv: Any, candidates: list[dict[str, Any]], fits: "Fits") -> None:
         self.cv = cv
-        self.n_splits = n_splits
         self.candidates = candidates
         self.fits = fits
 
     def split(self, X: Any, y: Any = None, **kwargs: Any) -> Iterator[tuple[Any, Any]]:
-        """Return the splits."""
-        splits = [*self.cv.split(X, y, **kwargs)]
-        if len(splits) == self.n_splits:
+        """Return the splits; if they are not as many as was told, scikit-learn refuses them."""
+        checked = check_cv(self.cv, y, classifier=is_classifier(self.fits.trainings.estimator))
+        splits = [*checked.split(X, y, **kwargs)]
+        if len(splits) == checked.get_n_splits(X, y, **kwargs):
             self.fits.make(X, y, self.candidates, splits)
         return iter(splits)
 

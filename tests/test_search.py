@@ -173,6 +173,14 @@ def test_all_results_are_those_of_grid_search(name, weighted):
     assert found.one_by_one_ == {}
 
 
+def test_splits_may_come_one_by_one():
+    expected, found = (
+        kind(classifier(), BINARY, cv=KFold(3).split(X), scoring="neg_log_loss").fit(X, Y)
+        for kind in (GridSearchCV, WeightSearchCV)
+    )
+    check_same(found, expected)
+
+
 def test_a_fold_that_lacks_a_class_is_treated_as_grid_search_does():
     found = both(
         classifier(), {"class_weight": [None, "balanced"]}, X, RARE, cv=KFold(5), scoring="accuracy"
