@@ -88,6 +88,8 @@ class Trainings:
         self.estimator, self.params = estimator, params
         self.stack_size, self.verbose, self.raises = stack_size, verbose, raises
         self.workers: dict[str, Any] = {"n_jobs": n_jobs, "pre_dispatch": pre_dispatch}
+        self.estimators: list[Any] = []  # one for each candidate
+        self.states: dict[Pair, Any] = {}
 
     def results(
         self, X: Any, y: Any, candidates: list[dict[str, Any]], splits: list[tuple[Any, Any]]
@@ -281,7 +283,8 @@ def _plan_fold(
             with warnings.catch_warnings():
                 if not isinstance(failed, Warning):
                     warnings.simplefilter("ignore")  # they were said in planning
-                yield number, _train_alone(steps[number], data)
+                alone = _train_alone(steps[number], data)
+            yield number, alone
             continue
         own = plan.rows.X
         X = own if X is None else X

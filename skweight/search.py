@@ -69,18 +69,24 @@ class StackedSearch:
             raises=isinstance(self.error_score, str),
         )
         fits = Fits(trainings, self.return_predictions)
+        search = self._with_stand_in(fits)
+        super(StackedSearch, search).fit(X, y, **params)  # type: ignore[misc]
+        self._take_over(search, fits)
+        return self
+
+    def _with_stand_in(self, fits: Fits) -> Any:
+        """A copy for scikit-learn, which only scores: fits are made and shown before.
+
+        Values that are wrong stay, to be refused by scikit-learn.
+        """
         search = copy.copy(self)
         search.estimator = StandIn(self.estimator, fits)
         search.cv = [*self.cv] if isinstance(self.cv, Iterator) else self.cv  # is read twice
-        # Stacks are shared out, and shown, before scores are taken. Wrong values stay, to be
-        # refused.
         if self.n_jobs is None or isinstance(self.n_jobs, Integral):
             search.n_jobs = 1
         if isinstance(self.verbose, Integral) and self.verbose >= 0:
             search.verbose = 0
-        super(StackedSearch, search).fit(X, y, **params)  # type: ignore[misc]
-        self._take_over(search, fits)
-        return self
+        return search
 
     def _run_search(
         self, evaluate_candidates: Callable[..., Any], *, callback_ctx: Any = None

@@ -257,3 +257,13 @@ def test_a_numpy_integer_is_a_stack_size():
     assert (
         WeightSearchCV(classifier(), BINARY, cv=2, stack_size=np.int64(4)).fit(X, Y).stacked_.all()
     )
+
+
+def test_miscounted_splits_are_refused_before_anything_is_trained():
+    counted = []
+    grid = {"class_weight": [lambda counts: counted.append(counts) or 1 / counts]}
+    with pytest.raises(ValueError, match="inconsistent results"):
+        WeightSearchCV(classifier(), grid, cv=Miscounted(3)).fit(X, Y)
+    assert counted == []
+    WeightSearchCV(classifier(), grid, cv=KFold(3)).fit(X, Y)
+    assert counted
