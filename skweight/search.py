@@ -6,25 +6,17 @@ what is trained together, and how, is left to ``candidates`` and ``stacks``.
 
 import copy
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from numbers import Integral
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn import get_config
-from sklearn.base import is_classifier
 from sklearn.metrics import check_scoring
-from sklearn.model_selection import (
-    GridSearchCV,
-    ParameterGrid,
-    ParameterSampler,
-    RandomizedSearchCV,
-    check_cv,
-)
+from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
 from sklearn.utils.metadata_routing import process_routing
 
-from skweight.candidates import Trainings, last_step
+from skweight.candidates import Trainings
 from skweight.standins import Fits, Splitter, StandIn
 
 
@@ -32,17 +24,14 @@ class StackedSearch:
     """What the searches share: fits of candidates and splits are made together."""
 
     estimator: Any
-    cv: Any
     n_jobs: int | None
+    cv: Any
+    error_score: float | str
     pre_dispatch: int | str
     verbose: int
     scoring: Any
     stack_size: int | str
     return_predictions: bool
-
-    def _candidates(self) -> Iterable[dict[str, Any]]:
-        """All settings to be tried."""
-        raise NotImplementedError
 
     def fit(self, X: Any, y: Any = None, **params: Any) -> Any:
         """Try all candidates on all splits, and fit the best one on all rows.
@@ -67,37 +56,53 @@ class StackedSearch:
         ValueError
             What ``GridSearchCV`` refuses.
         """
-        last_step(self.estimator)
         routed = {name: value for name, value in params.items() if name != "groups"}
         if get_config()["enable_metadata_routing"]:
             routed = process_routing(self, "fit", **params).estimator.fit
         trainings = Trainings(
             self.estimator,
-            X,
-            y,
             dict(routed),
             n_jobs=self.n_jobs,
             pre_dispatch=self.pre_dispatch,
             stack_size=self.stack_size,
             verbose=self.verbose,
+            raises=isinstance(self.error_score, str),
         )
         fits = Fits(trainings, self.return_predictions)
-        search = copy.copy(self)
-        search.estimator = StandIn(self.estimator, fits)
-        checked = check_cv(self.cv, y, classifier=is_classifier(self.estimator))
-        search.cv = Splitter(self.cv, checked, fits)
-        if self.n_jobs is None or isinstance(self.n_jobs, Integral):
-            search.n_jobs = 1  # for scores; stacks are shared out before
-        search.verbose = 0
+        search = self._with_stand_in(fits)
         super(StackedSearch, search).fit(X, y, **params)  # type: ignore[misc]
         self._take_over(search, fits)
         return self
 
-    def _run_search(self, evaluate_candidates: Callable[[Any], Any]) -> None:
-        """Let scikit-learn evaluate all candidates; its documented hook for searches."""
-        candidates = [*self._candidates()]
-        self.estimator.fits.trainings.candidates = candidates
-        evaluate_candidates(candidates)
+    def _with_stand_in(self, fits: Fits) -> Any:
+        """A copy for scikit-learn, which only scores: fits are made and shown before.
+
+        Values that are wrong stay, to be refused by scikit-learn.
+        """
+        search = copy.copy(self)
+        search.estimator = StandIn(self.estimator, fits)
+        search.cv = [*self.cv] if isinstance(self.cv, Iterator) else self.cv  # is read twice
+        if self.n_jobs is None or isinstance(self.n_jobs, Integral):
+            search.n_jobs = 1
+        if isinstance(self.verbose, Integral) and self.verbose >= 0:
+            search.verbose = 0
+        return search
+
+    def _run_search(
+        self, evaluate_candidates: Callable[..., Any], *, callback_ctx: Any = None
+    ) -> None:
+        """Have candidates evaluated; scikit-learn's documented hook for searches.
+
+        From 1.9 on it passes ``callback_ctx``.
+        """
+        fits = self.estimator.fits
+
+        def evaluate(candidates: Iterable[dict[str, Any]], **kwargs: Any) -> Any:
+            candidates = [*candidates]
+            return evaluate_candidates(candidates, cv=Splitter(self.cv, candidates, fits), **kwargs)
+
+        context = {} if callback_ctx is None else {"callback_ctx": callback_ctx}
+        super()._run_search(evaluate, **context)  # type: ignore[misc]
 
     def _take_over(self, search: Any, fits: Fits) -> None:
         """Keep what the search found, with the times of the fits and how they were made."""
@@ -110,34 +115,16 @@ class StackedSearch:
         self.cv_results_: dict[str, Any]
         self.cv_results_["mean_fit_time"] = seconds.mean(axis=1)
         self.cv_results_["std_fit_time"] = seconds.std(axis=1)
-        n_candidates, n_splits = seconds.shape
-        results = fits.results
-        self.stacked_ = np.array(
-            [all(results[c, s].stacked for s in range(n_splits)) for c in range(n_candidates)]
-        )
-        reasons: dict[str, set[int]] = {}
-        for (candidate, _), result in results.items():
-            if result.reason:
-                reasons.setdefault(result.reason, set()).add(candidate)
-        self.one_by_one_ = {reason: sorted(numbers) for reason, numbers in reasons.items()}
+        self.stacked_, self.one_by_one_ = fits.stacked(), fits.one_by_one()
         for reason, numbers in self.one_by_one_.items():
             warnings.warn(
-                f"{len(numbers)} of {n_candidates} candidates were trained one by one, with the "
+                f"{len(numbers)} of {len(seconds)} candidates were trained one by one, with the "
                 f"same results: {reason}.",
-                stacklevel=4,
+                stacklevel=3,
             )
+        vars(self).pop("predictions_", None)  # of an earlier fit
         if self.return_predictions:
-            tests = [test for _, test in fits.trainings.splits]
-            self.predictions_ = [
-                (test, _stacked(of_split)) for test, of_split in zip(tests, fits.predictions)
-            ]
-
-
-def _stacked(predictions: list[Any]) -> NDArray[Any]:
-    """Predictions of all candidates, NaN for those whose training failed."""
-    found = next(p for p in predictions if p is not None)
-    missing = np.full(found.shape, np.nan)
-    return np.stack([missing if p is None else p for p in predictions])
+            self.predictions_ = fits.predicted()
 
 
 class WeightSearchCV(StackedSearch, GridSearchCV):  # type: ignore[misc]
@@ -158,7 +145,7 @@ class WeightSearchCV(StackedSearch, GridSearchCV):  # type: ignore[misc]
     cv : int, splitter or iterable, default=None
     refit : bool, str or callable, default=True
     n_jobs : int, default=None
-        Number of processes that train stacks. Scores are taken in this process.
+        Number of processes that train stacks. Scores are taken in this process alone.
     error_score : "raise" or float, default=nan
     return_train_score : bool, default=False
     stack_size : "auto" or int, default="auto"
@@ -178,13 +165,14 @@ class WeightSearchCV(StackedSearch, GridSearchCV):  # type: ignore[misc]
         Fitted by itself on all rows; likewise ``best_score_``, ``best_params_``, ``best_index_``,
         ``scorer_``, ``n_splits_``, ``refit_time_`` and ``multimetric_``.
     stacked_ : ndarray of bool of shape (n_candidates,)
-        Whether all fits of a candidate were made in stacks.
+        Whether all fits of a candidate were made in stacks. Fits that failed were not.
     one_by_one_ : dict of str to list of int
         Why candidates could not be stacked, and which. What is not worth stacking is not named.
     predictions_ : list of tuple
         With ``return_predictions=True``: for each split the positions of its held-out rows, of
         shape (n_test,), and what the candidates predict for them, of shape (n_candidates, n_test,
-        ...): ``predict_proba`` of a classifier, ``predict`` of a regressor.
+        ...): ``predict_proba`` of a classifier, ``predict`` of a regressor. Columns are for all
+        classes of y, 0 for one that is in no row of a training; NaN if a fit failed.
 
     Examples
     --------
@@ -230,9 +218,6 @@ class WeightSearchCV(StackedSearch, GridSearchCV):  # type: ignore[misc]
         )
         self.stack_size = stack_size
         self.return_predictions = return_predictions
-
-    def _candidates(self) -> Iterable[dict[str, Any]]:
-        return ParameterGrid(self.param_grid)  # type: ignore[no-any-return]
 
 
 class RandomizedWeightSearchCV(StackedSearch, RandomizedSearchCV):  # type: ignore[misc]
@@ -304,8 +289,3 @@ class RandomizedWeightSearchCV(StackedSearch, RandomizedSearchCV):  # type: igno
         )
         self.stack_size = stack_size
         self.return_predictions = return_predictions
-
-    def _candidates(self) -> Iterable[dict[str, Any]]:
-        return ParameterSampler(  # type: ignore[no-any-return]
-            self.param_distributions, self.n_iter, random_state=self.random_state
-        )

@@ -3,16 +3,21 @@
 The fits that it asks for were made before, see ``candidates``.
 """
 
+import warnings
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone, is_classifier
-from sklearn.utils import _safe_indexing, get_tags
+from sklearn.model_selection import check_cv
+from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import get_routing_for_object
 
 from skweight.candidates import Result, Trainings
+from skweight.folds import Failure, rows_of
+from skweight.labels import Labels
 
 
 class StandIn:
@@ -30,8 +35,8 @@ class StandIn:
         fitted = self.fits.next()
         if fitted is None:
             fitted = self.estimator.fit(X, y, **params)
-        if isinstance(fitted, Exception):
-            raise fitted
+        if isinstance(fitted, Failure):
+            raise RuntimeError(f"the training failed:\n{fitted.text}")
         given = {k: v for k, v in vars(self).items() if k not in ("estimator", "fits")}
         self.__class__, self.__dict__ = type(fitted), vars(fitted) | given
         return self
@@ -66,69 +71,116 @@ class Splitter:
     """A splitter after whose splits, which are the last thing that was missing, all fits are made.
 
     Later, in ``fit`` of an estimator, every error would be taken for that of a candidate.
+
+    Parameters
+    ----------
+    cv : int, splitter, iterable or None
+        As given, and found to be right by scikit-learn.
+    candidates : list of dict
+    fits : Fits
     """
 
-    def __init__(self, cv: Any, checked: Any, fits: "Fits") -> None:
+    def __init__(self, cv: Any, candidates: list[dict[str, Any]], fits: "Fits") -> None:
         self.cv = cv
-        self.checked = checked
+        self.candidates = candidates
         self.fits = fits
 
-    def get_n_splits(self, *args: Any, **kwargs: Any) -> int:
-        """Return the number of splits."""
-        n_splits: int = self.checked.get_n_splits(*args, **kwargs)
-        return n_splits
-
-    def split(self, *args: Any, **kwargs: Any) -> Iterator[tuple[Any, Any]]:
-        """Return the splits."""
-        splits = [*self.checked.split(*args, **kwargs)]
-        self.fits.make(splits)
+    def split(self, X: Any, y: Any = None, **kwargs: Any) -> Iterator[tuple[Any, Any]]:
+        """Return the splits; if they are not as many as was told, scikit-learn refuses them."""
+        checked = check_cv(self.cv, y, classifier=is_classifier(self.fits.trainings.estimator))
+        splits = [*checked.split(X, y, **kwargs)]
+        if len(splits) == checked.get_n_splits(X, y, **kwargs):
+            self.fits.make(X, y, self.candidates, splits)
         return iter(splits)
-
-    def get_metadata_routing(self) -> Any:
-        """Ask for what the splitter that was given asks for."""
-        return get_routing_for_object(self.cv)
 
 
 class Fits:
-    """The fits of a search, one after the other, as scikit-learn asks for them."""
+    """The fits of a search, one after the other, as scikit-learn asks for them.
+
+    Parameters
+    ----------
+    trainings : Trainings
+    predict : bool
+        Whether to keep what each says of its held-out rows.
+    """
 
     def __init__(self, trainings: Trainings, predict: bool) -> None:
         self.trainings = trainings
         self.predict = predict
+        self.X: Any = None
+        self.y: Any = None
+        self.tests: list[Any] = []
         self.results: dict[tuple[int, int], Result] = {}
+        self.shape = 0, 0
         self.n_given = 0
-        self.predictions: list[list[Any]] = []
+        self.predictions: dict[tuple[int, int], NDArray[Any]] = {}
 
-    def make(self, splits: list[tuple[Any, Any]]) -> None:
+    def make(
+        self, X: Any, y: Any, candidates: list[dict[str, Any]], splits: list[tuple[Any, Any]]
+    ) -> None:
         """Make all fits."""
-        self.trainings.splits = splits
-        self.predictions = [[] for _ in splits]
-        self.results = self.trainings.results()
+        self.X, self.y, self.tests = X, y, [test for _, test in splits]
+        self.shape = len(candidates), len(splits)
+        self.results = self.trainings.results(X, y, candidates, splits)
 
     def next(self) -> Any:
-        """The next fitted estimator or error, or None after the last one."""
-        trainings = self.trainings
+        """The next fitted estimator or failure, or None after the last one."""
         if self.n_given == len(self.results):
             return None
-        candidate, split = divmod(self.n_given, len(trainings.splits))
+        place = divmod(self.n_given, self.shape[1])
         self.n_given += 1
-        result = self.results[candidate, split]
+        result = self.results[place]
         fitted, result.fitted = result.fitted, None
-        if self.predict:
-            self.predictions[split].append(_predictions(fitted, trainings, split))
+        if self.predict and not isinstance(fitted, Failure):
+            self.predictions[place] = self._predict(fitted, place[1])
         return fitted
+
+    def _predict(self, fitted: Any, split: int) -> NDArray[Any]:
+        """What an estimator says of its held-out rows: of classes, of all that are in y."""
+        X = rows_of(self.X, self.tests[split])
+        if not is_classifier(fitted):
+            return np.asarray(fitted.predict(X))
+        found = fitted.predict_proba(X)
+        if len(fitted.classes_) == len(self.classes):
+            return np.asarray(found)
+        probability = np.zeros((len(found), len(self.classes)))
+        probability[:, np.searchsorted(self.classes, fitted.classes_)] = found
+        return probability
+
+    @cached_property
+    def classes(self) -> NDArray[Any]:
+        """All classes of y, or the numbers of its labels."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # fits said it
+            return Labels.of(self.y).classes
+
+    def predicted(self) -> list[tuple[Any, NDArray[Any]]]:
+        """Held-out rows of the splits, and what all candidates say of them; NaN if they failed."""
+        of_row = next(iter(self.predictions.values())).shape[1:]
+        kept = []
+        for split, test in enumerate(self.tests):
+            n_test = np.count_nonzero(test) if np.asarray(test).dtype == bool else len(test)
+            missing = np.full((n_test, *of_row), np.nan)
+            places = [(candidate, split) for candidate in range(self.shape[0])]
+            kept.append((test, np.stack([self.predictions.get(p, missing) for p in places])))
+        return kept
 
     def seconds(self) -> NDArray[np.float64]:
         """Of shape (n_candidates, n_splits)."""
-        shape = len(self.trainings.candidates), len(self.trainings.splits)
-        return np.array([self.results[place].seconds for place in np.ndindex(*shape)]).reshape(
-            shape
-        )
+        return self._of_results("seconds", np.float64)
 
+    def stacked(self) -> NDArray[np.bool_]:
+        """Whether all fits of a candidate were made in stacks."""
+        return np.asarray(self._of_results("stacked", np.bool_).all(axis=1))
 
-def _predictions(fitted: Any, trainings: Trainings, split: int) -> Any:
-    """What an estimator says of its held-out rows; None if its training failed."""
-    if isinstance(fitted, Exception):
-        return None
-    X = _safe_indexing(trainings.X, trainings.splits[split][1])
-    return fitted.predict_proba(X) if is_classifier(fitted) else fitted.predict(X)
+    def _of_results(self, name: str, dtype: Any) -> NDArray[Any]:
+        values = [getattr(self.results[place], name) for place in np.ndindex(*self.shape)]
+        return np.array(values, dtype).reshape(self.shape)
+
+    def one_by_one(self) -> dict[str, list[int]]:
+        """Why candidates could not be stacked, and which."""
+        reasons: dict[str, set[int]] = {}
+        for (candidate, _), result in self.results.items():
+            if result.reason:
+                reasons.setdefault(result.reason, set()).add(candidate)
+        return {reason: sorted(numbers) for reason, numbers in reasons.items()}

@@ -49,10 +49,11 @@ LEVELS = {
     "stacked_networks": 2,
     "stacked_steps": 3,
     "stacks": 6,
-    "candidates": 8,
-    "standins": 9,
-    "search": 10,
-    "__init__": 11,
+    "folds": 8,
+    "candidates": 9,
+    "standins": 10,
+    "search": 11,
+    "__init__": 12,
 }
 # Packages that only the files named here may import. The standard library is free.
 ALLOWED = {
@@ -94,6 +95,7 @@ ALLOWED = {
         "estimators",
         "regressor",
         "classifier",
+        "folds",
         "candidates",
         "standins",
         "search",

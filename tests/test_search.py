@@ -173,6 +173,14 @@ def test_all_results_are_those_of_grid_search(name, weighted):
     assert found.one_by_one_ == {}
 
 
+def test_splits_may_come_one_by_one():
+    expected, found = (
+        kind(classifier(), BINARY, cv=KFold(3).split(X), scoring="neg_log_loss").fit(X, Y)
+        for kind in (GridSearchCV, WeightSearchCV)
+    )
+    check_same(found, expected)
+
+
 def test_a_fold_that_lacks_a_class_is_treated_as_grid_search_does():
     found = both(
         classifier(), {"class_weight": [None, "balanced"]}, X, RARE, cv=KFold(5), scoring="accuracy"
@@ -213,8 +221,7 @@ def test_transformers_that_do_not_vary_are_fitted_once_a_fold():
     assert Counted.n_fits == 3
     found = both(pipeline, grid, X, Y, weights, cv=3, scoring="neg_log_loss")
     assert found.stacked_.all()
-    steps = [model[0] for model in (found.best_estimator_,)]
-    assert steps[0].mean_.shape == (6,)
+    assert found.best_estimator_[0].mean_.shape == (6,)
 
 
 def test_transformers_may_vary_too():
