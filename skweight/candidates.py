@@ -258,10 +258,11 @@ def _train_together(steps: list[Any], splits: list[int], folds: dict[int, Fold])
     nets = train_together([*plans.values()]) if plans else []
     seconds = (time.perf_counter() - start) / len(steps)
     for number, net in zip(plans, nets):
-        failed = isinstance(net, Exception)
-        if not failed:
+        if isinstance(net, Exception):
+            results[number] = Result(net, seconds)
+        else:
             steps[number].net_ = net
-        results[number] = Result(net if failed else steps[number], seconds, not failed)
+            results[number] = Result(steps[number], seconds, net.n_beside > 0)
     return [results[number] for number in range(len(steps))]
 
 

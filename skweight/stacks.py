@@ -78,12 +78,20 @@ def train_together(trainings: Sequence[Training]) -> list[Outcome]:
             outcomes[number] = error
     for numbers in _of_one_kind(trainings, nets):
         of_kind = [trainings[n] for n in numbers]
-        with isolated_torch(of_kind[0].options.seed, of_kind[0].rows.device):
-            stack = Stack(of_kind, [nets[n] for n in numbers])
-            found = stack.train() if len(numbers) >= _FEWEST[stack.network.is_layered] else None
+        found = _in_a_stack(of_kind, [nets[n] for n in numbers])
         for number, outcome in zip(numbers, found or map(_alone, of_kind)):
             outcomes[number] = outcome
     return outcomes  # type: ignore[return-value]
+
+
+def _in_a_stack(trainings: list[Training], nets: list[WeightedNet]) -> list[Outcome] | None:
+    """Make trainings of one kind side by side, unless that takes longer than one by one."""
+    if len(trainings) == 1:
+        return None
+    with isolated_torch(trainings[0].options.seed, trainings[0].rows.device):
+        stack = Stack(trainings, nets)
+        pays = stack.network.is_layered or len(trainings) >= _FEWEST[False]
+        return stack.train() if pays else None
 
 
 def _alone(training: Training) -> Outcome:

@@ -201,7 +201,7 @@ def test_networks_that_torch_would_round_in_another_way_are_not_stacked(monkeypa
 
 
 def test_stacks_that_would_save_nothing_are_not_made():
-    for n_models, beside in ((2, 0), (3, 2)):
+    for n_models, beside in ((1, 0), (2, 1), (3, 2)):
         made = [*plans(WEIGHTS[:n_models])]
         found = train_together(made)
         check_same([*map(train, plans(WEIGHTS[:n_models]))], found)
