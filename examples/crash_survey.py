@@ -156,7 +156,9 @@ def draw(
             right.annotate(
                 f"{row[power]:g}",
                 (row["risk_%"], row["balanced_accuracy"]),
-                xytext=(6, -10),
+                # On different sides: the two kinds of weights come close to each other.
+                xytext=(6, -12) if color == "C0" else (-4, 8),
+                ha="left" if color == "C0" else "right",
                 textcoords="offset points",
             )
     right.axvline(truth, color="k", linestyle=":", label="weighted truth")
