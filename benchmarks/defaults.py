@@ -35,11 +35,12 @@ Make = Callable[[bool, int], Any]
 
 
 def ours(**params: Any) -> Make:
-    """Networks of this package; parameters of classes go to classifiers alone."""
+    """Networks of this package; a criterion may be given for either kind."""
 
     def make(is_class: bool, seed: int) -> Any:
         kind = WeightedTorchClassifier if is_class else WeightedTorchRegressor
-        return kind(random_state=seed, device="cpu", **params)
+        own = {k: v[is_class] if k == "criterion" else v for k, v in params.items()}
+        return kind(random_state=seed, device="cpu", **own)
 
     return make
 

@@ -7,6 +7,7 @@ import torch
 from skorch.callbacks import LRScheduler
 from torch import Tensor, nn
 
+from skweight.losses import CrossEntropy
 from skweight.modules import MLP
 
 
@@ -30,8 +31,7 @@ class Periodic(MLP):
 
     def forward(self, X: Tensor) -> Tensor:
         """Standardised and clipped features with three periodic ones behind each."""
-        X = (X - self.shift) / self.scale
-        X = X / (1 + (X / 3) ** 2).sqrt()
+        X = self.encode(X)
         waves = torch.cos(2 * math.pi * X.unsqueeze(-1) * self.frequency + self.phase)
         found = torch.einsum("ndw,dwk->ndk", waves, self.mix)
         return self.output(self.hidden(torch.cat([X, found.flatten(1)], dim=1)))
@@ -48,6 +48,58 @@ class Skip(MLP):
     def forward(self, X: Tensor) -> Tensor:
         """The sum of both."""
         return super().forward(X) + self.skip((X - self.shift) / self.scale)
+
+
+class Members(MLP):
+    """Four networks that share all but their weights of inputs and their last layers.
+
+    After TabM (Gorishniy et al., ICLR 2025): each has a loss of its own, predicted is their mean.
+    """
+
+    def __init__(self, n_features: int, n_outputs: int) -> None:
+        super().__init__(n_features, n_outputs)
+        self.adapters = nn.Parameter(torch.ones(4, n_features))
+        self.heads = nn.ModuleList([nn.Linear(64, n_outputs) for _ in range(4)])
+
+    def adapt_bins(self, edges: Tensor) -> None:
+        """Give every input, bins included, a random sign for each member."""
+        super().adapt_bins(edges)
+        signs = torch.randint(0, 2, (4, self.hidden[0].in_features)) * 2.0 - 1
+        self.adapters = nn.Parameter(signs)
+
+    @torch.no_grad()
+    def adapt_output(self, constant: Tensor) -> None:
+        """Start from the best constant."""
+        for head in self.heads:
+            head.bias.copy_(constant)
+
+    def forward(self, X: Tensor) -> Tensor:
+        """The mean of the members' scores, which has theirs as an attribute."""
+        hidden = self.hidden(self.encode(X) * self.adapters.unsqueeze(1))
+        scores = torch.stack([head(of_member) for head, of_member in zip(self.heads, hidden)])
+        mean = scores.mean(dim=0)
+        mean.members = scores
+        return mean
+
+
+class MeanCrossEntropy(CrossEntropy):
+    """The mean of the members' losses."""
+
+    def forward(self, output: Tensor, target: Tensor) -> Tensor:
+        """Losses of rows."""
+        parts = getattr(output, "members", [output])
+        return torch.stack([super(MeanCrossEntropy, self).forward(p, target) for p in parts]).mean(
+            0
+        )
+
+
+class MeanSquaredError(nn.MSELoss):
+    """The mean of the members' losses."""
+
+    def forward(self, output: Tensor, target: Tensor) -> Tensor:
+        """Losses of rows."""
+        parts = getattr(output, "members", [output])
+        return torch.stack([(part - target) ** 2 for part in parts]).mean(0)
 
 
 def cosine() -> LRScheduler:
@@ -70,6 +122,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "AdamW's second moment 0.95": {"optimizer__betas": (0.9, 0.95)},
     "weight decay 0.1": {"optimizer__weight_decay": 0.1},
     "dropout 0.1": {"module__dropout": 0.1},
+    "four members (TabM)": {
+        "module": Members,
+        "criterion": {True: MeanCrossEntropy, False: MeanSquaredError},
+    },
     "SiLU": {"module__activation": "silu"},
     "hidden layers of 128": {"module__hidden_sizes": (128, 128)},
     "one hidden layer": {"module__hidden_sizes": (64,)},

@@ -177,15 +177,20 @@ class MLP(nn.Module):
 
     def forward(self, X: Tensor) -> Tensor:
         """Raw scores of shape (n, n_outputs)."""
+        return self.output(self.hidden(self.encode(X)))  # type: ignore[no-any-return]
+
+    def encode(self, X: Tensor) -> Tensor:
+        """What the first layer sees: standardised, clipped, binned and weighed features."""
         n_features = X.shape[-1]
         X = (X - self.shift).div_(self.scale)  # in place: X itself is left alone
         if self.clip is not None:
             X = X / (X / self.clip).square_().add_(1).sqrt_()
         X = self.bins(X)
-        if self.feature_weight is not None:
-            # A feature and its bins as rows, so that each has its weight.
-            X = self.feature_weight(X.reshape(*X.shape[:-2], -1, n_features)).reshape(X.shape)
-        return self.output(self.hidden(X))  # type: ignore[no-any-return]
+        if self.feature_weight is None:
+            return X
+        # A feature and its bins as rows, so that each has its weight.
+        weighed: Tensor = self.feature_weight(X.reshape(*X.shape[:-2], -1, n_features))
+        return weighed.reshape(X.shape)
 
     @torch.no_grad()
     def adapt_input(self, mean: Tensor, spread: Tensor) -> None:
