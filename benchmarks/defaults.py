@@ -188,7 +188,7 @@ def spread_of_seeds(losses: pd.DataFrame) -> pd.Series:
 def print_losses(results: pd.DataFrame, measure: str, contenders: list[str], digits: int) -> None:
     """A row a table: mean over folds and seeds, plus or minus the spread of seeds."""
     values = results[results["contender"].isin(contenders)].dropna(subset=[measure])
-    means = values.groupby(["table", "contender"])[measure].mean().unstack()[contenders]
+    means = values.groupby(["table", "contender"])[measure].mean().unstack()[contenders].dropna()
     spreads = spread_of_seeds(values)[measure].unstack(level=0)[contenders]
     print("| table | " + " | ".join(contenders) + " |\n" + "| --- " * (len(contenders) + 1) + "|")
     for held in (False, True):
