@@ -24,13 +24,13 @@ SETTINGS = {"class_weight": WEIGHTS, "sample_weight_power": [0.5, 1.0]}
 
 
 def estimator(width: int, batch_size: int, epochs: int | str) -> WeightedTorchClassifier:
-    """A network with two hidden layers."""
+    """A network with two hidden layers, such as scikit-learn's."""
     return WeightedTorchClassifier(
         module__hidden_sizes=(width, width),
-        batch_size=batch_size,
         max_epochs=epochs,
         device="cpu",
         random_state=0,
+        **peers.PLAIN | {"batch_size": batch_size},
     )
 
 
@@ -75,6 +75,12 @@ def side_by_side(turns: int) -> None:
                     what = f"{name}, n_jobs={n_jobs}, against {of_whom}"
                     times = median(seconds["own"]), median(seconds[peer])
                     rows.append((what, *times, f"{ratio(seconds, peer, 'own'):.2f}"))
+    model = WeightedTorchClassifier(device="cpu", random_state=0)
+    kinds = {"own": WeightSearchCV, "grid": GridSearchCV}
+    seconds = in_turns({k: search(kind, model, SETTINGS, data) for k, kind in kinds.items()}, turns)
+    times = median(seconds["own"]), median(seconds["grid"])
+    what = "the defaults, with bins and early stopping, n_jobs=1, against GridSearchCV"
+    rows.append((what, *times, f"{ratio(seconds, 'grid', 'own'):.2f}"))
     print_table(("what", "together", "one by one", "times faster"), rows)
 
 
