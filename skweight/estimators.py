@@ -203,7 +203,12 @@ class WeightedTorchEstimator(FittedNetwork):
         if not stops_early(self.early_stopping, len(rows.index)):
             return [rows]
         codes = rows.y if rows.y.dtype.kind == "i" and rows.y.ndim == 1 else None
-        split = split_validation(len(rows.index), self.validation_fraction, seed, codes)
+        try:
+            split = split_validation(len(rows.index), self.validation_fraction, seed, codes)
+        except ValueError:  # nothing can be held out, and nobody asked for it
+            if self.early_stopping == "auto":
+                return [rows]
+            raise
         return [rows.take(part) for part in split]
 
     def _validation_rows(self, X: Any, y: Any, sample_weight: Any) -> Weighted:

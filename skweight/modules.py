@@ -27,6 +27,7 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 _CONSTANT = 1e-6
 # Of all features together.
 _MOST_BINS = 1024
+_FARTHEST = 1e15
 
 
 def build_module(
@@ -92,10 +93,11 @@ class MLP(nn.Module):
     hidden_sizes : sequence of int, default=(64, 64)
         Width of each hidden layer; empty for a linear model.
     n_bins : int or "auto", default="auto"
-        Number of bins of each feature with more than two values, between weighted quantiles of
-        the training rows: how far a value is through each of them is what the first layer sees
-        beside the value itself, see :class:`~skweight.encodings.PiecewiseLinear`. "auto" is 8, or
-        fewer for more than 128 features, and 0 without hidden layers.
+        Number of bins of each feature with three different ones among the weighted quantiles of
+        the training rows that they lie between: how far a value is through each of them is what
+        the first layer sees beside the value itself, see
+        :class:`~skweight.encodings.PiecewiseLinear`. "auto" is 8, or fewer for more than 128 features, none for more than 512, and none without hidden layers.
+        The first layer is made anew for them, also that of an instance that has met no data.
     clip : float, None or "auto", default="auto"
         Standardised values ``z`` become ``z / sqrt(1 + (z / clip)^2)``, which is about ``z`` in
         the middle and stays between ``-clip`` and ``clip``: what lies far out neither rules the
@@ -184,6 +186,7 @@ class MLP(nn.Module):
         n_features = X.shape[-1]
         X = (X - self.shift).div_(self.scale)  # in place: X itself is left alone
         if self.clip is not None:
+            X = X.clamp_(-_FARTHEST, _FARTHEST)  # their squares are finite
             X = X / (X / self.clip).square_().add_(1).sqrt_()
         X = self.bins(X)
         if self.feature_weight is None:
@@ -257,7 +260,8 @@ def _check_activation(activation: str | Callable[[], nn.Module]) -> Callable[[],
 def _check_bins(n_bins: int | str, n_features: float) -> int:
     """Number of bins; "auto" keeps the first layer from growing with many features."""
     if isinstance(n_bins, str) and n_bins == "auto":
-        return min(8, int(_MOST_BINS // n_features))
+        found = min(8, int(_MOST_BINS // n_features))
+        return found if found > 1 else 0  # one bin is the feature once more
     if not hasattr(n_bins, "__index__") or isinstance(n_bins, bool) or int(n_bins) < 0:
         raise ValueError(f'module__n_bins must be an integer >= 0 or "auto", got {n_bins!r}.')
     return int(n_bins)

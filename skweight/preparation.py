@@ -51,7 +51,7 @@ def prepare(
         del X
     if adapt and callable(getattr(module, "adapt_input", None)):
         module.adapt_input(*weighted_moments(rows))  # type: ignore[operator]
-    if adapt and callable(getattr(module, "adapt_bins", None)) and module.n_bins:
+    if adapt and callable(getattr(module, "adapt_bins", None)) and getattr(module, "n_bins", False):
         edges = weighted_quantiles(rows, module.n_bins)  # type: ignore[arg-type]
         module.adapt_bins(edges)  # type: ignore[operator]
     module.eval()  # neither dropout nor running statistics

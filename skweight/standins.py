@@ -91,6 +91,8 @@ class Splitter:
         splits = [*checked.split(X, y, **kwargs)]
         if len(splits) == checked.get_n_splits(X, y, **kwargs):
             self.fits.make(X, y, self.candidates, splits)
+        else:  # some versions ask for fits before they count
+            self.fits.refused = True
         return iter(splits)
 
 
@@ -113,6 +115,7 @@ class Fits:
         self.results: dict[tuple[int, int], Result] = {}
         self.shape = 0, 0
         self.n_given = 0
+        self.refused = False
         self.predictions: dict[tuple[int, int], NDArray[Any]] = {}
 
     def make(
@@ -125,6 +128,8 @@ class Fits:
 
     def next(self) -> Any:
         """The next fitted estimator or failure, or None after the last one."""
+        if self.refused:
+            return Failure("cv.split and cv.get_n_splits returned inconsistent results")
         if self.n_given == len(self.results):
             return None
         place = divmod(self.n_given, self.shape[1])

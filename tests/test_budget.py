@@ -46,6 +46,14 @@ def test_copies_of_rows_change_nothing_of_the_budget(estimator):
         np.testing.assert_array_equal(fits[0].predict(X), fits[1].predict(X))
 
 
+def test_where_every_row_has_a_class_of_its_own_none_is_held_out():
+    X, classes = np.tile(rows(100)[0], (3, 1)), np.tile(np.arange(100), 3)
+    model = WeightedTorchClassifier(max_epochs=1, random_state=0).fit(X, classes)
+    assert "valid_loss" not in model.history_[0]
+    with pytest.raises(ValueError, match="early_stopping=True needs a class with two"):
+        model.set_params(early_stopping=True).fit(X, classes)
+
+
 def test_rows_of_the_users_own_end_training_without_another_word():
     X, y = rows(50)
     model = WeightedTorchClassifier(random_state=0, lr=0.02)

@@ -79,7 +79,7 @@ def test_edges_are_in_the_units_of_the_input():
 
 
 def test_how_many_bins_there_are_unless_it_is_said():
-    assert [MLP(n, 1).n_bins for n in (1, 128, 200, 1024, 1025)] == [8, 8, 5, 1, 0]
+    assert [MLP(n, 1).n_bins for n in (1, 128, 200, 512, 513)] == [8, 8, 5, 2, 0]
     assert MLP(3, 1, hidden_sizes=()).n_bins == 0 and MLP(3, 1, hidden_sizes=()).clip is None
     assert MLP(3, 1).clip == 3.0 and MLP(3, 1, clip=None).clip is None
 
@@ -125,6 +125,11 @@ def test_what_lies_far_out_is_not_extrapolated_to():
     far = model.predict(np.array([[1e6, 0.0], [1e9, 0.0]]))
     assert far[0] == pytest.approx(far[1], rel=1e-3)
     assert np.abs(far).max() < 3 * np.abs(y).max()
+
+
+def test_values_whose_squares_overflow_are_clipped_too():
+    far = MLP(1, 1).encode(torch.tensor([[1e18], [-1e20], [3e38]]))
+    torch.testing.assert_close(far, torch.tensor([[3.0], [-3.0], [3.0]]))
 
 
 def test_feature_weights_weigh_the_bins_of_their_feature_too():
