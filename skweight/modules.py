@@ -96,7 +96,8 @@ class MLP(nn.Module):
         Number of bins of each feature with three different ones among the weighted quantiles of
         the training rows that they lie between: how far a value is through each of them is what
         the first layer sees beside the value itself, see
-        :class:`~skweight.encodings.PiecewiseLinear`. "auto" is 8, or fewer for more than 128 features, none for more than 512, and none without hidden layers.
+        :class:`~skweight.encodings.PiecewiseLinear`. "auto" is 8, or fewer for more than 128
+        features, none for more than 512, and none without hidden layers.
         The first layer is made anew for them, also that of an instance that has met no data.
     clip : float, None or "auto", default="auto"
         Standardised values ``z`` become ``z / sqrt(1 + (z / clip)^2)``, which is about ``z`` in
