@@ -81,7 +81,7 @@ class PiecewiseLinear(nn.Module):
             Ascending. A feature with fewer than three different ones gets no bins.
         """
         widths = edges.diff(dim=0)
-        binned = (widths > 0).sum(dim=0) > 1 if not self.every else widths[0] == widths[0]
+        binned = ((widths > 0).sum(dim=0) > 1) | self.every
         index = binned.nonzero().flatten()
         widths = widths[:, index]
         slope = torch.where(widths > 0, 1 / widths, 0.0)
