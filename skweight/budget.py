@@ -6,13 +6,14 @@ copies change a fit. ``docs/defaults.md`` has the measurements. Only the standar
 
 import math
 
-# With fewer distinct rows a tenth of them is too few to tell when to stop.
+# With fewer distinct rows a share of them is too few to tell when to stop.
 _ENOUGH_TO_HOLD_OUT = 60
 _BATCHES_OF_AN_EPOCH = 32
 _SMALLEST_BATCH, _LARGEST_BATCH = 32, 256
 # Epochs, and the updates that they must at least and may at most come to.
 _EPOCHS, _FEWEST_UPDATES = 20, 500
-_EPOCHS_UNTIL_STOPPED, _MOST_UPDATES = 100, 100_000
+_TIMES_UNTIL_STOPPED, _MOST_UPDATES = 5, 100_000
+_EMA_DECAY = 0.99
 
 
 def resolve_batch_size(batch_size: int | str, n_rows: int) -> int:
@@ -58,8 +59,25 @@ def resolve_epochs(max_epochs: int | str, n_batches: int, early_stopping: bool) 
     at_least = max(_EPOCHS, math.ceil(_FEWEST_UPDATES / n_batches))
     if not early_stopping:
         return at_least
-    factor = _EPOCHS_UNTIL_STOPPED // _EPOCHS
-    return max(at_least, min(factor * at_least, _MOST_UPDATES // n_batches))
+    return max(at_least, min(_TIMES_UNTIL_STOPPED * at_least, _MOST_UPDATES // n_batches))
+
+
+def resolve_ema_decay(ema_decay: float | str, early_stopping: bool) -> float:
+    """Give "auto" a number: an average of the last hundred updates where it is looked at.
+
+    Parameters
+    ----------
+    ema_decay : float or "auto"
+    early_stopping : bool
+
+    Returns
+    -------
+    float
+        0 is no average.
+    """
+    if ema_decay == "auto":
+        return _EMA_DECAY if early_stopping else 0.0
+    return float(ema_decay)
 
 
 def stops_early(early_stopping: bool | str, n_rows: int) -> bool:

@@ -41,6 +41,8 @@ from skweight.weights import (
 
 _FEW_EFFECTIVE_ROWS = 0.1
 _MOSTLY_DISTINCT = 0.9
+# With these of the optimizer's settings the user has chosen how weights decay.
+_DECAYS = {"weight_decay", "param_groups"}
 _warned_of_few_rows = False
 
 
@@ -283,6 +285,11 @@ class WeightedTorchEstimator(FittedNetwork):
                 'partial_fit needs early_stopping=False or "auto", since it makes one pass over '
                 "its rows, got True. Keep rows of your own to look at between the calls."
             )
+        if self.ema_decay not in ("auto", 0):
+            raise ValueError(
+                'partial_fit needs ema_decay="auto" or 0, since it trains the network itself on, '
+                f"got {self.ema_decay!r}."
+            )
 
     def _stream_seed(self) -> int:
         """Another one for each call, all of them from that of the first."""
@@ -364,6 +371,8 @@ class WeightedTorchEstimator(FittedNetwork):
             verbose=int(self.verbose),
             compile=self.compile,
             sampling=self.weighting == "sampling",
+            ema_decay=self.ema_decay,
+            decays=self.optimizer is None and not _DECAYS & {*optimizer_params},
         )
 
     def _predict(

@@ -22,6 +22,7 @@ from skorch.callbacks import Callback, EpochTimer, PrintLog
 from skorch.utils import TeeGenerator, to_tensor
 from torch import Tensor, nn
 
+from skweight.averages import WeightAverage
 from skweight.batches import Batch, Rows
 from skweight.data import MappedRows, is_mapped, place
 from skweight.losses import weighted_mean
@@ -47,6 +48,8 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
     carried: Any = None  # what a call of ``partial_fit`` hands on, see ``streams``
     step: Gradients = None  # type: ignore[assignment]  # only while it is trained
     lowest_losses: dict[str, float]
+    ema_decay: float = 0.0  # 0 is no average
+    average: WeightAverage | None = None  # only while it is trained
     n_epochs_before: int = 0  # of a stream, when this fit began
     n_steps: int = 0  # of this fit
     n_beside: int = 0  # nets that were trained with it in one stack
@@ -84,6 +87,8 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
         getattr(self, method_name)(self, **cb_kwargs)
         if method_name == "on_epoch_begin":
             self.forget_batches(-2)
+            if self.average is not None:
+                self.average.hide()
         for _, callback in self.callbacks_:
             try:
                 getattr(callback, method_name)(self, **cb_kwargs)
@@ -112,7 +117,10 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
         try:
             return super().fit_loop(X, y, epochs, **fit_params)
         finally:
-            self.__dict__.pop("step", None)  # it may hold recordings
+            if self.average is not None:
+                self.average.show()  # also if the training ends within an epoch
+            for name in ("step", "average"):  # a step may hold recordings
+                self.__dict__.pop(name, None)
 
     def train_step(self, batch: Batch, **fit_params: Any) -> dict[str, Tensor]:
         """Make an update; return the loss and the output before it."""
@@ -129,6 +137,10 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
         if self.step is None or parts != (self.step.module, self.step.criterion):
             self.step = make_step(*parts, torch.device(self.device), self.compile, self.n_steps)
         self.step.follow(self.optimizer_)
+        if self.average is not None:
+            self.average.follow(self.module_.parameters())
+        elif self.ema_decay:
+            self.average = WeightAverage(self.module_.parameters(), self.ema_decay)
 
     def _update(self, batch: Batch, grad_followed: bool = False) -> dict[str, Tensor]:
         before: dict[str, Tensor] = {}
@@ -145,6 +157,8 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
             return loss
 
         self.optimizer_.step(closure)
+        if self.average is not None:
+            self.average.update()
         return before
 
     def run_single_epoch(
@@ -163,6 +177,8 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
             super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
         else:
             self._quick_epoch(iterator, training, prefix, step_fn)
+        if training and self.average is not None:
+            self.average.show()
         names = f"{prefix}_loss", f"{prefix}_batch_size"
         batches = [batch for batch in self.history[-1]["batches"] if names[0] in batch]
         losses, sizes = ([batch[name] for batch in batches] for name in names)
@@ -216,7 +232,7 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
     def __getstate__(self) -> dict[str, Any]:
         """Keep what prediction needs, on the CPU: network, loss, settings and history."""
         state = dict(self.__dict__)
-        for name in ("optimizer_", "callbacks", "callbacks_", "step"):
+        for name in ("optimizer_", "callbacks", "callbacks_", "step", "average"):
             state.pop(name, None)
         if "module_" in state:
             state["module"] = state["module_"] = on_cpu(self.module_)

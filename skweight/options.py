@@ -30,9 +30,10 @@ class Task:
 class TrainingOptions:
     """How to train, apart from the data, the network and the loss.
 
-    ``batch_size=-1`` is all rows at once, and what "auto" is for ``batch_size`` and ``max_epochs``
-    is decided in ``budget``. ``patience`` is the number of epochs without an improvement of the
-    validation loss by more than ``tol`` that ends training.
+    ``batch_size=-1`` is all rows at once, and what "auto" is for ``batch_size``, ``max_epochs``
+    and ``ema_decay`` is decided in ``budget``. ``patience`` is the number of epochs without an
+    improvement of the validation loss by more than ``tol`` that ends training. ``decays`` says that
+    nobody has chosen how weights decay.
     """
 
     optimizer: Callable[..., torch.optim.Optimizer]
@@ -47,3 +48,5 @@ class TrainingOptions:
     verbose: int
     compile: bool
     sampling: bool
+    ema_decay: float | str
+    decays: bool

@@ -88,6 +88,10 @@ _ALLOWED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "max_epochs": (lambda v: _is_integer(1)(v) or _is_auto(v), 'an integer >= 1 or "auto"'),
     "early_stopping": (lambda v: _is_flag(v) or _is_auto(v), 'True, False or "auto"'),
     "validation_fraction": (lambda v: _is_real(0)(v) and 0 < v < 1, "a number between 0 and 1"),
+    "ema_decay": (
+        lambda v: _is_auto(v) or (_is_real(0)(v) and v < 1),
+        'a number in [0, 1) or "auto"',
+    ),
     "n_iter_no_change": (_is_integer(1), "an integer >= 1"),
     "tol": (_is_real(0), "a number >= 0"),
     "compile": (_is_flag, "True or False"),

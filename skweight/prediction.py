@@ -44,13 +44,27 @@ def predict(
     raw = _forward(module, X, device)
     if link is None:
         return raw.double()
-    first = link(raw[:_LINKED_AT_ONCE].double())
+    first = _linked(link, raw[:_LINKED_AT_ONCE])
     linked = first.new_empty((len(raw), *first.shape[1:]))
     linked[:_LINKED_AT_ONCE] = first
     for start in range(_LINKED_AT_ONCE, len(raw), _LINKED_AT_ONCE):
         stop = start + _LINKED_AT_ONCE
-        linked[start:stop] = link(raw[start:stop].double())
+        linked[start:stop] = _linked(link, raw[start:stop])
     return linked
+
+
+def _linked(link: Callable[[Tensor], Tensor], scores: Tensor) -> Tensor:
+    return link(_lengthened(scores.double()))[: len(scores)]
+
+
+def _lengthened(rows: Tensor) -> Tensor:
+    """Rows with the last one repeated until their number is a multiple of 64.
+
+    Kernels round the ragged end of a matrix, and a matrix of one row, in another way: 2e-7 in
+    products of float32, which is visible in predictions near zero.
+    """
+    missing = -len(rows) % 64
+    return torch.cat([rows, rows[-1:].expand(missing, *rows.shape[1:])]) if missing else rows
 
 
 def _forward(module: nn.Module, X: Any, device: torch.device) -> Tensor:
@@ -67,16 +81,9 @@ def _forward(module: nn.Module, X: Any, device: torch.device) -> Tensor:
 
 
 def _scores(module: nn.Module, rows: Any, device: torch.device) -> Tensor:
-    """Scores of a chunk whose length kernels treat alike.
-
-    Matrix products round a row differently at the ragged end of a matrix and in a matrix
-    of one row: 2e-7 for float32, which is visible in predictions near zero. So the last row is
-    repeated until the length is a multiple of 64.
-    """
+    """Scores of a chunk whose length kernels treat alike."""
     X = as_dense(rows)
-    n_rows, missing = len(X), -len(X) % 64
-    if missing:
-        X = torch.cat([X, X[-1:].expand(missing, *X.shape[1:])])
-    output: Tensor = module(X.to(device))
+    n_rows = len(X)
+    output: Tensor = module(_lengthened(X).to(device))
     output = output if output.ndim == 2 else output.reshape(len(output), -1)
-    return output[:n_rows] if missing else output
+    return output[:n_rows]

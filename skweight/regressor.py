@@ -66,7 +66,9 @@ class WeightedTorchRegressor(RegressorMixin, RegressionSteps):  # type: ignore[m
         replacement and with probability proportional to their weight, as many in an epoch
         as there are distinct rows: the same objective, with less noise if few rows weigh much.
     optimizer : None or torch.optim.Optimizer class, default=None
-        None is :class:`torch.optim.AdamW`. Built with ``lr`` and ``optimizer__*``.
+        None is :class:`torch.optim.AdamW`. Built with ``lr`` and ``optimizer__*``. Unless these
+        say how weights decay, None lets those of an :class:`~skweight.modules.MLP` with hidden
+        layers decay by ``min(1, 0.001 / lr)``, and its biases not at all.
     lr : float, default=0.001
         Learning rate. Weights do not change its meaning: they are scaled to mean 1.
     batch_size : int or "auto", default="auto"
@@ -79,8 +81,13 @@ class WeightedTorchRegressor(RegressorMixin, RegressionSteps):  # type: ignore[m
         Whether to hold out validation rows, or to take those given to ``fit``, stop when
         their weighted loss no longer improves, and keep the best state. "auto" does so from 60
         distinct rows on, but not in ``partial_fit``.
-    validation_fraction : float, default=0.1
+    validation_fraction : float, default=0.2
         Share of the distinct rows that early stopping holds out.
+    ema_decay : float or "auto", default="auto"
+        Decay, in [0, 1), of an exponential moving average of the network's parameters over the
+        updates. The average is what is validated, kept and used, and what callbacks see from the
+        end of an epoch's updates to the next epoch. 0 is none; "auto" is 0.99 with early
+        stopping, otherwise 0.
     n_iter_no_change : int, default=10
         Epochs without improvement after which early stopping ends the training.
     tol : float, default=1e-4
@@ -143,7 +150,8 @@ class WeightedTorchRegressor(RegressorMixin, RegressionSteps):  # type: ignore[m
         batch_size: int | str = "auto",
         max_epochs: int | str = "auto",
         early_stopping: bool | str = "auto",
-        validation_fraction: float = 0.1,
+        validation_fraction: float = 0.2,
+        ema_decay: float | str = "auto",
         n_iter_no_change: int = 10,
         tol: float = 1e-4,
         device: Any = "auto",
@@ -164,6 +172,7 @@ class WeightedTorchRegressor(RegressorMixin, RegressionSteps):  # type: ignore[m
         self.max_epochs = max_epochs
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
+        self.ema_decay = ema_decay
         self.n_iter_no_change = n_iter_no_change
         self.tol = tol
         self.device = device

@@ -16,6 +16,7 @@ from skorch.callbacks import GradientNormClipping, LRScheduler
 from skorch.history import History
 from torch import Tensor, nn
 
+from skweight.averages import WeightAverage
 from skweight.batches import TensorBatches, rows_at_once
 from skweight.isolation import isolated_torch
 from skweight.keywords import unwrap
@@ -116,8 +117,8 @@ def models_at_once(training: Training) -> int:
         network = _network([training] * 3, [net] * 3)
         per_row = _values_per_row(net.module_, _few(training))
     n_rows = min(net.batch_size, len(training.rows))
-    # Activations with their gradients; parameters with gradients and moments.
-    n_bytes = 4 * (3 * n_rows * per_row + 4 * sum(p.numel() for p in net.module_.parameters()))
+    # Activations with their gradients; parameters with gradients, moments and average.
+    n_bytes = 4 * (3 * n_rows * per_row + 5 * sum(p.numel() for p in net.module_.parameters()))
     if device.type == "cuda":
         return int(min(_MOST["cuda"], torch.cuda.mem_get_info(device)[0] // (4 * n_bytes)))
     if n_rows * per_row > _NUMBERS_OF_A_LONG_STEP:
@@ -241,6 +242,10 @@ class Stack:
         self.gradients = StackedGradients(self.network, fused)
         args, kwargs = lead.get_params_for_optimizer("optimizer", self.gradients.named)
         self.optimizer = lead.optimizer(*args, **kwargs)
+        self.average = None
+        if lead.ema_decay:
+            parameters = (parameter for _, parameter in self.network.named_parameters())
+            self.average = WeightAverage(parameters, lead.ema_decay)
         self.losses = StackedLosses([net.criterion_ for net in nets])
         self.batches = StackedBatches(
             [
@@ -279,7 +284,11 @@ class Stack:
     def _epoch(self, lead: WeightedNet) -> None:
         start = time.perf_counter()
         lead.history_.new_epoch()
+        if self.average is not None:
+            self.average.hide()
         losses = {"train": self._train(lead)}
+        if self.average is not None:
+            self.average.show()
         counts = {"train": len(self.batches)}
         if self.valid_batches is not None:
             losses["valid"] = self._validate(self.valid_batches)
@@ -306,6 +315,8 @@ class Stack:
             torch.autograd.backward(losses, weight * (1 / weight[0].numel()))
             self.gradients.hand_on(self.clippings)
             self.optimizer.step()
+            if self.average is not None:
+                self.average.update()
             total += (weight * losses.detach()).flatten(1).mean(1) * X.shape[1]
             for schedule in self.schedules:
                 if schedule.step_every == "batch":
@@ -366,7 +377,8 @@ class Stack:
             for name, value in state.items():
                 stacked = parameter in self.gradients.stacked and value.ndim > 0
                 state[name] = value[positions] if stacked else value
-        for part in (self.network, self.gradients, self.losses, self.batches, self.valid_batches):
+        parts = self.network, self.gradients, self.average, self.losses, self.batches
+        for part in (*parts, self.valid_batches):
             if part is not None:
                 part.keep(positions)
         kept = {*self.gradients.stacked, *chain(*self.gradients.alone.values())}

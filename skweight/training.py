@@ -24,10 +24,11 @@ from skorch.history import History
 from torch import nn
 
 from skweight.batches import Rows, TensorBatches, rows_at_once
-from skweight.budget import resolve_batch_size, resolve_epochs
+from skweight.budget import resolve_batch_size, resolve_ema_decay, resolve_epochs
 from skweight.criteria import RowLoss
 from skweight.isolation import isolated_torch
 from skweight.keywords import unwrap
+from skweight.modules import MLP
 from skweight.net import StoppedByCallback, WeightedClassifierNet, WeightedNet
 from skweight.options import Task, TrainingOptions
 from skweight.preparation import prepare
@@ -37,6 +38,9 @@ from skweight.streams import carry, go_on, go_on_scheduling
 # no parameters whose first gradient comes later than that of others.
 _FUSED = (torch.optim.AdamW, torch.optim.Adam)
 _FUSED_ON = ("cpu", "cuda", "mps")
+# What a step takes away of the weights of the default network, and of them times the learning
+# rate, at most. The former is what decay does where large learning rates do not enlarge it.
+_DECAY_OF_A_STEP, _DECAY = 0.001, 1.0
 
 
 @dataclass(frozen=True)
@@ -144,15 +148,21 @@ def _wrap(module: nn.Module, training: Training) -> WeightedNet:
     }
     settings["predict_nonlinearity"] = task.link
     if task.n_classes is None:
-        return WeightedNet(module, criterion, **settings)
-    return WeightedClassifierNet(
-        module, criterion, n_classes=task.n_classes, labels=task.labels, **settings
-    )
+        net = WeightedNet(module, criterion, **settings)
+    else:
+        net = WeightedClassifierNet(
+            module, criterion, n_classes=task.n_classes, labels=task.labels, **settings
+        )
+    net.ema_decay = resolve_ema_decay(options.ema_decay, valid_rows is not None)
+    return net
 
 
 def _optimizer_params(options: TrainingOptions, module: nn.Module) -> Iterable[tuple[str, Any]]:
     """Parameters of the optimizer; one kernel for all of the network's, where torch has one."""
     params = dict(options.optimizer_params)
+    if options.decays and isinstance(module, MLP) and len(module.hidden):
+        of_weights = {"weight_decay": min(_DECAY, _DECAY_OF_A_STEP / options.lr)}
+        params |= {"weight_decay": 0.0, "param_groups": [("*.weight", of_weights)]}
     optimizer, keywords = unwrap(options.optimizer)
     chosen = {"fused", "foreach", "capturable", "differentiable"} & {*params, *keywords}
     tensors = [*module.parameters()]

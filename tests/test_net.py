@@ -117,7 +117,9 @@ def test_a_fit_is_the_loop_written_by_hand_to_the_bit(n_rows, sizes):
 
     features, target, weight = torch.from_numpy(X[index]), torch.from_numpy(y[index]), mass
     target, weight = target.float(), torch.from_numpy(mass / mass.mean()).float()
-    optimizer = torch.optim.AdamW(module.parameters(), lr=1e-3, fused=True)
+    parts = [[p for p in module.parameters() if p.ndim == n] for n in (2, 1)]
+    groups = [{"params": p, "weight_decay": decay} for p, decay in zip(parts, (1.0, 0.0))]
+    optimizer = torch.optim.AdamW(groups, lr=1e-3, fused=True)
     generator = torch.Generator().manual_seed(seed)
     for _ in range(6):
         for chosen in torch.randperm(n_rows, generator=generator).split(sizes):

@@ -152,7 +152,10 @@ SEARCHES = {
         classifier(),
         {"class_weight": [None, "balanced"]},
         Y,
-        {"cv": RepeatedStratifiedKFold(n_splits=2, n_repeats=2, random_state=0)},
+        {
+            "cv": RepeatedStratifiedKFold(n_splits=2, n_repeats=2, random_state=0),
+            "scoring": "neg_log_loss",
+        },
     ),
     "shuffled": (
         classifier(),

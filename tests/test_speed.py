@@ -74,6 +74,7 @@ def test_a_step_asks_torch_for_no_more_than_a_loop_by_hand():
             batch_size=BATCH,
             early_stopping=False,
             module__n_bins=0,
+            optimizer__weight_decay=0.01,
             device="cpu",
             random_state=0,
         )

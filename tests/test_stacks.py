@@ -62,6 +62,8 @@ CASES = {
     "momentum": case(WEIGHTS, optimizer=torch.optim.SGD, optimizer__momentum=0.9),
     "groups": case(WEIGHTS, optimizer__param_groups=[("output.*", {"lr": 0.1})]),
     "rmsprop": case(WEIGHTS, optimizer=torch.optim.RMSprop, optimizer__weight_decay=0.1),
+    "averaged": case(WEIGHTS, ema_decay=0.9, module__hidden_sizes=(7, 50)),
+    "averaged until stopped": case(WEIGHTS, ema_decay=0.9, **STOPPING),
     "clipped": case(WEIGHTS, callbacks=[GradientNormClipping(0.1)]),
     "clipped odd widths": case(
         WEIGHTS, callbacks=[GradientNormClipping(0.05)], module__hidden_sizes=(7, 16, 3, 16)
