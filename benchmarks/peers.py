@@ -20,6 +20,7 @@ PLAIN = {
     "module__clip": None,
     "batch_size": BATCH_SIZE,
     "early_stopping": False,
+    "optimizer__weight_decay": 0.01,
 }
 
 
