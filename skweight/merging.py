@@ -24,8 +24,9 @@ def distinct_rows(X: Any, y: NDArray[Any], mass: Floats) -> tuple[Indices, Float
     """Merge equal ``(x, y)`` rows and bring the rest into an order of their own.
 
     The result depends on the set of rows and on the mass of each, not on the order in
-    which they arrive nor on how a mass is split over copies. Rows are equal when they
-    are equal bit for bit. Rows without mass are left out. No data are copied.
+    which they arrive nor on how a mass is split over copies. Rows are equal when all
+    their numbers are, without tolerance; 0.0 and -0.0 are one number. Rows without mass
+    are left out. No data are copied.
 
     Parameters
     ----------
@@ -120,12 +121,12 @@ class _Columns:
         n_values = self._n_values(order[places]).cumsum() // _COMPARED_AT_ONCE
         for place in np.split(places, np.flatnonzero(np.diff(n_values)) + 1):
             left, right = order[place], order[place + 1]
-            equal = (_bits(self.y[left]) == _bits(self.y[right])).all(axis=1)
+            equal = _equal(self.y[left], self.y[right])
             if self.sparse:
                 unequal = self.X[left] != self.X[right]
                 equal &= np.diff(unequal.tocsr().indptr) == 0
             else:
-                equal &= (_bits(self._dense(left)) == _bits(self._dense(right))).all(axis=1)
+                equal &= _equal(self._dense(left), self._dense(right))
             same[place] = equal
         return same
 
@@ -141,11 +142,12 @@ class _Columns:
 
     def content(self, row: int) -> bytes:
         """The row as bytes: any order of its own that different rows never share."""
+        y = (self.y[row] + 0).tobytes()  # -0.0 + 0 is 0.0
         if not self.sparse:
-            return bytes(self._dense([row]).tobytes() + self.y[row].tobytes())
+            return bytes((self._dense([row]) + 0).tobytes() + y)
         stored = slice(self.X.indptr[row], self.X.indptr[row + 1])
         indices = self.X.indices[stored].astype(np.int64)
-        return bytes(indices.tobytes() + self.X.data[stored].tobytes() + self.y[row].tobytes())
+        return bytes(indices.tobytes() + self.X.data[stored].tobytes() + y)
 
 
 def _add_projection(key: Floats, rows: Callable[[slice], NDArray[Any]], direction: Floats) -> None:
@@ -160,6 +162,6 @@ def _add_projection(key: Floats, rows: Callable[[slice], NDArray[Any]], directio
             part += column
 
 
-def _bits(rows: NDArray[Any]) -> NDArray[Any]:
-    """Numbers as unsigned integers, so that 0.0 and -0.0 are two different values."""
-    return rows.view(f"u{rows.dtype.itemsize}")
+def _equal(left: NDArray[Any], right: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which rows are equal as numbers: 0.0 is -0.0, which sparse X does not store."""
+    return np.asarray((left == right).all(axis=1), dtype=bool)

@@ -92,7 +92,7 @@ class MLP(nn.Module):
         1 for a regression or a binary logit, otherwise one per class.
     hidden_sizes : sequence of int, default=(64, 64)
         Width of each hidden layer; empty for a linear model.
-    n_bins : int or "auto", default="auto"
+    n_bins : 0, int >= 2 or "auto", default="auto"
         Number of bins of each feature with three different ones among the weighted quantiles of
         the training rows that they lie between: how far a value is through each of them is what
         the first layer sees beside the value itself, see
@@ -263,8 +263,9 @@ def _check_bins(n_bins: int | str, n_features: float) -> int:
     if isinstance(n_bins, str) and n_bins == "auto":
         found = min(8, int(_MOST_BINS // n_features))
         return found if found > 1 else 0  # one bin is the feature once more
-    if not hasattr(n_bins, "__index__") or isinstance(n_bins, bool) or int(n_bins) < 0:
-        raise ValueError(f'module__n_bins must be an integer >= 0 or "auto", got {n_bins!r}.')
+    is_integer = hasattr(n_bins, "__index__") and not isinstance(n_bins, bool)
+    if not is_integer or int(n_bins) < 0 or int(n_bins) == 1:
+        raise ValueError(f'module__n_bins must be 0, an integer >= 2 or "auto", got {n_bins!r}.')
     return int(n_bins)
 
 

@@ -225,6 +225,23 @@ def test_too_few_rows_to_train_and_validate_are_refused(n_rows, fraction):
         split_validation(n_rows, fraction, 0)
 
 
+@pytest.mark.parametrize("fraction", [0.01, 0.1, 0.5])
+@pytest.mark.parametrize("pair", [0, 30, 58])
+def test_a_row_is_found_wherever_the_only_class_of_two_rows_sorts(pair, fraction):
+    classes = np.sort(np.append(np.arange(59), pair))
+    for seed in range(5):
+        train, valid = split_validation(60, fraction, seed, classes)
+        assert_array_equal(classes[valid], [pair])
+        assert set(classes[train]) == set(range(59))
+
+
+def test_classes_of_one_row_take_no_share_from_the_others():
+    classes = np.append(np.arange(60), np.repeat(np.arange(60, 80), 2))
+    for seed in range(5):
+        _, valid = split_validation(100, 0.25, seed, classes)
+        assert len(valid) == 10 and classes[valid].min() >= 60
+
+
 def test_classes_of_one_row_each_are_refused():
     with pytest.raises(ValueError, match=r"early_stopping=True .*n_samples = 4 .*only one"):
         split_validation(4, 0.5, 0, np.arange(4))

@@ -87,9 +87,13 @@ def test_how_many_bins_there_are_unless_it_is_said():
 @pytest.mark.parametrize(
     ("params", "expected"),
     [
-        ({"n_bins": -1}, 'n_bins must be an integer >= 0 or "auto", got -1'),
-        ({"n_bins": 2.5}, "n_bins must be an integer"),
-        ({"n_bins": "many"}, "n_bins must be an integer >= 0 or \"auto\", got 'many'"),
+        ({"n_bins": -1}, 'n_bins must be 0, an integer >= 2 or "auto", got -1'),
+        ({"n_bins": 1}, 'n_bins must be 0, an integer >= 2 or "auto", got 1'),
+        ({"n_bins": 1, "feature_weights": 1.0}, "n_bins must be 0, an integer >= 2"),
+        ({"n_bins": 1, "hidden_sizes": ()}, "n_bins must be 0, an integer >= 2"),
+        ({"n_bins": True}, 'n_bins must be 0, an integer >= 2 or "auto", got True'),
+        ({"n_bins": 2.5}, "n_bins must be 0, an integer >= 2"),
+        ({"n_bins": "many"}, "n_bins must be 0, an integer >= 2 or \"auto\", got 'many'"),
         ({"clip": 0}, 'clip must be a number > 0, None or "auto", got 0'),
         ({"clip": float("nan")}, "clip must be a number > 0"),
         ({"clip": "some"}, "clip must be a number > 0, None or \"auto\", got 'some'"),

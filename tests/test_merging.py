@@ -1,4 +1,4 @@
-"""Merging of equal rows, bit for bit: which rows meet, in which order, with which mass.
+"""Merging of equal rows, without tolerance: which rows meet, in which order, with which mass.
 
 That a whole fit keeps the laws that follow is left to ``test_weight_laws.py``.
 """
@@ -154,11 +154,38 @@ def test_what_gives_its_rows_as_an_array_does_is_merged_like_one(monkeypatch, ki
     assert sum(rows.reads) > len(X)
 
 
-def test_zero_and_minus_zero_are_different_rows():
-    X = np.array([[0.0, 1.0], [-0.0, 1.0], [0.0, 1.0]], dtype=np.float32)
-    index, total = distinct_rows(X, np.zeros(3), np.ones(3))
-    assert_array_equal(total, np.where(np.signbit(X[index, 0]), 1, 2))
-    assert set(np.signbit(X[index, 0])) == {False, True}
+def with_minus_zeros(values):
+    """The same numbers; of the zeros some have a minus sign, copies of a row other ones."""
+    minus = np.random.default_rng(2).random(values.shape) < 0.5
+    signed = np.where((values == 0) & minus, values.dtype.type(-0.0), values)
+    assert 0 < np.signbit(signed[values == 0]).sum() < (values == 0).sum()
+    return signed
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if "csr" not in kind])
+def test_zero_and_minus_zero_are_the_same_number(kind, seed):
+    X, y = rows_of(kind, seed)
+    y = y - y.min(axis=0).astype(float)
+    mass = np.random.default_rng(seed).random(len(X))
+    expected = distinct_rows(X, y, mass)
+    assert len(expected[0]) < len(X)
+    signed = with_minus_zeros(X)
+    before = signed.tobytes()
+    for version in [(signed, y), (X, with_minus_zeros(y)), (signed, with_minus_zeros(y))]:
+        for found, wanted in zip(distinct_rows(*version, mass), expected, strict=True):
+            assert_array_equal(found, wanted, strict=True)
+    assert signed.tobytes() == before
+
+
+@pytest.mark.parametrize("kind", ["csr, 2-D y", "swallowed, csr"])
+def test_minus_zeros_of_y_are_zeros_beside_a_sparse_x_too(kind):
+    X, y = rows_of(kind, 0)
+    y = y - y.min(axis=0).astype(float)
+    mass = np.random.default_rng(0).random(X.shape[0])
+    found = distinct_rows(X, with_minus_zeros(y), mass)
+    for part, wanted in zip(found, distinct_rows(X, y, mass), strict=True):
+        assert_array_equal(part, wanted, strict=True)
 
 
 def test_equal_x_with_different_y_stay_apart():
@@ -187,11 +214,13 @@ def test_rows_are_compared_in_blocks_of_what_they_store(sparse_rows, monkeypatch
     X[:100, :2] = 1
     X[100:] = np.arange(1, 101)
     X, lengths = sparse.csr_matrix(X) if sparse_rows else X, []
-    bits = merging._bits
-    monkeypatch.setattr(merging, "_bits", lambda rows: lengths.append(rows.shape) or bits(rows))
+    equal = merging._equal
+    monkeypatch.setattr(
+        merging, "_equal", lambda left, right: lengths.append(left.shape) or equal(left, right)
+    )
     index, mass = distinct_rows(X, np.zeros(200), np.ones(200))
     assert len(index) == 2 and sum(mass) == 200
-    blocks = [n for n, n_columns in lengths if n_columns == 1][::2]  # the left y of each
+    blocks = [n for n, n_columns in lengths if n_columns == 1]  # of y
     assert sum(blocks) == 198
     # Rows of 2 stored values or of 100, a hundred of each.
     assert max(blocks) >= 50 if sparse_rows else max(blocks) == 3

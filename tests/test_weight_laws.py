@@ -109,6 +109,32 @@ def test_a_weight_may_be_split_over_two_copies(problem, fit):
     assert_array_equal(fit(np.r_[X, X], np.r_[y, y], twice), fit(X, y, weight))
 
 
+def test_the_sign_of_a_zero_means_nothing(problem, fit):
+    _, X, y, weight = problem
+    X = np.where(np.abs(X) < 0.7, 0.0, X)
+    X, y, weight = np.r_[X, X], np.r_[y, y], np.r_[weight, weight]
+    minus = np.random.default_rng(6).random(X.shape) < 0.5  # other ones in copies of a row
+    signed = np.where((X == 0) & minus, -0.0, X)
+    assert 0.3 < np.signbit(signed[X == 0]).mean() < 0.7
+    expected = fit(X, y, weight)
+    assert fit(signed, y, weight).tobytes() == expected.tobytes()
+    assert fit(sparse.csr_array(X), y, weight).tobytes() == expected.tobytes()
+    assert fit(sparse.csr_array(signed), y, weight).tobytes() == expected.tobytes()
+
+
+def test_the_sign_of_a_zero_means_nothing_in_targets_and_in_prediction(regression):
+    X, y, weight = regression
+    X, y = np.where(np.abs(X) < 0.7, 0.0, X), np.where(np.abs(y) < 0.5, 0.0, y)
+    minus = np.where(X == 0, -0.0, X)
+    settings = {"batch_size": 32, "max_epochs": 6, "lr": 0.01, "random_state": 0}
+    model = WeightedTorchRegressor(**settings).fit(np.r_[X, X], np.r_[y, y], np.r_[weight, weight])
+    signed = np.r_[y, np.where(y == 0, -0.0, y)]
+    again = WeightedTorchRegressor(**settings).fit(np.r_[X, X], signed, np.r_[weight, weight])
+    assert np.signbit(signed).sum() > np.signbit(y).sum() * 2
+    for version in (X, minus, sparse.csr_array(X)):
+        assert again.predict(version).tobytes() == model.predict(X).tobytes()
+
+
 @pytest.mark.filterwarnings("ignore:sample_weight_power=0.5 acts on the total weight")
 def test_powers_below_one_keep_the_laws(problem, fit):
     _, X, y, weight = problem
