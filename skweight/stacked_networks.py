@@ -279,13 +279,18 @@ def _run_alone(modules: Sequence[nn.Module], X: Tensor) -> Tensor:
     for module, used in zip(modules, copies):
         if not all(map(torch.equal, module.buffers(), used.buffers())):
             raise NotStackable(f"{name} changes its buffers, as running statistics do")
-        if [*map(_plain_attributes, module.modules())] != [*map(_plain_attributes, used.modules())]:
+        if structure(module) != structure(used):
             raise NotStackable(f"{name} changes its attributes, which are not stacked")
     for module, rows, output in zip(copies, X, outputs):
         evaluated = module.eval()(rows)
         if not torch.allclose(evaluated, output, rtol=0, atol=0, equal_nan=True):
             raise NotStackable(f"{name} does something else in training than in prediction")
     return torch.stack(outputs)
+
+
+def structure(module: nn.Module) -> str:
+    """What networks of one stack have in common: all but tensors."""
+    return repr((module, [*map(_plain_attributes, module.modules())]))
 
 
 def _plain_attributes(part: nn.Module) -> dict[str, str]:

@@ -17,12 +17,12 @@ from skorch.history import History
 from torch import Tensor, nn
 
 from skweight.averages import WeightAverage
-from skweight.batches import TensorBatches, rows_at_once
+from skweight.batches import Rows, TensorBatches, rows_at_once
 from skweight.isolation import isolated_torch
 from skweight.keywords import unwrap
 from skweight.losses import weighted_mean, width
 from skweight.net import WeightedNet
-from skweight.stacked_networks import NotStackable, StackedNetwork
+from skweight.stacked_networks import NotStackable, StackedNetwork, structure
 from skweight.stacked_steps import StackedBatches, StackedGradients, StackedLosses
 from skweight.training import Training, diverged, finish, make_net, train
 
@@ -132,10 +132,16 @@ def _network(trainings: Sequence[Training], nets: Sequence[WeightedNet]) -> Stac
     modules = [net.module_ for net in nets]
     network = StackedNetwork(modules, torch.stack([*map(_few, trainings)]))
     if not network.has_known_forward and trainings[0].rows.device.type == "cpu":
-        batches = TensorBatches(trainings[0].rows, nets[0].batch_size)
-        for n_rows in {*chain(*batches.sizes)}:
+        sizes = [*TensorBatches(trainings[0].rows, nets[0].batch_size).sizes]
+        if trainings[0].valid_rows is not None:
+            sizes += _validation_batches(trainings[0].valid_rows).sizes
+        for n_rows in {*chain(*sizes)}:
             network.check_rounding(modules, torch.stack([_few(t, n_rows) for t in trainings]))
     return network
+
+
+def _validation_batches(rows: Rows) -> TensorBatches:
+    return TensorBatches(rows, rows_at_once(rows.X, rows.device))
 
 
 def _few(training: Training, n_rows: int = 3) -> Tensor:
@@ -203,7 +209,7 @@ def _of_one_kind(trainings: Sequence[Training], nets: dict[int, WeightedNet]) ->
         lengths = len(rows), 0 if valid is None else len(valid)
         shapes = rows.X.shape[1:], rows.y.shape[1:], rows.row_weight.shape[1:]
         tensors = tuple((n, p.shape, p.requires_grad) for n, p in net.module_.named_parameters())
-        kind = (*lengths, *shapes, rows.y.dtype, repr(net.module_), tensors)
+        kind = (*lengths, *shapes, rows.y.dtype, structure(net.module_), tensors)
         kinds.setdefault((*kind, net.criterion_.per_column), []).append(number)
     return [*kinds.values()]
 
@@ -231,8 +237,7 @@ class Stack:
     """
 
     def __init__(self, trainings: Sequence[Training], nets: Sequence[WeightedNet]) -> None:
-        first, lead = trainings[0], nets[0]
-        self.options = first.options
+        lead, self.options = nets[0], trainings[0].options
         self.models = [_Model(net) for net in nets]
         # Which model is at each place of the stack; -1 if it has stopped.
         self.at = list(range(len(nets)))
@@ -242,10 +247,8 @@ class Stack:
         self.gradients = StackedGradients(self.network, fused)
         args, kwargs = lead.get_params_for_optimizer("optimizer", self.gradients.named)
         self.optimizer = lead.optimizer(*args, **kwargs)
-        self.average = None
-        if lead.ema_decay:
-            parameters = (parameter for _, parameter in self.network.named_parameters())
-            self.average = WeightAverage(parameters, lead.ema_decay)
+        followed, decay = self.gradients.in_order, lead.ema_decay
+        self.average = WeightAverage(followed, decay) if decay else None
         self.losses = StackedLosses([net.criterion_ for net in nets])
         self.batches = StackedBatches(
             [
@@ -253,11 +256,8 @@ class Stack:
                 for t, net in zip(trainings, nets)
             ]
         )
-        self.valid_batches = None
-        if first.valid_rows is not None:
-            at_once = rows_at_once(first.rows.X, first.rows.device)
-            valid = [t.valid_rows for t in trainings if t.valid_rows is not None]
-            self.valid_batches = StackedBatches([TensorBatches(v, at_once) for v in valid])
+        valid = [_validation_batches(t.valid_rows) for t in trainings if t.valid_rows is not None]
+        self.valid_batches = StackedBatches(valid) if valid else None
         callbacks = [callback for _, callback in lead.callbacks_]
         self.schedules = [c for c in callbacks if isinstance(c, LRScheduler)]
         self.clippings = [c for c in callbacks if isinstance(c, GradientNormClipping)]

@@ -172,6 +172,18 @@ class Own(nn.Module):
         return self.last(X + torch.tanh(X))
 
 
+class Remembers(Own):
+    """It learns a number of its rows that is no tensor."""
+
+    center = 0.0
+
+    def adapt(self, X, y, row_weight):
+        self.center = float((X[:, 0] * row_weight).mean())
+
+    def forward(self, X):
+        return super().forward(X - self.center)
+
+
 class Bare(nn.Module):
     """A parameter that is no layer's, which only torch can stack."""
 
@@ -181,6 +193,18 @@ class Bare(nn.Module):
 
     def forward(self, X):
         return (X @ self.matrix.flatten(1)).tanh().reshape(len(X), -1, 50).sum(-1)
+
+
+def test_networks_whose_numbers_differ_are_not_stacked_and_networks_whose_do_not_are():
+    alone, together = alone_and_together(WEIGHTS, Y, {"module": Remembers})
+    check_same(alone, together)
+    assert len({net.module_.center for net in together}) > 3
+    assert {net.n_beside for net in together} == {0}
+    seeds = [{"random_state": seed} for seed in range(4)]
+    whole = {"module": Remembers, "early_stopping": False}
+    alone, together = alone_and_together(seeds, Y, whole, folds=FOLDS[:1])
+    check_same(alone, together)
+    assert {net.n_beside for net in together} == {3}
 
 
 @pytest.mark.parametrize("params", [{}, STOPPING], ids=["to the end", "stopping"])
