@@ -164,7 +164,7 @@ def draw(
     right.axvline(truth, color="k", linestyle=":", label="weighted truth")
     right.set(xscale="log", xlabel="claimed deaths per 100 occupants")
     right.set(ylabel="balanced accuracy", title="What each weight setting claims")
-    right.legend(frameon=False, loc="lower right")
+    right.legend(frameon=False, loc="upper left", bbox_to_anchor=(0.08, 1.0))
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
     for axis in (left.yaxis, right.xaxis):
