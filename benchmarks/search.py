@@ -1,7 +1,8 @@
 """WeightSearchCV beside GridSearchCV: 10 weight settings, 5 folds, 5,000 rows of 20 features.
 
 Run ``OMP_NUM_THREADS=1 python benchmarks/search.py``: about eight minutes; ``--grid`` compares
-them for widths of 16 to 512 and batches of 32 to 2,048 instead: about eight minutes too.
+them for widths of 16 to 512 and batches of 32 to 2,048 and for other settings and networks
+instead: about eight minutes too.
 """
 
 import argparse
@@ -13,13 +14,16 @@ from typing import Any
 
 import numpy as np
 import peers
+import torch
 from side_by_side import in_turns, machine, median, print_table, ratio
 from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPClassifier
+from torch import nn
 
 from skweight import WeightedTorchClassifier, WeightSearchCV
 
 WEIGHTS = [None, "balanced", {0: 1, 1: 2}, {0: 1, 1: 4}, {0: 1, 1: 8}]
+UNSAID = {"max_epochs": "auto", "batch_size": "auto"}
 SETTINGS = {"class_weight": WEIGHTS, "sample_weight_power": [0.5, 1.0]}
 
 
@@ -105,15 +109,63 @@ def over_sizes(turns: int) -> None:
     print_table(("width", "batch", "times faster", "stacked"), rows)
 
 
+class Normalised(nn.Module):
+    """A network of one's own."""
+
+    def __init__(self, n_features: int, n_outputs: int, norm: type[nn.Module] = nn.LayerNorm):
+        super().__init__()
+        self.first, self.norm, self.last = nn.Linear(n_features, 64), norm(64), nn.Linear(64, 64)
+        self.output = nn.Linear(64, n_outputs)
+
+    def forward(self, X: torch.Tensor) -> torch.Tensor:
+        """Raw scores."""
+        hidden = torch.relu(self.norm(self.first(X)))
+        return self.output(torch.relu(self.last(hidden)))
+
+
+def over_kinds(turns: int) -> None:
+    """Searches of other kinds: other settings, networks and rows."""
+    data, odd, few = peers.rows(5_000), peers.rows(4_999), peers.rows(300)
+    plain = estimator(64, 256, 5)
+    weights = {"class_weight": WEIGHTS[:4]}
+    own = {"device": "cpu", "random_state": 0, "max_epochs": 5, "batch_size": 256}
+    normalised = WeightedTorchClassifier(Normalised, **own)
+    in_batches = WeightedTorchClassifier(Normalised, module__norm=nn.BatchNorm1d, **own)
+    kinds = {
+        "learning rates": (plain, {"lr": [1e-4, 3e-4, 1e-3, 3e-3]}, data),
+        "one setting": (plain, {"class_weight": ["balanced"]}, data),
+        "folds of two lengths": (plain, weights, odd),
+        "a network of one's own": (normalised, weights, data),
+        "batch norm": (in_batches, weights, data),
+        "the defaults, 300 rows": (WeightedTorchClassifier(**own | UNSAID), weights, few),
+    }
+    rows = []
+    for name, (model, settings, of_kind) in kinds.items():
+        runs = {
+            "own": search(WeightSearchCV, model, settings, of_kind),
+            "grid": search(GridSearchCV, model, settings, of_kind),
+        }
+        seconds = in_turns(runs, turns)
+        stacked = "yes" if runs["own"]().stacked_.all() else "no"
+        rows.append((name, f"{ratio(seconds, 'grid', 'own'):.2f}", stacked))
+        print(*rows[-1], file=sys.stderr, flush=True)
+    print()
+    print_table(("search", "times faster", "stacked"), rows)
+
+
 def main() -> None:
-    """Print one table."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--grid", action="store_true")
     options = parser.parse_args()
     warnings.simplefilter("ignore")  # scikit-learn's network says that it has not converged
     print(machine() + "\n", flush=True)
-    (over_sizes if options.grid else side_by_side)(options.turns)
+    if options.grid:
+        over_sizes(options.turns)
+        over_kinds(options.turns)
+    else:
+        side_by_side(options.turns)
 
 
 if __name__ == "__main__":

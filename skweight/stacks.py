@@ -36,8 +36,8 @@ _ELEMENTWISE = tuple(
 )
 # Bytes that a stack computes with at most: with more, memory costs what fewer calls save.
 _MOST_BYTES = 64 * 2**20
-# Activations of a step that is all numbers and hardly any calls.
-_NUMBERS_OF_A_LONG_STEP = 2**20
+# Activations or parameters of a step that is all numbers and hardly any calls.
+_MANY_ACTIVATIONS, _MANY_PARAMETERS = 2**19, 2**17
 _MOST = {"cpu": 64, "cuda": 1024}
 # Fewer models than these cost as much together as alone: with batched layers, and without.
 _FEWEST = {True: 3, False: 8}
@@ -118,10 +118,11 @@ def models_at_once(training: Training) -> int:
         per_row = _values_per_row(net.module_, _few(training))
     n_rows = min(net.batch_size, len(training.rows))
     # Activations with their gradients; parameters with gradients, moments and average.
-    n_bytes = 4 * (3 * n_rows * per_row + 5 * sum(p.numel() for p in net.module_.parameters()))
+    n_parameters = sum(parameter.numel() for parameter in net.module_.parameters())
+    n_bytes = 4 * (3 * n_rows * per_row + 5 * n_parameters)
     if device.type == "cuda":
         return int(min(_MOST["cuda"], torch.cuda.mem_get_info(device)[0] // (4 * n_bytes)))
-    if n_rows * per_row > _NUMBERS_OF_A_LONG_STEP:
+    if n_rows * per_row > _MANY_ACTIVATIONS or n_parameters > _MANY_PARAMETERS:
         return 1
     size = min(_MOST["cpu"], _MOST_BYTES // n_bytes)
     return 1 if size < _FEWEST[network.is_layered] else int(size)
