@@ -244,6 +244,7 @@ def _train_alone(step: Any, data: tuple[Any, Any, dict[str, Any]], reason: str =
         fitted = clone(step).fit(X, y, **params)
     except Exception as error:  # for GridSearchCV to treat as such
         return Result(error, time.perf_counter() - start)
+    del fitted.net_.optimizer_  # or the moments of all fits would be held until they are scored
     return Result(fitted, time.perf_counter() - start, reason=reason)
 
 
