@@ -37,7 +37,7 @@ _ELEMENTWISE = tuple(
 # Bytes that a stack computes with at most: with more, memory costs what fewer calls save.
 _MOST_BYTES = 64 * 2**20
 # Activations or parameters of a step that is all numbers and hardly any calls.
-_MANY_ACTIVATIONS, _MANY_PARAMETERS = 2**19, 2**17
+_MANY_ACTIVATIONS, _MANY_PARAMETERS = 2**18, 2**17
 _MOST = {"cpu": 64, "cuda": 1024}
 # Fewer models than these cost as much together as alone: with batched layers, and without.
 _FEWEST = {True: 3, False: 8}
