@@ -111,19 +111,19 @@ def models_at_once(training: Training) -> int:
         If they can only be trained one by one, with the reason.
     """
     check_stackable(training)
-    device = training.rows.device
-    with isolated_torch(training.options.seed, device):
+    with isolated_torch(training.options.seed, device := training.rows.device):
         net = make_net(training)
+        n_rows = min(net.batch_size, len(training.rows))
+        n_activations = n_rows * _values_per_row(net.module_, _few(training))
+        n_parameters = sum(parameter.numel() for parameter in net.module_.parameters())
+        is_long = n_activations > _MANY_ACTIVATIONS or n_parameters > _MANY_PARAMETERS
+        if device.type == "cpu" and is_long:
+            return 1
         network = _network([training] * 3, [net] * 3)
-        per_row = _values_per_row(net.module_, _few(training))
-    n_rows = min(net.batch_size, len(training.rows))
     # Activations with their gradients; parameters with gradients, moments and average.
-    n_parameters = sum(parameter.numel() for parameter in net.module_.parameters())
-    n_bytes = 4 * (3 * n_rows * per_row + 5 * n_parameters)
+    n_bytes = 4 * (3 * n_activations + 5 * n_parameters)
     if device.type == "cuda":
         return int(min(_MOST["cuda"], torch.cuda.mem_get_info(device)[0] // (4 * n_bytes)))
-    if n_rows * per_row > _MANY_ACTIVATIONS or n_parameters > _MANY_PARAMETERS:
-        return 1
     size = min(_MOST["cpu"], _MOST_BYTES // n_bytes)
     return 1 if size < _FEWEST[network.is_layered] else int(size)
 
