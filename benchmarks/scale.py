@@ -3,7 +3,7 @@
 Each case runs in a process of its own. Memory is what the process itself holds beyond what it held
 before the fit (``RssAnon`` of Linux, looked at every 2 ms): pages of files do not count.
 
-Run ``OMP_NUM_THREADS=1 python benchmarks/scale.py``: about nine minutes; ``python
+Run ``OMP_NUM_THREADS=1 python benchmarks/scale.py``: about twelve minutes; ``python
 benchmarks/scale.py memory_dense`` runs one case.
 """
 
@@ -21,7 +21,9 @@ from typing import Any
 import numpy as np
 import peers
 from scipy import sparse
+from scipy.stats import norm
 from side_by_side import machine
+from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV
 
 from skweight import WeightedTorchClassifier, WeightSearchCV
@@ -165,9 +167,27 @@ def memory_search(stack_size: int | None) -> None:
     print(f"100,000 x 20, 8 settings, 5 folds, {how}: {extra / MB:.0f} MB")
 
 
+def defaults() -> None:
+    """The defaults on few rows and on many, and how close they come to the best log-loss."""
+    warm_up()
+    X, _, _ = peers.rows(2_100_000)
+    probability = norm.cdf(X[:, 0] + X[:, 1] * X[:, 2])
+    y = (np.random.default_rng(1).random(len(X)) < probability).astype(np.int64)
+    new = slice(2_000_000, None)
+    best = log_loss(y[new], probability[new])
+    for n_rows in (200, 20_000, 2_000_000):
+        model = WeightedTorchClassifier(device="cpu", random_state=0)
+        took = seconds(partial(model.fit, X[:n_rows], y[:n_rows]))
+        loss = log_loss(y[new], model.predict_proba(X[new]))
+        print(
+            f"{n_rows:,} x 20, the defaults: {took:.1f} s, {model.n_iter_} epochs, "
+            f"log-loss {loss:.3f} where {best:.3f} is the least"
+        )
+
+
 CASES = {
     case.__name__: case
-    for case in (cost_per_row, merging_share, memory_dense, memory_mapped, memory_sparse)
+    for case in (cost_per_row, merging_share, memory_dense, memory_mapped, memory_sparse, defaults)
 } | {f"memory_search_{size}": partial(memory_search, size) for size in (None, 4, 8, 40)}
 
 
