@@ -161,7 +161,7 @@ SEARCHES = {
         classifier(),
         {"class_weight": [None, "balanced"]},
         Y,
-        {"cv": ShuffleSplit(3, random_state=0)},
+        {"cv": ShuffleSplit(3, random_state=0), "scoring": "neg_log_loss"},
     ),
 }
 
