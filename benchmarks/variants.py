@@ -19,6 +19,19 @@ class ZeroOutput(MLP):
         nn.init.zeros_(self.output.weight)
 
 
+class Robust(MLP):
+    """Median and quartiles in place of mean and spread, where quartiles differ."""
+
+    @torch.no_grad()
+    def adapt_bins(self, edges: Tensor) -> None:
+        """Take them from the edges of the bins, which are quantiles."""
+        quartiles = edges.quantile(torch.tensor([0.25, 0.5, 0.75], dtype=edges.dtype), dim=0)
+        between = (quartiles[2] - quartiles[0]) / 1.349
+        self.shift.copy_(torch.where(between > 0, quartiles[1], self.shift.double()))
+        self.scale.copy_(torch.where(between > 0, between, self.scale.double()))
+        super().adapt_bins(edges)
+
+
 class Periodic(MLP):
     """Cosines of learned frequencies in place of bins (Gorishniy et al., NeurIPS 2022)."""
 
@@ -112,6 +125,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "4 bins": {"module__n_bins": 4},
     "16 bins": {"module__n_bins": 16},
     "periodic features in place of bins": {"module": Periodic},
+    "scaled by median and quartiles": {"module": Robust},
     "no clipping": {"module__clip": None},
     "no early stopping": {"early_stopping": False},
     "no average of the parameters": {"ema_decay": 0},

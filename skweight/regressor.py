@@ -87,7 +87,7 @@ class WeightedTorchRegressor(RegressorMixin, RegressionSteps):  # type: ignore[m
         Decay, in [0, 1), of an exponential moving average of the network's parameters over the
         updates. The average is what is validated, kept and used, and what callbacks see from the
         end of an epoch's updates to the next epoch. 0 is none; "auto" is 0.99 with early
-        stopping, otherwise 0.
+        stopping, otherwise 0. ``partial_fit`` has none.
     n_iter_no_change : int, default=10
         Epochs without improvement after which early stopping ends the training.
     tol : float, default=1e-4
