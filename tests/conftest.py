@@ -16,8 +16,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from skweight.criteria import RowLoss
-from skweight.losses import CrossEntropy
+from skweight.losses import CrossEntropy, RowLoss
 
 
 @pytest.fixture(autouse=True)

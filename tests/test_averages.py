@@ -10,8 +10,7 @@ from numpy.testing import assert_array_equal
 from skorch.callbacks import Callback
 
 from skweight import WeightedTorchClassifier, WeightedTorchRegressor
-from skweight.averages import WeightAverage
-from skweight.budget import resolve_ema_decay
+from skweight.training import WeightAverage, resolve_ema_decay
 
 ESTIMATORS = [WeightedTorchClassifier, WeightedTorchRegressor]
 QUICK = {"module__hidden_sizes": (8,), "lr": 0.01, "random_state": 0, "device": "cpu"}

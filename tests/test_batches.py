@@ -13,7 +13,7 @@ from numpy.testing import assert_array_equal
 from scipy import sparse
 
 from skweight import batches as batches_file
-from skweight.batches import Rows, TensorBatches, gather, rows_at_once
+from skweight.data import Rows, TensorBatches, gather, rows_at_once
 
 CPU = torch.device("cpu")
 KINDS = {

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from skweight import WeightedTorchClassifier, WeightedTorchRegressor
-from skweight.budget import resolve_batch_size, resolve_epochs, stops_early
+from skweight.training import resolve_batch_size, resolve_epochs, stops_early
 
 
 def test_batches_are_powers_of_two_that_grow_with_the_rows():

@@ -10,8 +10,7 @@ from numpy.testing import assert_array_equal
 from scipy import sparse
 
 from skweight import batches
-from skweight.batches import Rows, TensorBatches, gather, one_ahead
-from skweight.data import place
+from skweight.data import Rows, TensorBatches, gather, one_ahead, place
 
 CPU = torch.device("cpu")
 KINDS = {"dense": np.asarray, "csr": sparse.csr_array}

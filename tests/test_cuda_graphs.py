@@ -12,9 +12,8 @@ from skorch.callbacks import EpochScoring
 from torch import nn
 
 from skweight import WeightedTorchClassifier
-from skweight.criteria import RowLoss
-from skweight.losses import CrossEntropy
-from skweight.steps import CudaGraphs, ReplayedGradients
+from skweight.losses import CrossEntropy, RowLoss
+from skweight.training import CudaGraphs, ReplayedGradients
 
 asked = []  # of torch.cuda, see ``Cuda``
 

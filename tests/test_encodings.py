@@ -5,8 +5,7 @@ import pytest
 import torch
 
 from skweight import WeightedTorchClassifier, WeightedTorchRegressor
-from skweight.encodings import PiecewiseLinear
-from skweight.modules import MLP
+from skweight.modules import MLP, PiecewiseLinear
 
 # Of three features: the first has two values, the last a bin without width.
 EDGES = torch.tensor([[0.0, -1.0, 2.0], [0.0, 0.0, 2.0], [1.0, 3.0, 4.0], [1.0, 5.0, 8.0]])

@@ -11,8 +11,7 @@ from sklearn.metrics import d2_pinball_score, d2_tweedie_score
 from torch import nn
 
 from skweight import WeightedTorchRegressor
-from skweight.losses import weighted_mean
-from skweight.target_losses import GammaDeviance, PoissonDeviance
+from skweight.losses import GammaDeviance, PoissonDeviance, weighted_mean
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 # Rates of rows that were exposed to nothing: one of NaN, one infinite.

@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.exceptions import DataConversionWarning
 
-from skweight.labels import Labels, is_fixed, log_of
+from skweight.estimators import Labels, is_fixed, log_of
 
 INDICATORS = np.array([[0, 1, 0], [1, 1, 0], [0, 1, 1], [0, 0, 1]])
 MASS = np.array([1.0, 2.0, 4.0, 1.0])

@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from skweight import FeatureWeight, WeightedLinear
-from skweight.layers import feature_weights
+from skweight.modules import feature_weights
 
 WEIGHTS = [1.0, 0.0, 0.5, 3.0, 2.0]  # powers of two and 3: products with small integers are exact
 

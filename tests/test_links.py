@@ -12,8 +12,14 @@ from numpy.testing import assert_allclose, assert_array_equal
 from torch import nn
 
 from skweight import WeightedTorchClassifier
-from skweight.links import ClassLink, to_columns
-from skweight.losses import CrossEntropy, Focal, PolyTailed, class_probabilities
+from skweight.losses import (
+    ClassLink,
+    CrossEntropy,
+    Focal,
+    PolyTailed,
+    class_probabilities,
+    to_columns,
+)
 
 RNG = np.random.default_rng(0)
 RAW = torch.from_numpy(RNG.normal(scale=2, size=(9, 3)))

@@ -17,15 +17,18 @@ from torch.nn import functional as F
 
 from skweight.losses import (
     CLASSIFIER_CRITERIA,
+    REGRESSOR_CRITERIA,
     CrossEntropy,
     Focal,
+    Huber,
     PolyTailed,
+    Quantile,
+    TweedieDeviance,
     backpropagate_weighted_mean,
     class_probabilities,
     cross_entropy,
     weighted_mean,
 )
-from skweight.target_losses import REGRESSOR_CRITERIA, Huber, Quantile, TweedieDeviance
 
 RNG = np.random.default_rng(0)
 LOGITS = torch.from_numpy(RNG.normal(scale=3, size=(7, 4)))

@@ -18,9 +18,8 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from skweight import WeightedTorchClassifier, WeightedTorchRegressor, validation
-from skweight.batches import Rows
-from skweight.data import MappedRows, as_dense, is_mapped
-from skweight.merging import distinct_rows
+from skweight.data import MappedRows, Rows, as_dense, is_mapped
+from skweight.weights import distinct_rows
 
 QUICK = {"max_epochs": 4, "batch_size": 32, "lr": 0.02, "random_state": 0, "device": "cpu"}
 ESTIMATORS = {"classifier": WeightedTorchClassifier, "regressor": WeightedTorchRegressor}

@@ -12,7 +12,7 @@ from numpy.testing import assert_array_equal
 from scipy import sparse
 
 from skweight import merging
-from skweight.merging import distinct_rows
+from skweight.weights import distinct_rows
 
 # distinct_rows
 

@@ -11,8 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
 from skweight import moments
-from skweight.batches import Rows, gather
-from skweight.moments import weighted_moments, weighted_quantiles
+from skweight.data import Rows, gather, weighted_moments, weighted_quantiles
 
 CPU = torch.device("cpu")
 N = 300

@@ -23,16 +23,11 @@ from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from skweight import WeightedTorchClassifier, WeightedTorchRegressor
-from skweight.batches import Rows
-from skweight.criteria import RowLoss
-from skweight.data import place
-from skweight.isolation import isolated_torch
-from skweight.losses import CrossEntropy
-from skweight.merging import distinct_rows
+from skweight.data import Rows, place
+from skweight.losses import CrossEntropy, RowLoss
 from skweight.modules import MLP
-from skweight.net import WeightedNet
-from skweight.preparation import prepare
-from skweight.weights import to_mean_one
+from skweight.training import WeightedNet, isolated_torch, prepare
+from skweight.weights import distinct_rows, to_mean_one
 
 QUICK = {"max_epochs": 4, "batch_size": 64, "lr": 0.01, "random_state": 0, "device": "cpu"}
 ESTIMATORS = [WeightedTorchClassifier, WeightedTorchRegressor]

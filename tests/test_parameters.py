@@ -17,7 +17,7 @@ from sklearn.model_selection import GridSearchCV
 from torch import nn
 
 from skweight import WeightedTorchClassifier, WeightedTorchRegressor
-from skweight.parameters import _ALLOWED
+from skweight.estimators.parameters import _ALLOWED
 
 X = np.random.default_rng(0).normal(size=(12, 2))
 Y = np.arange(12) % 2

@@ -13,12 +13,10 @@ from scipy import sparse
 from torch import nn
 
 from skweight import batches, moments
-from skweight.batches import Rows
-from skweight.criteria import RowLoss, from_criterion
-from skweight.losses import CLASSIFIER_CRITERIA
+from skweight.data import Rows
+from skweight.losses import CLASSIFIER_CRITERIA, REGRESSOR_CRITERIA, RowLoss, from_criterion
 from skweight.modules import MLP
-from skweight.preparation import prepare
-from skweight.target_losses import REGRESSOR_CRITERIA
+from skweight.training import prepare
 
 CPU = torch.device("cpu")
 N = 12

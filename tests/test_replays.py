@@ -12,9 +12,8 @@ from skorch.callbacks import Callback, GradientNormClipping
 from torch import nn
 
 from skweight import WeightedTorchClassifier, WeightedTorchRegressor
-from skweight.criteria import RowLoss
-from skweight.losses import CrossEntropy, weighted_mean
-from skweight.steps import Gradients, ReplayedGradients
+from skweight.losses import CrossEntropy, RowLoss, weighted_mean
+from skweight.training import Gradients, ReplayedGradients
 
 QUICK = {"max_epochs": 8, "batch_size": 64, "lr": 0.01, "random_state": 0, "device": "cpu"}
 

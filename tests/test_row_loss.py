@@ -10,9 +10,7 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from torch import nn
 
-from skweight.criteria import RowLoss, from_criterion
-from skweight.losses import CLASSIFIER_CRITERIA
-from skweight.target_losses import REGRESSOR_CRITERIA
+from skweight.losses import CLASSIFIER_CRITERIA, REGRESSOR_CRITERIA, RowLoss, from_criterion
 
 RNG = np.random.default_rng(0)
 LOGITS = RNG.normal(scale=3, size=(7, 4))

@@ -10,7 +10,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
-from skweight.batches import Rows, TensorBatches
+from skweight.data import Rows, TensorBatches
 from skweight.weights import to_mean_one
 
 CPU = torch.device("cpu")

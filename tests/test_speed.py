@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from skweight import WeightedTorchClassifier, WeightedTorchRegressor
 from skweight.modules import MLP
-from skweight.steps import _compiled
+from skweight.training.steps import _compiled
 
 ROWS, FEATURES, BATCH = 640, 5, 64
 

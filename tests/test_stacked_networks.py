@@ -11,7 +11,7 @@ from torch import nn
 
 from skweight import FeatureWeight, WeightedLinear, stacked_layers
 from skweight.modules import MLP
-from skweight.stacked_networks import NotStackable, StackedNetwork
+from skweight.stacks import NotStackable, StackedNetwork
 
 
 class Own(nn.Module):

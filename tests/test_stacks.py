@@ -14,8 +14,7 @@ from skorch.callbacks import Checkpoint, EpochScoring, GradientNormClipping, LRS
 from torch import nn
 
 from skweight import WeightedTorchClassifier, WeightedTorchRegressor, stacked_layers, stacks
-from skweight.stacked_networks import NotStackable, StackedNetwork
-from skweight.stacks import models_at_once, train_together
+from skweight.stacks import NotStackable, StackedNetwork, models_at_once, train_together
 from skweight.training import train
 
 rng = np.random.default_rng(0)

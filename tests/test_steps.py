@@ -10,10 +10,15 @@ import torch
 from conftest import check_same, make_batches, network, training
 from torch import nn
 
-from skweight.criteria import RowLoss
-from skweight.losses import CLASSIFIER_CRITERIA, CrossEntropy, weighted_mean
-from skweight.steps import CompiledGradients, Gradients, ReplayedGradients, _compiled, make_step
-from skweight.target_losses import REGRESSOR_CRITERIA
+from skweight.losses import (
+    CLASSIFIER_CRITERIA,
+    REGRESSOR_CRITERIA,
+    CrossEntropy,
+    RowLoss,
+    weighted_mean,
+)
+from skweight.training import CompiledGradients, Gradients, ReplayedGradients, make_step
+from skweight.training.steps import _compiled
 
 # Operation by operation
 

@@ -12,8 +12,7 @@ from scipy.special import huber
 from scipy.stats import norm
 from sklearn.metrics import mean_pinball_loss, mean_tweedie_deviance
 
-from skweight.losses import weighted_mean
-from skweight.target_losses import (
+from skweight.losses import (
     AbsoluteError,
     GammaDeviance,
     GaussianNLL,
@@ -22,6 +21,7 @@ from skweight.target_losses import (
     Quantile,
     SquaredError,
     TweedieDeviance,
+    weighted_mean,
 )
 
 RNG = np.random.default_rng(0)

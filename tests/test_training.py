@@ -25,7 +25,7 @@ from skorch.callbacks import (
 from torch import nn
 
 from skweight import WeightedTorchClassifier, WeightedTorchRegressor
-from skweight.isolation import isolated_torch
+from skweight.training import isolated_torch
 
 QUICK = {"max_epochs": 8, "batch_size": 64, "lr": 0.01, "random_state": 0, "device": "cpu"}
 

@@ -13,8 +13,7 @@ from numpy.testing import assert_array_equal
 from scipy import sparse
 
 from skweight import WeightedTorchClassifier, WeightedTorchRegressor, validation
-from skweight.data import MappedRows, as_tensor
-from skweight.validation import validate_rows
+from skweight.data import MappedRows, as_tensor, validate_rows
 
 ESTIMATORS = {"classifier": WeightedTorchClassifier, "regressor": WeightedTorchRegressor}
 QUICK = {"max_epochs": 1, "random_state": 0, "device": "cpu"}

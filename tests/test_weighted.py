@@ -10,7 +10,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
-from skweight.weighted import Weighted, ignore_weightless, merge
+from skweight.weights import Weighted, ignore_weightless, merge
 
 X = np.float32([[1, 2], [0, 3], [1, 2], [5, 5], [0, 3], [1, 2]])
 Y = np.array([0, 1, 0, 1, 1, 1])

@@ -15,12 +15,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.utils.class_weight import compute_class_weight
 
 from skweight import effective_sample_size
-from skweight.weights import (
-    check_sample_weight,
-    flatten_mass,
-    resolve_class_weight,
-    to_mean_one,
-)
+from skweight.weights import check_sample_weight, flatten_mass, resolve_class_weight, to_mean_one
 
 # check_sample_weight
 
