@@ -13,23 +13,23 @@ import numpy as np
 import torch
 
 from skweight import effective_sample_size
-from skweight.batches import Rows, TensorBatches
+from skweight.data import RowDataset, TensorBatches
 from skweight.losses import cross_entropy, weighted_mean
 from skweight.weights import to_mean_one
 
 BATCH_SIZE, N_ROWS, N_PASSES = 64, 6400, 60
 
 
-def balanced_rows(prevalence: float) -> Rows:
+def balanced_rows(prevalence: float) -> RowDataset:
     """Rows without features, with weights that give both classes half of the loss."""
     positive = np.arange(N_ROWS) < prevalence * N_ROWS
     weight = np.where(positive, 0.5 / prevalence, 0.5 / (1 - prevalence))
     X = torch.zeros(N_ROWS, 1)
     y = positive.astype(np.int64)
-    return Rows(X, np.arange(N_ROWS), y, to_mean_one(weight), torch.device("cpu"))
+    return RowDataset(X, np.arange(N_ROWS), y, to_mean_one(weight), torch.device("cpu"))
 
 
-def batch_gradients(rows: Rows, sampling: bool, divide_by_batch: bool = False) -> np.ndarray:
+def batch_gradients(rows: RowDataset, sampling: bool, divide_by_batch: bool = False) -> np.ndarray:
     """Gradients with respect to the intercept, at the optimum 0, of many batches."""
     batches = TensorBatches(rows, BATCH_SIZE, shuffle=True, sampling=sampling, seed=0)
     gradients = []

@@ -8,7 +8,7 @@ import time
 import numpy as np
 from scipy import sparse
 
-from skweight.merging import distinct_rows
+from skweight.weights import distinct_rows
 
 
 def main() -> None:

@@ -27,7 +27,7 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV
 
 from skweight import WeightedTorchClassifier, WeightSearchCV
-from skweight.merging import distinct_rows
+from skweight.weights import distinct_rows
 
 N_ROWS = 5_000_000
 MB = 1e6

@@ -17,7 +17,7 @@ from side_by_side import in_turns, machine, median, print_table, ratio
 from sklearn.exceptions import ConvergenceWarning
 
 from skweight import WeightedTorchClassifier
-from skweight.batches import rows_at_once
+from skweight.data import rows_at_once
 
 EPOCHS = 20
 LARGE, SMALL = 20_000, 150

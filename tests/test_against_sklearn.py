@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from conftest import TO_CONVERGENCE
+from helpers import TO_CONVERGENCE
 from sklearn.datasets import make_classification, make_regression
 from sklearn.linear_model import (
     GammaRegressor,

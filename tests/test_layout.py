@@ -1,4 +1,4 @@
-"""The rooms of the package: who may import whom, and how large a file may grow."""
+"""The house: which package may import which, which libraries they use, and how large a file may grow."""
 
 import ast
 import sys
@@ -8,184 +8,136 @@ import pytest
 
 import skweight
 
-PACKAGE = Path(skweight.__file__).parent
-LEVELS = {
-    "weights": 0,
-    "merging": 0,
-    "losses": 0,
-    "target_losses": 1,
-    "layers": 0,
-    "encodings": 0,
-    "isolation": 0,
-    "options": 0,
-    "keywords": 0,
-    "averages": 0,
-    "budget": 0,
-    "availability": 0,
-    "parameters": 0,
-    "recipes": 1,
-    "summary": 1,
-    "weighted": 1,
-    "links": 1,
-    "data": 1,
-    "validation": 2,
-    "net": 4,
-    "steps": 3,
-    "moments": 3,
-    "batches": 2,
-    "modules": 1,
-    "criteria": 2,
-    "prediction": 3,
-    "preparation": 4,
-    "streams": 3,
-    "training": 5,
-    "labels": 4,
-    "fitted": 6,
-    "estimators": 7,
-    "classification": 8,
-    "regression": 8,
-    "regressor": 9,
-    "classifier": 9,
-    "stacked_layers": 1,
-    "stacked_networks": 2,
-    "stacked_steps": 3,
-    "stacks": 6,
-    "folds": 8,
-    "candidates": 9,
-    "standins": 10,
-    "search": 11,
-    "__init__": 12,
+HOUSE = Path(skweight.__file__).parent
+# What each package may import of skweight, and of other libraries.
+LOWEST = {"_keywords"}
+MAY_IMPORT = {
+    "_keywords": (set(), {"numpy"}),
+    "weights": (LOWEST, {"numpy"}),
+    "losses": (LOWEST, {"torch"}),
+    "modules": (LOWEST, {"torch"}),
+    "data": (LOWEST | {"weights"}, {"numpy", "scipy", "sklearn", "torch"}),
+    "training": (
+        LOWEST | {"losses", "modules", "data"},
+        {"numpy", "scipy", "sklearn", "skorch", "torch"},
+    ),
+    "stacks": (LOWEST | {"losses", "modules", "data", "training"}, {"skorch", "torch"}),
+    "estimators": (
+        LOWEST | {"weights", "losses", "modules", "data", "training"},
+        {"numpy", "scipy", "sklearn", "torch"},
+    ),
+    "search": (
+        LOWEST | {"weights", "data", "training", "stacks", "estimators"},
+        {"joblib", "numpy", "sklearn", "tqdm"},
+    ),
 }
-# Packages that only the files named here may import. The standard library is free.
-ALLOWED = {
-    "torch": {
-        "losses",
-        "target_losses",
-        "layers",
-        "encodings",
-        "isolation",
-        "options",
-        "links",
-        "data",
-        "batches",
-        "moments",
-        "averages",
-        "steps",
-        "net",
-        "modules",
-        "criteria",
-        "prediction",
-        "preparation",
-        "streams",
-        "training",
-        "labels",
-        "fitted",
-        "estimators",
-        "regressor",
-        "stacked_layers",
-        "stacked_networks",
-        "stacked_steps",
-        "stacks",
-    },
-    "sklearn": {
-        "parameters",
-        "validation",
-        "net",
-        "training",
-        "labels",
-        "fitted",
-        "estimators",
-        "regressor",
-        "classifier",
-        "folds",
-        "candidates",
-        "standins",
-        "search",
-    },
-    "scipy": {"data", "batches", "net", "labels"},
-    "skorch": {"net", "training", "stacks"},
-    "numpy": {
-        "weights",
-        "merging",
-        "recipes",
-        "summary",
-        "weighted",
-        "parameters",
-        "data",
-        "batches",
-        "moments",
-        "prediction",
-        "validation",
-        "net",
-        "labels",
-        "fitted",
-        "estimators",
-        "classification",
-        "regression",
-        "regressor",
-        "classifier",
-        "standins",
-        "search",
-    },
-    "joblib": {"candidates"},
-    "tqdm": {"candidates"},
-    "matplotlib": set(),
-}
+FILES = sorted(HOUSE.rglob("*.py"))
+LONGEST_FILE, LONGEST_FUNCTION = 400, 50
+
+
+def name_of(path):
+    return str(path.relative_to(HOUSE).with_suffix(""))
+
+
+def package_of(path):
+    return path.relative_to(HOUSE).parts[0].removesuffix(".py")
 
 
 def imports(path):
-    """Pairs of a package and, within skweight, the file that is imported."""
+    """Modules that a file imports, by their full names."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            yield from ((name.name.split(".")[0], "") for name in node.names)
+            yield from (name.name for name in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path.name} has a relative import"
-            package, _, module = node.module.partition(".")
-            if package == "skweight" and not module:
-                yield from ((package, name.name) for name in node.names)
-            else:
-                yield package, module.split(".")[0]
+            assert node.level == 0, f"{path} has a relative import"
+            yield node.module
 
 
-FILES = sorted(PACKAGE.glob("*.py"))
+def lines_of_code(node):
+    """Lines of a file or function that hold code: no docstring, comment or blank line."""
+    return {
+        line
+        for part in ast.walk(node)
+        if isinstance(part, ast.stmt) and not is_docstring(part)
+        for line in own_lines(part)
+    }
 
 
-def test_every_file_has_a_level():
-    assert {path.stem for path in FILES} == set(LEVELS)
+def is_docstring(node):
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_a_file_imports_only_from_lower_levels_and_its_own_packages(path):
-    for package, module in imports(path):
-        if package == "skweight":
-            assert LEVELS[module] < LEVELS[path.stem], f"{path.stem} imports {module}"
-        elif package not in sys.stdlib_module_names:
-            assert path.stem in ALLOWED[package], f"{path.stem} imports {package}"
+def own_lines(statement):
+    """Lines of a statement, those of statements inside of it left out."""
+    inside = [part for part in ast.walk(statement) if isinstance(part, ast.stmt)][1:]
+    taken = {line for part in inside for line in range(part.lineno, part.end_lineno + 1)}
+    return {*range(statement.lineno, statement.end_lineno + 1)} - taken
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_a_file_stays_readable_in_one_sitting(path):
-    assert len(path.read_text().splitlines()) <= 400
-    assert ast.get_docstring(ast.parse(path.read_text()))
+def test_the_house_has_few_rooms():
+    entries = [path.name for path in HOUSE.iterdir() if path.name != "__pycache__"]
+    assert {*MAY_IMPORT} == {name.removesuffix(".py") for name in entries} - {
+        "__init__",
+        "py.typed",
+    }
+    assert len(entries) <= 11
 
 
-def test_fit_is_short_because_its_steps_have_names():
-    for name in ("classifier", "regressor"):
-        tree = ast.parse((PACKAGE / f"{name}.py").read_text())
-        fits = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and n.name == "fit"]
-        for fit in fits:
-            code = fit.end_lineno - fit.body[0].end_lineno  # what follows the docstring
-            assert 0 < code <= 25
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_a_package_imports_only_from_packages_below_it(path):
+    package = package_of(path)
+    if package == "__init__":
+        return
+    own, libraries = MAY_IMPORT[package]
+    for module in imports(path):
+        top, *rest = module.split(".")
+        if top == "skweight":
+            assert rest and rest[0] in own | {package}, f"{path} imports {module}"
+            # Files of another package are reached through its __init__ only.
+            assert rest[0] == package or len(rest) == 1, f"{path} imports {module}"
+        elif top not in sys.stdlib_module_names:
+            assert top in libraries, f"{path} imports {module}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_files_and_functions_stay_short(path):
+    tree = ast.parse(path.read_text())
+    assert ast.get_docstring(tree)
+    assert len(lines_of_code(tree)) <= LONGEST_FILE
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef) and node.name != "__init__":
+            assert len(lines_of_code(node)) <= LONGEST_FUNCTION, f"{path}: {node.name}"
+
+
+def test_no_class_has_more_than_two_classes_of_skweight_above_it():
+    seen = []
+    for module in [m for name, m in sys.modules.items() if name.startswith("skweight.")]:
+        for kind in [c for c in vars(module).values() if isinstance(c, type)]:
+            if kind.__module__.startswith("skweight."):
+                above = [c for c in kind.__mro__[1:] if c.__module__.startswith("skweight.")]
+                assert len(above) <= 2, kind
+                seen.append(kind)
+    assert skweight.WeightedTorchClassifier in seen
 
 
 def test_there_is_one_reduction():
     """Only ``losses`` averages a loss; elsewhere a weight could be lost on the way."""
     for name in ("net", "steps"):
-        source = (PACKAGE / f"{name}.py").read_text()
+        source = (HOUSE / "training" / f"{name}.py").read_text()
         assert ".mean()" not in source and "weighted_mean(" in source
 
 
-def test_all_public_names_are_documented():
+def test_names_that_users_import_are_there_and_documented():
     for name in skweight.__all__:
         docstring = getattr(skweight, name).__doc__
         assert "Parameters\n" in docstring and ">>>" in docstring
+    from skweight.losses import CrossEntropy, Focal, PolyTailed, cross_entropy, weighted_mean
+    from skweight.modules import MLP
+    from skweight.weights import to_mean_one
+
+    named = CrossEntropy, Focal, PolyTailed, cross_entropy, weighted_mean, MLP, to_mean_one
+    assert all(thing.__doc__ for thing in named)

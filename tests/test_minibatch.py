@@ -8,7 +8,7 @@ from contextlib import nullcontext
 import numpy as np
 import pytest
 import torch
-from conftest import Intercept
+from helpers import Intercept
 
 from skweight import WeightedTorchClassifier
 from skweight.losses import cross_entropy, weighted_mean

@@ -157,8 +157,8 @@ def test_an_integer_weight_is_as_many_copies(case):
 
 def test_neither_order_nor_a_power_of_two_on_all_weights_means_anything(case):
     order = np.random.default_rng(5).permutation(N_ROWS)
-    moved = case.fit(case.X[order], case.y[order], FRACTIONS[order] * 2.0**-20)
-    assert_array_equal(moved, case.by_fractions)
+    to_device = case.fit(case.X[order], case.y[order], FRACTIONS[order] * 2.0**-20)
+    assert_array_equal(to_device, case.by_fractions)
 
 
 def test_a_weight_may_be_split_over_two_copies(case):

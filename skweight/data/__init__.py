@@ -1,0 +1,29 @@
+"""From the user's tables to checked rows, and from rows to batches of tensors."""
+
+from skweight.data.arrays import MappedRows, as_array, as_dense, as_tensor, canonical_csr, is_mapped
+from skweight.data.batches import VALUES_AT_ONCE, TensorBatches
+from skweight.data.device import place, resolve_device
+from skweight.data.moments import weighted_moments, weighted_quantiles
+from skweight.data.rows import Batch, RowDataset, rows_at_once
+from skweight.data.split import split_validation
+from skweight.data.validation import validate_rows
+
+__all__ = [
+    "VALUES_AT_ONCE",
+    "Batch",
+    "MappedRows",
+    "RowDataset",
+    "TensorBatches",
+    "as_array",
+    "as_dense",
+    "as_tensor",
+    "canonical_csr",
+    "is_mapped",
+    "place",
+    "resolve_device",
+    "rows_at_once",
+    "split_validation",
+    "validate_rows",
+    "weighted_moments",
+    "weighted_quantiles",
+]

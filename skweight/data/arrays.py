@@ -1,0 +1,84 @@
+"""X as arrays and tensors: in memory, sparse, or memory-mapped."""
+
+import mmap
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import sparse
+from torch import Tensor
+
+
+def as_array(values: Any) -> Any:
+    """A tensor as an array on the CPU; anything else as it is."""
+    if not isinstance(values, Tensor):
+        return values
+    if values.layout != torch.strided:
+        raise TypeError(
+            f"Sparse data must come as a SciPy sparse matrix, got a tensor of {values.layout}."
+        )
+    values = values.detach().cpu()
+    return (values.float() if values.dtype == torch.bfloat16 else values).numpy()
+
+
+def canonical_csr(X: Any) -> Any:
+    """CSR with sorted indices, no duplicates, no stored zeros; dense X as it is."""
+    if not sparse.issparse(X):
+        return X
+    if X.has_canonical_format and X.data.all():
+        return X
+    X = X.copy()
+    X.sum_duplicates()
+    X.eliminate_zeros()
+    return X
+
+
+def as_tensor(array: NDArray[Any]) -> Tensor:
+    """A tensor that shares its memory with ``array``, which may be read-only."""
+    with warnings.catch_warnings():
+        # torch warns that a write would be undefined behaviour: nothing here writes.
+        warnings.filterwarnings("ignore", message=".*not writable", category=UserWarning)
+        return torch.from_numpy(array)
+
+
+def is_mapped(X: Any) -> bool:
+    """Whether X lies on disk and is not what tensors can read there."""
+    if not isinstance(X, np.ndarray):
+        return False
+    memory: Any = X  # of a view, also one that is no memmap by its type
+    while memory is not None and not isinstance(memory, mmap.mmap):
+        memory = memory.obj if isinstance(memory, memoryview) else getattr(memory, "base", None)
+    if memory is None:
+        return False
+    return X.dtype != np.float32 or not X.flags.c_contiguous
+
+
+class MappedRows:
+    """A memory-mapped array of any numbers, read as float32 and only the rows asked for.
+
+    Parameters
+    ----------
+    array : ndarray of shape (n_samples, ...)
+        A memmap or a view of one.
+    """
+
+    def __init__(self, array: NDArray[Any]) -> None:
+        self.array = array
+        self.shape = array.shape
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.array)
+
+    def __getitem__(self, rows: Any) -> NDArray[np.float32]:
+        """Read the rows of a slice or an array of positions."""
+        return np.array(self.array[rows], dtype=np.float32, order="C")
+
+
+def as_dense(rows: Any) -> Tensor:
+    """A few rows of X, whatever X is, as a dense tensor."""
+    if isinstance(rows, Tensor):
+        return rows
+    return torch.from_numpy(rows.toarray() if sparse.issparse(rows) else rows)

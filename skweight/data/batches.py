@@ -1,0 +1,148 @@
+"""Batches of rows: shuffled or drawn by weight, gathered in blocks, copied ahead to a GPU."""
+
+import math
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from skweight.data.rows import Batch, RowDataset, to_device
+
+# Values of X to gather at once: 1 MiB stays in the cache of a CPU; a GPU wants few kernels.
+VALUES_AT_ONCE = {"cpu": 2**18, "cuda": 2**25}
+_CACHE_LINE = 64  # bytes
+Item = TypeVar("Item")
+
+
+class TensorBatches:
+    """Iterate over :class:`RowDataset` in batches, in place of a ``DataLoader``.
+
+    Batches are at most ``batch_size`` long and differ by at most one row: a short last batch
+    would take a full step on a noisy gradient, and batch norm refuses a batch of one row.
+    Rows are gathered for many batches at once, as many as the cache or the GPU easily holds.
+
+    Parameters
+    ----------
+    rows : RowDataset
+    batch_size : int
+    shuffle : bool, default=False
+        Whether each pass has an order of its own, drawn from ``seed``.
+    sampling : bool, default=False
+        Whether a pass draws as many rows as there are, with replacement and with probability
+        proportional to their weight, and leaves to the loss what the draw did not account
+        for: the mean weight of all rows, which is 1 but in a stream, times the weight of a
+        label over the mean of its row.
+    seed : int, default=0
+    """
+
+    def __init__(
+        self,
+        rows: RowDataset,
+        batch_size: int,
+        shuffle: bool = False,
+        sampling: bool = False,
+        seed: int = 0,
+    ) -> None:
+        self.rows = rows
+        self.shuffle = shuffle
+        self.n_batches = math.ceil(len(rows) / batch_size)
+        self.sizes = self._sizes()
+        self.generator = torch.Generator(device="cpu").manual_seed(seed)
+        self.copying: Any = None
+        if rows.is_copied:
+            self.copying = torch.cuda.Stream(rows.device)  # type: ignore[no-untyped-call]
+        self.drawn_by: Tensor | None = None
+        if sampling:
+            weight = rows.row_weight
+            per_row = weight if weight.ndim == 1 else weight.mean(dim=1)
+            # On the CPU, so that every device draws the same rows.
+            self.cumulated = per_row.cpu().double().cumsum(0)
+            if self.cumulated[-1] > 0:  # weights of a stream may be too small for float32
+                # The mean as float32, so that a mean of 1 up to rounding is 1.
+                self.drawn_by = per_row / (self.cumulated[-1] / len(rows)).float().item()
+
+    def __len__(self) -> int:
+        """Return the number of batches in a pass."""
+        return self.n_batches
+
+    def positions(self) -> Tensor:
+        """Positions of the rows of one pass."""
+        n_rows = len(self.rows)
+        if self.drawn_by is not None:
+            uniform = torch.rand(
+                n_rows, generator=self.generator, dtype=torch.float64, device="cpu"
+            )
+            # To the right: a row whose weight float32 took for 0 is never drawn.
+            drawn = torch.searchsorted(self.cumulated, uniform * self.cumulated[-1], right=True)
+            return drawn.clamp(max=n_rows - 1)
+        if self.shuffle:
+            return torch.randperm(n_rows, generator=self.generator, device="cpu")
+        return torch.arange(n_rows, device="cpu")
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield ``({"X": ..., "row_weight": ...}, y)``."""
+        positions = torch.split(self.positions(), [sum(sizes) for sizes in self.sizes])
+        blocks: Iterator[Batch] = map(self.block, positions)
+        if self.copying is not None:
+            blocks = copy_ahead(blocks, self.copying)
+        on_cpu = self.rows.device.type == "cpu"
+        for sizes, (rows, y) in zip(self.sizes, blocks):
+            if len(sizes) == 1:
+                yield rows, y
+                continue
+            parts = rows["X"], rows["row_weight"], y
+            for X, row_weight, target in zip(*(torch.split(part, sizes) for part in parts)):
+                # Kernels may round by where in a cache line a tensor begins.
+                X = X.clone() if on_cpu and X.data_ptr() % _CACHE_LINE else X
+                yield {"X": X, "row_weight": row_weight}, target
+
+    def _sizes(self) -> list[list[int]]:
+        """Sizes of the batches, in a list for each block that is gathered at once."""
+        size, n_larger = divmod(len(self.rows), self.n_batches)
+        sizes = [size + 1] * n_larger + [size] * (self.n_batches - n_larger)
+        values = VALUES_AT_ONCE.get(self.rows.device.type, VALUES_AT_ONCE["cpu"])
+        together = max(1, values // (sizes[0] * max(1, math.prod(self.rows.X.shape[1:]))))
+        return [sizes[i : i + together] for i in range(0, len(sizes), together)]
+
+    def block(self, positions: Tensor) -> Batch:
+        """Rows of several batches, with the weights that the loss will see."""
+        rows, y = self.rows.batch(positions)
+        if self.drawn_by is not None:
+            weight, drawn_by = (
+                rows["row_weight"],
+                self.drawn_by[to_device(positions, self.rows.device)],
+            )
+            rows["row_weight"] = weight / drawn_by.reshape(-1, *[1] * (weight.ndim - 1))
+        return rows, y
+
+
+def copy_ahead(blocks: Iterator[Batch], stream: Any) -> Iterator[Batch]:
+    """Gather and copy each block in a stream of its own while the one before is computed on."""
+    stream.wait_stream(torch.cuda.current_stream(stream.device))
+
+    def copied() -> Iterator[tuple[Batch, Any]]:
+        while True:
+            with torch.cuda.stream(stream):
+                block = next(blocks, None)
+                if block is None:
+                    return
+                arrived = stream.record_event()
+            yield block, arrived
+
+    for (rows, y), arrived in prefetch(copied()):
+        computing = torch.cuda.current_stream(stream.device)
+        computing.wait_event(arrived)
+        for tensor in (*rows.values(), y):
+            tensor.record_stream(computing)  # its memory is not free before that is done
+        yield rows, y
+
+
+def prefetch(items: Iterator[Item]) -> Iterator[Item]:
+    """Ask for the next item before the one at hand is used."""
+    at_hand = list(islice(items, 1))
+    while at_hand:
+        following = list(islice(items, 1))
+        yield at_hand[0]
+        at_hand = following

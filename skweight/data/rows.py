@@ -1,0 +1,116 @@
+"""Distinct rows as a torch dataset.
+
+Rows are addressed through an index into X; X itself is neither sorted nor copied.
+"""
+
+import math
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import sparse
+from torch import Tensor
+
+from skweight.data.arrays import as_dense
+
+Batch = tuple[dict[str, Tensor], Tensor]
+
+
+class RowDataset(torch.utils.data.Dataset[Any]):
+    """Distinct rows with their targets and weights: all that training sees.
+
+    Parameters
+    ----------
+    X : Tensor or MappedRows of shape (n_samples, ...), or CSR matrix
+        float32, in the order in which it came, from ``data.place``.
+    index : ndarray of shape (n_rows,)
+        Position in X of each row.
+    y : ndarray of shape (n_rows,) or (n_rows, n_targets)
+        Class codes, labels 0 and 1 (int64), or float targets.
+    row_weight : ndarray of shape (n_rows,) or (n_rows, n_labels)
+        Weights of mean 1, but for the later rows of a stream.
+    device : torch.device
+        Where targets, weights and batches are; X too, unless it is sparse, on disk or too large.
+    """
+
+    def __init__(
+        self,
+        X: Any,
+        index: NDArray[np.intp],
+        y: NDArray[Any],
+        row_weight: NDArray[np.float64],
+        device: torch.device,
+    ) -> None:
+        self.X = X
+        where = X.device if isinstance(X, Tensor) else torch.device("cpu")
+        self.index = torch.from_numpy(index.astype(np.int64, copy=False)).to(where)
+        dtype = torch.int64 if y.dtype.kind == "i" else torch.float32
+        self.y = torch.from_numpy(y).to(dtype).to(device)
+        self.row_weight = torch.from_numpy(row_weight).to(torch.float32).to(device)
+        self.device = device
+
+    def __len__(self) -> int:
+        """Return the number of distinct rows."""
+        return len(self.index)
+
+    @property
+    def is_copied(self) -> bool:
+        """Whether batches are copied to a GPU that does not hold X."""
+        return self.device.type == "cuda" and not self.index.is_cuda
+
+    def __getitem__(self, position: int) -> Batch:
+        """Return one row, its weight and its target."""
+        batch, y = self.batch(torch.tensor([position], device="cpu"))
+        return {name: value[0] for name, value in batch.items()}, y[0]
+
+    def batch(self, positions: Tensor) -> Batch:
+        """Rows and weights as a dict, and the targets."""
+        # Positions before X: what is copied later arrives later.
+        there = to_device(positions, self.device)
+        positions = positions if self.index.device.type == "cpu" else there
+        X = gather(self.X, self.index[positions], self.device)
+        row_weight = self.row_weight.index_select(0, there)
+        return {"X": X, "row_weight": row_weight}, self.y.index_select(0, there)
+
+    def tensors(self) -> tuple[Tensor, Tensor, Tensor]:
+        """All of ``(X, y, row_weight)``; X is sparse COO where the user's X is CSR."""
+        if not sparse.issparse(self.X):
+            return gather(self.X, self.index, self.device), self.y, self.row_weight
+        coo = self.X[self.index.cpu().numpy()].tocoo()
+        with warnings.catch_warnings():
+            # torch 2.11 asks whether to check, also when it is told to.
+            warnings.filterwarnings("ignore", message="Sparse invariant checks")
+            X = torch.sparse_coo_tensor(
+                torch.from_numpy(np.stack([coo.row, coo.col]).astype(np.int64)),
+                torch.from_numpy(coo.data),
+                coo.shape,
+                device="cpu",
+                check_invariants=True,
+            ).coalesce()
+        return X.to(self.device), self.y, self.row_weight
+
+
+def gather(X: Any, rows: Tensor, device: torch.device) -> Tensor:
+    """Rows of X as a dense tensor on ``device``; ``rows`` is where X is."""
+    in_tensor = isinstance(X, Tensor)
+    return to_device(X.index_select(0, rows) if in_tensor else as_dense(X[rows.numpy()]), device)
+
+
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor on ``device``; on a GPU of CUDA without waiting for what is under way there."""
+    if device.type != "cuda" or tensor.is_cuda:
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
+def rows_at_once(X: Any, device: torch.device) -> int:
+    """Number of rows of X to compute on without gradients: at most 64 MiB of them.
+
+    On a CPU 4,096, whose hidden layers stay in the cache; a GPU wants more. A multiple of
+    64, see ``prediction``.
+    """
+    n_values = max(1, int(math.prod(X.shape[1:])))
+    most = 2**12 if device.type == "cpu" else 2**16
+    return max(64, min(most, 2**24 // n_values // 64 * 64))

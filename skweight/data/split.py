@@ -1,0 +1,54 @@
+"""The validation split."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def split_validation(
+    n_rows: int, fraction: float, seed: int, classes: NDArray[np.integer[Any]] | None = None
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Choose validation rows at random, in each class its share if ``classes`` is given.
+
+    The choice depends on the rows' number (and classes) and on ``seed`` alone. Every class
+    keeps a row for training, so a class of one row takes no part.
+
+    Returns
+    -------
+    train, valid : ndarray
+        Sorted positions.
+    """
+    if not 0 < fraction < 1:
+        raise ValueError(f"validation_fraction must lie between 0 and 1, got {fraction!r}.")
+    if max(1, round(fraction * n_rows)) >= n_rows:
+        raise ValueError(
+            "early_stopping=True needs distinct rows for training and for validation, got "
+            f"n_samples = {n_rows} of them with validation_fraction={fraction}."
+        )
+    shuffled = np.random.default_rng(seed).permutation(n_rows)
+    if classes is not None:
+        shuffled = _grouped(shuffled, classes)
+    if not len(shuffled):
+        raise ValueError(
+            "early_stopping=True needs a class with two distinct rows to take validation rows "
+            f"from, got n_samples = {n_rows} distinct rows, each the only one of its class."
+        )
+    # Evenly spaced places in rows that are shuffled within classes: each class gets its share.
+    n_valid = max(1, round(fraction * len(shuffled)))
+    places = (np.arange(n_valid) + 0.5) * (len(shuffled) / n_valid)
+    valid = np.zeros(n_rows, dtype=bool)
+    valid[shuffled[places.astype(np.intp)]] = True
+    if classes is not None:
+        all_chosen = ~np.isin(classes, classes[~valid])
+        _, first = np.unique(classes[shuffled], return_index=True)
+        valid[[row for row in shuffled[first] if all_chosen[row]]] = False
+    return np.flatnonzero(~valid), np.flatnonzero(valid)
+
+
+def _grouped(shuffled: NDArray[np.intp], classes: NDArray[np.integer[Any]]) -> NDArray[np.intp]:
+    """Shuffled rows class by class, without those that are the only ones of their class."""
+    order = shuffled[np.argsort(classes[shuffled], kind="stable")]
+    _, inverse, counts = np.unique(classes[order], return_inverse=True, return_counts=True)
+    kept: NDArray[np.intp] = order[counts[inverse] > 1]
+    return kept

@@ -1,0 +1,8 @@
+"""The scikit-learn estimators, and the plan of a fit."""
+
+from skweight.estimators.classifier import WeightedTorchClassifier
+from skweight.estimators.estimator import WeightedTorchEstimator
+from skweight.estimators.labels import Labels
+from skweight.estimators.regressor import WeightedTorchRegressor
+
+__all__ = ["Labels", "WeightedTorchClassifier", "WeightedTorchEstimator", "WeightedTorchRegressor"]

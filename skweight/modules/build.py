@@ -1,0 +1,62 @@
+"""From the user's ``module`` to the network that will be trained."""
+
+import copy
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import nn
+
+from skweight._keywords import check_keywords
+from skweight.modules.mlp import MLP
+
+
+def build_module(
+    module: Any, n_features: int, n_outputs: int, params: Mapping[str, Any]
+) -> nn.Module:
+    """Make the network that will be trained.
+
+    Parameters
+    ----------
+    module : None, nn.Module class, callable or nn.Module instance
+        None is :class:`MLP`. A class or callable is called with ``n_features``,
+        ``n_outputs`` and ``params``. An instance is deep-copied.
+    n_features, n_outputs : int
+    params : mapping
+        The user's ``module__*``.
+
+    Returns
+    -------
+    nn.Module
+
+    Raises
+    ------
+    TypeError, ValueError
+        If ``module`` is none of the above, returns no module, or does not take
+        ``params``.
+    """
+    if isinstance(module, nn.Module):
+        if params:
+            raise ValueError(
+                "module must be a class or callable for module__* parameters to be applied, "
+                f"got an instance of {type(module).__name__} and "
+                f"{['module__' + name for name in params]}."
+            )
+        return copy.deepcopy(module)
+    factory: Callable[..., Any] = MLP if module is None else module
+    if not callable(factory):
+        raise TypeError(
+            "module must be None, an nn.Module class or instance, or a callable "
+            f"(n_features, n_outputs, **module__) -> nn.Module, got {type(module).__name__}."
+        )
+    check_keywords(factory, params, "module")
+    try:
+        built = factory(n_features, n_outputs, **params)
+    except TypeError as error:
+        raise TypeError(
+            f"module {getattr(factory, '__name__', factory)!s} could not be called as "
+            f"module({n_features}, {n_outputs}, **module__), that is with the number of "
+            f"features and of outputs: {error}"
+        ) from error
+    if not isinstance(built, nn.Module):
+        raise TypeError(f"module must make an nn.Module, got {type(built).__name__}.")
+    return built

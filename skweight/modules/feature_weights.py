@@ -1,0 +1,184 @@
+"""Layers with weights on features: :class:`FeatureWeight` and :class:`WeightedLinear`."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+Weights = float | Sequence[float] | Tensor
+
+
+class FeatureWeight(nn.Module):
+    """Multiply each feature by a weight of its own, learnable or fixed.
+
+    A learnable weight in front of a linear map can be absorbed by it: the initial value
+    is then a prior, felt through the optimiser, weight decay and early stopping. With
+    weight decay on both the weight and the map behind it the pair is a group lasso on
+    the features. A fixed weight holds. A standardisation or batch norm directly behind
+    this layer takes its effect away.
+
+    Parameters
+    ----------
+    n_features : int
+        Length of the last dimension of the input.
+    init : float, sequence or Tensor of shape (n_features,), default=1.0
+        Initial weights, finite and non-negative; a number counts for every feature. Only a
+        fixed 0 keeps a feature out.
+    learnable : bool, default=True
+        Whether training changes the weights.
+
+    Attributes
+    ----------
+    weight : nn.Parameter or buffer of shape (n_features,)
+
+    Notes
+    -----
+    **Shape.** Input ``(..., n_features)``, output the same.
+
+    References
+    ----------
+    P. D. Hoff, Lasso, fractional norm and structured sparse estimation using a Hadamard
+    product parametrization, Computational Statistics & Data Analysis 115, 2017.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skweight import FeatureWeight
+    >>> layer = FeatureWeight(3, init=[1, 0, 2], learnable=False)
+    >>> layer(torch.ones(2, 3))
+    tensor([[1., 0., 2.],
+            [1., 0., 2.]])
+    """
+
+    weight: Tensor
+
+    def __init__(self, n_features: int, init: Weights = 1.0, learnable: bool = True) -> None:
+        super().__init__()
+        self.n_features = n_features
+        weight = check_weights(init, n_features, "init")
+        if learnable:
+            self.weight = nn.Parameter(weight)
+        else:
+            self.register_buffer("weight", weight)
+
+    def forward(self, X: Tensor) -> Tensor:
+        """``X * weight``."""
+        return X * self.weight
+
+    def extra_repr(self) -> str:
+        """Show what the constructor was given."""
+        return f"{self.n_features}, learnable={isinstance(self.weight, nn.Parameter)}"
+
+
+class WeightedLinear(nn.Linear):
+    """A linear layer with weights on its inputs and, if wanted, on its outputs.
+
+    ``f(x) = output_weights * (weight (feature_weights * x) + bias)``, with * elementwise.
+
+    Parameters
+    ----------
+    in_features, out_features : int
+    feature_weights : float, sequence or Tensor of shape (in_features,), default=None
+        One weight per *input* feature: "the fourth feature counts three times" is
+        ``[1, 1, 1, 3, 1]``. None leaves the inputs as they are.
+    output_weights : float, sequence or Tensor of shape (out_features,), default=None
+        One weight per output. None leaves the outputs as they are.
+    learnable : bool, default=True
+        Whether training changes ``feature_weights`` and ``output_weights``.
+    bias : bool, default=True
+
+    Attributes
+    ----------
+    feature_weights : FeatureWeight or None
+    output_weights : nn.Parameter or buffer of shape (out_features,), or None
+
+    Notes
+    -----
+    **Shape.** Input ``(..., in_features)``, output ``(..., out_features)``.
+
+    See :class:`FeatureWeight` for what a learnable weight can and cannot do. An
+    output weight is absorbed by the same linear map and by the next one.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skweight import WeightedLinear
+    >>> layer = WeightedLinear(5, 10, feature_weights=[1, 1, 1, 3, 1])
+    >>> layer(torch.ones(2, 5)).shape
+    torch.Size([2, 10])
+    """
+
+    output_weights: Tensor | None
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        feature_weights: Weights | None = None,
+        output_weights: Weights | None = None,
+        learnable: bool = True,
+        bias: bool = True,
+    ) -> None:
+        super().__init__(in_features, out_features, bias=bias)
+        self.feature_weights: FeatureWeight | None = None
+        if feature_weights is not None:
+            checked = check_weights(feature_weights, in_features, "feature_weights")
+            self.feature_weights = FeatureWeight(in_features, checked, learnable)
+        if output_weights is None:
+            self.output_weights = None
+            return
+        checked = check_weights(output_weights, out_features, "output_weights")
+        if learnable:
+            self.output_weights = nn.Parameter(checked)
+        else:
+            self.register_buffer("output_weights", checked)
+
+    def forward(self, X: Tensor) -> Tensor:
+        """Weigh the inputs, map them, weigh the outputs."""
+        if self.feature_weights is not None:
+            X = self.feature_weights(X)
+        X = F.linear(X, self.weight, self.bias)
+        return X if self.output_weights is None else X * self.output_weights
+
+
+def check_weights(weights: Weights, length: int, name: str) -> Tensor:
+    """Copy weights to a tensor of shape (length,), finite and non-negative."""
+    if hasattr(weights, "tolist"):  # arrays, numpy scalars, Series and tensors
+        weights = weights.tolist()
+    if isinstance(weights, (int, float)):
+        weights = [float(weights)] * length
+    try:
+        checked = torch.tensor(weights, dtype=torch.get_default_dtype(), device="cpu")
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(
+            f"{name} must be a number or hold one number for each of {length} features, got "
+            f"{type(weights).__name__}: {error}."
+        ) from error
+    if checked.shape != (length,):
+        raise ValueError(
+            f"{name} must be a number or hold one number for each of {length} features, "
+            f"shape ({length},), got shape {tuple(checked.shape)}."
+        )
+    if not bool(torch.isfinite(checked).all()) or bool((checked < 0).any()):
+        raise ValueError(
+            f"{name} must be finite and non-negative, got values from "
+            f"{checked.min().item()} to {checked.max().item()}."
+        )
+    return checked
+
+
+def feature_weights(module: nn.Module, n_features: int) -> Tensor | None:
+    """Weights on the ``n_features`` inputs of a network, if it has such a layer.
+
+    Layers are taken in the order of their registration; a layer that mixes features in
+    front of a weight makes it a weight on something else.
+    """
+    for layer in module.modules():
+        if isinstance(layer, WeightedLinear):
+            layer = layer.feature_weights or layer
+        if isinstance(layer, FeatureWeight):
+            return layer.weight if layer.n_features == n_features else None
+        if any(parameter.ndim > 1 for parameter in layer.parameters(recurse=False)):
+            return None
+    return None

@@ -1,0 +1,287 @@
+"""``WeightSearchCV`` and ``RandomizedWeightSearchCV``."""
+
+import copy
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from sklearn import get_config
+from sklearn.metrics import check_scoring
+from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
+from sklearn.utils.metadata_routing import process_routing
+
+from skweight.search.adapter import Fits, Splitter, StandIn
+from skweight.search.trainings import Trainings
+
+
+class StackedSearch:
+    """What the searches share: fits of candidates and splits are made together."""
+
+    estimator: Any
+    n_jobs: int | None
+    cv: Any
+    error_score: float | str
+    pre_dispatch: int | str
+    verbose: int
+    scoring: Any
+    stack_size: int | str
+    return_predictions: bool
+
+    def fit(self, X: Any, y: Any = None, **params: Any) -> Any:
+        """Try all candidates on all splits, and fit the best one on all rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        **params : dict
+            ``sample_weight`` and whatever else ``fit`` of the estimator takes, ``groups`` for the
+            splitter; passed on as :class:`~sklearn.model_selection.GridSearchCV` does, also with
+            metadata routing.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        TypeError
+            If the estimator, or the last step of the pipeline, is none of ours.
+        ValueError
+            What ``GridSearchCV`` refuses.
+        """
+        routed = {name: value for name, value in params.items() if name != "groups"}
+        if get_config()["enable_metadata_routing"]:
+            routed = process_routing(self, "fit", **params).estimator.fit
+        trainings = Trainings(
+            self.estimator,
+            dict(routed),
+            n_jobs=self.n_jobs,
+            pre_dispatch=self.pre_dispatch,
+            stack_size=self.stack_size,
+            verbose=self.verbose,
+            raises=isinstance(self.error_score, str),
+        )
+        fits = Fits(trainings, self.return_predictions)
+        search = self._with_stand_in(fits)
+        super(StackedSearch, search).fit(X, y, **params)  # type: ignore[misc]
+        self._take_over(search, fits)
+        return self
+
+    def _with_stand_in(self, fits: Fits) -> Any:
+        """A copy for scikit-learn, which only scores: fits are made and shown before.
+
+        Values that are wrong stay, to be refused by scikit-learn.
+        """
+        search = copy.copy(self)
+        search.estimator = StandIn(self.estimator, fits)
+        search.cv = [*self.cv] if isinstance(self.cv, Iterator) else self.cv  # is read twice
+        if self.n_jobs is None or isinstance(self.n_jobs, Integral):
+            search.n_jobs = 1
+        if isinstance(self.verbose, Integral) and self.verbose >= 0:
+            search.verbose = 0
+        return search
+
+    def _run_search(
+        self, evaluate_candidates: Callable[..., Any], *, callback_ctx: Any = None
+    ) -> None:
+        """Have candidates evaluated; scikit-learn's documented hook for searches.
+
+        From 1.9 on it passes ``callback_ctx``.
+        """
+        fits = self.estimator.fits
+
+        def evaluate(candidates: Iterable[dict[str, Any]], **kwargs: Any) -> Any:
+            candidates = [*candidates]
+            return evaluate_candidates(candidates, cv=Splitter(self.cv, candidates, fits), **kwargs)
+
+        context = {} if callback_ctx is None else {"callback_ctx": callback_ctx}
+        super()._run_search(evaluate, **context)  # type: ignore[misc]
+
+    def _take_over(self, search: Any, fits: Fits) -> None:
+        """Keep what the search found, with the times of the fits and how they were made."""
+        for name, value in vars(search).items():
+            if name.endswith("_") and not name.startswith("_"):
+                setattr(self, name, value)
+        if self.scoring is None:
+            self.scorer_ = check_scoring(self.estimator)
+        seconds = fits.seconds()
+        self.cv_results_: dict[str, Any]
+        self.cv_results_["mean_fit_time"] = seconds.mean(axis=1)
+        self.cv_results_["std_fit_time"] = seconds.std(axis=1)
+        self.stacked_, self.one_by_one_ = fits.stacked(), fits.one_by_one()
+        for reason, numbers in self.one_by_one_.items():
+            warnings.warn(
+                f"{len(numbers)} of {len(seconds)} candidates were trained one by one, with the "
+                f"same results: {reason}.",
+                stacklevel=3,
+            )
+        vars(self).pop("predictions_", None)  # of an earlier fit
+        if self.return_predictions:
+            self.predictions_ = fits.predicted()
+
+
+class WeightSearchCV(StackedSearch, GridSearchCV):  # type: ignore[misc]
+    """Grid search over weight settings whose candidates are trained together.
+
+    The parameters, attributes and results are those of
+    :class:`~sklearn.model_selection.GridSearchCV`. Candidates that differ in weights alone (and
+    in ``random_state`` or initial feature weights) are trained as one stacked network, with
+    rows, orders, early stopping and results of their own: those of training them one by one, on a
+    CPU bit for bit if the network consists of linear layers and activations.
+
+    Parameters
+    ----------
+    estimator : WeightedTorchClassifier, WeightedTorchRegressor or Pipeline that ends with one
+    param_grid : dict or list of dict
+        Any parameters; weight settings are what is cheap to search over.
+    scoring : str, callable, list, tuple or dict, default=None
+    cv : int, splitter or iterable, default=None
+    refit : bool, str or callable, default=True
+    n_jobs : int, default=None
+        Number of processes that train stacks. Scores are taken in this process alone.
+    error_score : "raise" or float, default=nan
+    return_train_score : bool, default=False
+    stack_size : "auto" or int, default="auto"
+        Number of networks in a stack at most. "auto" takes as many as 64 MiB, or a quarter of
+        the free memory of a GPU, hold, and trains alone where a stack would save nothing.
+    return_predictions : bool, default=False
+        Whether to keep what every candidate predicts for the rows that it was not trained on.
+    verbose : int, default=0
+        Above 0 a progress bar is shown.
+    pre_dispatch : int or str, default="2*n_jobs"
+
+    Attributes
+    ----------
+    cv_results_ : dict
+        Fit times of a stack are shared by its candidates.
+    best_estimator_ : estimator
+        Fitted by itself on all rows; likewise ``best_score_``, ``best_params_``, ``best_index_``,
+        ``scorer_``, ``n_splits_``, ``refit_time_`` and ``multimetric_``.
+    stacked_ : ndarray of bool of shape (n_candidates,)
+        Whether all fits of a candidate were made in stacks. Fits that failed were not.
+    one_by_one_ : dict of str to list of int
+        Why candidates could not be stacked, and which. What is not worth stacking is not named.
+    predictions_ : list of tuple
+        With ``return_predictions=True``: for each split the positions of its held-out rows, of
+        shape (n_test,), and what the candidates predict for them, of shape (n_candidates, n_test,
+        ...): ``predict_proba`` of a classifier, ``predict`` of a regressor. Columns are for all
+        classes of y, 0 for one that is in no row of a training; NaN if a fit failed.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_classification
+    >>> from skweight import WeightedTorchClassifier, WeightSearchCV
+    >>> X, y = make_classification(200, weights=[0.9], random_state=0)
+    >>> search = WeightSearchCV(
+    ...     WeightedTorchClassifier(max_epochs=5, random_state=0, device="cpu"),
+    ...     {"class_weight": [None, "balanced"], "class_weight_power": [0.5, 1.0]},
+    ...     scoring="balanced_accuracy",
+    ... ).fit(X, y)
+    >>> search.stacked_
+    array([ True,  True,  True,  True])
+    """
+
+    def __init__(
+        self,
+        estimator: Any,
+        param_grid: Mapping[str, Sequence[Any]] | Sequence[Mapping[str, Sequence[Any]]],
+        *,
+        scoring: Any = None,
+        cv: Any = None,
+        refit: bool | str | Callable[..., int] = True,
+        n_jobs: int | None = None,
+        error_score: float | str = np.nan,
+        return_train_score: bool = False,
+        stack_size: int | str = "auto",
+        return_predictions: bool = False,
+        verbose: int = 0,
+        pre_dispatch: int | str = "2*n_jobs",
+    ) -> None:
+        super().__init__(
+            estimator,
+            param_grid,
+            scoring=scoring,
+            cv=cv,
+            refit=refit,
+            n_jobs=n_jobs,
+            error_score=error_score,
+            return_train_score=return_train_score,
+            verbose=verbose,
+            pre_dispatch=pre_dispatch,
+        )
+        self.stack_size = stack_size
+        self.return_predictions = return_predictions
+
+
+class RandomizedWeightSearchCV(StackedSearch, RandomizedSearchCV):  # type: ignore[misc]
+    """Randomized search over weight settings whose candidates are trained together.
+
+    As :class:`WeightSearchCV`, but over ``n_iter`` candidates that are drawn as
+    :class:`~sklearn.model_selection.RandomizedSearchCV` draws them.
+
+    Parameters
+    ----------
+    estimator : WeightedTorchClassifier, WeightedTorchRegressor or Pipeline that ends with one
+    param_distributions : dict or list of dict
+        Lists of values, or distributions with a method ``rvs``.
+    n_iter : int, default=10
+    scoring, cv, refit, n_jobs, error_score, return_train_score, verbose, pre_dispatch
+        As in :class:`~sklearn.model_selection.RandomizedSearchCV`.
+    random_state : int, RandomState or None, default=None
+        For the candidates.
+    stack_size : "auto" or int, default="auto"
+    return_predictions : bool, default=False
+
+    Examples
+    --------
+    >>> from scipy.stats import uniform
+    >>> from sklearn.datasets import make_classification
+    >>> from skweight import RandomizedWeightSearchCV, WeightedTorchClassifier
+    >>> X, y = make_classification(200, weights=[0.9], random_state=0)
+    >>> search = RandomizedWeightSearchCV(
+    ...     WeightedTorchClassifier(class_weight="balanced", max_epochs=5, device="cpu"),
+    ...     {"class_weight_power": uniform(0, 1), "random_state": [0]},
+    ...     n_iter=4,
+    ...     random_state=0,
+    ... ).fit(X, y)
+    >>> search.stacked_.all().item()
+    True
+    """
+
+    def __init__(
+        self,
+        estimator: Any,
+        param_distributions: Any,
+        *,
+        n_iter: int = 10,
+        scoring: Any = None,
+        cv: Any = None,
+        refit: bool | str | Callable[..., int] = True,
+        n_jobs: int | None = None,
+        random_state: Any = None,
+        error_score: float | str = np.nan,
+        return_train_score: bool = False,
+        stack_size: int | str = "auto",
+        return_predictions: bool = False,
+        verbose: int = 0,
+        pre_dispatch: int | str = "2*n_jobs",
+    ) -> None:
+        super().__init__(
+            estimator,
+            param_distributions,
+            n_iter=n_iter,
+            scoring=scoring,
+            cv=cv,
+            refit=refit,
+            n_jobs=n_jobs,
+            random_state=random_state,
+            error_score=error_score,
+            return_train_score=return_train_score,
+            verbose=verbose,
+            pre_dispatch=pre_dispatch,
+        )
+        self.stack_size = stack_size
+        self.return_predictions = return_predictions

@@ -1,0 +1,227 @@
+"""Layers of several models as one layer."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from skweight.modules import WeightedLinear, append_bins
+from skweight.stacks.products import (
+    _LINEAR,
+    _NUMBERS_AT_ONCE,
+    _OF_WEIGHT,
+    _OF_X,
+    _PRODUCTS,
+    _SUMS,
+    _as_alone,
+)
+
+
+class Scratch:
+    """Memory that a layer writes to again at every step.
+
+    What a stack computes is too large for the allocator to keep: it would ask the system for
+    new pages each time.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[Any, Tensor] = {}
+
+    def like(self, use: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
+        """Memory for a use, with what is left of the last time."""
+        if (use, shape) not in self._kept:
+            self._kept[use, shape] = like.new_empty(shape)
+        return self._kept[use, shape].detach()
+
+    def __deepcopy__(self, memo: Any) -> "Scratch":
+        return Scratch()
+
+
+class StackedLinear(nn.Module):
+    """Linear layers side by side: ``(n_models, n, ..., in)`` to ``(n_models, n, ..., out)``."""
+
+    bias: Tensor | None
+
+    def __init__(self, layers: Sequence[nn.Linear]) -> None:
+        super().__init__()
+        self.weight = stack_tensors([layer.weight for layer in layers], rows=False)
+        biases = [layer.bias for layer in layers]
+        self.bias = None if biases[0] is None else stack_tensors(biases, rows=True)
+        self.scratch = Scratch()
+
+    def forward(self, X: Tensor) -> Tensor:
+        """Batched matrix products."""
+        flat = X if X.ndim == 3 else X.flatten(1, -2)
+        product: Tensor = _Linear.apply(flat, self.weight, self.bias, self.scratch)  # type: ignore[no-untyped-call]
+        return product if X.ndim == 3 else product.reshape(*X.shape[:-1], -1)
+
+
+class StackedReLU(nn.Module):
+    """ReLU that overwrites its input, which no layer before it looks at again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scratch = Scratch()
+
+    def forward(self, X: Tensor) -> Tensor:
+        """``max(X, 0)``."""
+        rectified: Tensor = _ReLU.apply(X, self.scratch)  # type: ignore[no-untyped-call]
+        return rectified
+
+
+class _ReLU(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, X: Tensor, scratch: Scratch) -> Tensor:
+        if not X.requires_grad:  # it may be the caller's
+            return X.relu()
+        ctx.mark_dirty(X)
+        ctx.scratch = scratch
+        ctx.save_for_backward(X.relu_())
+        return X
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        (rectified,) = ctx.saved_tensors
+        out = ctx.scratch.like("gradient", gradient.shape, gradient)
+        torch.ops.aten.threshold_backward.grad_input(gradient, rectified, 0, grad_input=out)
+        return out, None
+
+
+class StackedActivation(nn.Module):
+    """An elementwise activation whose kernel rounds the last numbers of a tensor in another way.
+
+    It is used for one model after the other where there are such numbers.
+    """
+
+    def __init__(self, activation: nn.Module) -> None:
+        super().__init__()
+        self.activation = activation
+
+    def forward(self, X: Tensor) -> Tensor:
+        """The activation of every number."""
+        if X.device.type != "cpu" or X[0].numel() % _NUMBERS_AT_ONCE == 0:
+            return self.activation(X)  # type: ignore[no-any-return]
+        return torch.stack([self.activation(of_model) for of_model in X])
+
+
+class StackedWeightedLinear(StackedLinear):
+    """The same with weights on inputs and outputs, see :class:`~skweight.WeightedLinear`."""
+
+    def __init__(self, layers: Sequence[WeightedLinear]) -> None:
+        super().__init__(layers)
+        inputs = [layer.feature_weights for layer in layers if layer.feature_weights is not None]
+        self.feature_weights = StackedFeatureWeight(inputs) if inputs else None
+        outputs = [layer.output_weights for layer in layers if layer.output_weights is not None]
+        stacked = stack_tensors(outputs, rows=True) if outputs else None
+        if isinstance(stacked, nn.Parameter):
+            self.output_weights: Tensor | None = stacked
+        else:
+            self.register_buffer("output_weights", stacked)
+
+    def forward(self, X: Tensor) -> Tensor:
+        """Weigh the inputs, map them, weigh the outputs."""
+        X = X if self.feature_weights is None else self.feature_weights(X)
+        X = super().forward(X)
+        return X if self.output_weights is None else _scaled(X, self.output_weights)
+
+
+class StackedPiecewiseLinear(nn.Module):
+    """Bins side by side, of the same features, see :class:`~skweight.encodings.PiecewiseLinear`."""
+
+    start: Tensor
+    slope: Tensor
+    index: Tensor
+
+    def __init__(self, layers: Sequence[nn.Module]) -> None:
+        super().__init__()
+        set_tensors(self, layers, rows=True)
+
+    def forward(self, X: Tensor) -> Tensor:
+        """The features and their bins."""
+        return append_bins(X, self.index[0, 0], self.start, self.slope)
+
+
+class StackedFeatureWeight(nn.Module):
+    """Feature weights side by side, see :class:`~skweight.FeatureWeight`."""
+
+    weight: Tensor
+
+    def __init__(self, layers: Sequence[nn.Module]) -> None:
+        super().__init__()
+        set_tensors(self, layers, rows=True)
+
+    def forward(self, X: Tensor) -> Tensor:
+        """``X * weight``."""
+        return _scaled(X, self.weight)
+
+
+def _scaled(X: Tensor, weight: Tensor) -> Tensor:
+    flat = X if X.ndim == 3 else X.flatten(1, -2)
+    return _Scale.apply(flat, weight).reshape(X.shape)  # type: ignore[no-untyped-call, no-any-return]
+
+
+class _Scale(torch.autograd.Function):
+    """``X * weight`` with weights of shape (n_models, 1, n_features)."""
+
+    @staticmethod
+    def forward(ctx: Any, X: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(X, weight)
+        return X * weight
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:  # type: ignore[override]
+        X, weight = ctx.saved_tensors
+        of_X, of_weight = ctx.needs_input_grad
+        return (
+            gradient * weight if of_X else None,
+            _as_alone(_SUMS, gradient * X) if of_weight else None,
+        )
+
+
+class _Linear(torch.autograd.Function):
+    """Linear layers side by side, and the gradients that autograd gives to one."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, X: Tensor, weight: Tensor, bias: Tensor | None, scratch: Scratch
+    ) -> Tensor:
+        ctx.save_for_backward(X, weight)
+        ctx.scratch = scratch
+        out = scratch.like("scores", (*X.shape[:2], weight.shape[1]), X)
+        if bias is None:
+            return _as_alone(_PRODUCTS, X, weight, out=out)
+        return _as_alone(_LINEAR, X, weight, bias, out=out)
+
+    @staticmethod
+    def backward(  # type: ignore[override]
+        ctx: Any, gradient: Tensor
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
+        X, weight = ctx.saved_tensors
+        of_X, of_weight, of_bias, _ = ctx.needs_input_grad
+        out = ctx.scratch.like("gradient", X.shape, X)
+        return (
+            _as_alone(_OF_X, gradient, weight, out=out) if of_X else None,
+            _as_alone(_OF_WEIGHT, gradient, X) if of_weight else None,
+            _as_alone(_SUMS, gradient) if of_bias else None,
+            None,
+        )
+
+
+def set_tensors(together: nn.Module, modules: Sequence[nn.Module], rows: bool) -> None:
+    """Give a layer the parameters and buffers of all models, see :func:`stack_tensors`."""
+    for name, _ in modules[0].named_parameters(recurse=False):
+        stacked = stack_tensors([getattr(module, name) for module in modules], rows)
+        together.register_parameter(name, stacked)  # type: ignore[arg-type]
+    for name, _ in modules[0].named_buffers(recurse=False):
+        buffers = [getattr(module, name) for module in modules]
+        together.register_buffer(name, stack_tensors(buffers, rows))
+
+
+def stack_tensors(tensors: Sequence[Tensor], rows: bool) -> Tensor:
+    """The tensors of the models along a first axis, before one for the rows if it is wanted."""
+    stacked = torch.stack([tensor.detach() for tensor in tensors])
+    stacked = stacked.unsqueeze(1) if rows else stacked
+    if isinstance(tensors[0], nn.Parameter):
+        return nn.Parameter(stacked, requires_grad=tensors[0].requires_grad)
+    return stacked

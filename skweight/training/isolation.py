@@ -1,0 +1,46 @@
+"""Torch's global state during a fit: seeded, float32, and restored afterwards."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+# Random state and default dtype belong to the process, so fits in threads take turns.
+_torch_state = threading.RLock()
+
+
+@contextmanager
+def isolated_torch(seed: int, device: torch.device) -> Iterator[None]:
+    """Draw from ``seed`` and compute gradients in float32, whatever the caller has set.
+
+    Parameters
+    ----------
+    seed : int
+    device : torch.device
+        The device whose random state is seeded and restored beside the CPU's.
+    """
+    cuda_devices = [device] if device.type == "cuda" else []
+    with (
+        _torch_state,
+        torch.random.fork_rng(devices=cuda_devices),
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        torch.autocast(device.type, enabled=False),
+    ):
+        dtype = torch.get_default_dtype()
+        mps_state = torch.mps.get_rng_state() if device.type == "mps" else None
+        # torch.manual_seed would also seed devices whose state is not kept here.
+        torch.default_generator.manual_seed(seed)
+        for cuda_device in cuda_devices:
+            with torch.cuda.device(cuda_device):
+                torch.cuda.manual_seed(seed)
+        if mps_state is not None:
+            torch.mps.manual_seed(seed)
+        torch.set_default_dtype(torch.float32)
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(dtype)
+            if mps_state is not None:
+                torch.mps.set_rng_state(mps_state)

@@ -1,0 +1,79 @@
+"""The training state that one call of ``partial_fit`` hands to the next."""
+
+import copy
+from typing import Any
+
+from torch import Tensor
+
+from skweight._keywords import unwrap
+
+
+def training_state(net: Any) -> dict[str, Any]:
+    """Take from a trained net what the next call of the stream needs of its training."""
+    optimizer = net.optimizer_.state_dict()
+    return {
+        "settings": (net.lr, _settings(net)),
+        "moments": optimizer["state"],
+        "groups": optimizer["param_groups"],
+        "schedules": [(type(s), s.state_dict()) for s in _schedulers(net)],
+    }
+
+
+def restore_optimizer(net: Any, previous: Any) -> None:
+    """Give a new net the moments of the last one, if they are of the same optimizer.
+
+    The learning rate may differ. After a fit that was no part of a stream they start anew.
+    """
+    for group in net.optimizer_.param_groups:  # what a scheduler asks for that is not at its start
+        group["initial_lr"] = group["lr"]
+    last = previous.resume_state
+    if last is None or last["settings"][1] != _settings(net):
+        return
+    state = net.optimizer_.state_dict()
+    # A copy: or the steps of this net would change the moments of the other.
+    state["state"] = copy.deepcopy(last["moments"])
+    net.optimizer_.load_state_dict(state)
+    for group, before in zip(net.optimizer_.param_groups, last["groups"]):
+        for name in before.keys() - group.keys():  # what schedulers keep there
+            group[name] = before[name]
+
+
+def restore_schedules(net: Any, previous: Any) -> None:
+    """Let schedulers go on where they stopped, from the learning rates they had come to.
+
+    skorch makes them anew, at the epoch that the history tells; what they do to the learning
+    rate then differs from one to the other.
+    """
+    for group in net.optimizer_.param_groups:
+        group["lr"] = group["initial_lr"]
+    last, now = previous.resume_state, _schedulers(net)
+    if last is None or [type(s) for s in now] != [kind for kind, _ in last["schedules"]]:
+        return
+    same = last["settings"] == (net.lr, _settings(net))
+    for scheduler, (_, state) in zip(now, last["schedules"]):
+        own = {} if same or "base_lrs" not in state else {"base_lrs": scheduler.base_lrs}
+        scheduler.load_state_dict(copy.deepcopy(state) | own)
+    if same:
+        for group, before in zip(net.optimizer_.param_groups, last["groups"]):
+            group.update({name: value for name, value in before.items() if name != "params"})
+
+
+def to_cpu(resume_state: Any) -> Any:
+    """Copy what was carried with its tensors on the CPU, for a pickle."""
+    if isinstance(resume_state, Tensor):
+        return resume_state.cpu()
+    if isinstance(resume_state, dict):
+        return {name: to_cpu(value) for name, value in resume_state.items()}
+    if isinstance(resume_state, (list, tuple)):
+        return type(resume_state)(to_cpu(value) for value in resume_state)
+    return resume_state
+
+
+def _settings(net: Any) -> dict[str, Any]:
+    own = {name: value for name, value in vars(net).items() if name.startswith("optimizer__")}
+    return own | {"optimizer": unwrap(net.optimizer)}
+
+
+def _schedulers(net: Any) -> list[Any]:
+    found = (getattr(callback, "lr_scheduler_", None) for _, callback in net.callbacks_)
+    return [scheduler for scheduler in found if scheduler is not None]

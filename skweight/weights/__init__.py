@@ -1,0 +1,34 @@
+"""What a weight means: row weights, class weights, merged rows, recipes and a summary.
+
+Only numpy here.
+"""
+
+from skweight.weights.class_weight import resolve_class_weight
+from skweight.weights.merging import distinct_rows
+from skweight.weights.recipes import clip_weights, effective_number, time_decay
+from skweight.weights.rows import DistinctRows, fill_targets_without_weight, merge
+from skweight.weights.sample_weight import (
+    check_sample_weight,
+    effective_sample_size,
+    flatten_mass,
+    scale_near_one,
+    to_mean_one,
+)
+from skweight.weights.summary import weight_summary
+
+__all__ = [
+    "DistinctRows",
+    "check_sample_weight",
+    "clip_weights",
+    "distinct_rows",
+    "effective_number",
+    "effective_sample_size",
+    "fill_targets_without_weight",
+    "flatten_mass",
+    "merge",
+    "resolve_class_weight",
+    "scale_near_one",
+    "time_decay",
+    "to_mean_one",
+    "weight_summary",
+]

@@ -1,0 +1,165 @@
+"""Merging equal rows and sorting the rest into a canonical order.
+
+A fit then depends on the weighted data and not on the table: neither on the order of rows nor on
+how a weight is divided over copies.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Indices = NDArray[np.intp]
+# Rows per block are chosen so that a block of the projection stays in the cache.
+_BLOCK_ELEMENTS = 2**17
+_WIDE_BLOCK_ELEMENTS = 2**22
+_COMPARED_AT_ONCE = 2**19
+
+
+def distinct_rows(X: Any, y: NDArray[Any], mass: Floats) -> tuple[Indices, Floats]:
+    """Merge equal ``(x, y)`` rows and bring the rest into an order of their own.
+
+    The result depends on the set of rows and on the mass of each, not on the order in
+    which they arrive nor on how a mass is split over copies. Rows are equal when all
+    their numbers are, without tolerance; 0.0 and -0.0 are one number. Rows without mass
+    are left out. No data are copied.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, ...) or CSR matrix of shape (n_samples, n_features)
+        Or what gives its rows as an ndarray does. A CSR matrix must have sorted indices, no
+        duplicates and no stored zeros.
+    y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+        Numbers: targets, or classes as codes.
+    mass : ndarray of shape (n_samples,), float64
+        Non-negative.
+
+    Returns
+    -------
+    index : ndarray of shape (n_distinct,)
+        Position of one representative of each distinct row, in canonical order.
+    mass : ndarray of shape (n_distinct,), float64
+        Summed mass of each distinct row.
+
+    Notes
+    -----
+    Rows are sorted by a fixed random projection of ``(x, y)`` in float64. Rows that
+    tie are compared as a whole: equal ones are merged, different ones (a tie by
+    rounding) are sorted by their bytes.
+    """
+    columns = _Columns(X, y)
+    key = columns.projection()
+    order = np.argsort(key, kind="stable")
+    order = order[mass[order] > 0]
+    tied = key[order[1:]] == key[order[:-1]]
+    if not tied.any():
+        return order, mass[order]
+
+    same = columns.equal_neighbours(order, tied)
+    if (tied & ~same).any():
+        order = _sort_mixed_ties(columns, order, tied, same)
+        same = columns.equal_neighbours(order, tied)
+    starts = np.flatnonzero(np.concatenate([[True], ~same]))
+    return order[starts], np.add.reduceat(_mass_in_order(mass[order], same), starts)
+
+
+def _sort_mixed_ties(
+    columns: "_Columns", order: Indices, tied: NDArray[np.bool_], same: NDArray[np.bool_]
+) -> Indices:
+    """Sort the rows of every tie that holds different rows by their bytes."""
+    run = np.concatenate([[0], np.cumsum(~tied)])
+    mixed = np.isin(run, run[1:][tied & ~same])
+    places = np.flatnonzero(mixed)
+    by_content = sorted(zip(run[places], map(columns.content, order[places]), order[places]))
+    order = order.copy()
+    order[places] = [row for _, _, row in by_content]
+    return order
+
+
+def _mass_in_order(mass: Floats, same: NDArray[np.bool_]) -> Floats:
+    """Sort masses within groups of equal rows: a sum must not depend on arrival."""
+    group = np.concatenate([[0], np.cumsum(~same)])
+    copies = np.flatnonzero(np.concatenate([[False], same]) | np.concatenate([same, [False]]))
+    mass = mass.copy()
+    mass[copies] = mass[copies][np.lexsort((mass[copies], group[copies]))]
+    return mass
+
+
+class _Columns:
+    """``(x, y)`` rows, dense or CSR, as the few views that merging needs."""
+
+    def __init__(self, X: Any, y: NDArray[Any]) -> None:
+        self.sparse = hasattr(X, "indptr")
+        self.X: Any = np.ascontiguousarray(X) if isinstance(X, np.ndarray) else X
+        self.n_columns = int(np.prod(X.shape[1:]))
+        self.y = np.ascontiguousarray(y).reshape(X.shape[0], -1)
+
+    def projection(self) -> Floats:
+        """Random projection of every row; equal rows get equal bits wherever they lie.
+
+        Columns are added one after the other: a matrix product may round a row
+        differently at another position, and then copies would not meet.
+        """
+        n_columns = self.n_columns
+        direction = np.random.default_rng(20240229).standard_normal(n_columns + self.y.shape[1])
+        if self.sparse:
+            key = np.asarray(self.X @ direction[:n_columns], dtype=np.float64)
+        else:
+            key = np.zeros(len(self.y))
+            _add_projection(key, self._dense, direction[:n_columns])
+        _add_projection(key, self.y.__getitem__, direction[n_columns:])
+        return key
+
+    def equal_neighbours(self, order: Indices, tied: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Whether the rows at ``order[i]`` and ``order[i + 1]`` are equal, where tied."""
+        same = np.zeros(len(tied), dtype=bool)
+        places = np.flatnonzero(tied)
+        n_values = self._n_values(order[places]).cumsum() // _COMPARED_AT_ONCE
+        for place in np.split(places, np.flatnonzero(np.diff(n_values)) + 1):
+            left, right = order[place], order[place + 1]
+            equal = _equal(self.y[left], self.y[right])
+            if self.sparse:
+                unequal = self.X[left] != self.X[right]
+                equal &= np.diff(unequal.tocsr().indptr) == 0
+            else:
+                equal &= _equal(self._dense(left), self._dense(right))
+            same[place] = equal
+        return same
+
+    def _n_values(self, rows: Indices) -> NDArray[np.integer[Any]]:
+        """What each of the rows takes to compare."""
+        if self.sparse:
+            return np.asarray(self.X.indptr[rows + 1] - self.X.indptr[rows] + 1, dtype=np.int64)
+        return np.full(len(rows), max(1, self.n_columns))
+
+    def _dense(self, rows: Any) -> NDArray[Any]:
+        part: NDArray[Any] = self.X[rows]
+        return part.reshape(len(part), -1)
+
+    def content(self, row: int) -> bytes:
+        """The row as bytes: any order of its own that different rows never share."""
+        y = (self.y[row] + 0).tobytes()  # -0.0 + 0 is 0.0
+        if not self.sparse:
+            return bytes((self._dense([row]) + 0).tobytes() + y)
+        stored = slice(self.X.indptr[row], self.X.indptr[row + 1])
+        indices = self.X.indices[stored].astype(np.int64)
+        return bytes(indices.tobytes() + self.X.data[stored].tobytes() + y)
+
+
+def _add_projection(key: Floats, rows: Callable[[slice], NDArray[Any]], direction: Floats) -> None:
+    n_columns = max(1, len(direction))
+    # Of wide rows enough to be worth a pass over the columns, unless these are images.
+    step = max(1, _BLOCK_ELEMENTS // n_columns, min(256, _WIDE_BLOCK_ELEMENTS // n_columns))
+    for start in range(0, len(key), step):
+        block = np.array(rows(slice(start, start + step)).T, dtype=np.float64, order="C")
+        part = key[start : start + step]
+        for column, factor in zip(block, direction):
+            column *= factor
+            part += column
+
+
+def _equal(left: NDArray[Any], right: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which rows are equal as numbers: 0.0 is -0.0, which sparse X does not store."""
+    return np.asarray((left == right).all(axis=1), dtype=bool)

@@ -1,0 +1,154 @@
+"""Weights of rows: checking them, scaling them, and their effective sample size."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Floats = NDArray[np.float64]
+
+
+def check_sample_weight(sample_weight: ArrayLike | None, n_samples: int) -> Floats:
+    """Check weights per row and return them as a new float64 array.
+
+    Parameters
+    ----------
+    sample_weight : array-like of shape (n_samples,) or None
+        Numbers of any real dtype: an array, list, Series or tensor. None means ones.
+    n_samples : int
+        Number of rows that the weights belong to.
+
+    Returns
+    -------
+    ndarray of shape (n_samples,), float64
+        A copy; the caller's object is never changed.
+
+    Raises
+    ------
+    TypeError
+        If the weights are not real numbers.
+    ValueError
+        If the shape is not ``(n_samples,)``, or if a weight is negative, NaN or
+        infinite, or if all of them are zero.
+    """
+    if sample_weight is None:
+        return np.ones(n_samples)
+    weight = as_float64(sample_weight, "sample_weight")
+    if weight.ndim != 1:
+        raise ValueError(
+            f"sample_weight must be 1-D with one weight per row, shape ({n_samples},), got "
+            f"{weight.ndim}-D with shape {weight.shape}."
+            + " Pass its one column."
+            * (weight.ndim == 2 and weight.shape[1] == 1)
+        )
+    if len(weight) != n_samples:
+        raise ValueError(
+            f"sample_weight must have one weight per row: expected {n_samples} for X "
+            f"with {n_samples} rows, got {len(weight)}."
+        )
+    for bad, what in ((np.isnan(weight), "NaN"), (np.isinf(weight), "infinite")):
+        if bad.any():
+            raise ValueError(
+                f"sample_weight must be finite, got {bad.sum()} {what} value(s), the "
+                f"first at position {bad.argmax()}."
+            )
+    if (weight < 0).any():
+        raise ValueError(
+            "sample_weight must be non-negative, got a smallest value of "
+            f"{weight.min()} at position {weight.argmin()}."
+        )
+    if not weight.any():
+        raise ValueError(
+            f"sample_weight must hold at least one positive weight, but all {n_samples} are zero."
+        )
+    with np.errstate(over="ignore"):
+        total = weight.sum()
+    if not np.isfinite(total):
+        raise ValueError(
+            "sample_weight must have a sum that float64 can hold, got a largest value "
+            f"of {weight.max()}: divide the weights by a constant."
+        )
+    return weight
+
+
+def as_numbers(values: Any) -> NDArray[Any]:
+    """An ndarray of any dtype; a tensor may sit on any device and require gradients."""
+    return np.asarray(values.tolist() if hasattr(values, "detach") else values)
+
+
+def as_float64(values: Any, name: str) -> Floats:
+    """Copy real numbers to float64, or refuse what was given as ``name``."""
+    try:
+        array = as_numbers(values)
+        if array.dtype.kind == "O" and not any(isinstance(v, (str, bytes)) for v in array.flat):
+            array = array.astype(np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{name} must hold real numbers: {error}.") from error
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}.")
+    return array.astype(np.float64)
+
+
+def effective_sample_size(sample_weight: ArrayLike) -> float:
+    """Kish's effective number of rows, ``(sum w)^2 / sum w^2``.
+
+    The number of equally weighted rows with which a weighted mean would be as precise.
+
+    Parameters
+    ----------
+    sample_weight : array-like of shape (n_samples,)
+        Non-negative weights on any scale.
+
+    Returns
+    -------
+    float
+        Between 1 and ``n_samples``.
+
+    References
+    ----------
+    L. Kish, Survey Sampling, Wiley 1965, section 11.7.
+
+    Examples
+    --------
+    >>> from skweight import effective_sample_size
+    >>> effective_sample_size([1, 1, 1, 1])
+    4.0
+    >>> effective_sample_size([1, 0, 0, 0])
+    1.0
+    """
+    weight = scale_near_one(check_weights_alone(sample_weight))
+    weight /= weight.max()  # equal weights become ones, and give their number to the last bit
+    return float(weight.sum() ** 2 / (weight**2).sum())
+
+
+def check_weights_alone(sample_weight: ArrayLike) -> Floats:
+    """Check weights that no rows came with."""
+    weight = as_float64(sample_weight, "sample_weight")
+    return check_sample_weight(weight, len(np.atleast_1d(weight)))
+
+
+def flatten_mass(mass: Floats, power: float) -> Floats:
+    """Masses to the power of ``power``, up to a common factor.
+
+    Shimodaira's trade of bias for variance: 1 keeps the masses to the last bit, 0 makes
+    every distinct row count the same. It acts on the mass of a distinct row, so copies
+    of a row and a weight on it remain one and the same.
+
+    References
+    ----------
+    H. Shimodaira, Improving predictive inference under covariate shift by weighting the
+    log-likelihood function, Journal of Statistical Planning and Inference 90, 2000.
+    """
+    return mass if power == 1 else (mass / mass.max()) ** power
+
+
+def to_mean_one(mass: Floats) -> Floats:
+    """Scale masses to mean 1: the ``row_weight`` that training sees."""
+    mass = scale_near_one(mass)
+    return np.asarray(mass / mass.mean())
+
+
+def scale_near_one(mass: Floats) -> Floats:
+    """Scale by a power of two, which is exact: sums and ratios then stay in float64."""
+    return np.asarray(np.ldexp(mass, -int(np.frexp(mass.max())[1])))

@@ -1,0 +1,142 @@
+"""A table of the weights of each class."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from skweight.weights.class_weight import resolve_class_weight
+from skweight.weights.sample_weight import (
+    Floats,
+    as_numbers,
+    check_sample_weight,
+    effective_sample_size,
+    scale_near_one,
+)
+
+
+class WeightSummary(dict[str, NDArray[Any]]):
+    """Columns by name, with an entry per class and one for all; prints as a table."""
+
+    def __repr__(self) -> str:
+        columns = []
+        for name, values in self.items():
+            cells = [f"{v:.6g}" if isinstance(v, float) else str(v) for v in values]
+            width = max(map(len, [name, *cells]))
+            columns.append([cell.rjust(width) for cell in [name, *cells]])
+        return "\n".join("  ".join(row) for row in zip(*columns))
+
+
+def weight_summary(
+    y: ArrayLike, sample_weight: Any = None, class_weight: Any = None
+) -> WeightSummary:
+    """What the weights make of each class: its mass and its share in the loss.
+
+    Rows are taken as given. A fit merges copies of a row first, and its counts are in
+    units of the average distinct row: where there are copies, a callable ``class_weight``
+    may get other counts there. Powers of weights are left to the estimators.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,)
+        Labels of any dtype that can be sorted. Floats that are not all integral are a
+        regression target and give the row "all" only.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Non-negative weights. None is 1 for every row.
+    class_weight : None, "balanced", dict or callable, default=None
+        As for :class:`~skweight.WeightedTorchClassifier`.
+
+    Returns
+    -------
+    WeightSummary
+        A dict of arrays of shape (n_classes + 1,), one entry per class and last "all":
+        "class"; "rows" with positive weight; "mass", the sum of their weights;
+        "effective_size" of the weights in the class, 0 without mass, and for "all" of
+        sample times class weight (see :func:`~skweight.effective_sample_size`);
+        "class_weight"; "loss_share", of the sum of sample times class weight.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If y is not 1-D, without rows, not finite or not sortable, if class_weight is
+        given for a regression target or leaves no class a weight, and where ``fit`` would.
+
+    References
+    ----------
+    L. Kish, Survey Sampling, Wiley 1965, section 11.7, for the effective size.
+
+    Examples
+    --------
+    >>> from skweight import weight_summary
+    >>> weight_summary(["no", "no", "no", "yes"], [1, 1, 2, 1], "balanced")
+    class  rows  mass  effective_size  class_weight  loss_share
+       no     3     4         2.66667         0.625         0.5
+      yes     1     1               1           2.5         0.5
+      all     4     5         2.90909           nan           1
+    """
+    classes, codes, continuous = _as_classes(as_numbers(y), class_weight)
+    weight = check_sample_weight(sample_weight, len(codes))
+    kept = weight > 0  # a row of weight 0 is a missing row, in a callable's counts too
+    factor = resolve_class_weight(class_weight, classes, codes[kept], weight[kept])
+    final = scale_near_one(weight) * scale_near_one(factor)[codes]
+    if not final.any():
+        raise ValueError(
+            "class_weight must leave a weight to some class with mass, got "
+            f"{dict(zip(classes.tolist(), factor.tolist()))}."
+        )
+    n_classes = len(classes)
+    rows = np.bincount(codes[kept], minlength=n_classes)
+    share = np.bincount(codes, final) / final.sum()
+    size = _sizes_by_class(codes, weight, n_classes)
+    columns = {
+        "rows": (rows, rows.sum()),
+        "mass": (np.bincount(codes, weight), weight.sum()),
+        "effective_size": (size, effective_sample_size(final)),
+        "class_weight": (factor, np.nan),
+        "loss_share": (share, 1.0),
+    }
+    shown = 0 if continuous else n_classes
+    names = np.array([*classes[:shown].tolist(), "all"], dtype=object)
+    return WeightSummary(
+        {"class": names}
+        | {name: np.append(values[:shown], total) for name, (values, total) in columns.items()}
+    )
+
+
+def _as_classes(y: NDArray[Any], class_weight: Any) -> tuple[NDArray[Any], NDArray[np.intp], bool]:
+    """Labels, the position of each row's among them, and whether y is continuous: one class."""
+    if y.ndim != 1 or not len(y):
+        raise ValueError(f"y must be 1-D with one label per row, got shape {y.shape}.")
+    if not _is_continuous(y):
+        try:
+            return *np.unique(y, return_inverse=True), False
+        except TypeError as error:
+            raise TypeError(
+                f"y must hold labels of one kind, which can be sorted: {error}."
+            ) from error
+    if class_weight is not None:
+        raise ValueError(
+            "class_weight must be None where y is a regression target, got "
+            f"{class_weight!r} and non-integral floats in y."
+        )
+    return y[:1], np.zeros(len(y), dtype=np.intp), True
+
+
+def _is_continuous(y: NDArray[Any]) -> bool:
+    """Whether y holds floats that are no labels, as scikit-learn tells them apart."""
+    if y.dtype.kind != "f":
+        return False
+    bad = ~np.isfinite(y)
+    if bad.any():
+        raise ValueError(f"y must be finite, got {y[bad][0]} at position {bad.argmax()}.")
+    return bool((y != np.floor(y)).any())
+
+
+def _sizes_by_class(codes: NDArray[np.intp], weight: Floats, n_classes: int) -> Floats:
+    """Kish's effective number of rows within each class, 0 for a class without mass."""
+    top = np.zeros(n_classes)
+    np.maximum.at(top, codes, weight)
+    top[top == 0] = 1
+    scaled = weight / top[codes]  # each class by its own largest weight: no square underflows
+    squares = np.bincount(codes, scaled**2)
+    return np.asarray(np.bincount(codes, scaled) ** 2 / np.maximum(squares, 1))

@@ -1,0 +1,249 @@
+"""Stacked networks do what their networks do: to the bit for layers that are known.
+
+How they are trained is in ``test_stacks.py``.
+"""
+
+import types
+
+import pytest
+import torch
+from torch import nn
+
+from skweight import FeatureWeight, WeightedLinear
+from skweight.modules import MLP
+from skweight.stacks import NotStackable, StackedNetwork
+from skweight.stacks import layers as stacked_layers
+
+
+class Own(nn.Module):
+    """A network with a forward of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = nn.Linear(5, 7), nn.Linear(7, 2)
+
+    def forward(self, X):
+        return self.last(torch.relu(self.first(X)))
+
+
+class Residual(nn.Module):
+    """Layers whose input is used again after them, and activations out of their order."""
+
+    def __init__(self):
+        super().__init__()
+        self.blocks = nn.ModuleList([nn.Linear(5, 5) for _ in range(3)])
+        self.act, self.last = nn.ReLU(), nn.Linear(5, 1)
+
+    def forward(self, X):
+        for block in self.blocks:
+            X = X + self.act(block(X))
+        return self.last(X).squeeze(-1)
+
+
+class Matrix(nn.Module):
+    """A parameter that is no layer's."""
+
+    def __init__(self):
+        super().__init__()
+        self.matrix = nn.Parameter(torch.randn(5, 3))
+
+    def forward(self, X):
+        return torch.relu(X @ self.matrix) + X[:, :1]
+
+
+LAYERED = {
+    "default": lambda: MLP(5, 3),
+    "one output": lambda: MLP(5, 1, hidden_sizes=(4,)),
+    "linear": lambda: MLP(5, 1, hidden_sizes=()),
+    "feature weights": lambda: MLP(5, 2, feature_weights=[1, 2, 3, 4, 5]),
+    "fixed": lambda: MLP(5, 2, feature_weights=2.0, learnable_feature_weights=False),
+    "weighted linear": lambda: nn.Sequential(
+        WeightedLinear(5, 4, feature_weights=[1, 2, 3, 4, 5], output_weights=2.0),
+        nn.ReLU(),
+        WeightedLinear(4, 1, output_weights=0.5, learnable=False, bias=False),
+    ),
+    "nested": lambda: nn.Sequential(
+        nn.Sequential(FeatureWeight(5), nn.Linear(5, 3)), nn.Identity()
+    ),
+    "activations": lambda: nn.Sequential(
+        nn.ReLU(), nn.Linear(5, 4), nn.ELU(), nn.ReLU(), nn.Linear(4, 3), nn.ReLU(), nn.ReLU()
+    ),
+    "no bias": lambda: nn.Sequential(nn.Linear(5, 3, bias=False), nn.ReLU(), nn.Linear(3, 1)),
+    "own forward": Own,
+    "residual": Residual,
+    "norm": lambda: nn.Sequential(nn.Linear(5, 4), nn.LayerNorm(4), nn.Linear(4, 1)),
+    "softmax": lambda: nn.Sequential(nn.Linear(5, 4), nn.LogSoftmax(dim=1)),
+    "slopes": lambda: nn.Sequential(nn.Linear(5, 4), nn.PReLU(4), nn.Linear(4, 1)),
+}
+MAPPED = {"matrix": Matrix}
+
+
+def networks(make, n_models=4, seed=0):
+    torch.manual_seed(seed)
+    made = [make() for _ in range(n_models)]
+    with torch.no_grad():
+        for module in made:
+            for tensor in module.parameters():
+                tensor.add_(torch.rand_like(tensor))
+    return made
+
+
+def nearly(a, b):
+    return torch.allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+def gradients(module, scores, slope):
+    scores.backward(slope)
+    return {name: p.grad for name, p in module.named_parameters() if p.requires_grad}
+
+
+@pytest.mark.parametrize("n_rows", [1, 7, 64, 250])
+@pytest.mark.parametrize("kind", LAYERED | MAPPED)
+def test_scores_and_gradients_are_those_of_the_networks(kind, n_rows):
+    modules = networks((LAYERED | MAPPED)[kind])
+    X = torch.randn(4, n_rows, 5)
+    stack = StackedNetwork(modules, X)
+    assert stack.is_layered == (kind in LAYERED)
+    scores = stack(X)
+    slope = torch.randn(scores.shape)
+    scores.backward(slope)
+    stacked = dict(stack.named_parameters())
+    same = torch.equal if stack.is_layered else nearly
+    for number, module in enumerate(modules):
+        expected = module(X[number].clone())  # beginning where a batch of one does
+        assert same(scores[number], expected)
+        assert expected.abs().max() > 0.1 or n_rows == 1
+        of_one = gradients(module, expected, slope[number])
+        assert of_one and stacked.keys() == dict(module.named_parameters()).keys()
+        for name, gradient in of_one.items():
+            assert same(stacked[name].grad[number].reshape(gradient.shape), gradient), name
+            assert gradient.any() or n_rows == 1  # whose units may all be off
+        fixed = [name for name, p in module.named_parameters() if not p.requires_grad]
+        assert all(stacked[name].grad is None for name in fixed)
+
+
+@pytest.mark.parametrize("kind", LAYERED | MAPPED)
+def test_some_models_are_kept_and_copied_back(kind):
+    modules = networks((LAYERED | MAPPED)[kind])
+    before = [[t.clone() for t in module.state_dict().values()] for module in modules]
+    X = torch.randn(4, 6, 5)
+    stack = StackedNetwork(modules, X)
+    stack.keep(torch.tensor([3, 1]))
+    kept = stack(X[[3, 1]])
+    empty = networks((LAYERED | MAPPED)[kind], 2, seed=1)
+    for place, number in enumerate([3, 1]):
+        stack.copy_to(empty[place], place)
+        assert torch.allclose(kept[place], modules[number](X[number]))
+        copied = empty[place].state_dict().values()
+        assert all(map(torch.equal, copied, modules[number].state_dict().values()))
+    with torch.no_grad():
+        for _, parameter in stack.named_parameters():
+            parameter.add_(1)
+    for module, states in zip(modules, before):  # which the stack has copied
+        assert all(map(torch.equal, module.state_dict().values(), states))
+
+
+def test_inputs_of_more_dimensions_go_through_linear_layers():
+    modules = networks(lambda: nn.Sequential(nn.Linear(5, 3), nn.ReLU(), nn.Linear(3, 2)))
+    X = torch.randn(4, 6, 2, 5)
+    scores = StackedNetwork(modules, X)(X)
+    for number, module in enumerate(modules):
+        assert torch.allclose(scores[number], module(X[number]))
+
+
+class Shares(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Linear(5, 5), nn.Linear(5, 5)
+        self.second.weight = self.first.weight
+
+    def forward(self, X):
+        return self.second(self.first(X))
+
+
+class Recurrent(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.cells, self.last = nn.LSTM(1, 3, batch_first=True), nn.Linear(3, 1)
+
+    def forward(self, X):
+        return self.last(self.cells(X[..., None])[0][:, -1])
+
+
+class Branches(nn.Linear):
+    def forward(self, X):
+        return super().forward(X) if X.sum() > 0 else super().forward(-X)
+
+
+def hooked(module):
+    module.register_forward_hook(lambda *given: None)
+    return module
+
+
+class Doubled(nn.Linear):
+    def forward(self, X):
+        return super().forward(X) * (1 if self.training else 2)
+
+
+class Counting(nn.Linear):
+    n_calls = 0
+
+    def forward(self, X):
+        self.n_calls += 1
+        return super().forward(X)
+
+
+def bound(module):
+    module.forward = types.MethodType(type(module).forward, module)
+    return module
+
+
+REFUSED = {
+    "training": (lambda: Doubled(5, 1), "Doubled does something else in training than in"),
+    "counting": (lambda: Counting(5, 1), "Counting changes its attributes"),
+    "bound": (lambda: bound(nn.Linear(5, 1)), "Linear has a forward that is bound to one instance"),
+    "dropout": (lambda: MLP(5, 1, dropout=0.2), "MLP draws random numbers, as dropout does"),
+    "batch norm": (
+        lambda: nn.Sequential(nn.Linear(5, 4), nn.BatchNorm1d(4), nn.Linear(4, 1)),
+        "Sequential changes its buffers, as running statistics do",
+    ),
+    "shared": (Shares, "Shares uses a parameter in two places"),
+    "recurrent": (Recurrent, "the forward of Recurrent cannot be run for several networks at once"),
+    "hooks": (lambda: hooked(nn.Linear(5, 1)), "Linear has hooks"),
+    "branches": (lambda: Branches(5, 1), "the forward of Branches cannot be run for several"),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_what_cannot_be_stacked_is_refused_with_the_reason_and_left_as_it_was(kind):
+    make, reason = REFUSED[kind]
+    modules = networks(make, 2)
+    before = [[t.clone() for t in module.state_dict().values()] for module in modules]
+    random_state = torch.get_rng_state()
+    with pytest.raises(NotStackable, match=f"^{reason}"):
+        StackedNetwork(modules, torch.ones(2, 6, 5))
+    for module, states in zip(modules, before):
+        assert all(map(torch.equal, module.state_dict().values(), states))
+    assert torch.equal(torch.get_rng_state(), random_state)
+
+
+def test_a_forward_that_torch_rounds_in_another_way_is_refused_on_batches_of_that_size():
+    modules = networks(lambda: nn.Sequential(Matrix(), nn.Linear(3, 1)))
+    X = torch.randn(4, 250, 5)
+    StackedNetwork(networks(Own), X).check_rounding(networks(Own), X)
+    stack = StackedNetwork(modules, X)
+    stack.tensors.get_parameter("1.weight").data += 1e-6  # as another order of sums would
+    with pytest.raises(NotStackable, match=r"^Sequential has a forward of its own, which torch"):
+        stack.check_rounding(modules, X)
+
+
+def test_of_large_products_no_way_is_tried_and_memory_is_not_asked_for():
+    layers = [nn.Linear(2**10, 2**10 + 1) for _ in range(2)]
+    stacked = stacked_layers.StackedLinear(layers)
+    X = torch.randn(2, 3, 2**10)
+    with torch.profiler.profile(profile_memory=True) as profile:
+        scores = stacked(X)
+    assert (
+        sum(max(0, e.self_cpu_memory_usage) for e in profile.events()) < 4 * stacked.weight.nbytes
+    )
+    assert all(torch.equal(of_model, layer(x)) for of_model, layer, x in zip(scores, layers, X))

@@ -1,0 +1,369 @@
+"""Trainings side by side: every model is the one that it is alone, to the bit.
+
+Searches that are made of them are in ``test_search.py``, networks in ``test_stacked_networks.py``.
+"""
+
+import copy
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from scipy import sparse
+from skorch.callbacks import Checkpoint, EpochScoring, GradientNormClipping, LRScheduler
+from torch import nn
+
+from skweight import WeightedTorchClassifier, WeightedTorchRegressor
+from skweight.stacks import NotStackable, StackedNetwork, models_at_once, train_together
+from skweight.stacks import products as stacked_layers
+from skweight.stacks import stack as stacks
+from skweight.training import train
+
+rng = np.random.default_rng(0)
+X = rng.normal(size=(303, 5)).astype(np.float32)
+Y = (X[:, 0] + rng.normal(size=303) > 0.7).astype(int)
+CLASSES = np.digitize(X[:, 0] + rng.normal(size=303), [-0.5, 1.2])
+LABELS = np.stack([Y, X[:, 1] > 0.3], axis=1).astype(int)
+AMOUNT = X[:, 0] + rng.normal(size=303)
+WEIGHT = rng.integers(0, 3, 303)
+FOLDS = [np.flatnonzero(np.arange(303) % 3 != fold) for fold in range(3)]
+QUICK = {"batch_size": 32, "max_epochs": 6, "lr": 0.01, "random_state": 0, "device": "cpu"}
+STOPPING = {"early_stopping": True, "n_iter_no_change": 2, "max_epochs": 40, "lr": 0.03}
+WEIGHTS = [{"class_weight": w} for w in (None, "balanced", {0: 1, 1: 3})]
+POWERS = [{"sample_weight_power": power} for power in (0.0, 0.5, 1.0)]
+
+SCHEDULES = {
+    "epochs": LRScheduler("StepLR", step_size=2, gamma=0.5),
+    "batches": LRScheduler("CosineAnnealingLR", T_max=9, step_every="batch"),
+    "recorded": LRScheduler("ExponentialLR", gamma=0.7, event_name="rate"),
+}
+OWN = nn.Sequential(nn.Linear(5, 8), nn.ReLU(), nn.Linear(8, 1))
+
+
+def case(settings, y=Y, **params):
+    return settings, y, params
+
+
+CASES = {
+    "binary": case(WEIGHTS),
+    "classes": case([*WEIGHTS, {"class_weight": {2: 0.5}}], CLASSES),
+    "labels": case(WEIGHTS, LABELS),
+    "labels with one weight": case([{"logit_adjustment": t} for t in (0, 1.0)], LABELS),
+    "sampling": case([{"weighting": w, **c} for w in ("loss", "sampling") for c in WEIGHTS]),
+    "logit adjustment": case([{"logit_adjustment": t} for t in (0.0, 0.5, 1.0)], CLASSES),
+    "binary adjusted": case([{"logit_adjustment": t} for t in (0.0, 0.5, 1.0)]),
+    "early stopping": case(WEIGHTS, **STOPPING),
+    "stopping regression": case(POWERS, AMOUNT, **STOPPING),
+    "seeds": case([{"random_state": seed} for seed in range(4)]),
+    "feature weights": case([{"module__feature_weights": w} for w in (None, 1.0, 2.0)]),
+    "linear": case(WEIGHTS, module__hidden_sizes=()),
+    "odd widths": case(WEIGHTS, module__hidden_sizes=(7, 50), batch_size=41),
+    "own network": case(WEIGHTS, module=OWN),
+    "all rows": case(WEIGHTS, batch_size=-1, optimizer=torch.optim.Adam),
+    "momentum": case(WEIGHTS, optimizer=torch.optim.SGD, optimizer__momentum=0.9),
+    "groups": case(WEIGHTS, optimizer__param_groups=[("output.*", {"lr": 0.1})]),
+    "rmsprop": case(WEIGHTS, optimizer=torch.optim.RMSprop, optimizer__weight_decay=0.1),
+    "averaged": case(WEIGHTS, ema_decay=0.9, module__hidden_sizes=(7, 50)),
+    "averaged until stopped": case(WEIGHTS, ema_decay=0.9, **STOPPING),
+    "clipped": case(WEIGHTS, callbacks=[GradientNormClipping(0.1)]),
+    "clipped odd widths": case(
+        WEIGHTS, callbacks=[GradientNormClipping(0.05)], module__hidden_sizes=(7, 16, 3, 16)
+    ),
+    "clipped by another norm": case(
+        WEIGHTS, callbacks=[GradientNormClipping(0.2, gradient_clip_norm_type=1)]
+    ),
+    "not clipped": case(WEIGHTS, callbacks=[GradientNormClipping(None)]),
+    **{f"schedule of {k}": case(WEIGHTS, callbacks=[c]) for k, c in SCHEDULES.items()},
+    "partial fused": case(
+        WEIGHTS, optimizer=partial(torch.optim.AdamW, fused=True), module__hidden_sizes=(7,)
+    ),
+    **{
+        f"{name}": case(WEIGHTS, module__activation=name, module__hidden_sizes=(16, 32))
+        for name in ("tanh", "gelu", "silu")
+    },
+    "focal": case(WEIGHTS, criterion="focal"),
+    "smoothing": case(WEIGHTS, criterion__label_smoothing=0.1),
+    "of torch": case(WEIGHTS, criterion=nn.CrossEntropyLoss),
+    "function": case(WEIGHTS, criterion=lambda z, t: (z - t) ** 2),
+    "squared error": case(POWERS, AMOUNT),
+    "two targets": case(POWERS, np.stack([AMOUNT, -AMOUNT], axis=1)),
+    "quantiles": case(POWERS, AMOUNT, criterion="quantile", criterion__quantile=[0.1, 0.5]),
+    "gamma": case(POWERS, np.exp(AMOUNT), criterion="gamma"),
+}
+
+
+def alone_and_together(settings, y, params, X=X, folds=FOLDS):
+    """Nets of settings and folds that are trained alone, and together."""
+    kind = WeightedTorchRegressor if y.dtype.kind == "f" else WeightedTorchClassifier
+
+    def plans():
+        for one in settings:
+            for fold in folds:
+                model = kind(**QUICK | params | one)
+                yield model._plan(X[fold], y[fold], WEIGHT[fold], (None, None, None))
+
+    return [train(plan) for plan in plans()], train_together([*plans()])
+
+
+def check_same(alone, together):
+    assert len(alone) == len(together)
+    states = []
+    for one, other in zip(alone, together):
+        assert not other.module_.training and type(other) is type(one)
+        states.append(one.module_.state_dict())
+        assert all(map(torch.equal, states[-1].values(), other.module_.state_dict().values()))
+        assert len(one.history) == len(other.history)
+        for epoch, its_epoch in zip(one.history, other.history):
+            assert epoch.keys() == its_epoch.keys()
+            for name in epoch.keys() - {"dur", "batches", "train_loss"}:
+                assert epoch[name] == its_epoch[name], name
+            assert epoch["train_loss"] == pytest.approx(its_epoch["train_loss"], rel=1e-6)
+            assert its_epoch["dur"] > 0
+    for state in states[1:]:
+        assert not all(map(torch.equal, state.values(), states[0].values()))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_model_of_a_stack_is_that_of_its_own_training_to_the_bit(name):
+    alone, together = alone_and_together(*CASES[name])
+    check_same(alone, together)
+    if "stopping" in name:
+        assert len({len(net.history) for net in alone}) > 1
+
+
+def test_sparse_rows_are_stacked_too():
+    alone, together = alone_and_together(WEIGHTS, Y, {}, X=sparse.csr_array(X * (X > 0)))
+    check_same(alone, together)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_models_that_have_stopped_change_nothing_whether_they_leave_the_stack_or_not(
+    share, monkeypatch
+):
+    monkeypatch.setattr(stacks, "_STILL_TRAINED", share)
+    lengths, keep = [], stacks.Stack._keep
+
+    def kept(self, places):
+        lengths.append(len(places))
+        keep(self, places)
+        if places:  # those that have left cost nothing more
+            of_models = [p for group in self.optimizer.param_groups for p in group["params"]]
+            assert len(of_models) == len(self.optimizer.state)
+            n_tensors = len(self.gradients.stacked) + len(self.gradients.alone) * len(places)
+            assert len(of_models) == n_tensors
+
+    monkeypatch.setattr(stacks.Stack, "_keep", kept)
+    settings = [{"random_state": seed, **w} for seed in range(2) for w in WEIGHTS]
+    alone, together = alone_and_together(settings, Y, STOPPING | {"module__hidden_sizes": (9,)})
+    check_same(alone, together)
+    assert (len(lengths) > 3) == (share > 0)
+    assert share == 0 or lengths[-1] == 0
+
+
+class Own(nn.Module):
+    """Layers of which one is unknown, in a forward of its own."""
+
+    def __init__(self, n_features, n_outputs):
+        super().__init__()
+        self.first, self.norm = nn.Linear(n_features, 8), nn.LayerNorm(8)
+        self.last = nn.Linear(8, n_outputs)
+
+    def forward(self, X):
+        X = self.norm(self.first(X))
+        return self.last(X + torch.tanh(X))
+
+
+class Remembers(Own):
+    """It learns a number of its rows that is no tensor."""
+
+    center = 0.0
+
+    def adapt(self, X, y, row_weight):
+        self.center = float((X[:, 0] * row_weight).mean())
+
+    def forward(self, X):
+        return super().forward(X - self.center)
+
+
+class Bare(nn.Module):
+    """A parameter that is no layer's, which only torch can stack."""
+
+    def __init__(self, n_features, n_outputs):
+        super().__init__()
+        self.matrix = nn.Parameter(torch.randn(n_features, n_outputs, 50))
+
+    def forward(self, X):
+        return (X @ self.matrix.flatten(1)).tanh().reshape(len(X), -1, 50).sum(-1)
+
+
+def test_networks_whose_numbers_differ_are_not_stacked_and_networks_whose_do_not_are():
+    alone, together = alone_and_together(WEIGHTS, Y, {"module": Remembers})
+    check_same(alone, together)
+    assert len({net.module_.center for net in together}) > 3
+    assert {net.n_beside for net in together} == {0}
+    seeds = [{"random_state": seed} for seed in range(4)]
+    whole = {"module": Remembers, "early_stopping": False}
+    alone, together = alone_and_together(seeds, Y, whole, folds=FOLDS[:1])
+    check_same(alone, together)
+    assert {net.n_beside for net in together} == {3}
+
+
+@pytest.mark.parametrize("params", [{}, STOPPING], ids=["to the end", "stopping"])
+def test_networks_with_a_forward_of_their_own_are_those_of_their_training_to_the_bit(params):
+    alone, together = alone_and_together(WEIGHTS, Y, {"module": Own, "max_epochs": 20} | params)
+    check_same(alone, together)
+    assert all(net.n_beside > 0 for net in together)
+
+
+def test_networks_that_torch_would_round_in_another_way_are_not_stacked(monkeypatch):
+    def refuse(self, modules, X):
+        assert X.shape == (3, 20, 5)
+        raise NotStackable("rounded in another way")
+
+    monkeypatch.setattr(StackedNetwork, "check_rounding", refuse)
+    made = [*plans(module=Bare, batch_size=20, early_stopping=False)]
+    made[0].rows.index = made[0].rows.index[:100]
+    with pytest.raises(NotStackable, match="rounded in another way"):
+        models_at_once(made[0])
+
+
+def test_stacks_that_would_save_nothing_are_not_made():
+    for n_models, beside in ((1, 0), (2, 1), (3, 2)):
+        made = [*plans(WEIGHTS[:n_models])]
+        found = train_together(made)
+        check_same([*map(train, plans(WEIGHTS[:n_models]))], found)
+        assert [net.n_beside for net in found] == [beside] * n_models
+
+
+def plans(settings=WEIGHTS, y=Y, **params):
+    kind = WeightedTorchRegressor if y.dtype.kind == "f" else WeightedTorchClassifier
+    for one in settings:
+        yield kind(**QUICK | params | one)._plan(X, y, WEIGHT, (None, None, None))
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_a_training_that_fails_does_not_spoil_its_stack(early_stopping):
+    params = {"early_stopping": early_stopping}
+    expected = [train(plan) for plan in plans(POWERS, AMOUNT, **params)]
+    together = [*plans(POWERS, AMOUNT, **params)]
+    together[1].rows.y[3] = np.nan
+    found = train_together(together)
+    check_same([expected[0], expected[2]], [found[0], found[2]])
+    with pytest.raises(ValueError) as alone:
+        train(together[1])
+    assert type(found[1]) is ValueError and str(found[1]) == str(alone.value)
+    assert str(found[1]).startswith("train_loss became nan in epoch 1. Try a smaller lr")
+
+
+def test_a_network_that_cannot_be_made_is_the_error_of_its_training_alone():
+    together = [*plans()]
+    broken = copy.copy(together[1])
+
+    def make_module():
+        raise ValueError("no network")
+
+    object.__setattr__(broken, "make_module", make_module)
+    found = train_together([together[0], broken, together[2]])
+    check_same([train(plan) for plan in [*plans()][::2]], [found[0], found[2]])
+    assert str(found[1]) == "no network"
+
+
+def test_global_state_is_left_as_it_was():
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    made = [*plans()]
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = train_together(made)
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert found[0].module_.output.weight.dtype == torch.float32
+
+
+MODES = {
+    "no_grad": torch.no_grad,
+    "inference": torch.inference_mode,
+    "meta": lambda: torch.device("meta"),
+    "autocast": lambda: torch.autocast("cpu", dtype=torch.bfloat16),
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_modes_of_torch_do_not_reach_a_stack(mode):
+    expected = train_together([*plans()])
+    stacked_layers._chosen.clear()
+    together = [*plans()]
+    with MODES[mode]():
+        assert models_at_once(together[0]) > 1
+        found = train_together(together)
+    check_same(expected, found)
+
+
+def test_a_net_holds_on_to_no_other_model_of_its_stack():
+    params = {"callbacks": [LRScheduler("StepLR", step_size=2)]}
+    for net in train_together([*plans(**params)]):
+        own = {p.shape for p in net.module_.parameters()}
+        of_optimizer = [p for group in net.optimizer_.param_groups for p in group["params"]]
+        assert {p.shape for p in of_optimizer} == own
+        schedules = [c for _, c in net.callbacks_ if isinstance(c, LRScheduler)]
+        assert len(schedules) == 1 and schedules[0].lr_scheduler_ is None
+
+
+class Learns(nn.BCEWithLogitsLoss):
+    def __init__(self):
+        super().__init__(reduction="none")
+        self.slope = nn.Parameter(torch.ones(1))
+
+
+class Plateau(torch.optim.lr_scheduler.ReduceLROnPlateau):
+    pass
+
+
+NOT_STACKED = {
+    "LBFGS": ({"optimizer": torch.optim.LBFGS}, "optimizer LBFGS is not known to treat"),
+    "callback": (
+        {"callbacks": [("score", EpochScoring("accuracy"))]},
+        "callback EpochScoring acts on one net",
+    ),
+    "class": ({"callbacks": [Checkpoint]}, "callback Checkpoint acts on one net"),
+    "of plateau": (
+        {"callbacks": [LRScheduler(Plateau, monitor="train_loss")]},
+        "callback LRScheduler acts on one net",
+    ),
+    "plateau": (
+        {"callbacks": [LRScheduler("ReduceLROnPlateau", monitor="train_loss")]},
+        "callback LRScheduler acts on one net",
+    ),
+    "verbose": ({"verbose": 1}, "verbose prints a table for each training"),
+    "compile": ({"compile": True}, "compile=True compiles one network"),
+    "criterion": ({"criterion": Learns}, "the criterion has parameters to be trained"),
+    "dropout": ({"module__dropout": 0.1}, "MLP draws random numbers"),
+}
+
+
+@pytest.mark.parametrize("name", NOT_STACKED)
+def test_what_cannot_be_stacked_says_why(name):
+    params, reason = NOT_STACKED[name]
+    for refused in (train_together, lambda made: models_at_once(made[0])):
+        with pytest.raises(NotStackable, match=f"^{reason}"):
+            refused([*plans(**params)])
+
+
+# How many
+
+
+def size(width, batch_size, X=X, **params):
+    params = QUICK | {"module__hidden_sizes": (width, width), "batch_size": batch_size} | params
+    X = np.resize(X, (batch_size, X.shape[1]))
+    y = np.arange(batch_size) % 2
+    return models_at_once(WeightedTorchClassifier(**params)._plan(X, y, None, (None, None, None)))
+
+
+def test_wide_networks_and_large_batches_make_small_stacks_or_none():
+    wide = rng.normal(size=(3000, 20)).astype(np.float32)
+    sizes = [size(width, 256, wide) for width in (16, 64, 128, 256, 1024)]
+    assert sizes == sorted(sizes, reverse=True) and sizes[0] == 64 and sizes[-1] == 1
+    sizes = [size(256, batch_size, wide) for batch_size in (32, 256, 2048)]
+    assert sizes[0] > 20 > sizes[1] > 10 > sizes[2] == 1

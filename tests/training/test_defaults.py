@@ -1,0 +1,89 @@
+"""How long a network is trained, in how large batches and on which rows, if nothing is said."""
+
+import numpy as np
+import pytest
+
+from skweight import WeightedTorchClassifier, WeightedTorchRegressor
+from skweight.training import resolve_batch_size, resolve_early_stopping, resolve_epochs
+
+
+def test_batches_are_powers_of_two_that_grow_with_the_rows():
+    rows = (10, 1000, 2048, 4095, 4096, 8192, 2 * 10**6)
+    assert [resolve_batch_size("auto", n) for n in rows] == [32, 32, 64, 64, 128, 256, 256]
+    assert resolve_batch_size(-1, 77) == 77 and resolve_batch_size(5, 77) == 5
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+@pytest.mark.parametrize("n_rows", [1, 24, 200, 5000, 10**6])
+def test_few_rows_get_updates_enough_and_many_no_more_than_it_takes(n_rows, early_stopping):
+    n_batches = -(-n_rows // resolve_batch_size("auto", n_rows))
+    epochs = resolve_epochs("auto", n_batches, early_stopping)
+    assert epochs * n_batches >= (2500 if early_stopping else 500)
+    assert epochs >= 20 and (epochs == 20 or epochs * n_batches <= 100_000)
+    assert resolve_epochs(7, n_batches, early_stopping) == 7
+
+
+def test_a_tenth_of_few_rows_is_not_held_out():
+    assert [resolve_early_stopping("auto", n) for n in (10, 59, 60, 10**6)] == [
+        False,
+        False,
+        True,
+        True,
+    ]
+    assert resolve_early_stopping(True, 10) and not resolve_early_stopping(False, 10**6)
+
+
+def rows(n_rows):
+    X = np.random.default_rng(0).normal(size=(n_rows, 3))
+    return X, (X[:, 0] > 0).astype(int)
+
+
+@pytest.mark.parametrize("estimator", [WeightedTorchClassifier, WeightedTorchRegressor])
+def test_copies_of_rows_change_nothing_of_the_budget(estimator):
+    for n_rows, stops in ((50, False), (300, True)):
+        X, y = rows(n_rows)
+        fits = [
+            estimator(random_state=0, max_epochs=3).fit(np.tile(X, (k, 1)), np.tile(y, k))
+            for k in (1, 3)
+        ]
+        assert [("valid_loss" in model.history_[0]) for model in fits] == [stops, stops]
+        assert fits[0].history_[0, "train_batch_count"] == fits[1].history_[0, "train_batch_count"]
+        np.testing.assert_array_equal(fits[0].predict(X), fits[1].predict(X))
+
+
+def test_where_every_row_has_a_class_of_its_own_none_is_held_out():
+    X, classes = np.tile(rows(100)[0], (3, 1)), np.tile(np.arange(100), 3)
+    model = WeightedTorchClassifier(max_epochs=1, random_state=0).fit(X, classes)
+    assert "valid_loss" not in model.history_[0]
+    with pytest.raises(ValueError, match="early_stopping=True needs a class with two"):
+        model.set_params(early_stopping=True).fit(X, classes)
+
+
+def test_rows_of_the_users_own_end_training_without_another_word():
+    X, y = rows(50)
+    model = WeightedTorchClassifier(random_state=0, lr=0.02)
+    model.fit(X[:40], y[:40], X_val=X[40:], y_val=y[40:])
+    assert model.history_[0, "valid_loss"] > min(model.history_[:, "valid_loss"])
+    assert model.n_iter_ < resolve_epochs("auto", 2, True)
+
+
+def test_streams_take_rows_as_they_come():
+    X, y = rows(300)
+    model = WeightedTorchClassifier(random_state=0).partial_fit(X, y, classes=[0, 1])
+    assert "valid_loss" not in model.history_[0] and model.n_iter_ == 1
+    with pytest.raises(AttributeError, match=r'early_stopping=False or "auto".*got True'):
+        WeightedTorchClassifier(early_stopping=True).partial_fit(X, y, classes=[0, 1])
+
+
+@pytest.mark.parametrize(
+    ("params", "expected"),
+    [
+        ({"batch_size": "all"}, r'batch_size must be an integer >= 1, -1 for all rows, or "auto"'),
+        ({"batch_size": 0}, "batch_size must be an integer"),
+        ({"early_stopping": "yes"}, "early_stopping must be True, False or \"auto\", got 'yes'"),
+        ({"max_epochs": "many"}, "max_epochs must be an integer >= 1 or \"auto\", got 'many'"),
+    ],
+)
+def test_other_words_than_auto_are_refused(params, expected):
+    with pytest.raises(ValueError, match=f"^{expected}"):
+        WeightedTorchRegressor(**params).fit(*rows(50))
