@@ -4,6 +4,7 @@ from skweight.estimators import WeightedTorchClassifier, WeightedTorchRegressor
 from skweight.modules import FeatureWeight, WeightedLinear
 from skweight.search import RandomizedWeightSearchCV, WeightSearchCV
 from skweight.weights import (
+    EffectiveSampleSizeWarning,
     clip_weights,
     effective_number,
     effective_sample_size,
@@ -14,6 +15,7 @@ from skweight.weights import (
 __version__ = "0.1.0"
 
 __all__ = [
+    "EffectiveSampleSizeWarning",
     "FeatureWeight",
     "RandomizedWeightSearchCV",
     "WeightSearchCV",

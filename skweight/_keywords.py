@@ -1,10 +1,18 @@
-"""Keywords that a class or function takes, checked before it is called."""
+"""What every package uses: checks of keywords, hints, warnings at the user's line, type aliases."""
 
 import inspect
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from functools import lru_cache, partial
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+# Warnings are shown at the first line outside of these packages: the user's, or scikit-learn's.
+_OWN_PACKAGES = ("skweight", "skorch", "torch")
 
 
 def check_keywords(function: Callable[..., Any], params: Mapping[str, Any], prefix: str) -> None:
@@ -20,8 +28,7 @@ def check_keywords(function: Callable[..., Any], params: Mapping[str, Any], pref
     known = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     for name in params:
         if name not in known:
-            near = get_close_matches(name, known, n=1)
-            hint = f" Did you mean {prefix}__{near[0]}?" if near else ""
+            hint = did_you_mean(name, {k: f"{prefix}__{k}" for k in known})
             raise ValueError(
                 f"Unknown parameter {prefix}__{name}: {prefix} "
                 f"{name_of(function)} takes {known}.{hint}"
@@ -52,3 +59,25 @@ def unwrap(criterion: Any) -> tuple[Any, dict[str, Any]]:
     while isinstance(criterion, partial):
         criterion, keywords = criterion.func, {**criterion.keywords, **keywords}
     return criterion, keywords
+
+
+def did_you_mean(name: str, known: Iterable[str] | Mapping[str, Any], cutoff: float = 0.6) -> str:
+    """A hint at the nearest known name, or what it maps to; empty if none is near."""
+    shown = known if isinstance(known, Mapping) else {k: k for k in known}
+    near = get_close_matches(name, [*shown], n=1, cutoff=cutoff)
+    return f" Did you mean {shown[near[0]]!r}?" if near else ""
+
+
+def warn(message: str, category: type[Warning] = UserWarning) -> None:
+    """Warn at the line that called skweight, however deep the call is.
+
+    Python 3.12 has ``skip_file_prefixes`` for this.
+    """
+    frame, level = inspect.currentframe(), 0
+    while frame is not None and _package_of(frame.f_globals) in _OWN_PACKAGES:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level + 1)
+
+
+def _package_of(names: Mapping[str, Any]) -> str:
+    return str(names.get("__name__", "")).partition(".")[0]

@@ -1,4 +1,4 @@
-"""The house: which package may import which, which libraries they use, and how large a file may grow."""
+"""The house: what each package may import, and how long files and functions may grow."""
 
 import ast
 import sys

@@ -5,12 +5,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from skweight._keywords import Floats
 from skweight.data.rows import RowDataset, gather
 
-Floats = NDArray[np.float64]
 # Of X in a block: its squares in float64 stay in the cache.
 _VALUES_AT_ONCE = 2**17
 _SPARSE_ROWS_AT_ONCE = 2**13

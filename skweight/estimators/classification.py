@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from skweight.estimators.estimator import WeightedTorchEstimator
 from skweight.estimators.labels import Labels, is_fixed, log_of
 from skweight.losses import CLASSIFIER_CRITERIA, ClassLink, RowLoss, from_criterion
-from skweight.training import Task
+from skweight.training import Output
 from skweight.weights import DistinctRows
 
 
@@ -116,14 +116,14 @@ class ClassificationSteps(WeightedTorchEstimator):
     def _in_units(self, y: NDArray[Any]) -> NDArray[Any]:
         return y
 
-    def _task(self, criterion: RowLoss) -> Task:
+    def _output(self, criterion: RowLoss) -> Output:
         n_classes, labels = len(self.classes_), self._labels.multilabel
         if labels or n_classes > 2:
             widths: tuple[int, ...] = (n_classes,)
         else:
             widths = (2,) if criterion.one_column_per_class else (1, 2)
         link = self._link(criterion)
-        return Task(widths, link.probabilities, n_classes, labels)
+        return Output(widths, link.probabilities, n_classes, labels)
 
     def _link(self, criterion: RowLoss) -> ClassLink:
         """What makes class scores of raw scores."""

@@ -4,6 +4,7 @@ import copy
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from functools import partial
 from typing import Any
 
@@ -20,7 +21,7 @@ from skweight.estimators.fitted import FittedNetwork
 from skweight.losses import RowLoss, from_criterion
 from skweight.modules import build_module
 from skweight.training import (
-    Task,
+    Output,
     Training,
     TrainingOptions,
     WeightedNet,
@@ -40,8 +41,6 @@ from skweight.weights import (
 
 _FEW_EFFECTIVE_ROWS = 0.1
 _MOSTLY_DISTINCT = 0.9
-# With these of the optimizer's settings the user has chosen how weights decay.
-_DECAYS = {"weight_decay", "param_groups"}
 _warned_of_few_rows = False
 
 
@@ -92,7 +91,7 @@ class WeightedTorchEstimator(FittedNetwork):
         """Targets as training sees them."""
         raise NotImplementedError
 
-    def _task(self, criterion: RowLoss) -> Task:
+    def _output(self, criterion: RowLoss) -> Output:
         """What the output of the network is for."""
         raise NotImplementedError
 
@@ -320,7 +319,7 @@ class WeightedTorchEstimator(FittedNetwork):
         previous: WeightedNet | None = None,
     ) -> Training:
         device = resolve_device(self.device)
-        task: Task = self._task(criterion)
+        output: Output = self._output(criterion)
         given = self._shaping()
         goes_on = previous is not None or (self._continues and not stream)
         if goes_on:
@@ -333,14 +332,14 @@ class WeightedTorchEstimator(FittedNetwork):
         return Training(
             partial(copy.deepcopy, self.net_.module_)
             if goes_on
-            else partial(self._build_module, task.widths[0]),
+            else partial(self._build_module, output.widths[0]),
             criterion,
             rows[0],
             rows[1] if len(rows) > 1 else None,
             self._training_options(seed, stream),
-            task,
+            output,
             adapt=not goes_on,
-            stream=stream,
+            is_partial=stream,
             previous=previous,
         )
 
@@ -359,22 +358,11 @@ class WeightedTorchEstimator(FittedNetwork):
                 "The learning rate must be given as lr, got optimizer__lr="
                 f"{optimizer_params['lr']!r} beside lr={self.lr!r}."
             )
-        return TrainingOptions(
-            optimizer=optimizer,
-            optimizer_params=optimizer_params,
-            lr=self.lr,
-            batch_size=self.batch_size,
-            max_epochs=1 if stream else self.max_epochs,
-            patience=self.n_iter_no_change,
-            tol=self.tol,
-            seed=seed,
-            callbacks=list(self.callbacks or []),
-            verbose=int(self.verbose),
-            compile=self.compile,
-            sampling=self.weighting == "sampling",
-            ema_decay=self.ema_decay,
-            decays=self.optimizer is None and not _DECAYS & {*optimizer_params},
+        names = {field.name for field in fields(TrainingOptions)} - {"optimizer_params", "seed"}
+        given = {name: getattr(self, name) for name in names} | (
+            {"max_epochs": 1} if stream else {}
         )
+        return TrainingOptions(**given, optimizer_params=optimizer_params, seed=seed)
 
     def _predict(
         self, X: Any, link: Callable[[torch.Tensor], torch.Tensor] | None = None

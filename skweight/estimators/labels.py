@@ -11,9 +11,9 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from torch import Tensor
 
+from skweight._keywords import Floats
 from skweight.weights import resolve_class_weight, scale_near_one
 
-Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
 _ABSENT_PRESENT = np.array([0, 1])
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from skweight.estimators.estimator import WeightedTorchEstimator
 from skweight.losses import REGRESSOR_CRITERIA, RowLoss, from_criterion
-from skweight.training import Task
+from skweight.training import Output
 from skweight.weights import DistinctRows, to_mean_one
 
 
@@ -100,9 +100,9 @@ class RegressionSteps(WeightedTorchEstimator):
             )
         return scaled
 
-    def _task(self, criterion: RowLoss) -> Task:
+    def _output(self, criterion: RowLoss) -> Output:
         n_outputs = int(np.prod(self._target_shape)) * criterion.n_columns
-        return Task((n_outputs,), criterion.predictions)
+        return Output((n_outputs,), criterion.predictions)
 
     def _in_units_of_y(self, values: NDArray[np.float64], shift: bool = True) -> Any:
         """Scale (n, n_targets, ...) values, shift them, and give them the shape of y."""

@@ -181,7 +181,7 @@ class ClassLink:
     ----------
     loss : nn.Module or callable
         If it is a :class:`~skweight.losses.ClassLoss`, its own inverse link is applied.
-    labels : bool
+    multilabel : bool
         Whether each column is a label of its own.
     offset : Tensor of shape (n_classes,) or (n_labels, 2), or None
         What the training added to the scores and is to be taken out of the odds.
@@ -204,12 +204,12 @@ class ClassLink:
     def __init__(
         self,
         loss: Any,
-        labels: bool,
+        multilabel: bool,
         offset: Tensor | None = None,
         log_weight: Tensor | None = None,
     ) -> None:
         self.loss = loss if isinstance(loss, ClassLoss) else None
-        self.labels = labels
+        self.multilabel = multilabel
         self.offset = offset
         self.log_weight = log_weight
 
@@ -229,7 +229,7 @@ class ClassLink:
         if self.offset is not None:
             raw = raw + to_columns(self.offset, n_columns).to(raw)
         if self.loss is not None:
-            raw = self.loss.logits(raw, per_column=self.labels or n_columns == 1)
+            raw = self.loss.logits(raw, per_column=self.multilabel or n_columns == 1)
         if self.log_weight is not None:
             raw = raw - to_columns(self.log_weight, n_columns).to(raw)
         return raw
@@ -237,6 +237,6 @@ class ClassLink:
     def probabilities(self, raw: Tensor) -> Tensor:
         """Probabilities of shape (n, n_classes) or (n, n_labels), none of them 0."""
         scores = self.scores(raw)
-        if not self.labels:
+        if not self.multilabel:
             return class_probabilities(scores)
         return torch.sigmoid(scores).clamp(min=torch.finfo(scores.dtype).tiny)

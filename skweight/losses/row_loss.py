@@ -69,6 +69,11 @@ class RowLoss(nn.Module):
         self.offset = offset.to(torch.float32)
 
     @property
+    def traits(self) -> "RowLoss":
+        """What the estimators must know about the loss; becomes data of its own."""
+        return self
+
+    @property
     def one_column_per_class(self) -> bool:
         """Whether even a binary problem needs two columns of scores."""
         function = unwrap(self.criterion)[0]

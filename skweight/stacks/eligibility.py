@@ -101,13 +101,13 @@ def _values_per_row(module: nn.Module, X: Tensor) -> int:
 def check_stackable(training: Training) -> None:
     """Refuse options that let trainings be made only one by one, with the reason."""
     options, criterion = training.options, training.criterion
-    if training.stream:
+    if training.is_partial:
         raise NotStackable("a stream goes on with one network")
-    optimizer = unwrap(options.optimizer)[0]
+    optimizer = unwrap(options.optimizer_class)[0]
     if optimizer not in _ELEMENTWISE:
         name = getattr(optimizer, "__name__", repr(optimizer))
         raise NotStackable(f"optimizer {name} is not known to treat every parameter by itself")
-    for callback in options.callbacks:
+    for callback in options.callbacks or []:
         callback = callback[1] if isinstance(callback, tuple) else callback
         if not (type(callback) is GradientNormClipping or _is_schedule(callback)):
             name = getattr(callback, "__name__", type(callback).__name__)

@@ -132,7 +132,9 @@ class Stack:
         self.losses = StackedLosses([net.criterion_ for net in nets])
         self.batches = StackedBatches(
             [
-                TensorBatches(t.rows, net.batch_size, True, t.options.sampling, t.options.seed)
+                TensorBatches(
+                    t.rows, net.batch_size, True, t.options.weighting == "sampling", t.options.seed
+                )
                 for t, net in zip(trainings, nets)
             ]
         )
@@ -247,7 +249,7 @@ class Stack:
         if loss < model.best_loss:
             model.best_loss = loss
             self.network.copy_to(model.net.module_, place)
-        return model.misses < self.options.patience
+        return model.misses < self.options.n_iter_no_change
 
     def _keep(self, places: list[int]) -> None:
         """Go on with the models at some places only."""

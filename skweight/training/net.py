@@ -244,20 +244,20 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
 class WeightedClassifierNet(ClassifierMixin, WeightedNet):  # type: ignore[misc]
     """A :class:`WeightedNet` that scorers in callbacks recognise as a classifier of codes."""
 
-    def __init__(self, *args: Any, n_classes: int, labels: bool = False, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, n_classes: int, multilabel: bool = False, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.n_classes = n_classes
-        self.labels = labels
+        self.multilabel = multilabel
 
     @property
     def classes_(self) -> Any:
         """Class codes, 0 to n_classes - 1, or a list of those of each label."""
-        return [np.arange(2)] * self.n_classes if self.labels else np.arange(self.n_classes)
+        return [np.arange(2)] * self.n_classes if self.multilabel else np.arange(self.n_classes)
 
     def predict(self, X: Any) -> NDArray[np.intp]:
         """Return the code of the most probable class, or 1 for each probable label."""
         probability = self.predict_proba(X)
-        if self.labels:
+        if self.multilabel:
             return np.asarray(probability > 0.5, dtype=np.intp)
         return np.asarray(probability.argmax(axis=1))
 

@@ -21,15 +21,23 @@ _FUSED_ON = ("cpu", "cuda", "mps")
 # What a step takes away of the weights of the default network, and of them times the learning
 # rate, at most. The former is what decay does where large learning rates do not enlarge it.
 _DECAY_OF_A_STEP, _DECAY = 0.001, 1.0
+# With these of the optimizer's settings the user has chosen how weights decay.
+_DECAY_SETTINGS = {"weight_decay", "param_groups"}
 
 
 def _optimizer_params(options: TrainingOptions, module: nn.Module) -> Iterable[tuple[str, Any]]:
     """Parameters of the optimizer; one kernel for all of the network's, where torch has one."""
     params = dict(options.optimizer_params)
-    if options.decays and isinstance(module, MLP) and len(module.hidden):
+    has_own_decay = bool(_DECAY_SETTINGS & {*params})
+    if (
+        options.optimizer is None
+        and not has_own_decay
+        and isinstance(module, MLP)
+        and len(module.hidden)
+    ):
         of_weights = {"weight_decay": min(_DECAY, _DECAY_OF_A_STEP / options.lr)}
         params |= {"weight_decay": 0.0, "param_groups": [("*.weight", of_weights)]}
-    optimizer, keywords = unwrap(options.optimizer)
+    optimizer, keywords = unwrap(options.optimizer_class)
     chosen = {"fused", "foreach", "capturable", "differentiable"} & {*params, *keywords}
     tensors = [*module.parameters()]
     if optimizer in _FUSED and not chosen and all(map(_has_fused_kernel, tensors)):

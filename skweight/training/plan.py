@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,44 +15,47 @@ from skweight.training.net import WeightedNet
 
 
 @dataclass(frozen=True)
-class Task:
+class Output:
     """What the network's output is for.
 
     ``widths`` are the numbers of output columns that the problem allows. ``link`` makes
     probabilities, or predictions in the units of training, of raw output: what callbacks see.
-    ``n_classes`` is None for a regression, and ``labels`` says that each column is a label.
+    ``n_classes`` is None for a regression, and ``multilabel`` says that each column is a label.
     """
 
     widths: tuple[int, ...]
     link: Callable[[Tensor], Tensor]
     n_classes: int | None = None
-    labels: bool = False
+    multilabel: bool = False
 
 
 @dataclass(frozen=True)
 class TrainingOptions:
     """How to train, apart from the data, the network and the loss.
 
-    ``batch_size=-1`` is all rows at once, and what "auto" is for ``batch_size``, ``max_epochs``
-    and ``ema_decay`` is decided in ``budget``. ``patience`` is the number of epochs without an
-    improvement of the validation loss by more than ``tol`` that ends training. ``decays`` says that
-    nobody has chosen how weights decay.
+    The fields are parameters of the estimators, as the user gave them, and ``seed``, from which
+    everything that is drawn in a training is drawn. ``optimizer_params`` are ``optimizer__*``.
+    ``max_epochs`` is 1 in ``partial_fit``.
     """
 
-    optimizer: Callable[..., torch.optim.Optimizer]
+    optimizer: Callable[..., torch.optim.Optimizer] | None
     optimizer_params: Mapping[str, Any]
     lr: float
     batch_size: int | str
     max_epochs: int | str
-    patience: int
+    n_iter_no_change: int
     tol: float
-    seed: int
-    callbacks: list[Any]
-    verbose: int
-    compile: bool
-    sampling: bool
     ema_decay: float | str
-    decays: bool
+    weighting: str
+    callbacks: Sequence[Any] | None
+    compile: bool
+    verbose: int
+    seed: int
+
+    @property
+    def optimizer_class(self) -> Callable[..., torch.optim.Optimizer]:
+        """The optimizer that is built: AdamW if the user gave none."""
+        return torch.optim.AdamW if self.optimizer is None else self.optimizer
 
 
 @dataclass(frozen=True)
@@ -65,17 +68,17 @@ class Training:
         Called without arguments, under the training's own random state.
     criterion : RowLoss
     rows : RowDataset
-        Training rows, ``row_weight`` of mean 1, but for the later rows of a stream.
+        Training rows, ``row_weight`` of mean 1, but in later calls of ``partial_fit``.
     valid_rows : RowDataset or None
         Rows for early stopping, ``row_weight`` of mean 1 among themselves.
     options : TrainingOptions
-    task : Task
+    output : Output
     adapt : bool, default=True
         Whether to call the module's ``adapt`` and ``adapt_output``, if it has them.
-    stream : bool, default=False
-        Whether more rows are to come.
+    is_partial : bool, default=False
+        Whether this is a call of ``partial_fit``, so that more rows may follow.
     previous : WeightedNet, default=None
-        The net that the stream goes on from: its optimizer's state and history are kept on.
+        The net of the last call of ``partial_fit``, whose optimizer state and history go on.
     """
 
     make_module: Callable[[], nn.Module]
@@ -83,7 +86,7 @@ class Training:
     rows: RowDataset
     valid_rows: RowDataset | None
     options: TrainingOptions
-    task: Task
+    output: Output
     adapt: bool = True
-    stream: bool = False
+    is_partial: bool = False
     previous: WeightedNet | None = None

@@ -36,7 +36,7 @@ def train(training: Training) -> WeightedNet:
     with isolated_torch(training.options.seed, training.rows.device):
         net = make_net(training)
         _run(net, training.rows, training.previous)
-        net.resume_state = training_state(net) if training.stream else None
+        net.resume_state = training_state(net) if training.is_partial else None
     return finish(net)
 
 
@@ -50,7 +50,9 @@ def make_net(training: Training) -> WeightedNet:
     elsewhere = torch.get_default_device().type != "cpu"
     with torch.device("cpu") if elsewhere else nullcontext():
         module = training.make_module()
-    module = prepare(module.to(rows.device), criterion, rows, training.task.widths, training.adapt)
+    module = prepare(
+        module.to(rows.device), criterion, rows, training.output.widths, training.adapt
+    )
     _check_param_groups(module, training.options.optimizer_params.get("param_groups", ()))
     net = _wrap(module, training)
     net.initialize()
@@ -69,37 +71,37 @@ def finish(net: WeightedNet) -> WeightedNet:
 
 
 def _wrap(module: nn.Module, training: Training) -> WeightedNet:
-    criterion, options, task = training.criterion, training.options, training.task
+    criterion, options, output = training.criterion, training.options, training.output
     rows, valid_rows = training.rows, training.valid_rows
     batch_size = resolve_batch_size(options.batch_size, len(rows))
     n_batches = math.ceil(len(rows) / batch_size)
     callbacks: list[Any] = [("finite_loss", FiniteLoss())]
     if valid_rows is not None:
-        callbacks.append(("early_stopping", EarlyStopping(options.patience, options.tol)))
+        callbacks.append(("early_stopping", EarlyStopping(options.n_iter_no_change, options.tol)))
     settings: dict[str, Any] = {
-        "optimizer": options.optimizer,
+        "optimizer": options.optimizer_class,
         "lr": options.lr,
         "max_epochs": resolve_epochs(options.max_epochs, n_batches, valid_rows is not None),
         "batch_size": batch_size,
         "iterator_train": TensorBatches,
         "iterator_train__shuffle": True,
-        "iterator_train__sampling": options.sampling,
+        "iterator_train__sampling": options.weighting == "sampling",
         "iterator_train__seed": options.seed,
         "iterator_valid": TensorBatches,
         "iterator_valid__batch_size": rows_at_once(rows.X, rows.device),
         "train_split": None if valid_rows is None else predefined_split(valid_rows),
-        "callbacks": callbacks + _check_callbacks(clone(options.callbacks, safe=False)),
-        "verbose": options.verbose,
+        "callbacks": callbacks + _check_callbacks(clone([*(options.callbacks or [])], safe=False)),
+        "verbose": int(options.verbose),
         "device": str(rows.device),
         "compile": options.compile,
         **{f"optimizer__{name}": value for name, value in _optimizer_params(options, module)},
     }
-    settings["predict_nonlinearity"] = task.link
-    if task.n_classes is None:
+    settings["predict_nonlinearity"] = output.link
+    if output.n_classes is None:
         net = WeightedNet(module, criterion, **settings)
     else:
         net = WeightedClassifierNet(
-            module, criterion, n_classes=task.n_classes, labels=task.labels, **settings
+            module, criterion, n_classes=output.n_classes, multilabel=output.multilabel, **settings
         )
     net.ema_decay = resolve_ema_decay(options.ema_decay, valid_rows is not None)
     return net

@@ -4,12 +4,61 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from skorch import NeuralNet
 from skorch.callbacks import Callback
+from skorch.history import History
 
 from skweight.training.net import WeightedNet
+
+
+class Patience:
+    """Count the epochs without improvement of the validation loss.
+
+    The lowest loss is kept, not the last one that was lower by ``tol``.
+    """
+
+    def __init__(self, n_iter_no_change: int, tol: float) -> None:
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.best_loss = math.inf
+        self.n_misses = 0
+
+    def update(self, loss: float) -> bool:
+        """Take the loss of an epoch; return whether it is the lowest so far."""
+        self.n_misses = 0 if loss < self.best_loss - self.tol else self.n_misses + 1
+        is_best = loss < self.best_loss
+        if is_best:
+            self.best_loss = loss
+        return is_best
+
+    @property
+    def is_over(self) -> bool:
+        """Whether training should end."""
+        return self.n_misses >= self.n_iter_no_change
+
+
+class EpochLosses:
+    """The mean losses of epochs, each recorded with whether it is the lowest so far."""
+
+    def __init__(self) -> None:
+        self._lowest: dict[str, float] = {}
+
+    def record(self, history: History, prefix: str, loss: float) -> None:
+        """Record ``prefix_loss`` of the current epoch."""
+        lowest = self._lowest.get(prefix, math.inf)
+        history.record(f"{prefix}_loss", loss)
+        history.record(f"{prefix}_loss_best", loss < lowest)
+        self._lowest[prefix] = min(loss, lowest)
+
+
+def check_finite_losses(epoch: Mapping[str, Any], lr: float) -> None:
+    """Refuse an epoch whose loss is NaN or infinite."""
+    for name in ("train_loss", "valid_loss"):
+        if not math.isfinite(epoch.get(name, 0.0)):
+            raise divergence_error(f"{name} became {epoch[name]}", epoch["epoch"], lr)
 
 
 class EarlyStopping(Callback):  # type: ignore[misc]
@@ -48,10 +97,7 @@ class FiniteLoss(Callback):  # type: ignore[misc]
 
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
         """Check the losses that the epoch recorded."""
-        epoch = net.history[-1]
-        for name in ("train_loss", "valid_loss"):
-            if not math.isfinite(epoch.get(name, 0.0)):
-                raise divergence_error(f"{name} became {epoch[name]}", epoch["epoch"], net.lr)
+        check_finite_losses(net.history[-1], net.lr)
 
 
 def _check_finite(net: WeightedNet) -> None:

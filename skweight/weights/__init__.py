@@ -8,6 +8,7 @@ from skweight.weights.merging import distinct_rows
 from skweight.weights.recipes import clip_weights, effective_number, time_decay
 from skweight.weights.rows import DistinctRows, fill_targets_without_weight, merge
 from skweight.weights.sample_weight import (
+    EffectiveSampleSizeWarning,
     check_sample_weight,
     effective_sample_size,
     flatten_mass,
@@ -18,6 +19,7 @@ from skweight.weights.summary import weight_summary
 
 __all__ = [
     "DistinctRows",
+    "EffectiveSampleSizeWarning",
     "check_sample_weight",
     "clip_weights",
     "distinct_rows",

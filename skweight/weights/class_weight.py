@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from skweight.weights.sample_weight import Floats, as_float64, scale_near_one
+from skweight._keywords import Floats
+from skweight.weights.sample_weight import as_float64, scale_near_one
 
 
 def resolve_class_weight(

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from skweight._keywords import Floats
+
 Indices = NDArray[np.intp]
 # Rows per block are chosen so that a block of the projection stays in the cache.
 _BLOCK_ELEMENTS = 2**17

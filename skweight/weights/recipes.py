@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from skweight.weights.sample_weight import Floats, as_float64, as_numbers, check_weights_alone
+from skweight._keywords import Floats
+from skweight.weights.sample_weight import as_float64, as_numbers, check_weights_alone
 
 
 @dataclass(frozen=True, repr=False)

@@ -6,10 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skweight._keywords import Floats
 from skweight.weights.merging import distinct_rows
 from skweight.weights.sample_weight import check_sample_weight, flatten_mass, scale_near_one
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,21 @@
 """Weights of rows: checking them, scaling them, and their effective sample size."""
 
+import warnings
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Floats = NDArray[np.float64]
+from skweight._keywords import Floats
+
+
+class EffectiveSampleSizeWarning(UserWarning):
+    """The weights rest on few rows: their effective sample size is below 10 % of the rows."""
+
+
+# Once per process, or a search would say it for each candidate and fold. Filters that the user
+# sets, before or after the import, come first.
+warnings.simplefilter("once", EffectiveSampleSizeWarning, append=True)
 
 
 def check_sample_weight(sample_weight: ArrayLike | None, n_samples: int) -> Floats:

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from skweight._keywords import Floats
 from skweight.weights.class_weight import resolve_class_weight
 from skweight.weights.sample_weight import (
-    Floats,
     as_numbers,
     check_sample_weight,
     effective_sample_size,

@@ -68,18 +68,18 @@ def test_scores_are_what_the_network_returns_where_nothing_is_corrected(loss, ra
 
 
 def test_a_network_without_columns_has_one():
-    link = ClassLink(None, labels=False, log_weight=torch.tensor([0.0, 1.0]))
+    link = ClassLink(None, multilabel=False, log_weight=torch.tensor([0.0, 1.0]))
     assert_array_equal(link.scores(RAW[:, 0]), LOGIT - 1)
     assert_array_equal(link.probabilities(RAW[:, 0]), link.probabilities(LOGIT))
 
 
 def test_labels_have_a_sigmoid_each_and_classes_share_a_softmax():
-    assert_array_equal(ClassLink(None, labels=True).probabilities(RAW), torch.sigmoid(RAW))
+    assert_array_equal(ClassLink(None, multilabel=True).probabilities(RAW), torch.sigmoid(RAW))
     assert_allclose(
-        ClassLink(None, labels=False).probabilities(RAW), torch.softmax(RAW, 1), rtol=1e-12
+        ClassLink(None, multilabel=False).probabilities(RAW), torch.softmax(RAW, 1), rtol=1e-12
     )
     both = torch.cat([1 - torch.sigmoid(LOGIT), torch.sigmoid(LOGIT)], dim=1)
-    assert_allclose(ClassLink(None, labels=False).probabilities(LOGIT), both, rtol=1e-12)
+    assert_allclose(ClassLink(None, multilabel=False).probabilities(LOGIT), both, rtol=1e-12)
 
 
 @pytest.mark.parametrize("labels", [False, True])
@@ -96,25 +96,25 @@ def test_the_inverse_link_of_the_loss_is_applied(loss, labels):
 
 
 def test_one_logit_loses_the_logarithm_of_the_ratio_of_weights():
-    link = ClassLink(None, labels=False, log_weight=WEIGHT[:2].log())
+    link = ClassLink(None, multilabel=False, log_weight=WEIGHT[:2].log())
     assert_allclose(link.scores(LOGIT), LOGIT - np.log(6), rtol=1e-12)
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_every_class_loses_the_logarithm_of_its_weight(n_classes):
-    link = ClassLink(None, labels=False, log_weight=WEIGHT[:n_classes].log())
+    link = ClassLink(None, multilabel=False, log_weight=WEIGHT[:n_classes].log())
     expected = RAW[:, :n_classes].numpy() - np.log([0.5, 3.0, 8.0][:n_classes])
     assert_allclose(link.scores(RAW[:, :n_classes]), expected, rtol=1e-12)
 
 
 def test_every_label_loses_the_logarithm_of_the_ratio_of_its_weights():
-    link = ClassLink(None, labels=True, log_weight=LABEL_WEIGHT.log())
+    link = ClassLink(None, multilabel=True, log_weight=LABEL_WEIGHT.log())
     expected = RAW.numpy() - np.log([4.0, 1.0, 1 / 9])
     assert_allclose(link.scores(RAW), expected, rtol=1e-12)
 
 
 def test_one_logit_and_two_columns_are_corrected_alike():
-    link = ClassLink(None, labels=False, log_weight=WEIGHT[:2].log())
+    link = ClassLink(None, multilabel=False, log_weight=WEIGHT[:2].log())
     columns = torch.cat([torch.zeros_like(LOGIT), LOGIT], dim=1)
     assert_allclose(link.probabilities(columns), link.probabilities(LOGIT), rtol=1e-12)
     assert (link.probabilities(LOGIT) - class_probabilities(LOGIT)).abs().max() > 0.1
@@ -124,7 +124,7 @@ def test_one_logit_and_two_columns_are_corrected_alike():
 @pytest.mark.parametrize("loss", [CrossEntropy(), Focal(0.5), Focal(3.0)])
 def test_corrected_probabilities_are_those_of_the_population(loss, n_classes):
     raw, weight = RAW[:, :n_classes], WEIGHT[:n_classes]
-    link = ClassLink(loss, labels=False, log_weight=weight.log())
+    link = ClassLink(loss, multilabel=False, log_weight=weight.log())
     found = link.probabilities(raw)
     # Their weights put back in, they are the posterior that the training saw.
     assert_allclose(weighted(found, weight), posterior(loss, raw), rtol=1e-9)
@@ -133,15 +133,15 @@ def test_corrected_probabilities_are_those_of_the_population(loss, n_classes):
 
 @pytest.mark.parametrize("loss", [CrossEntropy(), Focal(), PolyTailed()])
 def test_a_corrected_logit_tells_the_probability_of_the_population(loss):
-    found = ClassLink(loss, labels=False, log_weight=WEIGHT[:2].log()).probabilities(LOGIT)
+    found = ClassLink(loss, multilabel=False, log_weight=WEIGHT[:2].log()).probabilities(LOGIT)
     assert_allclose(weighted(found, WEIGHT[:2]), posterior(loss, LOGIT), rtol=1e-9)
-    of_label = ClassLink(loss, labels=True, log_weight=WEIGHT[None, :2].log())
+    of_label = ClassLink(loss, multilabel=True, log_weight=WEIGHT[None, :2].log())
     assert_allclose(of_label.probabilities(LOGIT)[:, 0], found[:, 1], rtol=1e-12)
 
 
 def test_ten_percent_under_balanced_weights_are_one_half_and_ten_percent_again():
     balanced = torch.tensor([1 / 0.9, 1 / 0.1], dtype=torch.float64)
-    link = ClassLink(None, labels=False, log_weight=balanced.log())
+    link = ClassLink(None, multilabel=False, log_weight=balanced.log())
     assert_allclose(class_probabilities(torch.zeros(1, 1)), [[0.5, 0.5]])
     found = link.probabilities(torch.zeros(1, 1, dtype=torch.float64))
     assert_allclose(found, [[0.9, 0.1]], rtol=1e-12)
@@ -150,8 +150,8 @@ def test_ten_percent_under_balanced_weights_are_one_half_and_ten_percent_again()
 def test_equal_weights_correct_nothing_whatever_they_are():
     for n_columns in (1, 2, 3):
         raw, weight = RAW[:, :n_columns], torch.full((max(n_columns, 2),), 7.0).double()
-        corrected = ClassLink(None, labels=False, log_weight=weight.log())
-        plain = ClassLink(None, labels=False)
+        corrected = ClassLink(None, multilabel=False, log_weight=weight.log())
+        plain = ClassLink(None, multilabel=False)
         assert_allclose(corrected.probabilities(raw), plain.probabilities(raw), rtol=1e-12)
 
 
@@ -213,7 +213,7 @@ def test_scores_keep_the_type_of_the_network_whatever_that_of_the_weights(dtype,
 def test_probabilities_are_positive_and_sum_to_one_in_float64(loss, scale):
     for n_columns in (1, 2, 3):
         weight = WEIGHT[: max(n_columns, 2)]
-        link = ClassLink(loss, labels=False, log_weight=weight.log())
+        link = ClassLink(loss, multilabel=False, log_weight=weight.log())
         found = link.probabilities(scale * RAW[:, :n_columns])
         assert found.shape == (9, max(n_columns, 2)) and found.dtype == torch.float64
         assert (found > 0).all()
@@ -222,7 +222,7 @@ def test_probabilities_are_positive_and_sum_to_one_in_float64(loss, scale):
 
 
 def test_probabilities_of_labels_are_positive_and_one_for_each():
-    link = ClassLink(Focal(), labels=True, log_weight=LABEL_WEIGHT.log())
+    link = ClassLink(Focal(), multilabel=True, log_weight=LABEL_WEIGHT.log())
     for scale in (1, 1000):
         found = link.probabilities(scale * RAW)
         assert found.shape == RAW.shape
@@ -233,8 +233,8 @@ def test_probabilities_of_labels_are_positive_and_one_for_each():
 
 @pytest.mark.parametrize("loss", [CrossEntropy(), Focal(), PolyTailed()])
 def test_a_correction_moves_the_threshold_and_not_the_ranking_of_a_logit(loss):
-    plain = ClassLink(loss, labels=False).scores(LOGIT)[:, 0]
-    corrected = ClassLink(loss, labels=False, log_weight=WEIGHT[:2].log()).scores(LOGIT)[:, 0]
+    plain = ClassLink(loss, multilabel=False).scores(LOGIT)[:, 0]
+    corrected = ClassLink(loss, multilabel=False, log_weight=WEIGHT[:2].log()).scores(LOGIT)[:, 0]
     assert_array_equal(corrected.argsort(), plain.argsort())
     assert (corrected > 0).sum() < (plain > 0).sum()
 
