@@ -12,12 +12,6 @@ import pytest
 from sklearn.datasets import make_classification, make_regression
 
 
-@pytest.fixture(autouse=True)
-def warn_again(monkeypatch):
-    """The warning of few effective rows comes once per process: here once per test."""
-    monkeypatch.setattr("skweight.estimators.estimator._warned_of_few_rows", False)
-
-
 @pytest.fixture(scope="session")
 def classes3():
     """420 rows, 8 features, three classes, integer weights with zeros among them."""

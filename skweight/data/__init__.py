@@ -6,7 +6,7 @@ from skweight.data.device import place, resolve_device
 from skweight.data.moments import weighted_moments, weighted_quantiles
 from skweight.data.rows import Batch, RowDataset, rows_at_once
 from skweight.data.split import split_validation
-from skweight.data.validation import validate_rows
+from skweight.data.validation import validate_rows, validate_X, validate_X_y
 
 __all__ = [
     "VALUES_AT_ONCE",
@@ -23,6 +23,8 @@ __all__ = [
     "resolve_device",
     "rows_at_once",
     "split_validation",
+    "validate_X",
+    "validate_X_y",
     "validate_rows",
     "weighted_moments",
     "weighted_quantiles",

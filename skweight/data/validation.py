@@ -86,3 +86,13 @@ def _check_targets(estimator: Any, y: Any, n_rows: int) -> Any:
     if y.shape[0] != n_rows:
         raise ValueError(f"y must have one entry for each of {n_rows} rows of X, got {y.shape[0]}.")
     return y
+
+
+def validate_X(estimator: Any, X: Any, *, reset: bool, allow_nd: bool) -> Any:
+    return validate_rows(estimator, X, reset=reset, allow_nd=allow_nd)
+
+
+def validate_X_y(
+    estimator: Any, X: Any, y: Any, sample_weight: Any, *, reset: bool, allow_nd: bool
+) -> Any:
+    return validate_rows(estimator, X, y, sample_weight, reset=reset, allow_nd=allow_nd)

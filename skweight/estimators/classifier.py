@@ -1,19 +1,23 @@
-"""The classifier."""
+"""The classifier: parameters, docstrings, and scores, probabilities and labels for X."""
 
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from skweight.estimators.availability import only_if
-from skweight.estimators.classification import ClassificationSteps
+from skweight.estimators.class_task import ClassTask
+from skweight.estimators.continuing import check_partial_fit
+from skweight.estimators.estimator import TorchEstimator
 from skweight.estimators.labels import Labels
-from skweight.losses import CLASSIFIER_CRITERIA
+from skweight.estimators.planning import FitData
+from skweight.losses import CLASSIFIER_CRITERIA, ClassLink, RowLoss
+from skweight.training import Output
 
 
-class WeightedTorchClassifier(ClassifierMixin, ClassificationSteps):  # type: ignore[misc]
+class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[misc]
     """A PyTorch network as a scikit-learn classifier whose weights are exact.
 
     The fit minimises
@@ -146,6 +150,12 @@ class WeightedTorchClassifier(ClassifierMixin, ClassificationSteps):  # type: ig
     True
     """
 
+    classes_: NDArray[Any]
+    class_weight_: NDArray[np.float64]
+    class_prior_: NDArray[np.float64]
+    _criteria = CLASSIFIER_CRITERIA
+    _task: ClassTask
+
     def __init__(
         self,
         module: Any = None,
@@ -236,12 +246,11 @@ class WeightedTorchClassifier(ClassifierMixin, ClassificationSteps):  # type: ig
             On bad input, naming the argument, what was expected and what came. The
             estimator is then as it was before.
         """
-        fitted: WeightedTorchClassifier = self._fit(
-            X, y, sample_weight, (X_val, y_val, sample_weight_val)
-        )
+        data = FitData(X, y, sample_weight, X_val, y_val, sample_weight_val)
+        fitted: WeightedTorchClassifier = self._fit(data)
         return fitted
 
-    @only_if(ClassificationSteps._check_streams)
+    @available_if(check_partial_fit)
     def partial_fit(
         self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
     ) -> "WeightedTorchClassifier":
@@ -270,8 +279,7 @@ class WeightedTorchClassifier(ClassifierMixin, ClassificationSteps):  # type: ig
         ValueError, TypeError
             On bad input. The estimator is then as it was before.
         """
-        announced = None if classes is None else Labels.announced(classes)
-        fitted: WeightedTorchClassifier = self._partial_fit(X, y, sample_weight, announced)
+        fitted: WeightedTorchClassifier = self._partial_fit(X, y, sample_weight, classes)
         return fitted
 
     def decision_function(self, X: Any) -> NDArray[np.float64]:
@@ -286,9 +294,8 @@ class WeightedTorchClassifier(ClassifierMixin, ClassificationSteps):  # type: ig
         ndarray of shape (n_samples,), (n_samples, n_classes) or (n_samples, n_labels)
             For two classes, the log-odds of ``classes_[1]``; for labels, those of each.
         """
-        check_is_fitted(self)
-        scores = self._predict(X, self._link(self.net_.criterion_).scores)
-        if self._labels.multilabel:
+        scores = self._predict(X, self._link().scores)
+        if self._task.labels.multilabel:
             return scores
         if scores.shape[1] == 1:
             return np.asarray(scores[:, 0])
@@ -306,7 +313,7 @@ class WeightedTorchClassifier(ClassifierMixin, ClassificationSteps):  # type: ig
         ndarray of shape (n_samples,) or (n_samples, n_labels)
         """
         scores = self.decision_function(X)
-        return self._labels.decode(scores)
+        return self._task.labels.decode(scores)
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Probabilities of the classes, under the weights of the fit.
@@ -323,8 +330,7 @@ class WeightedTorchClassifier(ClassifierMixin, ClassificationSteps):  # type: ig
             Columns in the order of ``classes_``; for multilabel y, the probability of each
             label.
         """
-        check_is_fitted(self)
-        return self._predict(X, self._link(self.net_.criterion_).probabilities)
+        return self._predict(X, self._link().probabilities)
 
     def predict_log_proba(self, X: Any) -> NDArray[np.float64]:
         """Logarithms of :meth:`predict_proba`, all finite.
@@ -339,10 +345,50 @@ class WeightedTorchClassifier(ClassifierMixin, ClassificationSteps):  # type: ig
         """
         return np.asarray(np.log(self.predict_proba(X)))
 
+    def _make_task(self, y: Any, continues: bool) -> ClassTask:
+        labels = Labels.of(y)
+        if continues and labels != self._task.labels:
+            raise ValueError(
+                "warm_start=True needs the classes of the last fit, "
+                f"{self.classes_.tolist()}, got {labels.classes.tolist()}."
+            )
+        return self._task_for(labels)
+
+    def _make_partial_task(self, y: Any, classes: Any, first: bool) -> ClassTask:
+        labels = Labels.of(y) if first else self._task.labels
+        listed = None if classes is None else Labels.from_classes(classes)
+        if first and not labels.multilabel:
+            if listed is None:
+                raise ValueError(
+                    "classes must be given in the first call of partial_fit: all classes that "
+                    "will ever come, got None."
+                )
+            labels = listed
+        elif listed is not None and not np.array_equal(listed.classes, labels.classes):
+            raise ValueError(
+                f"classes must be {labels.classes.tolist()}, "
+                f"{'the columns of y' if first else 'those of the first call or of fit'}, got "
+                f"{listed.classes.tolist()}."
+            )
+        return self._task_for(labels) if first else self._task
+
+    def _task_for(self, labels: Labels) -> ClassTask:
+        weights = self.class_weight, self.class_weight_power, self.logit_adjustment
+        return ClassTask(labels, *weights)
+
+    def _output(self, criterion: RowLoss) -> Output:
+        return self._task.output(criterion, self.correct_prior)
+
+    def _link(self) -> ClassLink:
+        """From raw scores to scores and probabilities of the classes."""
+        check_is_fitted(self)
+        return self._task.link(self.net_.criterion_, self.correct_prior)
+
     def __sklearn_tags__(self) -> Any:
         """Y may hold many classes, or several labels, unless the criterion is not for that."""
         tags = super().__sklearn_tags__()
-        criterion = self._criterion_for_tags(CLASSIFIER_CRITERIA)
-        tags.classifier_tags.multi_class = not (criterion and criterion.binary_only)
-        tags.classifier_tags.multi_label = not (criterion and criterion.one_column_per_class)
+        criterion = self._criterion_for_tags()
+        traits = criterion and criterion.traits
+        tags.classifier_tags.multi_class = not (traits and traits.binary_only)
+        tags.classifier_tags.multi_label = not (traits and traits.one_column_per_class)
         return tags

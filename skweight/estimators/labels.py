@@ -4,12 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
-from torch import Tensor
 
 from skweight._keywords import Floats
 from skweight.weights import resolve_class_weight, scale_near_one
@@ -19,14 +17,7 @@ _ABSENT_PRESENT = np.array([0, 1])
 
 
 class Labels:
-    """The classes of a y, or the labels of a multilabel y.
-
-    Parameters
-    ----------
-    classes : ndarray of shape (n_classes,)
-        Of a multilabel y, the numbers of its columns.
-    multilabel : bool, default=False
-    """
+    """The classes of y, or the labels of a multilabel y, whose ``classes`` are column numbers."""
 
     def __init__(self, classes: NDArray[Any], multilabel: bool = False) -> None:
         self.classes = classes
@@ -34,14 +25,7 @@ class Labels:
 
     @classmethod
     def of(cls, y: Any, name: str = "y") -> "Labels":
-        """Find out which there are in y.
-
-        Raises
-        ------
-        ValueError, TypeError
-            If y holds numbers to be regressed on, several outputs of several classes each,
-            or labels of several kinds.
-        """
+        """The labels in y; anything but classes, or zeros and ones in columns, is refused."""
         y = _dense(y)
         if getattr(y, "ndim", 1) == 2 and y.shape[1] > 1:
             kind = type_of_target(y, input_name=name)
@@ -66,31 +50,21 @@ class Labels:
             ) from error
 
     @classmethod
-    def announced(cls, classes: Any) -> "Labels":
-        """Take the classes that a stream will bring."""
+    def from_classes(cls, classes: Any) -> "Labels":
+        """The labels that the user lists as ``classes`` for ``partial_fit``."""
         given = np.asarray(classes)
-        way_out = "Weights are passed as sample_weight=."
         if given.ndim != 1 or len(given) < 2:
             raise ValueError(f"classes must be a list of at least two classes, got {classes!r}.")
-        try:
-            labels = cls.of(given, "classes")
-        except ValueError as error:
-            raise ValueError(f"{error} {way_out}") from error
+        labels = cls.of(given, "classes (sample weights are passed as sample_weight=)")
         if len(labels.classes) < len(given):
             raise ValueError(
                 f"classes must hold each class once, got {len(given)} entries with "
-                f"{len(labels.classes)} values. {way_out}"
+                f"{len(labels.classes)} values. Sample weights are passed as sample_weight=."
             )
         return labels
 
     def encode(self, y: Any, name: str = "y") -> Codes:
-        """Codes of shape (n,), or zeros and ones of shape (n, n_labels).
-
-        Raises
-        ------
-        ValueError
-            If y holds a class that is not among ``classes``, or other labels.
-        """
+        """Codes of shape (n,), or zeros and ones of shape (n, n_labels)."""
         y = _dense(y)
         columns = y.shape[1] if getattr(y, "ndim", 1) == 2 else 1
         if self.multilabel:
@@ -119,7 +93,7 @@ class Labels:
         return f"one column of {len(self.classes)} classes"
 
     def __eq__(self, other: object) -> bool:
-        """Whether both stand for the same y."""
+        """Whether both have the same classes or labels."""
         return (
             isinstance(other, Labels)
             and self.multilabel == other.multilabel
@@ -148,30 +122,41 @@ class Labels:
         """Weights of shape (n_classes,), or (n_labels, 2) for a label's absence and presence."""
         if not self.multilabel:
             return resolve_class_weight(class_weight, self.classes, codes, mass, power=power)
-        given = class_weight if isinstance(class_weight, list) else [class_weight] * codes.shape[1]
-        if len(given) != codes.shape[1]:
+        n_labels = codes.shape[1]
+        given = class_weight if isinstance(class_weight, list) else [class_weight] * n_labels
+        if len(given) != n_labels:
             raise ValueError(
-                f"class_weight must have one entry for each of {codes.shape[1]} labels when it is "
-                f"a list, got {len(given)}."
+                f"class_weight must have one entry for each of {n_labels} labels when it is a "
+                f"list, got {len(given)}."
             )
-        resolved = []
-        for label, (one, column) in enumerate(zip(given, codes.T)):
-            try:
-                weight = resolve_class_weight(one, _ABSENT_PRESENT, column, mass, power=power)
-            except (TypeError, ValueError) as error:
-                raise type(error)(
-                    f"{error} Of label {label}: the classes of a label are 0 and 1."
-                ) from error
-            resolved.append(weight)
-        return np.array(resolved)
+        return np.array(
+            [
+                resolve_class_weight(
+                    one,
+                    _ABSENT_PRESENT,
+                    column,
+                    mass,
+                    power=power,
+                    name=f"class_weight of label {label} (classes 0 and 1)",
+                )
+                for label, (one, column) in enumerate(zip(given, codes.T))
+            ]
+        )
 
-    def multiply(self, mass: Floats, codes: Codes, class_weight: Floats) -> Floats:
+    def weigh(self, mass: Floats, codes: Codes, class_weight: Floats) -> Floats:
         """Weights of the rows, shape (n,), or of rows and labels, shape (n, n_labels)."""
         if not self.multilabel:
             return np.asarray(mass * class_weight[codes])
         if (class_weight == 1).all():
             return mass
         return np.asarray(mass[:, None] * class_weight[np.arange(codes.shape[1]), codes])
+
+    def log(self, values: Floats, what_needs_it: str) -> Floats:
+        """Logarithms of priors or class weights, none of which may be 0."""
+        zeros = np.argwhere(values == 0)
+        if len(zeros):
+            raise ValueError(f"{what_needs_it}, got 0 for {self.name(tuple(zeros[0]))}.")
+        return np.asarray(np.log(values))
 
     def name(self, place: tuple[int, ...]) -> str:
         """The class at a place in an array of :meth:`priors` or :meth:`class_weights`."""
@@ -181,26 +166,12 @@ class Labels:
 
 
 def _dense(y: Any) -> Any:
-    """Labels are few and short: their sparse form only travels in."""
+    """Y as an array if it is sparse: labels take little memory."""
     return y.toarray() if sparse.issparse(y) else y
 
 
-def log_of(values: Floats, labels: Labels, what: str) -> Tensor:
-    """Logarithms as a tensor.
-
-    Raises
-    ------
-    ValueError
-        Beginning with ``what``, if a value is 0.
-    """
-    zeros = np.argwhere(values == 0)
-    if len(zeros):
-        raise ValueError(f"{what}, got 0 for {labels.name(tuple(zeros[0]))}.")
-    return torch.from_numpy(np.log(values))
-
-
 def is_fixed(class_weight: Any) -> bool:
-    """Whether class weights are numbers, known before any row is seen."""
+    """Whether class weights are numbers that do not depend on the rows."""
     if isinstance(class_weight, list):
         return all(map(is_fixed, class_weight))
     return class_weight is None or isinstance(class_weight, Mapping)

@@ -1,17 +1,19 @@
-"""Constructor parameters: their names, and which values they may have."""
+"""Constructor parameters of the estimators: their names, and which values they may have.
 
-import inspect
-from collections.abc import Callable
-from difflib import get_close_matches
-from functools import cache
+scikit-learn reads parameters from the signature of ``__init__``. The network, the loss and the
+optimizer have parameters of their own, ``module__*``, ``criterion__*`` and ``optimizer__*``.
+"""
+
+from collections.abc import Callable, Collection, Mapping
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator
+
+from skweight._keywords import did_you_mean
 
 PREFIXES = ("module", "criterion", "optimizer")
-# What is offered to someone who left out the prefix, or who knows scikit-learn's MLP.
+# Suggestions for a name without its prefix, and for names of scikit-learn's MLP.
 _COMMON = (
     "module__hidden_sizes",
     "module__activation",
@@ -65,7 +67,7 @@ def _is_auto(value: Any) -> bool:
     return isinstance(value, str) and value == "auto"
 
 
-_ALLOWED: dict[str, tuple[Callable[[Any], bool], str]] = {
+ALLOWED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "class_weight_power": (_is_real(0), "a number >= 0"),
     "sample_weight_power": (_is_real(0), "a number >= 0"),
     "logit_adjustment": (_is_real(0), "a number >= 0"),
@@ -99,80 +101,30 @@ _ALLOWED: dict[str, tuple[Callable[[Any], bool], str]] = {
 }
 
 
-def _has_prefix(name: str) -> bool:
+def has_prefix(name: str) -> bool:
+    """Whether a name is ``module__*``, ``criterion__*`` or ``optimizer__*``."""
     prefix, delimiter, rest = name.partition("__")
     return prefix in PREFIXES and bool(delimiter and rest)
 
 
-@cache
-def _own_names(init: Callable[..., None]) -> list[str]:
-    return list(inspect.signature(init).parameters)[1:-1]
+def without_prefix(params: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """What was given as ``prefix__*``, by the names without the prefix."""
+    start = prefix + "__"
+    return {k[len(start) :]: v for k, v in params.items() if k.startswith(start)}
 
 
-class PrefixedParameters(BaseEstimator):  # type: ignore[misc]
-    """A scikit-learn estimator whose last ``__init__`` argument is ``**params``.
+def check_parameters(params: Mapping[str, Any], own: Collection[str], estimator: str) -> None:
+    """Refuse unknown names and values out of range.
 
-    The constructor stores them, unchecked, as ``self._params``.
+    ``own`` are the names in the constructor's signature, ``estimator`` is the name of the class.
     """
-
-    _params: dict[str, Any]
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Get the parameters, ``module__*`` and the like included.
-
-        Parameters
-        ----------
-        deep : bool, default=True
-            Whether to include the parameters of contained estimators.
-
-        Returns
-        -------
-        dict
-        """
-        return {**super().get_params(deep), **self._params}
-
-    def set_params(self, **params: Any) -> "PrefixedParameters":
-        """Set parameters; ``module__*``, ``criterion__*``, ``optimizer__*`` may be new ones.
-
-        Parameters
-        ----------
-        **params
-            Names and values.
-
-        Returns
-        -------
-        self
-        """
-        extra = {k: v for k, v in params.items() if k in self._params or _has_prefix(k)}
-        super().set_params(**{k: v for k, v in params.items() if k not in extra})
-        self._params = {**self._params, **extra}
-        return self
-
-    def _params_for(self, prefix: str) -> dict[str, Any]:
-        """Return what was given as ``prefix__*``, without the prefix."""
-        start = prefix + "__"
-        return {k[len(start) :]: v for k, v in self._params.items() if k.startswith(start)}
-
-    def _check_params(self) -> None:
-        """Refuse unknown names and values out of range.
-
-        Raises
-        ------
-        ValueError
-            Names the parameter, what was expected and what came.
-        """
-        names = _own_names(type(self).__init__)
-        prefixes = [f"{prefix}__" for prefix in PREFIXES]
-        for name in self._params:
-            if not _has_prefix(name):
-                same = [_SYNONYMS[name]] if name in _SYNONYMS else []
-                near = same or get_close_matches(name, [*names, *_COMMON], n=1)
-                hint = f" Did you mean {near[0]!r}?" if near else ""
-                raise ValueError(
-                    f"Unknown parameter {name!r} of {type(self).__name__}: expected one of "
-                    f"{names} or a name that begins with one of {prefixes}.{hint}"
-                )
-        for name, (is_allowed, expected) in _ALLOWED.items():
-            value = getattr(self, name, None)
-            if name in names and not is_allowed(value):
-                raise ValueError(f"{name} must be {expected}, got {value!r}.")
+    for name in params.keys() - own:
+        if not has_prefix(name):
+            raise ValueError(
+                f"Unknown parameter {name!r} of {estimator}: expected one of {[*own]} or a name "
+                f"that begins with one of {[f'{prefix}__' for prefix in PREFIXES]}."
+                + did_you_mean(_SYNONYMS.get(name, name), [*own, *_COMMON])
+            )
+    for name, (is_allowed, expected) in ALLOWED.items():
+        if name in own and not is_allowed(params[name]):
+            raise ValueError(f"{name} must be {expected}, got {params[name]!r}.")

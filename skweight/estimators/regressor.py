@@ -1,4 +1,4 @@
-"""The regressor."""
+"""The regressor: parameters, docstrings, predictions in the units of y, and weighted scores."""
 
 from typing import Any
 
@@ -7,16 +7,20 @@ import torch
 from numpy.typing import NDArray
 from sklearn.base import RegressorMixin
 from sklearn.metrics import d2_pinball_score, d2_tweedie_score, r2_score
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted
 
 from skweight.data import as_array
-from skweight.estimators.availability import only_if
-from skweight.estimators.regression import RegressionSteps
-from skweight.losses import GaussianNLL, Quantile, RowLoss
+from skweight.estimators.continuing import check_partial_fit
+from skweight.estimators.estimator import TorchEstimator
+from skweight.estimators.number_task import NumberTask
+from skweight.estimators.planning import FitData
+from skweight.losses import REGRESSOR_CRITERIA, GaussianNLL, Quantile, RowLoss
+from skweight.training import Output
 from skweight.weights import check_sample_weight, fill_targets_without_weight
 
 
-class WeightedTorchRegressor(RegressorMixin, RegressionSteps):  # type: ignore[misc]
+class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[misc]
     """A PyTorch network as a scikit-learn regressor whose weights are exact.
 
     The fit minimises
@@ -133,6 +137,11 @@ class WeightedTorchRegressor(RegressorMixin, RegressionSteps):  # type: ignore[m
     True
     """
 
+    target_mean_: Any
+    target_scale_: Any
+    _criteria = REGRESSOR_CRITERIA
+    _task: NumberTask
+
     def __init__(
         self,
         module: Any = None,
@@ -215,11 +224,11 @@ class WeightedTorchRegressor(RegressorMixin, RegressionSteps):  # type: ignore[m
             On bad input, naming the argument, what was expected and what came. The
             estimator is then as it was before.
         """
-        validation = X_val, y_val, sample_weight_val
-        fitted: WeightedTorchRegressor = self._fit(X, y, sample_weight, validation)
+        data = FitData(X, y, sample_weight, X_val, y_val, sample_weight_val)
+        fitted: WeightedTorchRegressor = self._fit(data)
         return fitted
 
-    @only_if(RegressionSteps._check_streams)
+    @available_if(check_partial_fit)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> "WeightedTorchRegressor":
         """Make one pass over more rows, in batches, whatever ``max_epochs`` is.
 
@@ -267,7 +276,7 @@ class WeightedTorchRegressor(RegressorMixin, RegressionSteps):  # type: ignore[m
         criterion = self.net_.criterion_
         loss = criterion.criterion
         if not return_std:
-            return self._in_units_of_y(self._predict(X, criterion.predictions))
+            return self._task.from_units(self._predict(X, criterion.predictions))
         if not isinstance(loss, GaussianNLL):
             raise ValueError(
                 'return_std=True needs criterion="gaussian_nll", which predicts a spread, got '
@@ -275,7 +284,7 @@ class WeightedTorchRegressor(RegressorMixin, RegressionSteps):  # type: ignore[m
             )
         scores = self._predict(X, criterion.by_target)
         mean, std = (f(torch.from_numpy(scores)).numpy() for f in (loss.mean, loss.spread))
-        return self._in_units_of_y(mean), self._in_units_of_y(std, shift=False)
+        return self._task.from_units(mean), self._task.from_units(std, shift=False)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Share of the variance or deviance that is explained, weighted.
@@ -300,18 +309,36 @@ class WeightedTorchRegressor(RegressorMixin, RegressionSteps):  # type: ignore[m
         weight = check_sample_weight(sample_weight, len(y))
         predicted = self.predict(X)
         check_consistent_length(predicted, y)
-        if y.shape[1:] != self._target_shape:
-            raise ValueError(
-                f"y must have shape {('n_samples', *self._target_shape)}, as in fit, got {y.shape}."
-            )
+        shape = self._task.target_shape
+        if y.shape[1:] != shape:
+            expected = ("n_samples", *shape)
+            raise ValueError(f"y must have shape {expected}, as in fit, got {y.shape}.")
         kept = weight > 0
-        n_targets = int(np.prod(self._target_shape))
+        n_targets = self._task.n_targets
         pairs = zip(
             y[kept].reshape(-1, n_targets).T,
             np.moveaxis(predicted[kept].reshape(kept.sum(), n_targets, -1), 1, 0),
         )
         criterion = self.net_.criterion_
         return float(np.mean([_score(y, f, weight[kept], criterion) for y, f in pairs]))
+
+    def _make_task(self, y: Any, continues: bool) -> NumberTask:
+        previous = self._task if continues else None
+        return NumberTask(np.shape(y)[1:], self.criterion, previous)
+
+    def _make_partial_task(self, y: Any, classes: None, first: bool) -> NumberTask:
+        return self._make_task(y, continues=False) if first else self._task
+
+    def _output(self, criterion: RowLoss) -> Output:
+        return self._task.output(criterion)
+
+    def __sklearn_tags__(self) -> Any:
+        """Y may have several columns, and must be positive where the criterion says so."""
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        criterion = self._criterion_for_tags()
+        tags.target_tags.positive_only = bool(criterion and criterion.traits.positive)
+        return tags
 
 
 def _score(
@@ -328,8 +355,8 @@ def _score(
         ]
         return float(np.mean(scores))
     predicted = predicted[:, 0]
-    if criterion.power is None:
+    if criterion.traits.power is None:
         return float(r2_score(y, predicted, sample_weight=weight))
     if np.ptp(y) == 0:  # no deviance to explain: what r2_score says of a constant y
         return float(np.array_equal(y, predicted))
-    return float(d2_tweedie_score(y, predicted, sample_weight=weight, power=criterion.power))
+    return float(d2_tweedie_score(y, predicted, sample_weight=weight, power=criterion.traits.power))

@@ -10,11 +10,20 @@ from skweight.losses.classification import (
     to_columns,
 )
 from skweight.losses.reduction import backpropagate_weighted_mean, weighted_mean, width
-from skweight.losses.regression import REGRESSOR_CRITERIA, GaussianNLL, Quantile, SquaredError
+from skweight.losses.regression import (
+    GammaDeviance,
+    PoissonDeviance,
+    REGRESSOR_CRITERIA,
+    GaussianNLL,
+    Quantile,
+    SquaredError,
+)
 from skweight.losses.row_loss import RowLoss
 from skweight.losses.torch_losses import from_criterion
 
 __all__ = [
+    "GammaDeviance",
+    "PoissonDeviance",
     "CLASSIFIER_CRITERIA",
     "REGRESSOR_CRITERIA",
     "ClassLink",

@@ -11,7 +11,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing, indexable
 from sklearn.utils.metadata_routing import get_routing_for_object
 
-from skweight.estimators import WeightedTorchEstimator
+from skweight.estimators import TorchEstimator
 
 
 @dataclass
@@ -88,7 +88,7 @@ def last_step(estimator: Any) -> tuple[Any, str]:
     """
     is_pipeline = isinstance(estimator, Pipeline) and bool(estimator.steps)
     name, step = estimator.steps[-1] if is_pipeline else ("", estimator)
-    if not isinstance(step, WeightedTorchEstimator):
+    if not isinstance(step, TorchEstimator):
         last = f" that ends with {type(step).__name__}" * is_pipeline
         raise TypeError(
             "estimator must be a WeightedTorchClassifier or WeightedTorchRegressor, or a Pipeline "

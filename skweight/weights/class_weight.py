@@ -18,6 +18,7 @@ def resolve_class_weight(
     mass: Floats,
     *,
     power: float = 1.0,
+    name: str = "class_weight",
 ) -> Floats:
     """Turn ``class_weight`` into one weight per class.
 
@@ -61,19 +62,18 @@ def resolve_class_weight(
     if isinstance(class_weight, str):
         if class_weight != "balanced":
             raise ValueError(
-                'class_weight must be None, "balanced", a dict or a callable, got '
-                f"{class_weight!r}."
+                f'{name} must be None, "balanced", a dict or a callable, got {class_weight!r}.'
             )
         weight[present] = counts.sum() / (present.sum() * counts[present])
     elif isinstance(class_weight, Mapping):
-        weight = _from_dict(class_weight, classes.tolist())
+        weight = _from_dict(class_weight, classes.tolist(), name)
     elif callable(class_weight):
         with np.errstate(divide="ignore", invalid="ignore"):
             returned = class_weight(counts * (len(mass) / counts.sum()))
-        returned = as_float64(returned, "The result of class_weight")
+        returned = as_float64(returned, f"The result of {name}")
         if returned.shape != (n_classes,):
             raise ValueError(
-                f"class_weight, a callable, must return one weight per class, shape "
+                f"{name}, a callable, must return one weight per class, shape "
                 f"({n_classes},), got shape {returned.shape}."
             )
         weight[present] = returned[present]
@@ -82,34 +82,34 @@ def resolve_class_weight(
             class_weight, (list, tuple, np.ndarray)
         )
         raise TypeError(
-            'class_weight must be None, "balanced", a dict or a callable, got '
+            f'{name} must be None, "balanced", a dict or a callable, got '
             f"{type(class_weight).__name__}.{hint}"
         )
     bad = ~np.isfinite(weight) | (weight < 0)
     if bad.any():
         raise ValueError(
-            "class_weight must be finite and non-negative, got "
+            f"{name} must be finite and non-negative, got "
             f"{weight[bad][0]} for class {classes[bad].tolist()[0]!r}."
         )
     with np.errstate(over="ignore"):
         weight = np.where(weight > 0, weight**power, 0.0)  # 0 ** 0: a class without weight has none
     if not np.isfinite(weight).all():
         raise ValueError(
-            "class_weight to the power of class_weight_power must be finite, got "
+            f"{name} to the power of class_weight_power must be finite, got "
             f"{weight.max()} with class_weight_power={power}."
         )
     return weight
 
 
-def _from_dict(class_weight: Mapping[Any, float], labels: list[Any]) -> Floats:
+def _from_dict(class_weight: Mapping[Any, float], labels: list[Any], name: str) -> Floats:
     unknown = [key for key in class_weight if key not in labels]
     if unknown:
         written = {str(label): label for label in labels}
         near = get_close_matches(str(unknown[0]), list(written), n=1)
         hint = f" Did you mean {written[near[0]]!r}?" if near else ""
         raise ValueError(
-            f"class_weight must name classes that are in y, {labels}, got "
+            f"{name} must name classes that are in y, {labels}, got "
             f"{unknown[0]!r} ({type(unknown[0]).__name__}).{hint}"
         )
     values = [class_weight.get(label, 1.0) for label in labels]
-    return as_float64(values, "class_weight")
+    return as_float64(values, name)

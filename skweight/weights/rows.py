@@ -35,9 +35,11 @@ class DistinctRows:
         return replace(self, weight=(self.mass / unit) ** power)
 
 
-def merge(X: Any, y: NDArray[Any], sample_weight: Any, power: float) -> DistinctRows:
+def merge(
+    X: Any, y: NDArray[Any], sample_weight: Any, power: float, name: str = "sample_weight"
+) -> DistinctRows:
     """Distinct rows of checked X and encoded y, their masses to the power of ``power``."""
-    index, mass = distinct_rows(X, y, check_sample_weight(sample_weight, len(y)))
+    index, mass = distinct_rows(X, y, check_sample_weight(sample_weight, len(y), name))
     return DistinctRows(X, index, y[index], mass, scale_near_one(flatten_mass(mass, power)))
 
 

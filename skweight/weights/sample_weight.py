@@ -18,7 +18,9 @@ class EffectiveSampleSizeWarning(UserWarning):
 warnings.simplefilter("once", EffectiveSampleSizeWarning, append=True)
 
 
-def check_sample_weight(sample_weight: ArrayLike | None, n_samples: int) -> Floats:
+def check_sample_weight(
+    sample_weight: ArrayLike | None, n_samples: int, name: str = "sample_weight"
+) -> Floats:
     """Check weights per row and return them as a new float64 array.
 
     Parameters
@@ -43,39 +45,39 @@ def check_sample_weight(sample_weight: ArrayLike | None, n_samples: int) -> Floa
     """
     if sample_weight is None:
         return np.ones(n_samples)
-    weight = as_float64(sample_weight, "sample_weight")
+    weight = as_float64(sample_weight, name)
     if weight.ndim != 1:
         raise ValueError(
-            f"sample_weight must be 1-D with one weight per row, shape ({n_samples},), got "
+            f"{name} must be 1-D with one weight per row, shape ({n_samples},), got "
             f"{weight.ndim}-D with shape {weight.shape}."
             + " Pass its one column."
             * (weight.ndim == 2 and weight.shape[1] == 1)
         )
     if len(weight) != n_samples:
         raise ValueError(
-            f"sample_weight must have one weight per row: expected {n_samples} for X "
+            f"{name} must have one weight per row: expected {n_samples} for X "
             f"with {n_samples} rows, got {len(weight)}."
         )
     for bad, what in ((np.isnan(weight), "NaN"), (np.isinf(weight), "infinite")):
         if bad.any():
             raise ValueError(
-                f"sample_weight must be finite, got {bad.sum()} {what} value(s), the "
+                f"{name} must be finite, got {bad.sum()} {what} value(s), the "
                 f"first at position {bad.argmax()}."
             )
     if (weight < 0).any():
         raise ValueError(
-            "sample_weight must be non-negative, got a smallest value of "
+            f"{name} must be non-negative, got a smallest value of "
             f"{weight.min()} at position {weight.argmin()}."
         )
     if not weight.any():
         raise ValueError(
-            f"sample_weight must hold at least one positive weight, but all {n_samples} are zero."
+            f"{name} must hold at least one positive weight, but all {n_samples} are zero."
         )
     with np.errstate(over="ignore"):
         total = weight.sum()
     if not np.isfinite(total):
         raise ValueError(
-            "sample_weight must have a sum that float64 can hold, got a largest value "
+            f"{name} must have a sum that float64 can hold, got a largest value "
             f"of {weight.max()}: divide the weights by a constant."
         )
     return weight

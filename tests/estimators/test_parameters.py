@@ -17,7 +17,7 @@ from sklearn.model_selection import GridSearchCV
 from torch import nn
 
 from skweight import WeightedTorchClassifier, WeightedTorchRegressor
-from skweight.estimators.parameters import _ALLOWED
+from skweight.estimators import ALLOWED
 
 X = np.random.default_rng(0).normal(size=(12, 2))
 Y = np.arange(12) % 2
@@ -246,8 +246,8 @@ def cases(values):
 
 
 def test_every_checked_parameter_has_good_and_bad_values_here():
-    assert set(BAD) == set(GOOD) == set(_ALLOWED)
-    assert all(takes(WeightedTorchClassifier, name) for name in _ALLOWED)
+    assert set(BAD) == set(GOOD) == set(ALLOWED)
+    assert all(takes(WeightedTorchClassifier, name) for name in ALLOWED)
 
 
 @pytest.mark.parametrize(("estimator", "name", "value"), cases(BAD))

@@ -1,0 +1,175 @@
+"""The task of numbers: their domain, and the units that they are trained in."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skweight._keywords import Floats
+from skweight.losses import RowLoss
+from skweight.training import Output
+from skweight.weights import DistinctRows, to_mean_one
+
+
+@dataclass(frozen=True)
+class Units:
+    """What targets are shifted and divided by in training: arrays of shape (n_targets,).
+
+    ``kind`` tells what the outputs of the network mean in these units: a network that was trained
+    for one kind cannot go on with another.
+    """
+
+    mean: Floats
+    scale: Floats
+    kind: tuple[Any, ...]
+
+    @classmethod
+    def of(cls, rows: DistinctRows, criterion: RowLoss) -> "Units":
+        """Those in which training under a criterion does best, from weighted moments."""
+        columns = rows.y.reshape(len(rows.y), -1).T
+        weight = to_mean_one(rows.weight)
+        pairs = [_mean_and_scale(y, weight, criterion.traits.units) for y in columns]
+        mean, scale = np.array(pairs).T
+        return cls(mean, scale, _kind(criterion))
+
+
+class NumberTask:
+    """What a fit does with numbers: checks, units of training and back.
+
+    Parameters are the shape of y but for its rows, how the user gave the criterion (for error
+    texts), and the task of the fit that this one continues, if any.
+    """
+
+    def __init__(
+        self, target_shape: tuple[int, ...], criterion: Any, previous: "NumberTask | None" = None
+    ) -> None:
+        n_targets = int(np.prod(target_shape))
+        changed = previous is not None and previous.n_targets != n_targets
+        # The former shape then: ``encode`` refuses y.
+        self.target_shape = previous.target_shape if previous and changed else target_shape
+        self.units = previous.units if previous else None
+        self.positive: str | None = None
+        self._criterion = criterion
+
+    @property
+    def n_targets(self) -> int:
+        """Number of targets in a row of y."""
+        return int(np.prod(self.target_shape))
+
+    def encode(self, y: Any, name: str = "y") -> Floats:
+        """Finite float64 numbers of the shape that was learned."""
+        if np.shape(y)[1:] != self.target_shape:
+            raise ValueError(
+                f"{name} must have shape {('n_samples', *self.target_shape)}, as before, got "
+                f"{np.shape(y)}."
+            )
+        if hasattr(y, "toarray"):
+            raise TypeError(f"{name} must be dense, got a sparse matrix.")
+        try:
+            numbers = np.asarray(y, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{name} must hold numbers: {error}.") from error
+        bad = ~np.isfinite(numbers)  # None among objects is only now NaN
+        if bad.any():
+            raise ValueError(f"{name} must be finite, got {numbers[bad][0]}.")
+        return numbers
+
+    def learn(self, rows: DistinctRows, criterion: RowLoss) -> None:
+        """Learn which targets the criterion allows."""
+        self.positive = criterion.traits.positive
+
+    def weigh(self, rows: DistinctRows) -> DistinctRows:
+        """Rows with their weights: numbers have no class weights."""
+        return rows
+
+    def check(self, rows: DistinctRows, name: str = "y") -> None:
+        """Refuse targets that the criterion does not allow."""
+        lowest = rows.y.min()
+        if (self.positive and lowest < 0) or (self.positive == "positive" and lowest == 0):
+            raise ValueError(
+                f"{name} must be {self.positive} for criterion={self._criterion!r}, got a smallest "
+                f"value of {lowest}."
+            )
+
+    def targets(self, parts: list[DistinctRows], criterion: RowLoss) -> list[Floats]:
+        """Training and validation targets in units of training, learned from the training rows."""
+        if self.units is None:
+            self.units = Units.of(parts[0], criterion)
+        elif self.units.kind != _kind(criterion):
+            raise ValueError(
+                "warm_start=True continues with the network of the last fit, whose output does not "
+                f"mean what criterion={self._criterion!r} needs."
+            )
+        return [self._to_units(part.y, self.units) for part in parts]
+
+    def _to_units(self, y: Floats, units: Units) -> Floats:
+        mean, scale = (
+            (units.mean, units.scale)
+            if self.target_shape
+            else (float(units.mean[0]), float(units.scale[0]))
+        )
+        scaled = np.asarray((y - mean) / scale)
+        if self.positive == "positive" and not scaled.astype(np.float32).all():
+            raise ValueError(
+                "y must not span more than float32 can hold for criterion="
+                f"{self._criterion!r}, got a smallest value of {y.min()} and a mean of {scale}."
+            )
+        return scaled
+
+    def from_units(self, values: Floats, shift: bool = True) -> Floats:
+        """Values of shape (n, n_targets, ...) in the units and the shape of y.
+
+        Without ``shift`` they are only scaled, as standard deviations are.
+        """
+        units = self._learned_units
+        trailing = (1,) * (values.ndim - 2)
+        values = values * np.reshape(units.scale, (-1, *trailing))
+        values = values + (np.reshape(units.mean, (-1, *trailing)) if shift else 0.0)
+        return np.asarray(values if self.target_shape else values[:, 0])
+
+    @property
+    def _learned_units(self) -> Units:
+        if self.units is None:
+            raise ValueError("The units of y are learned in fit.")
+        return self.units
+
+    def attributes(self) -> dict[str, Any]:
+        """What a fitted regressor shows of it: floats for y of one dimension, else arrays."""
+        units, one = self._learned_units, not self.target_shape
+        return {
+            "target_mean_": float(units.mean[0]) if one else units.mean,
+            "target_scale_": float(units.scale[0]) if one else units.scale,
+        }
+
+    def output(self, criterion: RowLoss) -> Output:
+        """What the output of the network is for."""
+        return Output((self.n_targets * criterion.traits.n_columns,), criterion.predictions)
+
+
+def _kind(criterion: RowLoss) -> tuple[Any, ...]:
+    traits = criterion.traits
+    several = type(criterion.criterion) if traits.n_columns > 1 else None
+    return traits.units, traits.n_columns, traits.log_link, several
+
+
+def _mean_and_scale(y: Floats, weight: NDArray[np.float64], units: str) -> tuple[float, float]:
+    """What one target is shifted and divided by: weighted moments, in canonical order."""
+    if units == "as_given":
+        return 0.0, 1.0
+    mean = float(np.average(y, weights=weight))
+    if units == "mean_one":
+        if not mean > 0:
+            raise ValueError(
+                "y must hold at least one positive value with weight for a logarithm of its mean, "
+                f"got a weighted mean of {mean}."
+            )
+        return 0.0, mean
+    largest = np.abs(y - mean).max()
+    # A spread of rounding errors alone is no spread.
+    if largest <= 10 * np.finfo(np.float64).eps * abs(mean):
+        return mean, 1.0
+    # Divided first: squares of very large or small numbers leave float64.
+    squares = ((y - mean) / largest) ** 2
+    # Where one row has nearly all the weight, the others must stay within float32.
+    return mean, float(largest * max(np.sqrt(np.average(squares, weights=weight)), 1e-9))
