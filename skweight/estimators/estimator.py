@@ -14,18 +14,13 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
+from skweight.estimators.inputs import validate_to_predict
 from skweight.estimators.parameters import check_parameters, has_prefix, without_prefix
-from skweight.estimators.planning import (
-    FitData,
-    PartialFits,
-    make_criterion,
-    plan,
-    plan_partial_fit,
-    validate_to_predict,
-)
+from skweight.estimators.partial_fit import plan_partial_fit
+from skweight.estimators.planning import FitData, PartialFits, make_criterion, plan
 from skweight.losses import RowLoss
 from skweight.modules import feature_weights
-from skweight.training import Training, WeightedNet, on_cpu, predict, train
+from skweight.training import WeightedNet, on_cpu, predict, train
 
 
 class TorchEstimator(BaseEstimator):  # type: ignore[misc]
@@ -89,15 +84,14 @@ class TorchEstimator(BaseEstimator):  # type: ignore[misc]
 
     def _fit(self, data: FitData) -> Any:
         """Fit on all rows at once."""
-        return self._train(lambda: plan(self, data))
+        with self._unchanged_by_failure():
+            self.net_ = train(plan(self, data))
+        return self
 
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any, classes: Any = None) -> Any:
         """Make one pass over more rows."""
-        return self._train(lambda: plan_partial_fit(self, X, y, sample_weight, classes))
-
-    def _train(self, make_plan: Callable[[], Training]) -> Any:
         with self._unchanged_by_failure():
-            self.net_ = train(make_plan())
+            self.net_ = train(plan_partial_fit(self, X, y, sample_weight, classes))
         return self
 
     @contextmanager

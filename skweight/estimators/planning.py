@@ -3,43 +3,22 @@
 ``fit`` makes a plan and trains it; searches make many plans and train them together.
 """
 
-import copy
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from functools import partial
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.utils import check_random_state
-from torch import nn
 
-from skweight._keywords import Floats, check_keywords, warn
-from skweight.data import (
-    RowDataset,
-    place,
-    resolve_device,
-    split_validation,
-    validate_X,
-    validate_X_y,
+from skweight.data import split_validation
+from skweight.estimators.inputs import validate
+from skweight.estimators.make_training import make_training
+from skweight.estimators.weight_warnings import (
+    warn_of_few_effective_rows,
+    warn_of_flattened_copies,
 )
-from skweight.estimators.continuing import check_unchanged, shaping_parameters
 from skweight.losses import RowLoss, from_criterion
-from skweight.modules import build_module
-from skweight.training import Training, TrainingOptions, WeightedNet, resolve_early_stopping
-from skweight.weights import (
-    DistinctRows,
-    EffectiveSampleSizeWarning,
-    check_sample_weight,
-    effective_sample_size,
-    flatten_mass,
-    merge,
-    scale_near_one,
-    to_mean_one,
-)
-
-_FEW_EFFECTIVE_ROWS = 0.1
-_MOSTLY_DISTINCT = 0.9
+from skweight.training import Training, resolve_early_stopping
+from skweight.weights import DistinctRows, merge, to_mean_one
 
 
 @dataclass(frozen=True)
@@ -85,8 +64,8 @@ def plan(estimator: Any, data: FitData) -> Training:
     task.learn(rows, criterion)
     rows = task.weigh(rows)
     task.check(rows)
-    _warn_of_few_effective_rows(estimator, task, codes, data.sample_weight)
-    _warn_of_flattened_copies(estimator.sample_weight_power, data.sample_weight, len(y), n_distinct)
+    warn_of_few_effective_rows(estimator, task, codes, data.sample_weight)
+    warn_of_flattened_copies(estimator, data.sample_weight, len(codes), n_distinct)
     seed = draw_seed(estimator.random_state)
     if data.X_val is None:
         parts = _split(estimator, rows, seed)
@@ -94,42 +73,10 @@ def plan(estimator: Any, data: FitData) -> Training:
         parts = [rows, _validation_rows(estimator, task, data)]
     targets = task.targets(parts, criterion)
     estimator._keep(task)
-    estimator._partial_fits = _scales(parts[0], task, estimator.sample_weight_power)
+    estimator._partial_fits = scales_of_weights(parts[0], task, estimator.sample_weight_power)
     row_weights = [to_mean_one(part.weight) for part in parts]
-    row_sets = _row_sets(parts, targets, row_weights, resolve_device(estimator.device))
     previous = estimator.net_ if continues else None
-    return _training(estimator, row_sets, criterion, seed, continue_from=previous)
-
-
-def plan_partial_fit(
-    estimator: Any, X: Any, y: Any, sample_weight: Any, classes: Any = None
-) -> Training:
-    """Plan one pass over more rows, with weights on the scale of the first call's rows."""
-    estimator._check_params()
-    previous: WeightedNet | None = getattr(estimator, "net_", None)
-    first = previous is None
-    criterion = make_criterion(estimator) if first else copy.deepcopy(previous.criterion_)  # type: ignore[union-attr]
-    X, y = validate(estimator, X, y, sample_weight, reset=first)
-    task = estimator._make_partial_task(y, classes, first)
-    codes = task.encode(y)
-    rows = merge(X, codes, sample_weight, estimator.sample_weight_power)
-    power = estimator.sample_weight_power
-    if first:
-        criterion.of_a_stream = True
-        task.learn(rows, criterion)
-        estimator._partial_fits = _scales(rows, task, power)
-    calls = estimator._partial_fits = copy.copy(estimator._partial_fits)
-    rows = task.weigh(rows.on_scale(calls.mass_unit, power))
-    task.check(rows)
-    if first:
-        _warn_of_few_effective_rows(estimator, task, codes, sample_weight)
-    targets = task.targets([rows], criterion)
-    estimator._keep(task)
-    row_sets = _row_sets(
-        [rows], targets, [rows.weight / calls.weight_unit], resolve_device(estimator.device)
-    )
-    seed = _seed_of_call(calls, estimator.random_state)
-    return _training(estimator, row_sets, criterion, seed, continue_from=previous, is_partial=True)
+    return make_training(estimator, parts, targets, row_weights, criterion, seed, previous)
 
 
 def draw_seed(random_state: Any) -> int:
@@ -141,43 +88,6 @@ def make_criterion(estimator: Any) -> RowLoss:
     """The loss per row that the parameters of an estimator name."""
     params = estimator._params_for("criterion")
     return from_criterion(estimator.criterion, params, estimator._criteria)
-
-
-def validate(estimator: Any, X: Any, y: Any, sample_weight: Any, reset: bool) -> tuple[Any, Any]:
-    """X as training reads it, with rows of the shape of those of ``fit``, and y."""
-    _check_dimensions(estimator, X)
-    allow_nd = estimator.module is not None
-    X, y = validate_X_y(estimator, X, y, sample_weight, reset=reset, allow_nd=allow_nd)
-    _check_row_shape(estimator, X, reset)
-    return X, y
-
-
-def validate_to_predict(estimator: Any, X: Any) -> Any:
-    """X as prediction reads it, with rows of the shape of those of ``fit``."""
-    _check_dimensions(estimator, X)
-    X = validate_X(estimator, X, reset=False, allow_nd=estimator.module is not None)
-    _check_row_shape(estimator, X, reset=False)
-    return X
-
-
-def _check_dimensions(estimator: Any, X: Any) -> None:
-    if estimator.module is None and getattr(X, "ndim", 2) > 2:
-        raise ValueError(
-            "X must be 2-D for the default network, with shape (n_samples, n_features), got "
-            f"shape {tuple(X.shape)}. Pass a module that takes such X."
-        )
-
-
-def _check_row_shape(estimator: Any, X: Any, reset: bool) -> None:
-    if reset:
-        estimator._row_shape = X.shape[1:]
-    elif X.shape[1:] != estimator._row_shape:
-        raise ValueError(
-            f"X must have rows of shape {estimator._row_shape}, as in fit, got {X.shape[1:]}."
-        )
-
-
-# Validation rows ------------------------------------------------------------------------
 
 
 def _check_validation_arguments(data: FitData, early_stopping: bool | str) -> None:
@@ -221,131 +131,8 @@ def _validation_rows(estimator: Any, task: Any, data: FitData) -> DistinctRows:
     return rows
 
 
-# Weights --------------------------------------------------------------------------------
-
-
-def _scales(rows: DistinctRows, task: Any, power: float) -> PartialFits:
+def scales_of_weights(rows: DistinctRows, task: Any, power: float) -> PartialFits:
     """The mean mass of a row, and the mean of its weight on that scale."""
     unit = float(rows.mass.mean())
     rows = task.weigh(rows.on_scale(unit, power))
     return PartialFits(unit, float(rows.weight.mean()) if len(rows.index) else 0.0)
-
-
-def _seed_of_call(calls: PartialFits, random_state: Any) -> int:
-    """Another seed for each call of ``partial_fit``, all derived from that of the first."""
-    if calls.first_seed is None:
-        calls.first_seed = draw_seed(random_state)
-    calls.n_calls += 1
-    sequence = np.random.SeedSequence([calls.first_seed, calls.n_calls])
-    return int(sequence.generate_state(1)[0] >> 1)
-
-
-def _warn_of_few_effective_rows(
-    estimator: Any, task: Any, y: NDArray[Any], sample_weight: Any
-) -> None:
-    """Warn if the effective sample size is small.
-
-    Of the rows as they were passed: that a row has many copies is nobody's setting.
-    """
-    weighted = sample_weight is not None or getattr(estimator, "class_weight", None) is not None
-    if not weighted or estimator.weighting != "loss":
-        return
-    mass = check_sample_weight(sample_weight, len(y))
-    weight = scale_near_one(flatten_mass(mass, estimator.sample_weight_power))
-    passed = DistinctRows(None, np.arange(len(y)), y, mass, weight)
-    per_row = task.weigh(passed if mass.all() else passed.take(mass > 0)).weight
-    per_row = per_row if per_row.ndim == 1 else per_row.mean(axis=1)
-    if effective_sample_size(per_row) < _FEW_EFFECTIVE_ROWS * len(per_row):
-        warn(
-            "The weights rest on few rows: their effective sample size is below 10 % of the "
-            'rows, so gradients are noisy. weighting="sampling" draws heavy rows more often '
-            "instead; sample_weight_power or class_weight_power below 1, or clip_weights, make "
-            "the weights more even. weight_summary shows them.",
-            EffectiveSampleSizeWarning,
-        )
-
-
-def _warn_of_flattened_copies(
-    power: float, sample_weight: Any, n_rows: int, n_distinct: int
-) -> None:
-    """Warn where a power does more than to flatten the weights that were passed."""
-    if power == 1:
-        return
-    n_weighted = np.count_nonzero(check_sample_weight(sample_weight, n_rows))
-    if n_distinct > _MOSTLY_DISTINCT * n_weighted:
-        return
-    warn(
-        f"sample_weight_power={power} acts on the total weight of equal "
-        f"rows (x, y), and {1 - n_distinct / n_weighted:.0%} of the rows are copies of others: "
-        "frequent rows, and with them frequent values of y, count less. To flatten only the "
-        "weights that you pass, raise them to that power before you pass them to fit."
-    )
-
-
-# The training ---------------------------------------------------------------------------
-
-
-def _row_sets(
-    parts: Sequence[DistinctRows],
-    targets: Sequence[NDArray[Any]],
-    row_weights: Sequence[Floats],
-    device: Any,
-) -> list[RowDataset]:
-    """Training rows and, if there are any, validation rows as tensors; X is placed once."""
-    sets: list[RowDataset] = []
-    for part, y, weight in zip(parts, targets, row_weights):
-        X = sets[0].X if sets and part.X is parts[0].X else place(part.X, device)
-        sets.append(RowDataset(X, part.index, y, weight, device))
-    return sets
-
-
-def _training(
-    estimator: Any,
-    row_sets: Sequence[RowDataset],
-    criterion: RowLoss,
-    seed: int,
-    continue_from: WeightedNet | None,
-    is_partial: bool = False,
-) -> Training:
-    output = estimator._output(criterion)
-    given = shaping_parameters(estimator)
-    if continue_from is None:
-        make_module = partial(_new_module, estimator, output.widths[0])
-    else:
-        check_unchanged(estimator._shaping, given, is_partial)
-        make_module = partial(copy.deepcopy, continue_from.module_)
-    estimator._shaping = given
-    return Training(
-        make_module,
-        criterion,
-        row_sets[0],
-        row_sets[1] if len(row_sets) > 1 else None,
-        _options(estimator, seed, is_partial),
-        output,
-        adapt=continue_from is None,
-        is_partial=is_partial,
-        previous=continue_from if is_partial else None,
-    )
-
-
-def _new_module(estimator: Any, n_outputs: int) -> nn.Module:
-    params = estimator._params_for("module")
-    return build_module(estimator.module, estimator.n_features_in_, n_outputs, params)
-
-
-def _options(estimator: Any, seed: int, is_partial: bool) -> TrainingOptions:
-    names = {field.name for field in fields(TrainingOptions)} - {"optimizer_params", "seed"}
-    given = {name: getattr(estimator, name) for name in names}
-    if is_partial:
-        given["max_epochs"] = 1
-    params = estimator._params_for("optimizer")
-    options = TrainingOptions(**given, optimizer_params=params, seed=seed)
-    # param_groups is skorch's: pairs of a pattern of parameter names and their settings.
-    own = {k: v for k, v in params.items() if k != "param_groups"} | {"lr": options.lr}
-    check_keywords(options.optimizer_class, own, "optimizer")
-    if "lr" in params:
-        raise ValueError(
-            "The learning rate must be given as lr, got optimizer__lr="
-            f"{params['lr']!r} beside lr={options.lr!r}."
-        )
-    return options

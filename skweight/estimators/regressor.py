@@ -11,9 +11,9 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted
 
 from skweight.data import as_array
-from skweight.estimators.continuing import check_partial_fit
 from skweight.estimators.estimator import TorchEstimator
 from skweight.estimators.number_task import NumberTask
+from skweight.estimators.partial_fit import check_partial_fit
 from skweight.estimators.planning import FitData
 from skweight.losses import REGRESSOR_CRITERIA, GaussianNLL, Quantile, RowLoss
 from skweight.training import Output

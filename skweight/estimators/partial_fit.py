@@ -1,0 +1,90 @@
+"""``partial_fit``: when it is available, and the plan of one call."""
+
+import copy
+from typing import Any
+
+import numpy as np
+
+from skweight.estimators.inputs import validate
+from skweight.estimators.labels import is_fixed
+from skweight.estimators.make_training import make_training
+from skweight.estimators.planning import PartialFits, draw_seed, make_criterion, scales_of_weights
+from skweight.estimators.weight_warnings import warn_of_few_effective_rows
+from skweight.training import Training, WeightedNet
+from skweight.weights import merge
+
+
+def check_partial_fit(estimator: Any) -> bool:
+    """Say why ``partial_fit`` is unavailable under the parameters of an estimator, if it is."""
+    class_weight = getattr(estimator, "class_weight", None)
+    if not is_fixed(class_weight):
+        raise ValueError(
+            "partial_fit needs class_weight to be None or a dict, because the classes of later "
+            f"rows cannot be counted yet, got {class_weight!r}. Compute the weights from rows "
+            "that you have with sklearn.utils.class_weight.compute_class_weight, and pass them "
+            "as a dict."
+        )
+    adjustment = getattr(estimator, "logit_adjustment", 0)
+    if adjustment:
+        raise ValueError(
+            "partial_fit does not support logit_adjustment, because class priors are unknown "
+            f"before all rows have arrived, got {adjustment!r}. Pass class weights as a dict."
+        )
+    if estimator.early_stopping and estimator.early_stopping != "auto":
+        raise ValueError(
+            'partial_fit needs early_stopping=False or "auto", because it makes one pass over '
+            "its rows, got True. Evaluate the model on validation rows of your own between calls."
+        )
+    if estimator.ema_decay not in ("auto", 0):
+        raise ValueError(
+            'partial_fit needs ema_decay="auto" or 0, because later calls train the parameters '
+            f"themselves and not their average, got {estimator.ema_decay!r}."
+        )
+    return True
+
+
+def plan_partial_fit(
+    estimator: Any, X: Any, y: Any, sample_weight: Any, classes: Any = None
+) -> Training:
+    """Plan one pass over more rows, with weights on the scale of the first call's rows."""
+    estimator._check_params()
+    previous: WeightedNet | None = getattr(estimator, "net_", None)
+    first = previous is None
+    criterion = make_criterion(estimator) if first else copy.deepcopy(previous.criterion_)  # type: ignore[union-attr]
+    X, y = validate(estimator, X, y, sample_weight, reset=first)
+    task = estimator._make_partial_task(y, classes, first)
+    codes = task.encode(y)
+    rows = merge(X, codes, sample_weight, estimator.sample_weight_power)
+    power = estimator.sample_weight_power
+    if first:
+        criterion.of_a_stream = True
+        task.learn(rows, criterion)
+        estimator._partial_fits = scales_of_weights(rows, task, power)
+    calls = estimator._partial_fits = copy.copy(estimator._partial_fits)
+    rows = task.weigh(rows.on_scale(calls.mass_unit, power))
+    task.check(rows)
+    if first:
+        warn_of_few_effective_rows(estimator, task, codes, sample_weight)
+    targets = task.targets([rows], criterion)
+    estimator._keep(task)
+    seed = _seed_of_call(calls, estimator.random_state)
+    row_weights = [rows.weight / calls.weight_unit]
+    return make_training(
+        estimator,
+        [rows],
+        targets,
+        row_weights,
+        criterion,
+        seed,
+        continue_from=previous,
+        is_partial=True,
+    )
+
+
+def _seed_of_call(calls: PartialFits, random_state: Any) -> int:
+    """Another seed for each call of ``partial_fit``, all derived from that of the first."""
+    if calls.first_seed is None:
+        calls.first_seed = draw_seed(random_state)
+    calls.n_calls += 1
+    sequence = np.random.SeedSequence([calls.first_seed, calls.n_calls])
+    return int(sequence.generate_state(1)[0] >> 1)
