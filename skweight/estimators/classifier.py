@@ -26,119 +26,126 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
         w_i = sample_weight_i ** sample_weight_power * class_weight[y_i] ** class_weight_power
 
     over distinct rows, with mini-batches that estimate the gradient of R without bias. Equal
-    rows are merged and their ``sample_weight`` added before anything else happens, so that a
-    weight of 3 and three copies, or a weight of 0 and a missing row, give the same network
-    bit for bit.
+    rows are merged and their ``sample_weight`` added up before anything else happens. A weight of
+    3 therefore gives the same network, bit for bit, as three copies of the row, and a weight of 0
+    the same as leaving the row out.
 
     Parameters
     ----------
     module : None, nn.Module class, callable or nn.Module instance, default=None
-        The network; it returns raw scores and never sees weights. None is
+        The network. It returns raw scores and never sees weights. None is
         :class:`~skweight.modules.MLP`. A class or callable is called as
         ``module(n_features, n_outputs, **module__)``, where ``n_features`` is ``X.shape[1]``
         and ``n_outputs`` is 1 for two classes (the logit of ``classes_[1]``) and else the
-        number of classes or labels. An instance is copied and trained from the state it is
-        in. Before training its methods are called, if it has them: ``adapt(X, y, row_weight)``
-        with all training data, ``adapt_input(mean, spread)`` with the weighted moments of X,
-        ``adapt_bins(edges)`` with ``n_bins + 1`` weighted quantiles of its columns,
-        ``adapt_output(constant)`` with the raw scores of a model that ignores X. With a
-        module of your own X may have more than two dimensions.
+        number of classes or labels. An instance is copied, and the copy is trained from its
+        current state. Before training, these methods of the network are called if it has them:
+        ``adapt(X, y, row_weight)`` with all training data, ``adapt_input(mean, spread)`` with the
+        weighted mean and standard deviation of each column of X, ``adapt_bins(edges)`` with
+        ``n_bins + 1`` weighted quantiles of each column, ``adapt_output(constant)`` with the raw
+        scores of the best constant model. With your own module, X may have more than two
+        dimensions.
     criterion : None, str, nn loss class or callable, default=None
-        None is "cross_entropy", with ``criterion__label_smoothing``. "focal", with
-        ``criterion__gamma``, and for two classes or labels "poly_tailed", with
-        ``criterion__alpha``, are in :mod:`skweight.losses`. A class is built with
+        The loss. None is "cross_entropy", with ``criterion__label_smoothing``. Other names are
+        "focal", with ``criterion__gamma``, and, for two classes or for labels, "poly_tailed",
+        with ``criterion__alpha``; see :mod:`skweight.losses`. A class is built with
         ``reduction="none"`` and ``criterion__*``. A callable ``f(output, target)`` returns one
-        loss per row; for one column of logits the target has 0.0 and 1.0 in the output's
-        shape, for several columns it holds class codes of shape (n,).
+        loss per row. If the output has one column of logits, the target has the same shape and
+        holds 0.0 and 1.0; if it has several, the target holds class codes of shape (n,).
     class_weight : None, "balanced", dict, callable or list, default=None
-        Weights of the classes, times those of the rows. "balanced" gives every class the
-        same share of the loss, counted with the weights. A dict maps labels to weights. A
-        callable such as ``effective_number(0.99)`` maps the weighted class counts,
-        in units of the average distinct row, to weights. For multilabel y the classes are
-        the absence 0 and presence 1 of each label, and a list has one entry per label.
+        Weights of the classes; the weight of a row is multiplied by that of its class. "balanced"
+        gives every class the same total weight. A dict maps labels to weights. A callable such as
+        ``effective_number(0.99)`` maps weighted class counts, of shape (n_classes,) and in units
+        of the average distinct row, to weights. For multilabel y, each label has the classes 0
+        (absent) and 1 (present), and a list has one entry per label.
     logit_adjustment : float, default=0.0
-        tau of the loss on ``z + tau log pi``, with pi the shares of the classes in the
-        weight before ``class_weight`` (Menon et al. 2021). 1 aims at balanced accuracy.
+        The tau of a loss on ``z + tau log pi`` in place of the scores z, where pi are the shares of
+        the classes in the total ``sample_weight`` (Menon et al., ICLR 2021). 1 maximises balanced
+        accuracy.
     class_weight_power : float, default=1.0
-        Exponent on the class weights: 0 is none, 0.5 the square root, 1 all of them.
+        Exponent on the class weights: 0 switches them off, 0.5 is their square root, 1 uses them
+        as they are.
     sample_weight_power : float, default=1.0
-        Exponent on the total weight of each distinct row: 1 follows the weights, smaller
-        values trade bias for variance.
+        Exponent on the total weight of each distinct row. 1 uses the weights as they are; below 1
+        they become more even, which lowers the variance of the fit and adds bias.
     weighting : {"loss", "sampling"}, default="loss"
-        "loss" multiplies the loss of a row by its weight. "sampling" draws rows with
-        replacement and with probability proportional to their weight, as many in an epoch
-        as there are distinct rows: the same objective, with less noise if few rows weigh much.
+        "loss" multiplies the loss of a row by its weight. "sampling" draws rows with replacement,
+        with probability proportional to their weight, as many in an epoch as there are distinct
+        rows. Both minimise the same objective; sampling is less noisy if few rows have most of
+        the weight.
     correct_prior : bool, default=False
-        Whether to take class weights and logit adjustment back out of ``decision_function``,
-        ``predict_proba`` and ``predict``, so that probabilities are those of the population
-        that ``sample_weight`` stands for. Weights of rows are never taken out.
+        Whether to remove the effect of class weights and logit adjustment from
+        ``decision_function``, ``predict_proba`` and ``predict``. Probabilities are then those of
+        the population that ``sample_weight`` describes. The effect of ``sample_weight`` is never
+        removed.
     optimizer : None or torch.optim.Optimizer class, default=None
-        None is :class:`torch.optim.AdamW`. Built with ``lr`` and ``optimizer__*``. Unless these
-        say how weights decay, None lets those of an :class:`~skweight.modules.MLP` with hidden
-        layers decay by ``min(1, 0.001 / lr)``, and its biases not at all.
+        None is :class:`torch.optim.AdamW`. Built with ``lr`` and ``optimizer__*``. If None, and
+        unless ``optimizer__weight_decay`` or ``optimizer__param_groups`` is given, the weights of
+        an :class:`~skweight.modules.MLP` with hidden layers have a weight decay of
+        ``min(1, 0.001 / lr)`` and its biases have none.
     lr : float, default=0.001
-        Learning rate. Weights do not change its meaning: they are scaled to mean 1.
+        Learning rate. It does not depend on the scale of the weights, which are scaled to mean 1.
     batch_size : int or "auto", default="auto"
-        Largest number of distinct rows in a batch; -1 takes all rows at once. "auto" is about a
-        32nd of them: a power of two between 32 and 256.
+        Largest number of distinct rows in a batch; -1 is all rows. "auto" is the power of two, from
+        32 to 256, at or below a 32nd of the number of distinct training rows.
     max_epochs : int or "auto", default="auto"
-        Number of passes over the distinct rows. "auto" is 20, or as many as 500 updates take, and
-        with early stopping five times as many, unless these are more than 100,000 updates.
+        Number of passes over the distinct rows. "auto" is 20, or as many as 500 updates take if
+        that is more. With early stopping it is up to five times as many, but beyond 20 epochs no
+        more than 100,000 updates.
     early_stopping : bool or "auto", default="auto"
-        Whether to hold out validation rows, in each class its share, or to take those given
-        to ``fit``, stop when their weighted loss no longer improves, and keep the best state.
-        "auto" does so from 60 distinct rows on, but not in ``partial_fit``.
+        Whether to stop when the weighted loss of validation rows no longer improves, and keep the
+        best network. The validation rows are those given to ``fit``, or else are held out, the
+        same share of every class. "auto" is True from 60 distinct rows on, except in
+        ``partial_fit``.
     validation_fraction : float, default=0.2
         Share of the distinct rows that early stopping holds out.
     ema_decay : float or "auto", default="auto"
         Decay, in [0, 1), of an exponential moving average of the network's parameters over the
-        updates. The average is what is validated, kept and used, and what callbacks see from the
-        end of an epoch's updates to the next epoch. 0 is none; "auto" is 0.99 with early
-        stopping, otherwise 0. ``partial_fit`` has none.
+        updates. The averaged network is the one that is validated, kept and used for prediction;
+        callbacks see it from the end of an epoch's updates to the start of the next epoch. 0 means
+        no average. "auto" is 0.99 with early stopping, otherwise 0. ``partial_fit`` never
+        averages.
     n_iter_no_change : int, default=10
         Epochs without improvement after which early stopping ends the training.
     tol : float, default=1e-4
-        What counts as an improvement of the validation loss.
+        Smallest decrease of the validation loss that counts as an improvement.
     device : str or torch.device, default="auto"
-        "auto" takes CUDA, else MPS, else the CPU; it is looked up in ``fit``.
+        "auto" is CUDA if available, else MPS, else the CPU, as found when ``fit`` is called.
     compile : bool, default=False
-        Whether to spend time on the first batches to save it on the others: on a GPU the
-        training step is replayed as one CUDA graph, elsewhere it goes through
-        :func:`torch.compile`, which pays for large networks only.
+        Whether to compile the training step, which costs time in the first batches and saves it
+        later: on a GPU the step is replayed as one CUDA graph, elsewhere
+        :func:`torch.compile` is used, which is worth it for large networks only.
     warm_start : bool, default=False
-        Whether ``fit`` goes on from the last fit's network, with a new optimizer.
+        Whether ``fit`` continues with the network of the last fit, with a new optimizer.
     random_state : int, RandomState instance or None, default=None
-        Decides initial values, shuffling, dropout and the validation rows.
+        Seeds initial values, shuffling, sampling, dropout and the choice of validation rows.
     callbacks : None or list of skorch callbacks, default=None
-        Copied before use. They get the skorch net, ``net_``.
+        Copied before use. They are called with the skorch net, ``net_``.
     verbose : int, default=0
-        1 prints a line per epoch.
+        1 prints a line per epoch; 0 prints nothing.
     **params
         ``module__*``, ``criterion__*`` and ``optimizer__*``.
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
-        All labels in y, those of rows without weight included.
-        For multilabel y, the numbers of its columns.
+        All labels in y, also those of rows without weight. For multilabel y, the column numbers.
     class_weight_ : ndarray of shape (n_classes,) or (n_labels, 2)
         The class weights that were used.
     class_prior_ : ndarray of shape (n_classes,) or (n_labels, 2)
-        Shares of the classes in the weight before ``class_weight``.
+        Shares of the classes in the total ``sample_weight``.
     n_features_in_ : int
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Only if X had names for all columns.
+        Only if X has string names for all columns.
     net_ : WeightedNet
         The trained skorch net.
     module_ : nn.Module
     history_ : skorch History
-        ``train_loss`` and ``valid_loss`` of each epoch, weighted means.
-        Of batches nothing is kept, unless a callback has a method ``on_batch_begin``,
-        ``on_grad_computed`` or ``on_batch_end``, be it an empty one.
+        ``train_loss`` and ``valid_loss`` of each epoch, both weighted means. Batches are recorded
+        only if a callback defines ``on_batch_begin``, ``on_grad_computed`` or ``on_batch_end``.
     n_iter_ : int
-        Number of epochs of the last fit, and of calls of ``partial_fit`` since.
+        Number of epochs of the last fit, plus the number of calls of ``partial_fit`` since.
     feature_weights_ : ndarray of shape (n_features_in_,)
-        Only if the network weighs its input features.
+        Weights of the input features. Only if the network has such a layer.
 
     Examples
     --------
@@ -224,15 +231,15 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
         Parameters
         ----------
         X : array-like, DataFrame, tensor or sparse matrix of shape (n_samples, n_features)
-            Or (n_samples, ...) for a module of your own. float32 is not copied, and
-            an ``np.memmap`` is never loaded whole, unless a module has a method ``adapt``.
+            Or (n_samples, ...) for your own module. float32 is not copied, and an ``np.memmap`` is
+            never loaded whole unless the module has a method ``adapt``.
         y : array-like of shape (n_samples,) or (n_samples, n_labels)
             Labels of any dtype, or zeros and ones in one column per label.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative, on any scale. None is 1 for every row.
         X_val, y_val : array-like, default=None
-            Rows for early stopping, instead of some of X. A pipeline leaves them as they are
-            unless ``transform_input`` says otherwise.
+            Validation rows for early stopping, instead of some of the rows of X. A pipeline does
+            not transform them unless its ``transform_input`` names them.
         sample_weight_val : array-like of shape (n_val,), default=None
             Their weights; None is 1 for every row. Class weights apply to them too.
 
@@ -243,29 +250,30 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
         Raises
         ------
         ValueError, TypeError
-            On bad input, naming the argument, what was expected and what came. The
-            estimator is then as it was before.
+            On bad input; the message names the argument, what was expected and what was given.
+            The estimator is left as it was.
         """
         data = FitData(X, y, sample_weight, X_val, y_val, sample_weight_val)
         fitted: WeightedTorchClassifier = self._fit(data)
         return fitted
 
-    @available_if(check_partial_fit)
+    @available_if(check_partial_fit)  # type: ignore[untyped-decorator]
     def partial_fit(
         self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
     ) -> "WeightedTorchClassifier":
-        """Make one pass over more rows, in batches, whatever ``max_epochs`` is.
+        """Train on more rows: one pass over them in batches, whatever ``max_epochs`` is.
 
-        Weights are on one scale across calls, whose unit is the mean of the first call. The
-        first call also gives the default network its input scaling and bins. Not there with
-        ``early_stopping=True``, ``logit_adjustment`` or class weights that count rows.
+        Weights are on one scale across calls; its unit is the mean weight in the first call. The
+        first call also sets the input scaling and bins of the default network. Unavailable with
+        ``early_stopping=True``, with ``logit_adjustment``, and with class weights that depend on
+        class counts.
 
         Parameters
         ----------
         X : array-like, DataFrame, tensor or sparse matrix of shape (n_samples, n_features)
         y : array-like of shape (n_samples,) or (n_samples, n_labels)
         classes : array-like of shape (n_classes,), default=None
-            All classes that will ever come; needed in the first call, unless y is
+            All classes that will occur in any call; needed in the first call, unless y is
             multilabel.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative. None is 1 for every row.
@@ -277,13 +285,13 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
         Raises
         ------
         ValueError, TypeError
-            On bad input. The estimator is then as it was before.
+            On bad input. The estimator is left as it was.
         """
         fitted: WeightedTorchClassifier = self._partial_fit(X, y, sample_weight, classes)
         return fitted
 
     def decision_function(self, X: Any) -> NDArray[np.float64]:
-        """Scores of the classes: logarithms of odds, or of probabilities up to a constant.
+        """Scores of the classes: log-odds, or log-probabilities up to a constant.
 
         Parameters
         ----------
@@ -316,9 +324,9 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
         return self._task.labels.decode(scores)
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
-        """Probabilities of the classes, under the weights of the fit.
+        """Probabilities of the classes in the weighted training data.
 
-        With ``correct_prior=True``, under the weights of its rows alone.
+        With ``correct_prior=True``, in the data weighted by ``sample_weight`` alone.
 
         Parameters
         ----------
@@ -361,7 +369,7 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
             if listed is None:
                 raise ValueError(
                     "classes must be given in the first call of partial_fit: all classes that "
-                    "will ever come, got None."
+                    "will occur in any call, got None."
                 )
             labels = listed
         elif listed is not None and not np.array_equal(listed.classes, labels.classes):
@@ -385,7 +393,7 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
         return self._task.link(self.net_.criterion_, self.correct_prior)
 
     def __sklearn_tags__(self) -> Any:
-        """Y may hold many classes, or several labels, unless the criterion is not for that."""
+        """Tags: several classes or labels, unless the criterion does not support them."""
         tags = super().__sklearn_tags__()
         criterion = self._criterion_for_tags()
         traits = criterion and criterion.traits

@@ -44,11 +44,12 @@ class NumberTask:
     def __init__(
         self, target_shape: tuple[int, ...], criterion: Any, previous: "NumberTask | None" = None
     ) -> None:
-        n_targets = int(np.prod(target_shape))
-        changed = previous is not None and previous.n_targets != n_targets
-        # The former shape then: ``encode`` refuses y.
-        self.target_shape = previous.target_shape if previous and changed else target_shape
-        self.units = previous.units if previous else None
+        self.target_shape: tuple[int, ...] = target_shape
+        self.units: Units | None = None
+        if previous is not None:
+            self.units = previous.units
+            if previous.n_targets != self.n_targets:
+                self.target_shape = previous.target_shape  # so that ``encode`` refuses y
         self.positive: str | None = None
         self._criterion = criterion
 

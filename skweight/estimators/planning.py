@@ -10,8 +10,10 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from skweight.data import split_validation
+from skweight.estimators.class_task import ClassTask
 from skweight.estimators.inputs import validate
 from skweight.estimators.make_training import make_training
+from skweight.estimators.number_task import NumberTask
 from skweight.estimators.weight_warnings import (
     warn_of_few_effective_rows,
     warn_of_flattened_copies,
@@ -19,6 +21,8 @@ from skweight.estimators.weight_warnings import (
 from skweight.losses import RowLoss, from_criterion
 from skweight.training import Training, resolve_early_stopping
 from skweight.weights import DistinctRows, merge, to_mean_one
+
+Task = ClassTask | NumberTask
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,7 @@ def plan(estimator: Any, data: FitData) -> Training:
     continues = bool(estimator.warm_start) and hasattr(estimator, "net_")
     criterion = make_criterion(estimator)
     X, y = validate(estimator, data.X, data.y, data.sample_weight, reset=not continues)
-    task = estimator._make_task(y, continues)
+    task: Task = estimator._make_task(y, continues)
     codes = task.encode(y)
     rows = merge(X, codes, data.sample_weight, estimator.sample_weight_power)
     n_distinct = len(rows.index)
@@ -118,7 +122,7 @@ def _split(estimator: Any, rows: DistinctRows, seed: int) -> list[DistinctRows]:
     return [rows.take(part) for part in split]
 
 
-def _validation_rows(estimator: Any, task: Any, data: FitData) -> DistinctRows:
+def _validation_rows(estimator: Any, task: Task, data: FitData) -> DistinctRows:
     weight = data.sample_weight_val
     try:
         X, y = validate(estimator, data.X_val, data.y_val, weight, reset=False)
@@ -131,7 +135,7 @@ def _validation_rows(estimator: Any, task: Any, data: FitData) -> DistinctRows:
     return rows
 
 
-def scales_of_weights(rows: DistinctRows, task: Any, power: float) -> PartialFits:
+def scales_of_weights(rows: DistinctRows, task: Task, power: float) -> PartialFits:
     """The mean mass of a row, and the mean of its weight on that scale."""
     unit = float(rows.mass.mean())
     rows = task.weigh(rows.on_scale(unit, power))

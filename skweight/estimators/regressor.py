@@ -29,82 +29,88 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         w_i = sample_weight_i ** sample_weight_power
 
     over distinct rows, with mini-batches that estimate the gradient of R without bias. Equal
-    rows are merged and their ``sample_weight`` added before anything else happens, so that a
-    weight of 3 and three copies, or a weight of 0 and a missing row, give the same network
-    bit for bit.
+    rows are merged and their ``sample_weight`` added up before anything else happens. A weight of
+    3 therefore gives the same network, bit for bit, as three copies of the row, and a weight of 0
+    the same as leaving the row out.
 
-    Predictions are in the units of y. Training and the losses that it records have their own:
-    y is brought to weighted mean 0 and standard deviation 1, or under a deviance to weighted
-    mean 1. Callables and ``nn`` losses but ``MSELoss`` and ``L1Loss`` get y as it is.
+    Predictions are in the units of y. The training and the losses it records are not: y is
+    standardised to weighted mean 0 and standard deviation 1, or scaled to weighted mean 1 if the
+    loss is a deviance. Callables, and ``nn`` losses other than ``MSELoss`` and ``L1Loss``, get y
+    unchanged.
 
     Parameters
     ----------
     module : None, nn.Module class, callable or nn.Module instance, default=None
-        The network; it returns raw scores and never sees weights. None is
+        The network. It returns raw scores and never sees weights. None is
         :class:`~skweight.modules.MLP`. A class or callable is called as
         ``module(n_features, n_outputs, **module__)``, where ``n_features`` is ``X.shape[1]``
         and ``n_outputs`` the number of targets, times that of quantiles, or times 2 under
-        "gaussian_nll". An instance is copied and trained from the state it is in. Before
-        training its methods are called, if it has them: ``adapt(X, y, row_weight)`` with all
-        training data, ``adapt_input(mean, spread)`` with the weighted moments of X,
-        ``adapt_bins(edges)`` with ``n_bins + 1`` weighted quantiles of its columns,
-        ``adapt_output(constant)`` with the raw scores of a model that ignores X. With a
-        module of your own X may have more than two dimensions.
+        "gaussian_nll". An instance is copied, and the copy is trained from its current
+        state. Before training, these methods of the network are called if it has them:
+        ``adapt(X, y, row_weight)`` with all training data, ``adapt_input(mean, spread)`` with the
+        weighted mean and standard deviation of each column of X, ``adapt_bins(edges)`` with
+        ``n_bins + 1`` weighted quantiles of each column, ``adapt_output(constant)`` with the raw
+        scores of the best constant model. With your own module, X may have more than two
+        dimensions.
     criterion : None, str, nn loss class or callable, default=None
-        None is "squared_error". The other names are "absolute_error", "huber"
+        The loss. None is "squared_error". Other names are "absolute_error", "huber"
         (``criterion__delta``), "quantile" (``criterion__quantile``, one level or several),
-        "poisson", "gamma", "tweedie" (``criterion__power``) and "gaussian_nll", see
-        :mod:`skweight.target_losses`. A class is built with ``reduction="none"`` and
-        ``criterion__*``. A callable ``f(output, target)`` returns one loss per row; it gets
-        the target in the units of y and in the shape of the output.
+        "poisson", "gamma", "tweedie" (``criterion__power``) and "gaussian_nll"; see
+        :mod:`skweight.losses`. A class is built with ``reduction="none"`` and ``criterion__*``. A
+        callable ``f(output, target)`` returns one loss per row; the target is in the units of y
+        and has the shape of the output.
     sample_weight_power : float, default=1.0
-        Exponent on the total weight of each distinct row: 1 follows the weights, smaller
-        values trade bias for variance.
+        Exponent on the total weight of each distinct row. 1 uses the weights as they are; below 1
+        they become more even, which lowers the variance of the fit and adds bias.
     weighting : {"loss", "sampling"}, default="loss"
-        "loss" multiplies the loss of a row by its weight. "sampling" draws rows with
-        replacement and with probability proportional to their weight, as many in an epoch
-        as there are distinct rows: the same objective, with less noise if few rows weigh much.
+        "loss" multiplies the loss of a row by its weight. "sampling" draws rows with replacement,
+        with probability proportional to their weight, as many in an epoch as there are distinct
+        rows. Both minimise the same objective; sampling is less noisy if few rows have most of
+        the weight.
     optimizer : None or torch.optim.Optimizer class, default=None
-        None is :class:`torch.optim.AdamW`. Built with ``lr`` and ``optimizer__*``. Unless these
-        say how weights decay, None lets those of an :class:`~skweight.modules.MLP` with hidden
-        layers decay by ``min(1, 0.001 / lr)``, and its biases not at all.
+        None is :class:`torch.optim.AdamW`. Built with ``lr`` and ``optimizer__*``. If None, and
+        unless ``optimizer__weight_decay`` or ``optimizer__param_groups`` is given, the weights of
+        an :class:`~skweight.modules.MLP` with hidden layers have a weight decay of
+        ``min(1, 0.001 / lr)`` and its biases have none.
     lr : float, default=0.001
-        Learning rate. Weights do not change its meaning: they are scaled to mean 1.
+        Learning rate. It does not depend on the scale of the weights, which are scaled to mean 1.
     batch_size : int or "auto", default="auto"
-        Largest number of distinct rows in a batch; -1 takes all rows at once. "auto" is about a
-        32nd of them: a power of two between 32 and 256.
+        Largest number of distinct rows in a batch; -1 is all rows. "auto" is the power of two, from
+        32 to 256, at or below a 32nd of the number of distinct training rows.
     max_epochs : int or "auto", default="auto"
-        Number of passes over the distinct rows. "auto" is 20, or as many as 500 updates take, and
-        with early stopping five times as many, unless these are more than 100,000 updates.
+        Number of passes over the distinct rows. "auto" is 20, or as many as 500 updates take if
+        that is more. With early stopping it is up to five times as many, but beyond 20 epochs no
+        more than 100,000 updates.
     early_stopping : bool or "auto", default="auto"
-        Whether to hold out validation rows, or to take those given to ``fit``, stop when
-        their weighted loss no longer improves, and keep the best state. "auto" does so from 60
-        distinct rows on, but not in ``partial_fit``.
+        Whether to stop when the weighted loss of validation rows no longer improves, and keep the
+        best network. The validation rows are those given to ``fit``, or else are held out. "auto"
+        is True from 60 distinct rows on, except in ``partial_fit``.
     validation_fraction : float, default=0.2
         Share of the distinct rows that early stopping holds out.
     ema_decay : float or "auto", default="auto"
         Decay, in [0, 1), of an exponential moving average of the network's parameters over the
-        updates. The average is what is validated, kept and used, and what callbacks see from the
-        end of an epoch's updates to the next epoch. 0 is none; "auto" is 0.99 with early
-        stopping, otherwise 0. ``partial_fit`` has none.
+        updates. The averaged network is the one that is validated, kept and used for prediction;
+        callbacks see it from the end of an epoch's updates to the start of the next epoch. 0 means
+        no average. "auto" is 0.99 with early stopping, otherwise 0. ``partial_fit`` never
+        averages.
     n_iter_no_change : int, default=10
         Epochs without improvement after which early stopping ends the training.
     tol : float, default=1e-4
-        What counts as an improvement of the validation loss.
+        Smallest decrease of the validation loss that counts as an improvement.
     device : str or torch.device, default="auto"
-        "auto" takes CUDA, else MPS, else the CPU; it is looked up in ``fit``.
+        "auto" is CUDA if available, else MPS, else the CPU, as found when ``fit`` is called.
     compile : bool, default=False
-        Whether to spend time on the first batches to save it on the others: on a GPU the
-        training step is replayed as one CUDA graph, elsewhere it goes through
-        :func:`torch.compile`, which pays for large networks only.
+        Whether to compile the training step, which costs time in the first batches and saves it
+        later: on a GPU the step is replayed as one CUDA graph, elsewhere
+        :func:`torch.compile` is used, which is worth it for large networks only.
     warm_start : bool, default=False
-        Whether ``fit`` goes on from the last fit's network, with a new optimizer.
+        Whether ``fit`` continues with the network of the last fit, with a new optimizer.
     random_state : int, RandomState instance or None, default=None
-        Decides initial values, shuffling, dropout and the validation rows.
+        Seeds initial values, shuffling, sampling, dropout and the choice of validation rows.
     callbacks : None or list of skorch callbacks, default=None
-        Copied before use. They get the skorch net, ``net_``.
+        Copied before use. They are called with the skorch net, ``net_``.
     verbose : int, default=0
-        1 prints a line per epoch.
+        1 prints a line per epoch; 0 prints nothing.
     **params
         ``module__*``, ``criterion__*`` and ``optimizer__*``.
 
@@ -112,20 +118,19 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
     ----------
     n_features_in_ : int
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Only if X had names for all columns.
+        Only if X has string names for all columns.
     target_mean_, target_scale_ : float or ndarray of shape (n_targets,)
-        What y was shifted and divided by.
+        The mean and scale by which y was shifted and divided for training.
     net_ : WeightedNet
         The trained skorch net.
     module_ : nn.Module
     history_ : skorch History
-        ``train_loss`` and ``valid_loss`` of each epoch, weighted means.
-        Of batches nothing is kept, unless a callback has a method ``on_batch_begin``,
-        ``on_grad_computed`` or ``on_batch_end``, be it an empty one.
+        ``train_loss`` and ``valid_loss`` of each epoch, both weighted means. Batches are recorded
+        only if a callback defines ``on_batch_begin``, ``on_grad_computed`` or ``on_batch_end``.
     n_iter_ : int
-        Number of epochs of the last fit, and of calls of ``partial_fit`` since.
+        Number of epochs of the last fit, plus the number of calls of ``partial_fit`` since.
     feature_weights_ : ndarray of shape (n_features_in_,)
-        Only if the network weighs its input features.
+        Weights of the input features. Only if the network has such a layer.
 
     Examples
     --------
@@ -202,15 +207,15 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         Parameters
         ----------
         X : array-like, DataFrame, tensor or sparse matrix of shape (n_samples, n_features)
-            Or (n_samples, ...) for a module of your own. float32 is not copied, and
-            an ``np.memmap`` is never loaded whole, unless a module has a method ``adapt``.
+            Or (n_samples, ...) for your own module. float32 is not copied, and an ``np.memmap`` is
+            never loaded whole unless the module has a method ``adapt``.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
-            NaN and infinite values are ignored where the weight is 0.
+            NaN and infinite values are allowed in rows of weight 0, which are ignored.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative, on any scale. None is 1 for every row.
         X_val, y_val : array-like, default=None
-            Rows for early stopping, instead of some of X. A pipeline leaves them as they are
-            unless ``transform_input`` says otherwise.
+            Validation rows for early stopping, instead of some of the rows of X. A pipeline does
+            not transform them unless its ``transform_input`` names them.
         sample_weight_val : array-like of shape (n_val,), default=None
             Their weights; None is 1 for every row.
 
@@ -221,20 +226,20 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         Raises
         ------
         ValueError, TypeError
-            On bad input, naming the argument, what was expected and what came. The
-            estimator is then as it was before.
+            On bad input; the message names the argument, what was expected and what was given.
+            The estimator is left as it was.
         """
         data = FitData(X, y, sample_weight, X_val, y_val, sample_weight_val)
         fitted: WeightedTorchRegressor = self._fit(data)
         return fitted
 
-    @available_if(check_partial_fit)
+    @available_if(check_partial_fit)  # type: ignore[untyped-decorator]
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> "WeightedTorchRegressor":
-        """Make one pass over more rows, in batches, whatever ``max_epochs`` is.
+        """Train on more rows: one pass over them in batches, whatever ``max_epochs`` is.
 
-        Weights are on one scale across calls, whose unit is the mean of the first call. The
-        first call also decides the units of y, and gives the default network its input
-        scaling and bins. Not there with ``early_stopping=True``.
+        Weights are on one scale across calls; its unit is the mean weight in the first call. The
+        first call also sets the units of y, and the input scaling and bins of the default network.
+        Unavailable with ``early_stopping=True``.
 
         Parameters
         ----------
@@ -250,7 +255,7 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         Raises
         ------
         ValueError, TypeError
-            On bad input. The estimator is then as it was before.
+            On bad input. The estimator is left as it was.
         """
         fitted: WeightedTorchRegressor = self._partial_fit(X, y, sample_weight)
         return fitted
@@ -262,13 +267,14 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         ----------
         X : array-like, DataFrame, tensor or sparse matrix of shape (n_samples, n_features)
         return_std : bool, default=False
-            Whether to return the predicted standard deviation too, under "gaussian_nll".
+            Whether to also return the predicted standard deviation; needs
+            ``criterion="gaussian_nll"``.
 
         Returns
         -------
         ndarray of shape (n_samples,) or (n_samples, n_targets)
-            With several quantiles, one more axis of that length, in the order in which the
-            levels were given; they do not cross.
+            With several quantiles there is one more axis, in the order of
+            ``criterion__quantile``; quantiles do not cross.
         std : ndarray of the same shape
             Only with ``return_std=True``.
         """
@@ -287,17 +293,17 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         return self._task.from_units(mean), self._task.from_units(std, shift=False)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Share of the variance or deviance that is explained, weighted.
+        """Weighted share of the variance or deviance that is explained.
 
-        R2, or D2 where the criterion is a deviance (of that deviance) or a quantile loss (of
-        that loss, averaged over the levels): 1 for perfect predictions, 0 for those of the
-        best constant. Averaged over targets.
+        R2; or D2 of the deviance if the criterion is one, or of the pinball loss, averaged over
+        the levels, if it is a quantile loss. 1 is a perfect prediction, 0 that of the best
+        constant. Averaged over targets.
 
         Parameters
         ----------
         X : array-like, DataFrame, tensor or sparse matrix of shape (n_samples, n_features)
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
-            Ignored where the weight is 0.
+            Rows of weight 0 are ignored.
         sample_weight : array-like of shape (n_samples,), default=None
 
         Returns
@@ -333,7 +339,7 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         return self._task.output(criterion)
 
     def __sklearn_tags__(self) -> Any:
-        """Y may have several columns, and must be positive where the criterion says so."""
+        """Tags: y may have several columns, and must be positive for some criteria."""
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         criterion = self._criterion_for_tags()
