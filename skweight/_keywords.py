@@ -79,5 +79,15 @@ def warn(message: str, category: type[Warning] = UserWarning) -> None:
     warnings.warn(message, category, stacklevel=level + 1)
 
 
+def warn_once(message: str, category: type[Warning]) -> None:
+    """Warn as :func:`warn` does, and then ignore the category unless a filter of the user's holds.
+
+    Python's own "once" forgets what it has shown whenever a filter changes, as happens in every
+    fit of scikit-learn; so the filters themselves say that it has been shown.
+    """
+    warn(message, category)
+    warnings.simplefilter("ignore", category, append=True)
+
+
 def _package_of(names: Mapping[str, Any]) -> str:
     return str(names.get("__name__", "")).partition(".")[0]

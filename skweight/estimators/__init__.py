@@ -1,9 +1,8 @@
 """The scikit-learn estimators, and the plan of a fit."""
 
-from skweight.estimators.class_task import ClassTask
+from skweight.estimators.class_task import ClassTask, Labels, is_fixed
 from skweight.estimators.classifier import WeightedTorchClassifier
 from skweight.estimators.estimator import TorchEstimator
-from skweight.estimators.labels import Labels, is_fixed
 from skweight.estimators.parameters import ALLOWED
 from skweight.estimators.planning import FitData, draw_seed, plan
 from skweight.estimators.regressor import WeightedTorchRegressor

@@ -8,9 +8,8 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from skweight.estimators.class_task import ClassTask
+from skweight.estimators.class_task import ClassTask, Labels
 from skweight.estimators.estimator import TorchEstimator
-from skweight.estimators.labels import Labels
 from skweight.estimators.partial_fit import check_partial_fit
 from skweight.estimators.planning import FitData
 from skweight.losses import CLASSIFIER_CRITERIA, ClassLink, RowLoss

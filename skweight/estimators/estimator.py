@@ -14,10 +14,15 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
-from skweight.estimators.inputs import validate_to_predict
 from skweight.estimators.parameters import check_parameters, has_prefix, without_prefix
 from skweight.estimators.partial_fit import plan_partial_fit
-from skweight.estimators.planning import FitData, PartialFits, make_criterion, plan
+from skweight.estimators.planning import (
+    FitData,
+    PartialFits,
+    make_criterion,
+    plan,
+    validate_to_predict,
+)
 from skweight.losses import RowLoss
 from skweight.modules import feature_weights
 from skweight.training import WeightedNet, on_cpu, predict, train

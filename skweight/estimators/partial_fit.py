@@ -5,11 +5,16 @@ from typing import Any
 
 import numpy as np
 
-from skweight.estimators.inputs import validate
-from skweight.estimators.labels import is_fixed
-from skweight.estimators.make_training import make_training
-from skweight.estimators.planning import PartialFits, draw_seed, make_criterion, scales_of_weights
-from skweight.estimators.weight_warnings import warn_of_few_effective_rows
+from skweight.estimators.class_task import is_fixed
+from skweight.estimators.planning import (
+    PartialFits,
+    draw_seed,
+    make_criterion,
+    make_training,
+    scales_of_weights,
+    validate,
+    warn_of_few_effective_rows,
+)
 from skweight.training import Training, WeightedNet
 from skweight.weights import merge
 

@@ -3,25 +3,52 @@
 ``fit`` makes a plan and trains it; searches make many plans and train them together.
 """
 
-from dataclasses import dataclass
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.utils import check_random_state
+from torch import nn
 
-from skweight.data import split_validation
-from skweight.estimators.class_task import ClassTask
-from skweight.estimators.inputs import validate
-from skweight.estimators.make_training import make_training
-from skweight.estimators.number_task import NumberTask
-from skweight.estimators.weight_warnings import (
-    warn_of_few_effective_rows,
-    warn_of_flattened_copies,
+from skweight._keywords import Floats, check_keywords, warn, warn_once
+from skweight.data import (
+    RowDataset,
+    place,
+    resolve_device,
+    split_validation,
+    validate_X,
+    validate_X_y,
 )
+from skweight.estimators.class_task import ClassTask
+from skweight.estimators.number_task import NumberTask
 from skweight.losses import RowLoss, from_criterion
-from skweight.training import Training, resolve_early_stopping
-from skweight.weights import DistinctRows, merge, to_mean_one
+from skweight.modules import build_module
+from skweight.training import Training, TrainingOptions, WeightedNet, resolve_early_stopping
+from skweight.weights import (
+    DistinctRows,
+    EffectiveSampleSizeWarning,
+    check_sample_weight,
+    effective_sample_size,
+    flatten_mass,
+    merge,
+    scale_near_one,
+    to_mean_one,
+)
 
+_FEW_EFFECTIVE_ROWS = 0.1
+_MOSTLY_DISTINCT = 0.9
+# The loss and the weights of ``partial_fit`` are made of these.
+_WEIGHT_PARAMETERS = (
+    "criterion",
+    "class_weight",
+    "class_weight_power",
+    "logit_adjustment",
+    "sample_weight_power",
+)
 Task = ClassTask | NumberTask
 
 
@@ -140,3 +167,193 @@ def scales_of_weights(rows: DistinctRows, task: Task, power: float) -> PartialFi
     unit = float(rows.mass.mean())
     rows = task.weigh(rows.on_scale(unit, power))
     return PartialFits(unit, float(rows.weight.mean()) if len(rows.index) else 0.0)
+
+
+# X and y -----------------------------------------------------------------------------------
+
+
+def validate(estimator: Any, X: Any, y: Any, sample_weight: Any, reset: bool) -> tuple[Any, Any]:
+    """X as training reads it, with rows of the shape of those of ``fit``, and y."""
+    _check_dimensions(estimator, X)
+    allow_nd = estimator.module is not None
+    X, y = validate_X_y(estimator, X, y, sample_weight, reset=reset, allow_nd=allow_nd)
+    _check_row_shape(estimator, X, reset)
+    return X, y
+
+
+def validate_to_predict(estimator: Any, X: Any) -> Any:
+    """X as prediction reads it, with rows of the shape of those of ``fit``."""
+    _check_dimensions(estimator, X)
+    X = validate_X(estimator, X, reset=False, allow_nd=estimator.module is not None)
+    _check_row_shape(estimator, X, reset=False)
+    return X
+
+
+def _check_dimensions(estimator: Any, X: Any) -> None:
+    if estimator.module is None and getattr(X, "ndim", 2) > 2:
+        raise ValueError(
+            "X must be 2-D for the default network, with shape (n_samples, n_features), got "
+            f"shape {tuple(X.shape)}. Pass a module that takes such X."
+        )
+
+
+def _check_row_shape(estimator: Any, X: Any, reset: bool) -> None:
+    if reset:
+        estimator._row_shape = X.shape[1:]
+    elif X.shape[1:] != estimator._row_shape:
+        raise ValueError(
+            f"X must have rows of shape {estimator._row_shape}, as in fit, got {X.shape[1:]}."
+        )
+
+
+# Warnings about weights ---------------------------------------------------------------------
+
+
+def warn_of_few_effective_rows(
+    estimator: Any, task: Any, y: NDArray[Any], sample_weight: Any
+) -> None:
+    """Warn if the effective sample size is small.
+
+    Of the rows as they were passed: that a row has many copies is nobody's setting.
+    """
+    weighted = sample_weight is not None or getattr(estimator, "class_weight", None) is not None
+    if not weighted or estimator.weighting != "loss":
+        return
+    mass = check_sample_weight(sample_weight, len(y))
+    weight = scale_near_one(flatten_mass(mass, estimator.sample_weight_power))
+    passed = DistinctRows(None, np.arange(len(y)), y, mass, weight)
+    per_row = task.weigh(passed if mass.all() else passed.take(mass > 0)).weight
+    per_row = per_row if per_row.ndim == 1 else per_row.mean(axis=1)
+    if effective_sample_size(per_row) < _FEW_EFFECTIVE_ROWS * len(per_row):
+        warn_once(
+            "The weights rest on few rows: their effective sample size is below 10 % of the "
+            'rows, so gradients are noisy. weighting="sampling" draws heavy rows more often '
+            "instead; sample_weight_power or class_weight_power below 1, or clip_weights, make "
+            "the weights more even. weight_summary shows them.",
+            EffectiveSampleSizeWarning,
+        )
+
+
+def warn_of_flattened_copies(
+    estimator: Any, sample_weight: Any, n_rows: int, n_distinct: int
+) -> None:
+    """Warn where ``sample_weight_power`` does more than to flatten the weights that were passed."""
+    power = estimator.sample_weight_power
+    if power == 1:
+        return
+    n_weighted = np.count_nonzero(check_sample_weight(sample_weight, n_rows))
+    if n_distinct > _MOSTLY_DISTINCT * n_weighted:
+        return
+    warn(
+        f"sample_weight_power={power} acts on the total weight of equal "
+        f"rows (x, y), and {1 - n_distinct / n_weighted:.0%} of the rows are copies of others: "
+        "frequent rows, and with them frequent values of y, count less. To flatten only the "
+        "weights that you pass, raise them to that power before you pass them to fit."
+    )
+
+
+# The training -------------------------------------------------------------------------------
+
+
+def make_training(
+    estimator: Any,
+    parts: Sequence[DistinctRows],
+    targets: Sequence[NDArray[Any]],
+    row_weights: Sequence[Floats],
+    criterion: RowLoss,
+    seed: int,
+    continue_from: WeightedNet | None,
+    is_partial: bool = False,
+) -> Training:
+    """Training on parts of the rows: those to train on and, if there are any, those to validate.
+
+    With ``continue_from``, the network of an earlier fit is trained further.
+    """
+    row_sets = _row_sets(parts, targets, row_weights, resolve_device(estimator.device))
+    output = estimator._output(criterion)
+    given = _shaping_parameters(estimator)
+    if continue_from is None:
+        make_module = partial(_new_module, estimator, output.widths[0])
+    else:
+        _check_unchanged(estimator._shaping, given, is_partial)
+        make_module = partial(copy.deepcopy, continue_from.module_)
+    estimator._shaping = given
+    return Training(
+        make_module,
+        criterion,
+        row_sets[0],
+        row_sets[1] if len(row_sets) > 1 else None,
+        _options(estimator, seed, is_partial),
+        output,
+        adapt=continue_from is None,
+        is_partial=is_partial,
+        previous=continue_from if is_partial else None,
+    )
+
+
+def _row_sets(
+    parts: Sequence[DistinctRows],
+    targets: Sequence[NDArray[Any]],
+    row_weights: Sequence[Floats],
+    device: Any,
+) -> list[RowDataset]:
+    """Training rows and, if there are any, validation rows as tensors; X is placed once."""
+    sets: list[RowDataset] = []
+    for part, y, weight in zip(parts, targets, row_weights):
+        X = sets[0].X if sets and part.X is parts[0].X else place(part.X, device)
+        sets.append(RowDataset(X, part.index, y, weight, device))
+    return sets
+
+
+def _new_module(estimator: Any, n_outputs: int) -> nn.Module:
+    params = estimator._params_for("module")
+    return build_module(estimator.module, estimator.n_features_in_, n_outputs, params)
+
+
+def _options(estimator: Any, seed: int, is_partial: bool) -> TrainingOptions:
+    names = {field.name for field in fields(TrainingOptions)} - {"optimizer_params", "seed"}
+    given = {name: getattr(estimator, name) for name in names}
+    if is_partial:
+        given["max_epochs"] = 1
+    params = estimator._params_for("optimizer")
+    options = TrainingOptions(**given, optimizer_params=params, seed=seed)
+    # param_groups is skorch's: pairs of a pattern of parameter names and their settings.
+    own = {k: v for k, v in params.items() if k != "param_groups"} | {"lr": options.lr}
+    check_keywords(options.optimizer_class, own, "optimizer")
+    if "lr" in params:
+        raise ValueError(
+            "The learning rate must be given as lr, got optimizer__lr="
+            f"{params['lr']!r} beside lr={options.lr!r}."
+        )
+    return options
+
+
+def _shaping_parameters(estimator: Any) -> dict[str, Any]:
+    """The parameters that decide about the network, and about loss and weights."""
+    nested = estimator.get_params(deep=False)
+    names = ("module", *_WEIGHT_PARAMETERS)
+    own = {name: nested.get(name) for name in names}
+    return own | {k: v for k, v in nested.items() if k.startswith(("module__", "criterion__"))}
+
+
+def _check_unchanged(before: Mapping[str, Any], now: Mapping[str, Any], is_partial: bool) -> None:
+    """Refuse a continued fit whose network, or loss and weights, are to be others than before."""
+    for name in before.keys() | now.keys():
+        if not (is_partial or name.startswith("module")):
+            continue
+        old, new = before.get(name), now.get(name)
+        copies = isinstance(old, nn.Module) and type(old) is type(new)
+        if not (old is new or copies or _equal(old, new)):
+            continues = "partial_fit" if is_partial else "warm_start=True"
+            kept = "module, criterion and class weights" if is_partial else "module and module__*"
+            raise ValueError(
+                f"{continues} continues with the network of the last fit, so {kept} must not "
+                f"change: {name} was {old!r}, got {new!r} (None: not given)."
+            )
+
+
+def _equal(old: Any, new: Any) -> bool:
+    try:
+        return bool(old == new)
+    except (ValueError, RuntimeError, TypeError):  # of arrays and tensors
+        return np.array_equal(old, new)

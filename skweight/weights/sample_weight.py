@@ -1,6 +1,5 @@
 """Weights of rows: checking them, scaling them, and their effective sample size."""
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -10,12 +9,10 @@ from skweight._keywords import Floats
 
 
 class EffectiveSampleSizeWarning(UserWarning):
-    """The weights rest on few rows: their effective sample size is below 10 % of the rows."""
+    """The weights rest on few rows: their effective sample size is below 10 % of the rows.
 
-
-# Once per process, or a search would say it for each candidate and fold. Filters that the user
-# sets, before or after the import, come first.
-warnings.simplefilter("once", EffectiveSampleSizeWarning, append=True)
+    Shown once in a process, unless a filter says otherwise.
+    """
 
 
 def check_sample_weight(

@@ -194,9 +194,9 @@ def test_a_criterion_with_class_weights_of_its_own_warns_of_counting_twice():
     ("params", "match"),
     [
         ({"clas_weight": "balanced"}, "Unknown parameter 'clas_weight'.*'class_weight'"),
-        ({"module__hidden_size": (3,)}, "module__hidden_size.*mean module__hidden_sizes"),
+        ({"module__hidden_size": (3,)}, "module__hidden_size.*mean 'module__hidden_sizes"),
         ({"criterion__weigth": 1}, "criterion__weigth"),
-        ({"optimizer__weight_deca": 1}, "optimizer__weight_deca.*mean optimizer__weight_decay"),
+        ({"optimizer__weight_deca": 1}, "optimizer__weight_deca.*mean 'optimizer__weight_decay"),
         ({"criterion": "crossentropy"}, "criterion must be one of.*'crossentropy'"),
         ({"device": "gpu"}, "device must be.*'gpu'"),
         ({"batch_size": 0}, "batch_size must be an integer.*got 0"),

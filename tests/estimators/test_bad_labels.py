@@ -259,7 +259,7 @@ def test_a_class_weight_of_zero_cannot_be_taken_back(y, class_weight, where):
 def test_a_prior_is_not_corrected_where_scores_tell_no_probability(params):
     if "criterion__pos_weight" in params:
         params = params | {"criterion__pos_weight": torch.tensor([3.0])}
-    match = "^correct_prior=True needs a criterion whose scores tell probabilities"
+    match = "^correct_prior=True needs a criterion whose scores give probabilities"
     refuses_fit(WeightedTorchClassifier, params | {"correct_prior": True}, binary, match)
 
 
@@ -267,9 +267,13 @@ def test_a_prior_is_not_corrected_where_scores_tell_no_probability(params):
     ("class_weight", "error", "match"),
     [
         ([{}, {1: 2}], ValueError, "^class_weight must have one entry for each of 3 labels.*got 2"),
-        ({2: 1.0}, ValueError, r"^class_weight must name classes that are in y, \[0, 1\], got 2"),
-        ("even", ValueError, "^class_weight must be None"),
-        ([1.0, 2.0, 3.0], TypeError, "^class_weight must be None"),
+        (
+            {2: 1.0},
+            ValueError,
+            r"^class_weight of label 0 .* must name classes that are in y, \[0, 1\], got 2",
+        ),
+        ("even", ValueError, "^class_weight of label 0 .* must be None"),
+        ([1.0, 2.0, 3.0], TypeError, "^class_weight of label 0 .* must be None"),
     ],
 )
 def test_bad_class_weights_of_labels_are_refused(class_weight, error, match):
@@ -343,7 +347,7 @@ def test_bad_validation_rows_are_refused(given, match):
 
 
 def test_validation_rows_without_early_stopping_are_refused():
-    match = "^X_val and y_val are what early stopping looks at.*early_stopping=True .*, got False"
+    match = "^X_val and y_val are used by early stopping.*early_stopping=True .*, got False"
     params = {"early_stopping": False}
     refuses_fit(WeightedTorchClassifier, params, binary, match, X_val=X, y_val=binary)
 
@@ -351,7 +355,7 @@ def test_validation_rows_without_early_stopping_are_refused():
 def test_validation_rows_whose_classes_weigh_nothing_are_refused():
     params = {"early_stopping": True, "class_weight": {2: 0}}
     given = {"X_val": X, "y_val": np.full(60, 2)}
-    match = "^sample_weight_val and class_weight leave no row"
+    match = "^y_val must hold a row whose class has weight"
     refuses_fit(WeightedTorchClassifier, params, three, match, **given)
 
 
@@ -392,7 +396,7 @@ def test_a_stream_keeps_what_its_network_and_its_weights_are_made_of(change, nam
     model = WeightedTorchClassifier(class_weight={1: 2}, random_state=0)
     model.partial_fit(X, binary, classes=[0, 1]).partial_fit(X, binary)
     expected, given = model.predict_proba(X), model.get_params()
-    with pytest.raises(ValueError, match=f"^partial_fit goes on.*: {name} was "):
+    with pytest.raises(ValueError, match=f"^partial_fit continues.*: {name} was "):
         model.set_params(**change).partial_fit(X, binary)
     assert_array_equal(model.predict_proba(X), expected)
     if "__" not in name:

@@ -2,13 +2,20 @@
 
 import importlib.util
 import re
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from skweight import WeightedTorchClassifier, WeightedTorchRegressor, clip_weights
+from skweight import (
+    EffectiveSampleSizeWarning,
+    WeightedTorchClassifier,
+    WeightedTorchRegressor,
+    clip_weights,
+)
 
 ROOT = Path(__file__).parents[2]
 MESSAGE = "effective sample size is below 10 %"
@@ -43,13 +50,31 @@ def test_weights_in_the_loss_that_rest_on_few_rows_warn_once_and_name_the_remedi
         assert remedy in messages[0]
 
 
-def test_the_warning_comes_once_however_many_fits_deserve_it(rare):
+THREE_FITS = """
+import numpy as np
+from skweight import WeightedTorchClassifier
+X = np.random.default_rng(0).normal(size=(2000, 2))
+y = np.arange(2000) % 100 == 0
+model = WeightedTorchClassifier(class_weight="balanced", max_epochs=1, random_state=0)
+for power in (1, 1.1, 1.2):
+    model.set_params(class_weight_power=power)
+    model.fit(X, y)  # the line that is named
+"""
+
+
+def test_the_warning_comes_once_in_a_process_however_many_fits_deserve_it(tmp_path):
+    script = tmp_path / "three_fits.py"
+    script.write_text(THREE_FITS)
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
+    assert done.stderr.count("EffectiveSampleSizeWarning") == 1
+    line = 1 + THREE_FITS.splitlines().index("    model.fit(X, y)  # the line that is named")
+    assert f"{script}:{line}: " in done.stderr
+
+
+def test_the_warning_has_a_category_to_filter_it_by(rare):
     model = WeightedTorchClassifier(class_weight="balanced", **QUICK)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        for power in (1, 1.1, 1.2):
-            model.set_params(class_weight_power=power).fit(*rare)
-    assert len(caught) == 1
+    with pytest.warns(EffectiveSampleSizeWarning, match=MESSAGE) as caught:
+        model.fit(*rare)
     assert caught[0].filename == __file__
 
 
@@ -121,5 +146,5 @@ def test_a_power_that_would_flatten_copies_and_not_only_weights_warns(rare):
     assert not warnings_of(model, X, y, weight)
     (message,) = warnings_of(model, np.round(X[:, :1]), y, weight)
     assert "sample_weight_power=0.5" in message and "9" in re.search(r"(\d+)% of", message)[1]
-    assert "pass them to fit to that power" in message
+    assert "raise them to that power before you pass them" in message
     assert not warnings_of(model.set_params(sample_weight_power=1), np.round(X[:, :1]), y, weight)

@@ -140,7 +140,7 @@ def test_unknown_names_are_refused_at_fit_with_the_nearest(estimator, name, near
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("module__hidden_size", r"module__hidden_size: .*Did you mean module__hidden_sizes\?"),
+        ("module__hidden_size", r"module__hidden_size: .*Did you mean 'module__hidden_sizes'\?"),
         ("criterion__scale", r"criterion__scale"),
         ("optimizer__weight_decy", r"optimizer__weight_decy.*optimizer__weight_decay"),
     ],
@@ -156,7 +156,7 @@ def test_unknown_prefixed_names_are_refused_at_fit_with_the_nearest(estimator, n
         (
             WeightedTorchClassifier,
             {"criterion__label_smothing": 0.1},
-            r"CrossEntropy takes \['label_smoothing'\]\. Did you mean criterion__label_smoothing",
+            r"CrossEntropy takes \['label_smoothing'\]\. Did you mean 'criterion__label_smoothing",
         ),
         (
             WeightedTorchClassifier,
@@ -166,7 +166,7 @@ def test_unknown_prefixed_names_are_refused_at_fit_with_the_nearest(estimator, n
         (
             WeightedTorchRegressor,
             {"criterion": "quantile", "criterion__quantiles": [0.1, 0.9]},
-            r"Quantile takes \['quantile'\]\. Did you mean criterion__quantile\?",
+            r"Quantile takes \['quantile'\]\. Did you mean 'criterion__quantile'\?",
         ),
     ],
 )

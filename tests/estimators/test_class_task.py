@@ -257,14 +257,14 @@ def test_rows_are_multiplied_by_the_weight_of_their_class():
 
 def test_labels_of_a_row_have_weights_of_their_own():
     class_weight = np.array([[1.0, 9.0], [2.0, 1.0], [0.0, 5.0]])
-    weight = Labels.of(INDICATORS).multiply(MASS, INDICATORS, class_weight)
+    weight = Labels.of(INDICATORS).weigh(MASS, INDICATORS, class_weight)
     expected = [[1, 1, 0], [18, 2, 0], [4, 4, 20], [1, 2, 5]]
     assert_array_equal(weight, expected)
     assert_array_equal(MASS, [1, 2, 4, 1])
 
 
 def test_without_class_weights_rows_of_labels_keep_one_weight():
-    weight = Labels.of(INDICATORS).multiply(MASS, INDICATORS, np.ones((3, 2)))
+    weight = Labels.of(INDICATORS).weigh(MASS, INDICATORS, np.ones((3, 2)))
     assert_array_equal(weight, MASS, strict=True)
 
 
