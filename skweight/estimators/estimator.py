@@ -16,7 +16,14 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from skweight._keywords import check_keywords
-from skweight.data import RowDataset, place, resolve_device, split_validation, validate_rows
+from skweight.data import (
+    RowDataset,
+    place,
+    resolve_device,
+    split_validation,
+    validate_X,
+    validate_X_y,
+)
 from skweight.estimators.fitted import FittedNetwork
 from skweight.losses import RowLoss, from_criterion
 from skweight.modules import build_module
@@ -110,7 +117,7 @@ class WeightedTorchEstimator(FittedNetwork):
         self._check_params()
         self._check_validation(*validation)
         criterion = self._make_criterion()
-        X, y = self._validate(X, y=y, weight=sample_weight, reset=not self._continues)
+        X, y = self._validate(X, y=y, sample_weight=sample_weight, reset=not self._continues)
         y = self._learn_target(y)
         merged = merge(X, y, sample_weight, self.sample_weight_power)
         self._learn_weights(merged, criterion)
@@ -138,7 +145,7 @@ class WeightedTorchEstimator(FittedNetwork):
         previous = getattr(self, "net_", None)
         first = previous is None
         criterion = copy.deepcopy(previous.criterion_) if previous else self._make_criterion()
-        X, y = self._validate(X, y=y, weight=sample_weight, reset=first)
+        X, y = self._validate(X, y=y, sample_weight=sample_weight, reset=first)
         self._announce(announced, y, first)
         y = self._encode(y, "y")
         merged = merge(X, y, sample_weight, self.sample_weight_power)
@@ -174,8 +181,11 @@ class WeightedTorchEstimator(FittedNetwork):
                 "X must be 2-D for the default network, with shape (n_samples, n_features), got "
                 f"shape {tuple(X.shape)}. Pass a module that takes such X."
             )
-        checked = validate_rows(self, X, **kwargs, allow_nd=self.module is not None)
-        X = checked[0] if isinstance(checked, tuple) else checked
+        kwargs["allow_nd"] = self.module is not None
+        if "y" in kwargs:
+            X, _ = checked = validate_X_y(self, X, **kwargs)
+        else:
+            X = checked = validate_X(self, X, **kwargs)
         if kwargs["reset"]:
             self._row_shape = X.shape[1:]
         elif X.shape[1:] != self._row_shape:
@@ -215,7 +225,7 @@ class WeightedTorchEstimator(FittedNetwork):
 
     def _validation_rows(self, X: Any, y: Any, sample_weight: Any) -> DistinctRows:
         try:
-            X, y = self._validate(X, y=y, weight=sample_weight, reset=False)
+            X, y = self._validate(X, y=y, sample_weight=sample_weight, reset=False)
         except ValueError as error:
             raise ValueError(f"X_val and y_val: {error}") from error
         y = self._encode(y, "y_val")

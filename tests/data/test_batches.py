@@ -14,6 +14,7 @@ from scipy import sparse
 
 from skweight.data import RowDataset, TensorBatches, gather, rows_at_once
 from skweight.data import batches as batches_file
+from skweight.data import rows as rows_file
 
 CPU = torch.device("cpu")
 KINDS = {
@@ -223,7 +224,7 @@ def test_as_many_batches_are_gathered_together_as_have_that_many_values(
     at_once(monkeypatch, n_values)
     rows, gathered = numbered(10, width), []
     monkeypatch.setattr(
-        batches_file, "gather", lambda X, at, *where: gathered.append(len(at)) or gather(X, at, CPU)
+        rows_file, "gather", lambda X, at, *where: gathered.append(len(at)) or gather(X, at, CPU)
     )
     batches = TensorBatches(rows, 3)
     assert batches.sizes == sizes

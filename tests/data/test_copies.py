@@ -10,6 +10,7 @@ from numpy.testing import assert_array_equal
 from scipy import sparse
 
 from skweight.data import RowDataset, TensorBatches, batches, gather, place, prefetch
+from skweight.data import rows as rows_file
 
 CPU = torch.device("cpu")
 KINDS = {"dense": np.asarray, "csr": sparse.csr_array}
@@ -70,7 +71,7 @@ def test_blocks_are_copied_ahead_in_one_stream_and_each_is_waited_for(monkeypatc
         streams.log.append("gather")
         return gather(*args)
 
-    monkeypatch.setattr(batches, "gather", gathered)
+    monkeypatch.setattr(rows_file, "gather", gathered)
     copied = TensorBatches(rows, 5, seed=1, **SETTINGS[setting])
     for number, (batch, y) in enumerate(copied):
         assert streams.current == "computing"
