@@ -42,9 +42,10 @@ class ClassificationSteps(WeightedTorchEstimator):
         criterion = from_criterion(
             self.criterion, self._params_for("criterion"), CLASSIFIER_CRITERIA
         )
-        if criterion.own_weight and self.class_weight is not None:
+        own_weight = criterion.traits.own_weight
+        if own_weight and self.class_weight is not None:
             warnings.warn(
-                f"The criterion carries class weights of its own ({criterion.own_weight}) and "
+                f"The criterion carries class weights of its own ({own_weight}) and "
                 f"class_weight={self.class_weight!r} is given too: classes are weighted twice.",
                 stacklevel=5,
             )
@@ -121,7 +122,7 @@ class ClassificationSteps(WeightedTorchEstimator):
         if labels or n_classes > 2:
             widths: tuple[int, ...] = (n_classes,)
         else:
-            widths = (2,) if criterion.one_column_per_class else (1, 2)
+            widths = (2,) if criterion.traits.one_column_per_class else (1, 2)
         link = self._link(criterion)
         return Output(widths, link.probabilities, n_classes, labels)
 
@@ -129,7 +130,7 @@ class ClassificationSteps(WeightedTorchEstimator):
         """What makes class scores of raw scores."""
         offset = log_weight = None
         if self.correct_prior:
-            if criterion.own_weight or not criterion.has_probabilities:
+            if criterion.traits.own_weight or not criterion.traits.has_probabilities:
                 raise ValueError(
                     "correct_prior=True needs a criterion whose scores tell probabilities, without "
                     "label smoothing and without class weights of its own (pass these as "

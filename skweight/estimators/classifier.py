@@ -343,6 +343,6 @@ class WeightedTorchClassifier(ClassifierMixin, ClassificationSteps):  # type: ig
         """Y may hold many classes, or several labels, unless the criterion is not for that."""
         tags = super().__sklearn_tags__()
         criterion = self._criterion_for_tags(CLASSIFIER_CRITERIA)
-        tags.classifier_tags.multi_class = not (criterion and criterion.binary_only)
-        tags.classifier_tags.multi_label = not (criterion and criterion.one_column_per_class)
+        tags.classifier_tags.multi_class = not (criterion and criterion.traits.binary_only)
+        tags.classifier_tags.multi_label = not (criterion and criterion.traits.one_column_per_class)
         return tags

@@ -150,7 +150,7 @@ class WeightedTorchEstimator(FittedNetwork):
         y = self._encode(y, "y")
         merged = merge(X, y, sample_weight, self.sample_weight_power)
         if first:
-            criterion.of_a_stream = True
+            criterion.more_rows_follow = True
             self._learn_weights(merged, criterion)
             self._set_scale(merged)
         self._check_domain(merged)

@@ -54,7 +54,7 @@ class RegressionSteps(WeightedTorchEstimator):
 
     def _learn_weights(self, rows: DistinctRows, criterion: RowLoss) -> None:
         """Keep what targets must be; there are no weights but the rows' own."""
-        self._positive = criterion.positive
+        self._positive = criterion.traits.positive
 
     def _multiply(self, rows: DistinctRows) -> DistinctRows:
         return rows
@@ -68,8 +68,9 @@ class RegressionSteps(WeightedTorchEstimator):
             )
 
     def _learn_units(self, rows: DistinctRows, criterion: RowLoss) -> None:
-        several = type(criterion.criterion) if criterion.n_columns > 1 else None
-        kind = criterion.units, criterion.n_columns, criterion.log_link, several
+        traits = criterion.traits
+        several = type(criterion.criterion) if traits.n_columns > 1 else None
+        kind = traits.units, traits.n_columns, traits.log_link, several
         if self._continues:
             if kind != self._output_kind:
                 raise ValueError(
@@ -81,7 +82,7 @@ class RegressionSteps(WeightedTorchEstimator):
         self._output_kind = kind
         columns = rows.y.reshape(len(rows.y), -1).T
         weight = to_mean_one(rows.weight)
-        units = [_units(y, weight, criterion.units) for y in columns]
+        units = [_units(y, weight, traits.units) for y in columns]
         self.target_mean_, self.target_scale_ = np.array(units).T
         self._shape_units()
 
@@ -101,7 +102,7 @@ class RegressionSteps(WeightedTorchEstimator):
         return scaled
 
     def _output(self, criterion: RowLoss) -> Output:
-        n_outputs = int(np.prod(self._target_shape)) * criterion.n_columns
+        n_outputs = int(np.prod(self._target_shape)) * criterion.traits.n_columns
         return Output((n_outputs,), criterion.predictions)
 
     def _in_units_of_y(self, values: NDArray[np.float64], shift: bool = True) -> Any:
@@ -117,7 +118,7 @@ class RegressionSteps(WeightedTorchEstimator):
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         criterion = self._criterion_for_tags(REGRESSOR_CRITERIA)
-        tags.target_tags.positive_only = bool(criterion and criterion.positive)
+        tags.target_tags.positive_only = bool(criterion and criterion.traits.positive)
         return tags
 
 

@@ -328,8 +328,8 @@ def _score(
         ]
         return float(np.mean(scores))
     predicted = predicted[:, 0]
-    if criterion.power is None:
+    if criterion.traits.power is None:
         return float(r2_score(y, predicted, sample_weight=weight))
     if np.ptp(y) == 0:  # no deviance to explain: what r2_score says of a constant y
         return float(np.array_equal(y, predicted))
-    return float(d2_tweedie_score(y, predicted, sample_weight=weight, power=criterion.power))
+    return float(d2_tweedie_score(y, predicted, sample_weight=weight, power=criterion.traits.power))

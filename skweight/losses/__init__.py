@@ -1,5 +1,12 @@
-"""Losses per row, their inverse links, and the one reduction. Only torch here."""
+"""Losses of rows, the link from scores to predictions, and the one reduction. Only torch here.
 
+The losses that have names are in ``classification`` and ``regression``; what a loss says about
+itself is in ``base``, and what is known of torch's own losses in ``torch_losses``. ``criterion``
+makes a ``RowLoss`` of the user's argument, which training calls; ``trial`` checks it first.
+``reduction`` is the only place where losses of rows are averaged.
+"""
+
+from skweight.losses.base import CriterionError, Traits
 from skweight.losses.classification import (
     CLASSIFIER_CRITERIA,
     ClassLink,
@@ -10,6 +17,7 @@ from skweight.losses.classification import (
     cross_entropy,
     to_columns,
 )
+from skweight.losses.criterion import from_criterion
 from skweight.losses.reduction import backpropagate_weighted_mean, weighted_mean, width
 from skweight.losses.regression import (
     REGRESSOR_CRITERIA,
@@ -23,13 +31,13 @@ from skweight.losses.regression import (
     TweedieDeviance,
 )
 from skweight.losses.row_loss import RowLoss
-from skweight.losses.torch_losses import from_criterion
 
 __all__ = [
     "CLASSIFIER_CRITERIA",
     "REGRESSOR_CRITERIA",
     "AbsoluteError",
     "ClassLink",
+    "CriterionError",
     "CrossEntropy",
     "Focal",
     "GammaDeviance",
@@ -40,6 +48,7 @@ __all__ = [
     "Quantile",
     "RowLoss",
     "SquaredError",
+    "Traits",
     "TweedieDeviance",
     "backpropagate_weighted_mean",
     "class_probabilities",
