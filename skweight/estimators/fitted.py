@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from skweight.estimators.parameters import PrefixedParameters
-from skweight.modules import feature_weights
+from skweight.modules import input_feature_weights
 from skweight.training import WeightedNet, on_cpu
 
 # What the weights of a stream and the network that they train are made of.
@@ -77,7 +77,7 @@ class FittedNetwork(PrefixedParameters):
     @property
     def feature_weights_(self) -> NDArray[np.float32]:
         """Weights on the input features after the fit, if the network has such a layer."""
-        weights = feature_weights(self.net_.module_, self.n_features_in_)
+        weights = input_feature_weights(self.net_.module_, self.n_features_in_)
         if weights is None:
             raise AttributeError(
                 "feature_weights_ needs a network with a FeatureWeight on its "
