@@ -1,12 +1,18 @@
-"""From the user's tables to checked rows, and from rows to batches of tensors."""
+"""From the user's tables to checked rows, and from rows to batches of tensors.
+
+``validation`` checks X and y; ``arrays`` converts them, whether in memory, sparse or on disk;
+``device`` finds the device and puts X there; ``split`` chooses validation rows. Training
+reads a ``RowDataset`` from ``rows`` in the order of ``batches``; ``moments`` computes its weighted
+moments and quantiles.
+"""
 
 from skweight.data.arrays import MappedRows, as_array, as_dense, as_tensor, canonical_csr, is_mapped
-from skweight.data.batches import VALUES_AT_ONCE, TensorBatches
+from skweight.data.batches import VALUES_AT_ONCE, TensorBatches, prefetch
 from skweight.data.device import place, resolve_device
 from skweight.data.moments import weighted_moments, weighted_quantiles
-from skweight.data.rows import Batch, RowDataset, rows_at_once
+from skweight.data.rows import Batch, RowDataset, gather, rows_at_once
 from skweight.data.split import split_validation
-from skweight.data.validation import validate_rows, validate_X, validate_X_y
+from skweight.data.validation import validate_X, validate_X_y
 
 __all__ = [
     "VALUES_AT_ONCE",
@@ -18,14 +24,15 @@ __all__ = [
     "as_dense",
     "as_tensor",
     "canonical_csr",
+    "gather",
     "is_mapped",
     "place",
+    "prefetch",
     "resolve_device",
     "rows_at_once",
     "split_validation",
     "validate_X",
     "validate_X_y",
-    "validate_rows",
     "weighted_moments",
     "weighted_quantiles",
 ]

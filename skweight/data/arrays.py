@@ -12,7 +12,7 @@ from torch import Tensor
 
 
 def as_array(values: Any) -> Any:
-    """A tensor as an array on the CPU; anything else as it is."""
+    """A tensor as an array on the CPU; anything else unchanged."""
     if not isinstance(values, Tensor):
         return values
     if values.layout != torch.strided:
@@ -24,7 +24,7 @@ def as_array(values: Any) -> Any:
 
 
 def canonical_csr(X: Any) -> Any:
-    """CSR with sorted indices, no duplicates, no stored zeros; dense X as it is."""
+    """CSR with sorted indices, no duplicates and no stored zeros; dense X unchanged."""
     if not sparse.issparse(X):
         return X
     if X.has_canonical_format and X.data.all():
@@ -38,16 +38,16 @@ def canonical_csr(X: Any) -> Any:
 def as_tensor(array: NDArray[Any]) -> Tensor:
     """A tensor that shares its memory with ``array``, which may be read-only."""
     with warnings.catch_warnings():
-        # torch warns that a write would be undefined behaviour: nothing here writes.
+        # torch warns that writing would be undefined behaviour; nothing here writes.
         warnings.filterwarnings("ignore", message=".*not writable", category=UserWarning)
         return torch.from_numpy(array)
 
 
 def is_mapped(X: Any) -> bool:
-    """Whether X lies on disk and is not what tensors can read there."""
+    """Whether X is a file that tensors cannot read in place: not float32, or not C-ordered."""
     if not isinstance(X, np.ndarray):
         return False
-    memory: Any = X  # of a view, also one that is no memmap by its type
+    memory: Any = X  # views of a file may be plain arrays: find what holds their memory
     while memory is not None and not isinstance(memory, mmap.mmap):
         memory = memory.obj if isinstance(memory, memoryview) else getattr(memory, "base", None)
     if memory is None:
@@ -56,13 +56,7 @@ def is_mapped(X: Any) -> bool:
 
 
 class MappedRows:
-    """A memory-mapped array of any numbers, read as float32 and only the rows asked for.
-
-    Parameters
-    ----------
-    array : ndarray of shape (n_samples, ...)
-        A memmap or a view of one.
-    """
+    """A memory-mapped array of numbers; only the rows asked for are read, as float32."""
 
     def __init__(self, array: NDArray[Any]) -> None:
         self.array = array
@@ -78,7 +72,7 @@ class MappedRows:
 
 
 def as_dense(rows: Any) -> Tensor:
-    """A few rows of X, whatever X is, as a dense tensor."""
+    """Rows of any kind of X as a dense tensor."""
     if isinstance(rows, Tensor):
         return rows
     return torch.from_numpy(rows.toarray() if sparse.issparse(rows) else rows)

@@ -1,4 +1,4 @@
-"""Batches of rows: shuffled or drawn by weight, gathered in blocks, copied ahead to a GPU."""
+"""Batches of rows: shuffled or sampled by weight, gathered in blocks, copied ahead to a GPU."""
 
 import math
 from collections.abc import Iterator
@@ -10,30 +10,30 @@ from torch import Tensor
 
 from skweight.data.rows import Batch, RowDataset, to_device
 
-# Values of X to gather at once: 1 MiB stays in the cache of a CPU; a GPU wants few kernels.
+# Values of X to gather at once: 1 MiB stays in the cache of a CPU; on a GPU few kernels are faster.
 VALUES_AT_ONCE = {"cpu": 2**18, "cuda": 2**25}
 _CACHE_LINE = 64  # bytes
 Item = TypeVar("Item")
 
 
 class TensorBatches:
-    """Iterate over :class:`RowDataset` in batches, in place of a ``DataLoader``.
+    """Batches of a :class:`RowDataset`, instead of a ``DataLoader``.
 
-    Batches are at most ``batch_size`` long and differ by at most one row: a short last batch
+    Batches have at most ``batch_size`` rows and differ by at most one row: a short last batch
     would take a full step on a noisy gradient, and batch norm refuses a batch of one row.
-    Rows are gathered for many batches at once, as many as the cache or the GPU easily holds.
+    Rows are gathered for many batches at once, see ``VALUES_AT_ONCE``.
 
     Parameters
     ----------
     rows : RowDataset
     batch_size : int
     shuffle : bool, default=False
-        Whether each pass has an order of its own, drawn from ``seed``.
+        Whether each pass has another random order, which depends on ``seed``.
     sampling : bool, default=False
         Whether a pass draws as many rows as there are, with replacement and with probability
-        proportional to their weight, and leaves to the loss what the draw did not account
-        for: the mean weight of all rows, which is 1 but in a stream, times the weight of a
-        label over the mean of its row.
+        proportional to their weight. Weights are then divided by what the draw accounts for,
+        which leaves the mean weight of all rows (1 except in ``partial_fit``), times the weight of
+        a label over the mean of its row.
     seed : int, default=0
     """
 
@@ -59,7 +59,7 @@ class TensorBatches:
             per_row = weight if weight.ndim == 1 else weight.mean(dim=1)
             # On the CPU, so that every device draws the same rows.
             self.cumulated = per_row.cpu().double().cumsum(0)
-            if self.cumulated[-1] > 0:  # weights of a stream may be too small for float32
+            if self.cumulated[-1] > 0:  # may be 0 in float32 in partial_fit
                 # The mean as float32, so that a mean of 1 up to rounding is 1.
                 self.drawn_by = per_row / (self.cumulated[-1] / len(rows)).float().item()
 
@@ -74,7 +74,7 @@ class TensorBatches:
             uniform = torch.rand(
                 n_rows, generator=self.generator, dtype=torch.float64, device="cpu"
             )
-            # To the right: a row whose weight float32 took for 0 is never drawn.
+            # side="right": a row whose weight is 0 in float32 is never drawn.
             drawn = torch.searchsorted(self.cumulated, uniform * self.cumulated[-1], right=True)
             return drawn.clamp(max=n_rows - 1)
         if self.shuffle:
@@ -94,12 +94,12 @@ class TensorBatches:
                 continue
             parts = rows["X"], rows["row_weight"], y
             for X, row_weight, target in zip(*(torch.split(part, sizes) for part in parts)):
-                # Kernels may round by where in a cache line a tensor begins.
+                # Rounding in kernels may depend on where in a cache line a tensor begins.
                 X = X.clone() if on_cpu and X.data_ptr() % _CACHE_LINE else X
                 yield {"X": X, "row_weight": row_weight}, target
 
     def _sizes(self) -> list[list[int]]:
-        """Sizes of the batches, in a list for each block that is gathered at once."""
+        """Sizes of the batches, in one list for each block that is gathered at once."""
         size, n_larger = divmod(len(self.rows), self.n_batches)
         sizes = [size + 1] * n_larger + [size] * (self.n_batches - n_larger)
         values = VALUES_AT_ONCE.get(self.rows.device.type, VALUES_AT_ONCE["cpu"])
@@ -107,19 +107,17 @@ class TensorBatches:
         return [sizes[i : i + together] for i in range(0, len(sizes), together)]
 
     def block(self, positions: Tensor) -> Batch:
-        """Rows of several batches, with the weights that the loss will see."""
+        """Rows of several batches, with the weights that multiply their losses."""
         rows, y = self.rows.batch(positions)
         if self.drawn_by is not None:
-            weight, drawn_by = (
-                rows["row_weight"],
-                self.drawn_by[to_device(positions, self.rows.device)],
-            )
+            weight = rows["row_weight"]
+            drawn_by = self.drawn_by[to_device(positions, self.rows.device)]
             rows["row_weight"] = weight / drawn_by.reshape(-1, *[1] * (weight.ndim - 1))
         return rows, y
 
 
 def copy_ahead(blocks: Iterator[Batch], stream: Any) -> Iterator[Batch]:
-    """Gather and copy each block in a stream of its own while the one before is computed on."""
+    """Gather and copy each block in its own CUDA stream, while the previous one is in use."""
     stream.wait_stream(torch.cuda.current_stream(stream.device))
 
     def copied() -> Iterator[tuple[Batch, Any]]:
@@ -135,14 +133,14 @@ def copy_ahead(blocks: Iterator[Batch], stream: Any) -> Iterator[Batch]:
         computing = torch.cuda.current_stream(stream.device)
         computing.wait_event(arrived)
         for tensor in (*rows.values(), y):
-            tensor.record_stream(computing)  # its memory is not free before that is done
+            tensor.record_stream(computing)  # its memory is not reused before that is done
         yield rows, y
 
 
 def prefetch(items: Iterator[Item]) -> Iterator[Item]:
-    """Ask for the next item before the one at hand is used."""
-    at_hand = list(islice(items, 1))
-    while at_hand:
+    """Ask for the next item before the current one is yielded."""
+    current = list(islice(items, 1))
+    while current:
         following = list(islice(items, 1))
-        yield at_hand[0]
-        at_hand = following
+        yield current[0]
+        current = following

@@ -7,31 +7,28 @@ import torch
 
 from skweight.data.arrays import as_tensor
 
-# Of the free memory of a GPU, for X: networks and batches need some too.
-_SHARE = 0.5
+# Share of the free memory of a GPU that X may take; networks and batches need some too.
+SHARE_FOR_X = 0.5
 
 
 def place(X: Any, device: torch.device) -> Any:
-    """Dense X as a tensor, moved to ``device`` once if it fits there; other X as it is."""
+    """Dense X as a tensor, moved to ``device`` if it fits there; other X unchanged."""
     if not isinstance(X, np.ndarray):
         return X
     X = as_tensor(X)
-    return X.to(device) if _fits(X.nbytes, device) else X
+    return X.to(device) if _fits_in_memory(X.nbytes, device) else X
 
 
-def _fits(n_bytes: int, device: torch.device) -> bool:
+def _fits_in_memory(n_bytes: int, device: torch.device) -> bool:
     if device.type != "cuda":
         return True
-    # torch keeps memory that it does not use, and gives it out again.
-    kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return n_bytes <= _SHARE * (torch.cuda.mem_get_info(device)[0] + kept)
+    # Memory that torch reserves and does not use is free too.
+    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return n_bytes <= SHARE_FOR_X * (torch.cuda.mem_get_info(device)[0] + unused)
 
 
 def resolve_device(device: Any) -> torch.device:
-    """Turn "auto", a name or a ``torch.device`` into a device that is there.
-
-    "auto" is CUDA, then MPS, then the CPU.
-    """
+    """Turn "auto" (CUDA, else MPS, else the CPU), a name or a device into a usable device."""
     if isinstance(device, str) and device == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")

@@ -1,4 +1,4 @@
-"""Weighted mean, spread and quantiles of the columns of X, without a copy of X."""
+"""Weighted mean, standard deviation and quantiles of the columns of X, without a copy of X."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -10,26 +10,18 @@ from torch import Tensor
 from skweight._keywords import Floats
 from skweight.data.rows import RowDataset, gather
 
-# Of X in a block: its squares in float64 stay in the cache.
-_VALUES_AT_ONCE = 2**17
-_SPARSE_ROWS_AT_ONCE = 2**13
-# Of X to sort: more rows tell hardly more of where a bin ends.
-_ROWS_SORTED, _VALUES_SORTED = 2**16, 2**21
+# Values of dense X in a block, whose squares in float64 stay in the cache; rows of sparse X.
+VALUES_AT_ONCE = 2**17
+SPARSE_ROWS_AT_ONCE = 2**13
+# Largest numbers of rows and of values to sort: more rows hardly change the quantiles.
+ROWS_SORTED, VALUES_SORTED = 2**16, 2**21
 
 
 def weighted_moments(rows: RowDataset) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of each input value over the weighted rows.
+    """Weighted mean and standard deviation of each input, float64, in the shape of a row.
 
-    Moments of blocks are taken in float64 and in the order of the rows, and put together by
-    the formula of Chan, Golub & LeVeque (1983, The American Statistician 37).
-
-    Parameters
-    ----------
-    rows : RowDataset
-
-    Returns
-    -------
-    mean, spread : Tensor of the shape of a row, float64, on the CPU
+    On the CPU. Moments of blocks are computed in float64 in the order of the rows, and combined
+    by the formula of Chan, Golub & LeVeque (1983, The American Statistician 37).
     """
     shape = rows.X.shape[1:]
     total, mean, squares = 0.0, np.zeros(int(np.prod(shape))), np.zeros(int(np.prod(shape)))
@@ -43,30 +35,20 @@ def weighted_moments(rows: RowDataset) -> tuple[Tensor, Tensor]:
 
 
 def weighted_quantiles(rows: RowDataset, n_bins: int) -> Tensor:
-    """Values below which lie equal shares of the weight, from the smallest to the largest.
+    """Weighted quantiles of each feature, shape (n_bins + 1, n_features), float64, on the CPU.
 
-    Of many rows at most 65,536 are looked at, evenly spaced in their canonical order, which is
-    that of a random projection.
-
-    Parameters
-    ----------
-    rows : RowDataset
-        Of X in two dimensions.
-    n_bins : int
-
-    Returns
-    -------
-    Tensor of shape (n_bins + 1, n_features), float64, on the CPU
-        ``inf{v : weight of {x <= v} >= q * weight of all}`` for q = 0, 1 / n_bins, ..., 1.
+    ``inf{v : weight of {x <= v} >= q * weight of all}`` for q = 0, 1 / n_bins, ..., 1. Of many
+    rows at most 65,536 are used, evenly spaced in their canonical order, which is that of a random
+    projection. X has two dimensions.
     """
-    most = max(1, min(_ROWS_SORTED, _VALUES_SORTED // max(1, rows.X.shape[1])))
+    most = max(1, min(ROWS_SORTED, VALUES_SORTED // max(1, rows.X.shape[1])))
     step = -(-len(rows) // most)
     weight = rows.row_weight if rows.row_weight.ndim == 1 else rows.row_weight.mean(dim=1)
     index, mass = rows.index[::step], weight[::step].cpu().double()
     if mass.any():
         index, mass = index[(mass > 0).to(index.device)], mass[mass > 0]
     values = np.empty((rows.X.shape[1], len(mass)), dtype=np.float32)
-    for start in range(0, len(mass), at_once := max(1, _VALUES_AT_ONCE // max(1, len(values)))):
+    for start in range(0, len(mass), at_once := max(1, VALUES_AT_ONCE // max(1, len(values)))):
         block = index[start : start + at_once]
         values[:, start : start + at_once] = gather(rows.X, block, block.device).cpu().numpy().T
     quantiles = np.empty((n_bins + 1, len(values)))
@@ -79,10 +61,10 @@ def weighted_quantiles(rows: RowDataset, n_bins: int) -> Tensor:
 
 
 def _moments_of_blocks(rows: RowDataset) -> Iterator[tuple[float, Floats, Floats]]:
-    """Total weight, mean, and weighted sum of squares about the mean, where there is weight."""
+    """Total weight, mean, and weighted squares about the mean of each block with weight."""
     of_block = _of_sparse if hasattr(rows.X, "indptr") else _of_dense
     n_values = max(1, int(np.prod(rows.X.shape[1:])))
-    n_rows = _SPARSE_ROWS_AT_ONCE if of_block is _of_sparse else max(1, _VALUES_AT_ONCE // n_values)
+    n_rows = SPARSE_ROWS_AT_ONCE if of_block is _of_sparse else max(1, VALUES_AT_ONCE // n_values)
     weights = rows.row_weight if rows.row_weight.ndim == 1 else rows.row_weight.mean(dim=1)
     blocks = (torch.split(part, n_rows) for part in (rows.index, weights.cpu().double()))
     for index, weight in zip(*blocks):

@@ -1,7 +1,4 @@
-"""Distinct rows as a torch dataset.
-
-Rows are addressed through an index into X; X itself is neither sorted nor copied.
-"""
+"""Distinct rows as a torch dataset: an index into X, which is neither sorted nor copied."""
 
 import math
 import warnings
@@ -19,20 +16,21 @@ Batch = tuple[dict[str, Tensor], Tensor]
 
 
 class RowDataset(torch.utils.data.Dataset[Any]):
-    """Distinct rows with their targets and weights: all that training sees.
+    """Distinct rows with their targets and weights, which is all that training sees.
 
     Parameters
     ----------
     X : Tensor or MappedRows of shape (n_samples, ...), or CSR matrix
-        float32, in the order in which it came, from ``data.place``.
+        float32, in the user's order, as returned by ``place``.
     index : ndarray of shape (n_rows,)
         Position in X of each row.
     y : ndarray of shape (n_rows,) or (n_rows, n_targets)
         Class codes, labels 0 and 1 (int64), or float targets.
     row_weight : ndarray of shape (n_rows,) or (n_rows, n_labels)
-        Weights of mean 1, but for the later rows of a stream.
+        Weights of mean 1, except in later calls of ``partial_fit``.
     device : torch.device
-        Where targets, weights and batches are; X too, unless it is sparse, on disk or too large.
+        Device of targets, weights and batches, and of X unless it is sparse, on disk or too
+        large.
     """
 
     def __init__(
@@ -67,12 +65,12 @@ class RowDataset(torch.utils.data.Dataset[Any]):
 
     def batch(self, positions: Tensor) -> Batch:
         """Rows and weights as a dict, and the targets."""
-        # Positions before X: what is copied later arrives later.
-        there = to_device(positions, self.device)
-        positions = positions if self.index.device.type == "cpu" else there
+        # Before X: copies to a device arrive in their order, and X takes longest.
+        on_device = to_device(positions, self.device)
+        positions = positions if self.index.device.type == "cpu" else on_device
         X = gather(self.X, self.index[positions], self.device)
-        row_weight = self.row_weight.index_select(0, there)
-        return {"X": X, "row_weight": row_weight}, self.y.index_select(0, there)
+        row_weight = self.row_weight.index_select(0, on_device)
+        return {"X": X, "row_weight": row_weight}, self.y.index_select(0, on_device)
 
     def tensors(self) -> tuple[Tensor, Tensor, Tensor]:
         """All of ``(X, y, row_weight)``; X is sparse COO where the user's X is CSR."""
@@ -80,7 +78,7 @@ class RowDataset(torch.utils.data.Dataset[Any]):
             return gather(self.X, self.index, self.device), self.y, self.row_weight
         coo = self.X[self.index.cpu().numpy()].tocoo()
         with warnings.catch_warnings():
-            # torch 2.11 asks whether to check, also when it is told to.
+            # torch 2.11 warns that checks are off by default, also when they are asked for.
             warnings.filterwarnings("ignore", message="Sparse invariant checks")
             X = torch.sparse_coo_tensor(
                 torch.from_numpy(np.stack([coo.row, coo.col]).astype(np.int64)),
@@ -93,23 +91,23 @@ class RowDataset(torch.utils.data.Dataset[Any]):
 
 
 def gather(X: Any, rows: Tensor, device: torch.device) -> Tensor:
-    """Rows of X as a dense tensor on ``device``; ``rows`` is where X is."""
+    """Rows of X as a dense tensor on ``device``; ``rows`` must be on the device of X."""
     in_tensor = isinstance(X, Tensor)
     return to_device(X.index_select(0, rows) if in_tensor else as_dense(X[rows.numpy()]), device)
 
 
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:
-    """A tensor on ``device``; on a GPU of CUDA without waiting for what is under way there."""
+    """A tensor on ``device``; copies to CUDA do not wait for work that is queued there."""
     if device.type != "cuda" or tensor.is_cuda:
         return tensor.to(device)
     return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def rows_at_once(X: Any, device: torch.device) -> int:
-    """Number of rows of X to compute on without gradients: at most 64 MiB of them.
+    """Number of rows of X in a chunk of a prediction: at most 64 MiB, and a multiple of 64.
 
-    On a CPU 4,096, whose hidden layers stay in the cache; a GPU wants more. A multiple of
-    64, see ``prediction``.
+    At most 4,096 on a CPU, so that hidden layers stay in the cache, and 65,536 elsewhere. The
+    training package explains the 64, see ``predict``.
     """
     n_values = max(1, int(math.prod(X.shape[1:])))
     most = 2**12 if device.type == "cpu" else 2**16

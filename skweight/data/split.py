@@ -9,15 +9,10 @@ from numpy.typing import NDArray
 def split_validation(
     n_rows: int, fraction: float, seed: int, classes: NDArray[np.integer[Any]] | None = None
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Choose validation rows at random, in each class its share if ``classes`` is given.
+    """Choose training and validation rows at random, stratified if ``classes`` is given.
 
-    The choice depends on the rows' number (and classes) and on ``seed`` alone. Every class
-    keeps a row for training, so a class of one row takes no part.
-
-    Returns
-    -------
-    train, valid : ndarray
-        Sorted positions.
+    Returns sorted positions, which depend on ``n_rows``, ``fraction``, ``classes`` and ``seed``
+    alone. Every class keeps a row for training, so a class of one row gives none for validation.
     """
     if not 0 < fraction < 1:
         raise ValueError(f"validation_fraction must lie between 0 and 1, got {fraction!r}.")
@@ -28,13 +23,13 @@ def split_validation(
         )
     shuffled = np.random.default_rng(seed).permutation(n_rows)
     if classes is not None:
-        shuffled = _grouped(shuffled, classes)
+        shuffled = _sort_by_class(shuffled, classes)
     if not len(shuffled):
         raise ValueError(
             "early_stopping=True needs a class with two distinct rows to take validation rows "
             f"from, got n_samples = {n_rows} distinct rows, each the only one of its class."
         )
-    # Evenly spaced places in rows that are shuffled within classes: each class gets its share.
+    # Rows are shuffled within classes, so evenly spaced places give each class its share.
     n_valid = max(1, round(fraction * len(shuffled)))
     places = (np.arange(n_valid) + 0.5) * (len(shuffled) / n_valid)
     valid = np.zeros(n_rows, dtype=bool)
@@ -46,8 +41,10 @@ def split_validation(
     return np.flatnonzero(~valid), np.flatnonzero(valid)
 
 
-def _grouped(shuffled: NDArray[np.intp], classes: NDArray[np.integer[Any]]) -> NDArray[np.intp]:
-    """Shuffled rows class by class, without those that are the only ones of their class."""
+def _sort_by_class(
+    shuffled: NDArray[np.intp], classes: NDArray[np.integer[Any]]
+) -> NDArray[np.intp]:
+    """Shuffled rows sorted by class, without classes of one row."""
     order = shuffled[np.argsort(classes[shuffled], kind="stable")]
     _, inverse, counts = np.unique(classes[order], return_inverse=True, return_counts=True)
     kept: NDArray[np.intp] = order[counts[inverse] > 1]

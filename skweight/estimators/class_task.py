@@ -217,7 +217,7 @@ class ClassTask:
             log_prior = labels.log(self.prior, "logit_adjustment needs weight in every class of y")
             criterion.adjust(self.logit_adjustment * torch.from_numpy(log_prior))
         criterion.per_column = labels.multilabel and bool((self.weight != 1).any())
-        if not (criterion.of_a_stream or labels.multilabel):
+        if not (criterion.more_rows_follow or labels.multilabel):
             self._check_two_classes(rows)
 
     def weigh(self, rows: DistinctRows) -> DistinctRows:

@@ -24,7 +24,7 @@ from skweight.estimators.planning import (
     validate_to_predict,
 )
 from skweight.losses import RowLoss
-from skweight.modules import feature_weights
+from skweight.modules import input_feature_weights
 from skweight.training import WeightedNet, on_cpu, predict, train
 
 
@@ -145,7 +145,7 @@ class TorchEstimator(BaseEstimator):  # type: ignore[misc]
     @property
     def feature_weights_(self) -> NDArray[np.float32]:
         """Weights on the input features after the fit, if the network has such a layer."""
-        weights = feature_weights(self.net_.module_, self.n_features_in_)
+        weights = input_feature_weights(self.net_.module_, self.n_features_in_)
         if weights is None:
             raise AttributeError(
                 "feature_weights_ needs a network with a FeatureWeight on its "

@@ -62,7 +62,7 @@ def plan_partial_fit(
     rows = merge(X, codes, sample_weight, estimator.sample_weight_power)
     power = estimator.sample_weight_power
     if first:
-        criterion.of_a_stream = True
+        criterion.more_rows_follow = True
         task.learn(rows, criterion)
         estimator._partial_fits = scales_of_weights(rows, task, power)
     calls = estimator._partial_fits = copy.copy(estimator._partial_fits)

@@ -1,40 +1,57 @@
-"""Losses per row, their inverse links, and the one reduction. Only torch here."""
+"""Losses of rows, the link from scores to predictions, and the one reduction. Only torch here.
 
+The losses that have names are in ``classification`` and ``regression``; what a loss says about
+itself is in ``base``, and what is known of torch's own losses in ``torch_losses``. ``criterion``
+makes a ``RowLoss`` of the user's argument, which training calls; ``trial`` checks it first.
+``reduction`` is the only place where losses of rows are averaged.
+"""
+
+from skweight.losses.base import CriterionError, Traits
 from skweight.losses.classification import (
     CLASSIFIER_CRITERIA,
     ClassLink,
     CrossEntropy,
     Focal,
     PolyTailed,
+    class_probabilities,
     cross_entropy,
     to_columns,
 )
+from skweight.losses.criterion import from_criterion
 from skweight.losses.reduction import backpropagate_weighted_mean, weighted_mean, width
 from skweight.losses.regression import (
-    GammaDeviance,
-    PoissonDeviance,
     REGRESSOR_CRITERIA,
+    AbsoluteError,
+    GammaDeviance,
     GaussianNLL,
+    Huber,
+    PoissonDeviance,
     Quantile,
     SquaredError,
+    TweedieDeviance,
 )
 from skweight.losses.row_loss import RowLoss
-from skweight.losses.torch_losses import from_criterion
 
 __all__ = [
-    "GammaDeviance",
-    "PoissonDeviance",
     "CLASSIFIER_CRITERIA",
     "REGRESSOR_CRITERIA",
+    "AbsoluteError",
     "ClassLink",
+    "CriterionError",
     "CrossEntropy",
     "Focal",
+    "GammaDeviance",
     "GaussianNLL",
+    "Huber",
+    "PoissonDeviance",
     "PolyTailed",
     "Quantile",
     "RowLoss",
     "SquaredError",
+    "Traits",
+    "TweedieDeviance",
     "backpropagate_weighted_mean",
+    "class_probabilities",
     "cross_entropy",
     "from_criterion",
     "to_columns",

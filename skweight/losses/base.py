@@ -1,11 +1,62 @@
-"""What a loss says about itself besides its value: columns, units, domain, inverse link."""
+"""What a loss says about itself besides its values: its traits, its constant, its inverse link."""
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
 from torch import Tensor, nn
+
+
+class CriterionError(ValueError):
+    """The criterion cannot be used for this problem; the message says why."""
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What a loss asks of y and of the network, and what its scores mean.
+
+    Attributes
+    ----------
+    one_column_per_class : bool
+        Whether even a binary problem needs two columns of scores.
+    binary_only : bool
+        Whether the loss has no form for more than two classes.
+    takes_probabilities, takes_log_probabilities : bool
+        Whether the loss takes these instead of raw scores.
+    for_numbers : bool
+        Whether the loss compares numbers, and so is for regression only.
+    has_probabilities : bool
+        Whether probabilities of classes can be computed from the scores that minimise the loss.
+    own_weight : str or None
+        Name of the parameter with which the loss weighs classes itself, if it does.
+    n_columns : int
+        Number of raw scores for each target of a regression.
+    units : "standardised", "mean_one" or "as_given"
+        How y may be rescaled without changing the fit: shifted and scaled, scaled, or not.
+    positive : None, "non-negative" or "positive"
+        What y must be.
+    power : float or None
+        Variance power of the deviance that the loss is, if it is one.
+    """
+
+    one_column_per_class: bool = False
+    binary_only: bool = False
+    takes_probabilities: bool = False
+    takes_log_probabilities: bool = False
+    for_numbers: bool = False
+    has_probabilities: bool = True
+    own_weight: str | None = None
+    n_columns: int = 1
+    units: str = "as_given"
+    positive: str | None = None
+    power: float | None = None
+
+    @property
+    def log_link(self) -> bool:
+        """Whether predictions are exponentials of the scores, as under every deviance."""
+        return self.power is not None
 
 
 def check_real(name: str, value: Any, holds: Callable[[float], bool], expected: str) -> float:
@@ -18,9 +69,9 @@ def check_real(name: str, value: Any, holds: Callable[[float], bool], expected: 
 
 
 class ClassLoss(nn.Module):
-    """A loss of class scores; ``binary_only`` if there is no softmax form of it."""
+    """A loss of class scores."""
 
-    binary_only = False
+    traits = Traits()
 
     def forward(self, output: Tensor, target: Tensor) -> Tensor:
         """Losses before any weight.
@@ -29,8 +80,8 @@ class ClassLoss(nn.Module):
         ----------
         output : Tensor of shape (n, n_columns)
         target : Tensor
-            Floats 0 or 1 in the shape of ``output``, which has a logit for each, or class
-            codes of shape (n,) beside one column per class.
+            Floats 0 or 1 in the shape of ``output``, whose columns are then logits, or class
+            codes of shape (n,) if ``output`` has one column per class.
 
         Returns
         -------
@@ -57,26 +108,10 @@ class ClassLoss(nn.Module):
         return scores
 
 
-def _mean(target: Tensor, weight: Tensor) -> Tensor:
-    return (weight * target).sum() / weight.sum()
-
-
 class TargetLoss(nn.Module):
-    """A loss of numbers.
+    """A loss of numbers. Scores have a trailing axis only if ``traits.n_columns > 1``."""
 
-    Attributes
-    ----------
-    n_columns : int
-        Raw scores of each target. Scores have a trailing axis only if there are several.
-    units : "standardised" or "mean_one"
-        What y may be brought to without changing the fit: shifted and scaled, or scaled.
-    positive : None, "non-negative" or "positive"
-        What y must be.
-    """
-
-    n_columns: int = 1
-    units: str = "standardised"
-    positive: str | None = None
+    traits = Traits(units="standardised")
 
     def __init__(self) -> None:  # nn.Module's takes any keyword
         super().__init__()
@@ -101,13 +136,13 @@ class TargetLoss(nn.Module):
         Parameters
         ----------
         target, weight : Tensor of shape (n,), float64
-            One target, and the mass of its rows.
+            One target, and the weights of its rows.
 
         Returns
         -------
         Tensor of shape (n_columns,)
         """
-        return _mean(target, weight).reshape(1)
+        return average(target, weight).reshape(1)
 
     def mean(self, scores: Tensor) -> Tensor:
         """Predictions in the units of training; the scores themselves by default.
@@ -121,3 +156,8 @@ class TargetLoss(nn.Module):
         Tensor of shape (...,), or (..., n_columns) for quantiles
         """
         return scores
+
+
+def average(values: Tensor, weight: Tensor) -> Tensor:
+    """Weighted average of shape () of values of shape (n,)."""
+    return (weight * values).sum() / weight.sum()

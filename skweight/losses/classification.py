@@ -2,13 +2,14 @@
 # ruff: noqa: D102 - overrides do what the base class says, by the formula of their own class.
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from skweight.losses.base import ClassLoss, check_real
+from skweight.losses.base import ClassLoss, CriterionError, Traits, check_real
 
 
 def cross_entropy(output: Tensor, target: Tensor, label_smoothing: float = 0.0) -> Tensor:
@@ -41,6 +42,7 @@ class CrossEntropy(ClassLoss):
         self.label_smoothing = check_real(
             "label_smoothing", label_smoothing, lambda v: 0 <= v < 1, "a number in [0, 1)"
         )
+        self.traits = replace(self.traits, has_probabilities=not self.label_smoothing)
 
     def forward(self, output: Tensor, target: Tensor) -> Tensor:
         return cross_entropy(output, target, self.label_smoothing)
@@ -110,7 +112,7 @@ class PolyTailed(ClassLoss):
         Above 0: how fast the tail falls.
     """
 
-    binary_only = True
+    traits = Traits(binary_only=True)
 
     def __init__(self, alpha: float = 1.0) -> None:
         super().__init__()
@@ -118,7 +120,7 @@ class PolyTailed(ClassLoss):
 
     def forward(self, output: Tensor, target: Tensor) -> Tensor:
         if not target.is_floating_point():
-            raise ValueError(
+            raise CriterionError(
                 'criterion "poly_tailed" is a loss of one logit. Only binary classification is '
                 "supported, or multilabel y, got class codes for scores of shape "
                 f"{tuple(output.shape)}."

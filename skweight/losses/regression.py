@@ -2,13 +2,14 @@
 # ruff: noqa: D102 - overrides do what the base class says, by the formula of their own class.
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from skweight.losses.base import TargetLoss, _mean, check_real
+from skweight.losses.base import TargetLoss, average, check_real
 
 
 def _quantiles(target: Tensor, weight: Tensor, levels: Sequence[float]) -> Tensor:
@@ -82,12 +83,12 @@ class Quantile(TargetLoss):
             check_real("quantile", level, lambda v: 0 < v < 1, expected)
             for level in ([given] if one else given)
         )
-        self.n_columns = len(self.levels)
-        if not self.levels or len(set(self.levels)) < self.n_columns:
+        if not self.levels or len(set(self.levels)) < len(self.levels):
             raise ValueError(f"criterion__quantile must be {expected}, got {given!r}.")
+        self.traits = replace(self.traits, n_columns=len(self.levels))
 
     def forward(self, output: Tensor, target: Tensor) -> Tensor:
-        if self.n_columns == 1:
+        if len(self.levels) == 1:
             output = output[..., None]
         level = torch.tensor(self.levels, dtype=output.dtype, device=output.device)
         residual = target[..., None] - output
@@ -102,7 +103,7 @@ class Quantile(TargetLoss):
         Sorting ends crossings and brings them nearer to the true quantiles (Chernozhukov,
         Fernandez-Val & Galichon 2010, Econometrica 78(3)).
         """
-        if self.n_columns == 1:
+        if len(self.levels) == 1:
             return scores
         ascending = sorted(self.levels)
         return scores.sort(dim=-1).values[..., [ascending.index(level) for level in self.levels]]
@@ -121,12 +122,15 @@ class TweedieDeviance(TargetLoss):
         number of gamma amounts. From 2 on targets must be positive.
     """
 
-    units = "mean_one"
-
     def __init__(self, power: float = 1.5) -> None:
         super().__init__()
         self.power = check_real("power", power, lambda v: v >= 1, "a number >= 1")
-        self.positive = "non-negative" if self.power < 2 else "positive"
+        self.traits = replace(
+            self.traits,
+            units="mean_one",
+            positive="non-negative" if self.power < 2 else "positive",
+            power=self.power,
+        )
 
     def forward(self, output: Tensor, target: Tensor) -> Tensor:
         # y^h (B_h(d) - B_g(d)), where d = z - log y, h = 2 - p, g = 1 - p and B is the Box-Cox
@@ -140,7 +144,7 @@ class TweedieDeviance(TargetLoss):
 
     def constant(self, target: Tensor, weight: Tensor) -> Tensor:
         """Logarithm of the weighted mean, or of the smallest normal number if that is 0."""
-        return _mean(target, weight).clamp(min=torch.finfo(torch.float32).tiny).log().reshape(1)
+        return average(target, weight).clamp(min=torch.finfo(torch.float32).tiny).log().reshape(1)
 
     def mean(self, scores: Tensor) -> Tensor:
         return exponential(scores)
@@ -177,7 +181,7 @@ class GaussianNLL(TargetLoss):
     ``s^2 = log(1 + e^r) + 1e-6`` (Lakshminarayanan et al. 2017, NeurIPS, arXiv 1612.01474).
     """
 
-    n_columns = 2
+    traits = replace(TargetLoss.traits, n_columns=2)
     floor = 1e-6
 
     def forward(self, output: Tensor, target: Tensor) -> Tensor:
@@ -185,9 +189,9 @@ class GaussianNLL(TargetLoss):
         return s.log() + ((target - self.mean(output)) / s) ** 2 / 2
 
     def constant(self, target: Tensor, weight: Tensor) -> Tensor:
-        mean = _mean(target, weight)
+        mean = average(target, weight)
         # A constant y has no variance, and no raw score gives the floor itself.
-        above = (_mean((target - mean) ** 2, weight) - self.floor).clamp(min=self.floor)
+        above = (average((target - mean) ** 2, weight) - self.floor).clamp(min=self.floor)
         return torch.stack([mean, above + torch.log(-torch.expm1(-above))])
 
     def mean(self, scores: Tensor) -> Tensor:

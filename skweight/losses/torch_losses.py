@@ -1,89 +1,62 @@
-"""From the user's ``criterion`` to a loss per row: names, torch's losses and callables."""
+"""The traits of torch's own losses, and of callables as far as they are known."""
 
-import copy
-from collections.abc import Mapping
-from difflib import get_close_matches
-from functools import partial
+from collections.abc import Callable
+from dataclasses import replace
+from inspect import isfunction
 from typing import Any
 
 from torch import nn
+from torch.nn import functional as F
 
-from skweight._keywords import check_keywords, parameters_of
-from skweight.losses.row_loss import RowLoss
+from skweight._keywords import unwrap
+from skweight.losses.base import ClassLoss, TargetLoss, Traits
 
+# Of losses of margins, no probability can be computed from the scores that minimise them.
+_MARGIN = Traits(has_probabilities=False)
+_MULTI_MARGIN = Traits(one_column_per_class=True, has_probabilities=False)
+_LOG_PROBABILITIES = Traits(one_column_per_class=True, takes_log_probabilities=True)
+# Their minimiser follows y when it is shifted and scaled, and they have no threshold in units of y.
+_LOCATION_SCALE = Traits(units="standardised", for_numbers=True)
 
-def from_criterion(
-    criterion: Any, params: Mapping[str, Any], names: Mapping[str, type[nn.Module]]
-) -> "RowLoss":
-    """Build the loss per row from what the user gave as ``criterion``.
-
-    Parameters
-    ----------
-    criterion : None, str, nn.Module class or callable
-        None is the first of ``names``. A class is built with ``params``, and with
-        ``reduction="none"`` where it knows it. A callable ``f(output, target)`` gets
-        ``params`` as keywords.
-    params : mapping
-        The user's ``criterion__*``.
-    names : mapping of str to nn.Module class
-        The names that the estimator offers.
-
-    Returns
-    -------
-    RowLoss
-
-    Raises
-    ------
-    TypeError, ValueError
-        If ``criterion`` is none of the above or does not take ``params``.
-    """
-    if criterion is None:
-        criterion = next(iter(names.values()))
-    elif isinstance(criterion, str):
-        if criterion not in names:
-            near = get_close_matches(criterion, list(names), n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise ValueError(
-                f"criterion must be one of {list(names)}, an nn loss class or a callable "
-                f"(output, target) -> one loss per row, got {criterion!r}.{hint}"
-            )
-        criterion = names[criterion]
-    elif not callable(criterion):
-        raise TypeError(
-            f"criterion must be None, one of {list(names)}, an nn loss class or a callable "
-            f"(output, target) -> one loss per row, got {type(criterion).__name__}."
-        )
-    if isinstance(criterion, nn.Module) and params:
-        raise ValueError(
-            "criterion must be a class for criterion__* parameters to be applied, got an "
-            f"instance of {type(criterion).__name__} and {['criterion__' + p for p in params]}."
-        )
-    while isinstance(criterion, partial) and isinstance(criterion.func, type):
-        criterion, params = criterion.func, {**criterion.keywords, **params}
-    check_keywords(criterion, params, "criterion")
-    if isinstance(criterion, type):
-        return RowLoss(_build(criterion, params))
-    if isinstance(criterion, nn.Module):
-        criterion = copy.deepcopy(criterion)  # it may be moved to another device
-    return RowLoss(partial(criterion, **params) if params else criterion)
+# Subclasses inherit the traits of these classes.
+TORCH_LOSSES: dict[type | Callable[..., Any], Traits] = {
+    nn.CrossEntropyLoss: Traits(one_column_per_class=True),
+    F.cross_entropy: Traits(one_column_per_class=True),
+    nn.NLLLoss: _LOG_PROBABILITIES,
+    F.nll_loss: _LOG_PROBABILITIES,
+    nn.BCELoss: Traits(takes_probabilities=True),
+    nn.MultiMarginLoss: _MULTI_MARGIN,
+    F.multi_margin_loss: _MULTI_MARGIN,
+    nn.SoftMarginLoss: _MARGIN,
+    F.soft_margin_loss: _MARGIN,
+    nn.HingeEmbeddingLoss: _MARGIN,
+    F.hinge_embedding_loss: _MARGIN,
+    nn.MSELoss: _LOCATION_SCALE,
+    nn.L1Loss: _LOCATION_SCALE,
+    nn.HuberLoss: Traits(for_numbers=True),
+    nn.SmoothL1Loss: Traits(for_numbers=True),
+    nn.PoissonNLLLoss: Traits(
+        for_numbers=True, units="mean_one", positive="non-negative", power=1.0
+    ),
+}
 
 
-def _build(criterion: type, params: Mapping[str, Any]) -> nn.Module:
-    if not issubclass(criterion, nn.Module):
-        raise TypeError(
-            f"criterion must be an nn loss class when it is a class, got {criterion.__name__}."
-        )
-    if params.get("reduction", "none") != "none":
-        raise ValueError(
-            "criterion__reduction must be 'none', since weights are applied to one loss per "
-            f"row, got {params['reduction']!r}."
-        )
-    reduction = {"reduction": "none"} if "reduction" in parameters_of(criterion) else {}
-    try:
-        return criterion(**{**params, **reduction})
-    except TypeError as error:
-        given = ", ".join(f"criterion__{name}={value!r}" for name, value in params.items())
-        raise TypeError(
-            f"criterion {criterion.__name__} could not be built with {given or 'its defaults'}: "
-            f"{error}."
-        ) from error
+def traits_of(criterion: Any) -> Traits:
+    """Traits of the package's losses, of torch's, and of any other callable."""
+    loss, keywords = unwrap(criterion)
+
+    def given(name: str) -> Any:
+        return keywords.get(name, getattr(loss, name, None))
+
+    traits = criterion.traits if isinstance(criterion, ClassLoss | TargetLoss) else _look_up(loss)
+    if isinstance(loss, nn.PoissonNLLLoss) and not loss.log_input:
+        traits = Traits(for_numbers=True)  # its scores are the means themselves
+    if given("label_smoothing"):
+        traits = replace(traits, has_probabilities=False)
+    own_weights = [name for name in ("weight", "pos_weight") if given(name) is not None]
+    return replace(traits, own_weight=own_weights[0]) if own_weights else traits
+
+
+def _look_up(loss: Any) -> Traits:
+    keys = [loss] if isfunction(loss) else type(loss).__mro__
+    return next((TORCH_LOSSES[key] for key in keys if key in TORCH_LOSSES), Traits())

@@ -9,18 +9,18 @@ from torch import Tensor, nn
 class PiecewiseLinear(nn.Module):
     """Append to the features how far each value is through the bins of its feature.
 
-    A bin from ``a`` to ``b`` makes of a value ``x`` the number ``(x - a) / (b - a) - 1/2``, at
-    least -1/2 and at most 1/2. A linear map behind it is a function of each feature that is linear
-    within bins, so that steep and flat parts of it cost the network nothing.
+    A bin from ``a`` to ``b`` maps a value ``x`` to ``(x - a) / (b - a) - 1/2``, clipped to -1/2 and
+    1/2. A linear layer behind it computes a piecewise linear function of each feature, so that it
+    can be steep in some bins and flat in others.
 
-    Before :meth:`adapt` there are no bins, and the input is returned as it is.
+    Before :meth:`adapt` is called there are no bins, and the input is returned as it is.
 
     Parameters
     ----------
     n_bins : int
-        Number of bins of a feature; those between equal edges are the same for every value.
+        Number of bins of a feature; bins between equal edges are constant.
     every : bool, default=False
-        Whether features of two values, which bins tell nothing of, get bins too.
+        Whether features of two values, for which bins add no information, get bins too.
 
     Attributes
     ----------
@@ -29,7 +29,7 @@ class PiecewiseLinear(nn.Module):
     start, slope : buffers of shape (n_bins, len(features))
         Where bins begin, and one over their widths.
     index : buffer of shape (len(features),), int64
-        ``features`` once more.
+        ``features`` as a tensor.
 
     Notes
     -----
@@ -70,12 +70,12 @@ class PiecewiseLinear(nn.Module):
 
     @torch.no_grad()
     def adapt(self, edges: Tensor) -> None:
-        """Take the bins.
+        """Set the bins.
 
         Parameters
         ----------
         edges : Tensor of shape (n_bins + 1, n_features)
-            Ascending. A feature with fewer than three different ones gets no bins.
+            Ascending. A feature with fewer than three different edges gets no bins.
         """
         widths = edges.diff(dim=0)
         binned = ((widths > 0).sum(dim=0) > 1) | self.every
@@ -93,15 +93,15 @@ class PiecewiseLinear(nn.Module):
         return append_bins(X, self.index, self.start, self.slope)
 
     def extra_repr(self) -> str:
-        """Show which features have bins: networks that differ in it have other layers."""
+        """Settings for ``repr``, by which networks are compared before they are stacked."""
         return f"{self.n_bins}, features={self.features}"
 
 
 def append_bins(X: Tensor, index: Tensor, start: Tensor, slope: Tensor) -> Tensor:
-    """X of shape (..., n_features) with its bins behind it.
+    """X of shape (..., n_features), followed by its bins.
 
-    A difference and a product, each rounded by itself: what a kernel for both at once makes of a
-    number depends on where in the tensor it lies.
+    The difference and the product are rounded separately: a fused kernel rounds a number in a way
+    that depends on its position in the tensor.
     """
     n_features = X.shape[-1]
     if len(index) == 0:

@@ -6,33 +6,17 @@ from typing import Any
 
 from torch import nn
 
-from skweight._keywords import check_keywords
+from skweight._keywords import check_keywords, name_of
 from skweight.modules.mlp import MLP
 
 
 def build_module(
     module: Any, n_features: int, n_outputs: int, params: Mapping[str, Any]
 ) -> nn.Module:
-    """Make the network that will be trained.
+    """Make the network of the user's ``module`` and ``module__*`` parameters.
 
-    Parameters
-    ----------
-    module : None, nn.Module class, callable or nn.Module instance
-        None is :class:`MLP`. A class or callable is called with ``n_features``,
-        ``n_outputs`` and ``params``. An instance is deep-copied.
-    n_features, n_outputs : int
-    params : mapping
-        The user's ``module__*``.
-
-    Returns
-    -------
-    nn.Module
-
-    Raises
-    ------
-    TypeError, ValueError
-        If ``module`` is none of the above, returns no module, or does not take
-        ``params``.
+    None is :class:`MLP`. A class or callable is called with ``n_features``, ``n_outputs`` and
+    ``params``. An instance is deep-copied.
     """
     if isinstance(module, nn.Module):
         if params:
@@ -53,7 +37,7 @@ def build_module(
         built = factory(n_features, n_outputs, **params)
     except TypeError as error:
         raise TypeError(
-            f"module {getattr(factory, '__name__', factory)!s} could not be called as "
+            f"module {name_of(factory)} could not be called as "
             f"module({n_features}, {n_outputs}, **module__), that is with the number of "
             f"features and of outputs: {error}"
         ) from error

@@ -12,19 +12,18 @@ Weights = float | Sequence[float] | Tensor
 class FeatureWeight(nn.Module):
     """Multiply each feature by a weight of its own, learnable or fixed.
 
-    A learnable weight in front of a linear map can be absorbed by it: the initial value
-    is then a prior, felt through the optimiser, weight decay and early stopping. With
-    weight decay on both the weight and the map behind it the pair is a group lasso on
-    the features. A fixed weight holds. A standardisation or batch norm directly behind
-    this layer takes its effect away.
+    A linear map behind this layer can absorb a learnable weight. Its initial value is then a
+    prior, which acts through the optimiser, weight decay and early stopping. Weight decay on both
+    the weight and the map makes the pair a group lasso on the features. A fixed weight keeps its
+    value. A standardisation or batch norm directly behind this layer undoes it.
 
     Parameters
     ----------
     n_features : int
         Length of the last dimension of the input.
     init : float, sequence or Tensor of shape (n_features,), default=1.0
-        Initial weights, finite and non-negative; a number counts for every feature. Only a
-        fixed 0 keeps a feature out.
+        Initial weights, finite and non-negative; a number is the weight of every feature. Only a
+        fixed 0 excludes a feature.
     learnable : bool, default=True
         Whether training changes the weights.
 
@@ -67,12 +66,12 @@ class FeatureWeight(nn.Module):
         return X * self.weight
 
     def extra_repr(self) -> str:
-        """Show what the constructor was given."""
+        """Arguments of the constructor, for ``repr``."""
         return f"{self.n_features}, learnable={isinstance(self.weight, nn.Parameter)}"
 
 
 class WeightedLinear(nn.Linear):
-    """A linear layer with weights on its inputs and, if wanted, on its outputs.
+    """A linear layer with weights on its inputs and, optionally, on its outputs.
 
     ``f(x) = output_weights * (weight (feature_weights * x) + bias)``, with * elementwise.
 
@@ -80,8 +79,8 @@ class WeightedLinear(nn.Linear):
     ----------
     in_features, out_features : int
     feature_weights : float, sequence or Tensor of shape (in_features,), default=None
-        One weight per *input* feature: "the fourth feature counts three times" is
-        ``[1, 1, 1, 3, 1]``. None leaves the inputs as they are.
+        One weight per *input* feature: ``[1, 1, 1, 3, 1]`` gives the fourth feature three times
+        the weight of the others. None leaves the inputs as they are.
     output_weights : float, sequence or Tensor of shape (out_features,), default=None
         One weight per output. None leaves the outputs as they are.
     learnable : bool, default=True
@@ -98,7 +97,7 @@ class WeightedLinear(nn.Linear):
     **Shape.** Input ``(..., in_features)``, output ``(..., out_features)``.
 
     See :class:`FeatureWeight` for what a learnable weight can and cannot do. An
-    output weight is absorbed by the same linear map and by the next one.
+    output weight can be absorbed by the same linear map and by the next one.
 
     Examples
     --------
@@ -168,11 +167,11 @@ def check_weights(weights: Weights, length: int, name: str) -> Tensor:
     return checked
 
 
-def feature_weights(module: nn.Module, n_features: int) -> Tensor | None:
-    """Weights on the ``n_features`` inputs of a network, if it has such a layer.
+def input_feature_weights(module: nn.Module, n_features: int) -> Tensor | None:
+    """Weights of the layer that weighs the ``n_features`` inputs of a network, or None.
 
-    Layers are taken in the order of their registration; a layer that mixes features in
-    front of a weight makes it a weight on something else.
+    Layers are looked through in the order of their registration, up to the first one that mixes
+    features: weights behind it are not weights of the inputs.
     """
     for layer in module.modules():
         if isinstance(layer, WeightedLinear):

@@ -1,7 +1,7 @@
 """The default network.
 
-What depends on data comes through ``adapt_input``, ``adapt_bins`` and ``adapt_output``, which are
-called once, before training.
+Whatever depends on the data is set before training, by one call each of ``adapt_input``,
+``adapt_bins`` and ``adapt_output``.
 """
 
 import math
@@ -11,6 +11,7 @@ from numbers import Real
 import torch
 from torch import Tensor, nn
 
+from skweight._keywords import did_you_mean
 from skweight.modules.bins import PiecewiseLinear
 from skweight.modules.feature_weights import FeatureWeight, Weights, check_weights
 
@@ -20,15 +21,16 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
     "silu": nn.SiLU,
     "tanh": nn.Tanh,
 }
-# Below this ratio of spread to mean a float32 column holds rounding errors only.
-_CONSTANT = 1e-6
-# Of all features together.
-_MOST_BINS = 1024
-_FARTHEST = 1e15
+# A float32 column whose ratio of spread to mean is smaller varies by rounding errors only.
+_SMALLEST_RELATIVE_SPREAD = 1e-6
+# Largest number of bins of all features together.
+_MAX_BINS = 1024
+# Standardised values are cut here before they are squared: their squares are finite in float32.
+_LARGEST_VALUE = 1e15
 
 
 class MLP(nn.Module):
-    """A multilayer perceptron that standardises its own input and reads it in bins.
+    """A multilayer perceptron that standardises its input and encodes it in bins.
 
     Parameters
     ----------
@@ -38,26 +40,30 @@ class MLP(nn.Module):
     hidden_sizes : sequence of int, default=(64, 64)
         Width of each hidden layer; empty for a linear model.
     n_bins : 0, int >= 2 or "auto", default="auto"
-        Number of bins of each feature with three different ones among the weighted quantiles of
-        the training rows that they lie between: how far a value is through each of them is what
-        the first layer sees beside the value itself, see
-        :class:`~skweight.encodings.PiecewiseLinear`. "auto" is 8, or fewer for more than 128
-        features, none for more than 512, and none without hidden layers.
-        The first layer is made anew for them, also that of an instance that has met no data.
+        Number of bins of each feature. The first layer sees, beside the value itself, how far it
+        is through each bin, see :class:`~skweight.modules.PiecewiseLinear`. The edges are weighted
+        quantiles of the training rows; a feature with fewer than three different ones has no bins.
+        "auto" is 8, or fewer for more than 128 features, none for more than 512, and none without
+        hidden layers. Setting the bins replaces the first layer by one of the right width.
     clip : float, None or "auto", default="auto"
-        Standardised values ``z`` become ``z / sqrt(1 + (z / clip)^2)``, which is about ``z`` in
-        the middle and stays between ``-clip`` and ``clip``: what lies far out neither rules the
-        training nor is extrapolated to. None leaves them; "auto" is 3, and None without hidden
-        layers.
+        Standardised values ``z`` become ``z / sqrt(1 + (z / clip)^2)``, which is about ``z`` near
+        0 and stays between ``-clip`` and ``clip``, so that outliers neither dominate the training
+        nor are extrapolated to. None leaves values as they are; "auto" is 3, and None without
+        hidden layers.
     activation : {"relu", "gelu", "silu", "tanh"} or callable, default="relu"
-        A name, or what makes an ``nn.Module`` when called without arguments.
+        A name, or a callable without arguments that returns an ``nn.Module``.
     dropout : float, default=0.0
         Probability of dropping a hidden unit, in [0, 1).
     feature_weights : float, sequence or Tensor of shape (n_features,), default=None
         Initial weights on the standardised features, in the order of the columns, see
-        :class:`~skweight.FeatureWeight`. None has no such layer.
+        :class:`~skweight.FeatureWeight`. None is a network without that layer.
     learnable_feature_weights : bool, default=True
         Whether training changes ``feature_weights``.
+
+    Attributes
+    ----------
+    decays_by_default : bool
+        True with hidden layers: weights then decay, unless settings of the optimizer say how.
 
     Notes
     -----
@@ -66,7 +72,7 @@ class MLP(nn.Module):
     References
     ----------
     D. Holzmüller, L. Grinsztajn & I. Steinwart, Better by default, NeurIPS 2024 (smooth clipping);
-    for the bins see :class:`~skweight.encodings.PiecewiseLinear`.
+    for the bins see :class:`~skweight.modules.PiecewiseLinear`.
 
     Examples
     --------
@@ -111,7 +117,7 @@ class MLP(nn.Module):
         is_linear = len(sizes) == 0
         self.n_bins = _check_bins(n_bins, math.inf if is_linear else n_features)
         self.clip = _check_clip(clip, is_linear)
-        # Weights count for a feature and its bins alike, so then each has bins.
+        # A weight is on a feature and on its bins alike, so that with weights each has bins.
         self.bins = PiecewiseLinear(self.n_bins, every=feature_weights is not None)
         layers: list[nn.Module] = []
         width = n_features
@@ -123,16 +129,21 @@ class MLP(nn.Module):
         self.hidden = nn.Sequential(*layers)
         self.output = nn.Linear(width, n_outputs)
 
+    @property
+    def decays_by_default(self) -> bool:
+        """Whether weights decay, unless settings of the optimizer say how."""
+        return len(self.hidden) > 0
+
     def forward(self, X: Tensor) -> Tensor:
         """Raw scores of shape (n, n_outputs)."""
         return self.output(self.hidden(self.encode(X)))  # type: ignore[no-any-return]
 
     def encode(self, X: Tensor) -> Tensor:
-        """What the first layer sees: standardised, clipped, binned and weighed features."""
+        """Input of the first layer: standardised, clipped, binned and weighed features."""
         n_features = X.shape[-1]
-        X = (X - self.shift).div_(self.scale)  # in place: X itself is left alone
+        X = (X - self.shift).div_(self.scale)  # in place on the difference, X is not changed
         if self.clip is not None:
-            X = X.clamp_(-_FARTHEST, _FARTHEST)  # their squares are finite
+            X = X.clamp_(-_LARGEST_VALUE, _LARGEST_VALUE)
             X = X / (X / self.clip).square_().add_(1).sqrt_()
         X = self.bins(X)
         if self.feature_weight is None:
@@ -143,22 +154,22 @@ class MLP(nn.Module):
 
     @torch.no_grad()
     def adapt_input(self, mean: Tensor, spread: Tensor) -> None:
-        """Take the weighted mean and spread of the input, to standardise with them.
+        """Set the weighted mean and spread with which the input is standardised.
 
         Parameters
         ----------
         mean, spread : Tensor of shape (n_features,), float64
         """
-        constant = spread <= _CONSTANT * mean.abs()
+        constant = spread <= _SMALLEST_RELATIVE_SPREAD * mean.abs()
         constant |= spread < torch.finfo(self.scale.dtype).tiny
         self.shift.copy_(mean)
         self.scale.copy_(spread.masked_fill(constant, 1.0))
 
     @torch.no_grad()
     def adapt_bins(self, edges: Tensor) -> None:
-        """Take weighted quantiles of the input as edges of its bins; after ``adapt_input``.
+        """Set weighted quantiles of the input as edges of its bins; after ``adapt_input``.
 
-        The first layer is made anew if another number of features has bins than before.
+        Replaces the first layer if its width changes.
 
         Parameters
         ----------
@@ -177,12 +188,12 @@ class MLP(nn.Module):
 
     @torch.no_grad()
     def adapt_output(self, constant: Tensor) -> None:
-        """Start from a model that ignores X: the output's bias.
+        """Set the bias of the output, so that training starts from a model that ignores X.
 
         Parameters
         ----------
         constant : Tensor of shape (n_outputs,)
-            The raw scores of such a model under the weights and the loss.
+            The raw scores of the best such model under the weights and the loss.
         """
         self.output.bias.copy_(constant)
 
@@ -195,9 +206,10 @@ def _check_activation(activation: str | Callable[[], nn.Module]) -> Callable[[],
         )
     if isinstance(activation, str):
         if activation not in ACTIVATIONS:
+            hint = did_you_mean(activation, ACTIVATIONS.keys())
             raise ValueError(
                 f"module__activation must be one of {list(ACTIVATIONS)} or a callable that "
-                f"makes an nn.Module, got {activation!r}."
+                f"makes an nn.Module, got {activation!r}.{hint}"
             )
         return ACTIVATIONS[activation]
     return activation
@@ -206,8 +218,8 @@ def _check_activation(activation: str | Callable[[], nn.Module]) -> Callable[[],
 def _check_bins(n_bins: int | str, n_features: float) -> int:
     """Number of bins; "auto" keeps the first layer from growing with many features."""
     if isinstance(n_bins, str) and n_bins == "auto":
-        found = min(8, int(_MOST_BINS // n_features))
-        return found if found > 1 else 0  # one bin is the feature once more
+        found = min(8, int(_MAX_BINS // n_features))
+        return found if found > 1 else 0  # one bin would repeat the feature
     is_integer = hasattr(n_bins, "__index__") and not isinstance(n_bins, bool)
     if not is_integer or int(n_bins) < 0 or int(n_bins) == 1:
         raise ValueError(f'module__n_bins must be 0, an integer >= 2 or "auto", got {n_bins!r}.')

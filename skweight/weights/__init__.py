@@ -1,6 +1,8 @@
-"""What a weight means: row weights, class weights, merged rows, recipes and a summary.
+"""What a weight means: weights of rows and of classes, merged rows, recipes. Only numpy here.
 
-Only numpy here.
+``sample_weight`` checks and scales weights of rows, ``class_weight`` resolves class weights.
+``merging`` finds the distinct rows of a table, ``rows`` holds them with their weights. Users make
+weights with ``recipes`` and look at them with ``summary``.
 """
 
 from skweight.weights.class_weight import resolve_class_weight

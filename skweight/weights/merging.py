@@ -1,7 +1,7 @@
-"""Merging equal rows and sorting the rest into a canonical order.
+"""Merging equal rows and sorting the distinct rows into a canonical order.
 
-A fit then depends on the weighted data and not on the table: neither on the order of rows nor on
-how a weight is divided over copies.
+A fit then depends on the weighted data and not on the table: neither on the order of the rows nor
+on how a weight is divided among copies of a row.
 """
 
 from collections.abc import Callable
@@ -16,22 +16,23 @@ Indices = NDArray[np.intp]
 # Rows per block are chosen so that a block of the projection stays in the cache.
 _BLOCK_ELEMENTS = 2**17
 _WIDE_BLOCK_ELEMENTS = 2**22
-_COMPARED_AT_ONCE = 2**19
+# Values that are compared with those of the next row at once.
+COMPARED_AT_ONCE = 2**19
 
 
 def distinct_rows(X: Any, y: NDArray[Any], mass: Floats) -> tuple[Indices, Floats]:
-    """Merge equal ``(x, y)`` rows and bring the rest into an order of their own.
+    """Merge equal ``(x, y)`` rows and sort the distinct rows.
 
-    The result depends on the set of rows and on the mass of each, not on the order in
-    which they arrive nor on how a mass is split over copies. Rows are equal when all
-    their numbers are, without tolerance; 0.0 and -0.0 are one number. Rows without mass
-    are left out. No data are copied.
+    The result depends on the set of rows and on the summed weight, the mass, of each; neither
+    on the order of the rows nor on how a mass is divided among copies. Rows are equal if all
+    their numbers are, without tolerance; 0.0 and -0.0 are equal. Rows without mass are left
+    out. No data are copied.
 
     Parameters
     ----------
     X : ndarray of shape (n_samples, ...) or CSR matrix of shape (n_samples, n_features)
-        Or what gives its rows as an ndarray does. A CSR matrix must have sorted indices, no
-        duplicates and no stored zeros.
+        Or an object whose rows are indexed like those of an ndarray. A CSR matrix must have
+        sorted indices, no duplicates and no stored zeros.
     y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
         Numbers: targets, or classes as codes.
     mass : ndarray of shape (n_samples,), float64
@@ -80,7 +81,7 @@ def _sort_mixed_ties(
 
 
 def _mass_in_order(mass: Floats, same: NDArray[np.bool_]) -> Floats:
-    """Sort masses within groups of equal rows: a sum must not depend on arrival."""
+    """Sort masses within groups of equal rows: sums must not depend on the order of rows."""
     group = np.concatenate([[0], np.cumsum(~same)])
     copies = np.flatnonzero(np.concatenate([[False], same]) | np.concatenate([same, [False]]))
     mass = mass.copy()
@@ -89,7 +90,7 @@ def _mass_in_order(mass: Floats, same: NDArray[np.bool_]) -> Floats:
 
 
 class _Columns:
-    """``(x, y)`` rows, dense or CSR, as the few views that merging needs."""
+    """``(x, y)`` rows, dense or CSR: what merging asks of them."""
 
     def __init__(self, X: Any, y: NDArray[Any]) -> None:
         self.sparse = hasattr(X, "indptr")
@@ -98,10 +99,10 @@ class _Columns:
         self.y = np.ascontiguousarray(y).reshape(X.shape[0], -1)
 
     def projection(self) -> Floats:
-        """Random projection of every row; equal rows get equal bits wherever they lie.
+        """Random projection of every row, with the same bits for equal rows.
 
         Columns are added one after the other: a matrix product may round a row
-        differently at another position, and then copies would not meet.
+        differently at another position, and then copies would not be merged.
         """
         n_columns = self.n_columns
         direction = np.random.default_rng(20240229).standard_normal(n_columns + self.y.shape[1])
@@ -117,7 +118,7 @@ class _Columns:
         """Whether the rows at ``order[i]`` and ``order[i + 1]`` are equal, where tied."""
         same = np.zeros(len(tied), dtype=bool)
         places = np.flatnonzero(tied)
-        n_values = self._n_values(order[places]).cumsum() // _COMPARED_AT_ONCE
+        n_values = self._n_values(order[places]).cumsum() // COMPARED_AT_ONCE
         for place in np.split(places, np.flatnonzero(np.diff(n_values)) + 1):
             left, right = order[place], order[place + 1]
             equal = _equal(self.y[left], self.y[right])
@@ -130,7 +131,7 @@ class _Columns:
         return same
 
     def _n_values(self, rows: Indices) -> NDArray[np.integer[Any]]:
-        """What each of the rows takes to compare."""
+        """Number of values to compare for each of the rows."""
         if self.sparse:
             return np.asarray(self.X.indptr[rows + 1] - self.X.indptr[rows] + 1, dtype=np.int64)
         return np.full(len(rows), max(1, self.n_columns))
@@ -140,7 +141,7 @@ class _Columns:
         return part.reshape(len(part), -1)
 
     def content(self, row: int) -> bytes:
-        """The row as bytes: any order of its own that different rows never share."""
+        """The row as bytes, which differ between different rows."""
         y = (self.y[row] + 0).tobytes()  # -0.0 + 0 is 0.0
         if not self.sparse:
             return bytes((self._dense([row]) + 0).tobytes() + y)
@@ -151,7 +152,7 @@ class _Columns:
 
 def _add_projection(key: Floats, rows: Callable[[slice], NDArray[Any]], direction: Floats) -> None:
     n_columns = max(1, len(direction))
-    # Of wide rows enough to be worth a pass over the columns, unless these are images.
+    # Enough wide rows to be worth a pass over the columns, fewer if a row is as wide as an image.
     step = max(1, _BLOCK_ELEMENTS // n_columns, min(256, _WIDE_BLOCK_ELEMENTS // n_columns))
     for start in range(0, len(key), step):
         block = np.array(rows(slice(start, start + step)).T, dtype=np.float64, order="C")
@@ -162,5 +163,5 @@ def _add_projection(key: Floats, rows: Callable[[slice], NDArray[Any]], directio
 
 
 def _equal(left: NDArray[Any], right: NDArray[Any]) -> NDArray[np.bool_]:
-    """Which rows are equal as numbers: 0.0 is -0.0, which sparse X does not store."""
+    """Which rows are equal as numbers: 0.0 equals -0.0, which sparse X does not store."""
     return np.asarray((left == right).all(axis=1), dtype=bool)

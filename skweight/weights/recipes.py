@@ -21,11 +21,11 @@ class _EffectiveNumber:
     def __call__(self, counts: ArrayLike) -> Floats:
         count = np.asarray(counts, dtype=np.float64)
         present = count > 0
-        # 1 - beta**n without the cancellation that beta close to 1 would bring. An
-        # underflow to 0 must not be divided by.
+        # 1 - beta**n without cancellation for beta close to 1. An underflow to 0 must not be a
+        # divisor.
         log_beta = math.log(self.beta) if self.beta else -math.inf
         number = np.maximum(-np.expm1(count[present] * log_beta), np.finfo(np.float64).tiny)
-        share = number.min() / number  # the factor 1 - beta is lost in the normalisation
+        share = number.min() / number  # normalising cancels the factor 1 - beta
         weight = np.ones(len(count))
         weight[present] = share * (len(share) / share.sum())
         return weight
@@ -49,7 +49,7 @@ def effective_number(beta: float) -> Callable[[ArrayLike], Floats]:
     -------
     callable
         Maps counts of shape (n_classes,) to weights of that shape, float64. Equal to
-        that of the same beta, and open to pickle and deepcopy.
+        another one of the same beta; can be pickled and copied.
 
     Raises
     ------
@@ -99,8 +99,8 @@ def time_decay(age: ArrayLike, half_life: Any) -> Floats:
     Raises
     ------
     TypeError
-        If one is a timedelta and the other is not, or if one is neither number nor
-        timedelta, or a timedelta in months, in years or without a unit.
+        If only one of them is a timedelta, or if one is neither a number nor a timedelta, or
+        is a timedelta in months, in years or without a unit.
     ValueError
         If an age is negative or not finite, half_life not positive, or a shape wrong.
 
@@ -141,7 +141,7 @@ def _as_durations(values: Any, name: str) -> tuple[Floats, bool]:
     """Numbers as they are, timedeltas in microseconds, and whether they were timedeltas.
 
     In float64: numpy divides timedeltas of different units in int64, which in ns ends at
-    292 years, and wraps around without a word.
+    292 years and then wraps around silently.
     """
     array = as_numbers(values)
     microsecond = timedelta(microseconds=1)
@@ -161,7 +161,7 @@ def _as_durations(values: Any, name: str) -> tuple[Floats, bool]:
 def clip_weights(sample_weight: ArrayLike, ratio: float) -> Floats:
     """Cut weights at ``ratio`` times their mean: less variance for some bias.
 
-    The mean is over positive weights, because a row of weight 0 is a missing row.
+    The mean is taken over positive weights, since a row of weight 0 counts as missing.
 
     Parameters
     ----------
@@ -195,6 +195,6 @@ def clip_weights(sample_weight: ArrayLike, ratio: float) -> Floats:
         raise ValueError(f"ratio must be a finite number of at least 1, got {ratio!r}.")
     weight = check_weights_alone(sample_weight)
     top = weight.max()
-    # Shares of the largest weight: no sum overflows, and equal weights keep every bit.
+    # As shares of the largest weight, no sum overflows and equal weights stay exact.
     cap = ratio * ((weight / top).sum() / np.count_nonzero(weight))
     return np.asarray(np.minimum(weight, min(cap, 1.0) * top))

@@ -1,4 +1,4 @@
-"""Distinct rows with their weights, on their way from the user's table to training."""
+"""The distinct rows of a table with their targets and weights."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,8 +15,8 @@ from skweight.weights.sample_weight import check_sample_weight, flatten_mass, sc
 class DistinctRows:
     """Distinct rows: the position in X, the encoded target, mass and weight of each.
 
-    ``mass`` is the summed ``sample_weight``; ``weight``, of shape (n,) or (n, n_labels), is
-    what powers and class weights make of it, on no scale of its own.
+    ``mass`` is the summed ``sample_weight`` of the copies of a row. ``weight``, of shape (n,) or
+    (n, n_labels), is the mass after powers and class weights; only its ratios mean something.
     """
 
     X: Any
@@ -31,7 +31,7 @@ class DistinctRows:
         return DistinctRows(self.X, *(field[positions] for field in fields))
 
     def on_scale(self, unit: float, power: float) -> "DistinctRows":
-        """Weights that mean the same beside other rows: in units of ``unit`` and not their own."""
+        """Weights in units of ``unit``, which are comparable between calls of ``partial_fit``."""
         return replace(self, weight=(self.mass / unit) ** power)
 
 
@@ -44,10 +44,10 @@ def merge(
 
 
 def fill_targets_without_weight(y: Any, sample_weight: Any) -> Any:
-    """Give targets that are NaN or infinite a finite value where their weight is 0.
+    """Replace targets that are NaN or infinite by a finite value where their weight is 0.
 
-    Such a row is as good as missing, and a rate of 0 claims in 0 years is NaN. Other bad
-    targets, and whatever is wrong with the weights, are left for the checks that follow.
+    Such a row counts as missing; a rate of 0 claims in 0 years is NaN. Other bad targets and
+    bad weights are left for later checks.
     """
     if sample_weight is None:
         return y

@@ -18,43 +18,27 @@ class EffectiveSampleSizeWarning(UserWarning):
 def check_sample_weight(
     sample_weight: ArrayLike | None, n_samples: int, name: str = "sample_weight"
 ) -> Floats:
-    """Check weights per row and return them as a new float64 array.
-
-    Parameters
-    ----------
-    sample_weight : array-like of shape (n_samples,) or None
-        Numbers of any real dtype: an array, list, Series or tensor. None means ones.
-    n_samples : int
-        Number of rows that the weights belong to.
-
-    Returns
-    -------
-    ndarray of shape (n_samples,), float64
-        A copy; the caller's object is never changed.
-
-    Raises
-    ------
-    TypeError
-        If the weights are not real numbers.
-    ValueError
-        If the shape is not ``(n_samples,)``, or if a weight is negative, NaN or
-        infinite, or if all of them are zero.
-    """
+    """Check weights of rows, of any real dtype, and copy them to float64; None is ones."""
     if sample_weight is None:
         return np.ones(n_samples)
     weight = as_float64(sample_weight, name)
     if weight.ndim != 1:
+        hint = " Pass its one column." if weight.shape[1:] == (1,) else ""
         raise ValueError(
             f"{name} must be 1-D with one weight per row, shape ({n_samples},), got "
-            f"{weight.ndim}-D with shape {weight.shape}."
-            + " Pass its one column."
-            * (weight.ndim == 2 and weight.shape[1] == 1)
+            f"{weight.ndim}-D with shape {weight.shape}.{hint}"
         )
     if len(weight) != n_samples:
         raise ValueError(
             f"{name} must have one weight per row: expected {n_samples} for X "
             f"with {n_samples} rows, got {len(weight)}."
         )
+    _check_values(weight, name)
+    return weight
+
+
+def _check_values(weight: Floats, name: str) -> None:
+    """Refuse weights that are not finite, negative, all zero, or too large to be summed."""
     for bad, what in ((np.isnan(weight), "NaN"), (np.isinf(weight), "infinite")):
         if bad.any():
             raise ValueError(
@@ -68,7 +52,7 @@ def check_sample_weight(
         )
     if not weight.any():
         raise ValueError(
-            f"{name} must hold at least one positive weight, but all {n_samples} are zero."
+            f"{name} must hold at least one positive weight, but all {len(weight)} are zero."
         )
     with np.errstate(over="ignore"):
         total = weight.sum()
@@ -77,7 +61,6 @@ def check_sample_weight(
             f"{name} must have a sum that float64 can hold, got a largest value "
             f"of {weight.max()}: divide the weights by a constant."
         )
-    return weight
 
 
 def as_numbers(values: Any) -> NDArray[Any]:
@@ -86,7 +69,7 @@ def as_numbers(values: Any) -> NDArray[Any]:
 
 
 def as_float64(values: Any, name: str) -> Floats:
-    """Copy real numbers to float64, or refuse what was given as ``name``."""
+    """Copy real numbers to float64; ``name`` is what errors call them."""
     try:
         array = as_numbers(values)
         if array.dtype.kind == "O" and not any(isinstance(v, (str, bytes)) for v in array.flat):
@@ -127,22 +110,22 @@ def effective_sample_size(sample_weight: ArrayLike) -> float:
     1.0
     """
     weight = scale_near_one(check_weights_alone(sample_weight))
-    weight /= weight.max()  # equal weights become ones, and give their number to the last bit
+    weight /= weight.max()  # equal weights become ones, whose result is exact
     return float(weight.sum() ** 2 / (weight**2).sum())
 
 
 def check_weights_alone(sample_weight: ArrayLike) -> Floats:
-    """Check weights that no rows came with."""
+    """Check weights without knowing the number of rows."""
     weight = as_float64(sample_weight, "sample_weight")
     return check_sample_weight(weight, len(np.atleast_1d(weight)))
 
 
 def flatten_mass(mass: Floats, power: float) -> Floats:
-    """Masses to the power of ``power``, up to a common factor.
+    """Summed weights of distinct rows to the power of ``power``, up to a common factor.
 
-    Shimodaira's trade of bias for variance: 1 keeps the masses to the last bit, 0 makes
-    every distinct row count the same. It acts on the mass of a distinct row, so copies
-    of a row and a weight on it remain one and the same.
+    Shimodaira's trade of bias for variance: 1 keeps the weights to the last bit, 0 makes
+    every distinct row count the same. It acts on the sum over copies of a row, so that a
+    weight of 3 and three copies remain the same data.
 
     References
     ----------
@@ -153,11 +136,11 @@ def flatten_mass(mass: Floats, power: float) -> Floats:
 
 
 def to_mean_one(mass: Floats) -> Floats:
-    """Scale masses to mean 1: the ``row_weight`` that training sees."""
+    """Scale weights to mean 1: the ``row_weight`` that training sees."""
     mass = scale_near_one(mass)
     return np.asarray(mass / mass.mean())
 
 
 def scale_near_one(mass: Floats) -> Floats:
-    """Scale by a power of two, which is exact: sums and ratios then stay in float64."""
+    """Scale by a power of two, which is exact, so that sums and ratios do not overflow."""
     return np.asarray(np.ldexp(mass, -int(np.frexp(mass.max())[1])))

@@ -1,4 +1,4 @@
-"""A table of the weights of each class."""
+"""The table that ``weight_summary`` shows: the weights of each class."""
 
 from typing import Any
 
@@ -30,11 +30,11 @@ class WeightSummary(dict[str, NDArray[Any]]):
 def weight_summary(
     y: ArrayLike, sample_weight: Any = None, class_weight: Any = None
 ) -> WeightSummary:
-    """What the weights make of each class: its mass and its share in the loss.
+    """Show the summed weight of each class and its share in the loss.
 
-    Rows are taken as given. A fit merges copies of a row first, and its counts are in
-    units of the average distinct row: where there are copies, a callable ``class_weight``
-    may get other counts there. Powers of weights are left to the estimators.
+    Copies of a row are not merged. A fit merges them, and its counts are in units of the average
+    distinct row, so that a callable ``class_weight`` may get other counts there if there are
+    copies. ``sample_weight_power`` and ``class_weight_power`` are not applied.
 
     Parameters
     ----------
@@ -51,15 +51,16 @@ def weight_summary(
     WeightSummary
         A dict of arrays of shape (n_classes + 1,), one entry per class and last "all":
         "class"; "rows" with positive weight; "mass", the sum of their weights;
-        "effective_size" of the weights in the class, 0 without mass, and for "all" of
+        "effective_size" of the weights in the class, 0 if there are none, and for "all" of
         sample times class weight (see :func:`~skweight.effective_sample_size`);
         "class_weight"; "loss_share", of the sum of sample times class weight.
 
     Raises
     ------
     TypeError, ValueError
-        If y is not 1-D, without rows, not finite or not sortable, if class_weight is
-        given for a regression target or leaves no class a weight, and where ``fit`` would.
+        If y is not 1-D, has no rows, is not finite or cannot be sorted, if class_weight is
+        given for a regression target or is 0 for every class with rows, or if ``fit`` would
+        raise an error.
 
     References
     ----------
@@ -76,7 +77,7 @@ def weight_summary(
     """
     classes, codes, continuous = _as_classes(as_numbers(y), class_weight)
     weight = check_sample_weight(sample_weight, len(codes))
-    kept = weight > 0  # a row of weight 0 is a missing row, in a callable's counts too
+    kept = weight > 0  # a callable must not count rows of weight 0
     factor = resolve_class_weight(class_weight, classes, codes[kept], weight[kept])
     final = scale_near_one(weight) * scale_near_one(factor)[codes]
     if not final.any():
@@ -104,7 +105,7 @@ def weight_summary(
 
 
 def _as_classes(y: NDArray[Any], class_weight: Any) -> tuple[NDArray[Any], NDArray[np.intp], bool]:
-    """Labels, the position of each row's among them, and whether y is continuous: one class."""
+    """Labels, the code of each row, and whether y is continuous, which makes one class."""
     if y.ndim != 1 or not len(y):
         raise ValueError(f"y must be 1-D with one label per row, got shape {y.shape}.")
     if not _is_continuous(y):
@@ -123,7 +124,7 @@ def _as_classes(y: NDArray[Any], class_weight: Any) -> tuple[NDArray[Any], NDArr
 
 
 def _is_continuous(y: NDArray[Any]) -> bool:
-    """Whether y holds floats that are no labels, as scikit-learn tells them apart."""
+    """Whether y holds floats that are not labels, by scikit-learn's rule."""
     if y.dtype.kind != "f":
         return False
     bad = ~np.isfinite(y)
@@ -133,10 +134,10 @@ def _is_continuous(y: NDArray[Any]) -> bool:
 
 
 def _sizes_by_class(codes: NDArray[np.intp], weight: Floats, n_classes: int) -> Floats:
-    """Kish's effective number of rows within each class, 0 for a class without mass."""
+    """Kish's effective number of rows within each class, 0 for a class without weight."""
     top = np.zeros(n_classes)
     np.maximum.at(top, codes, weight)
     top[top == 0] = 1
-    scaled = weight / top[codes]  # each class by its own largest weight: no square underflows
+    scaled = weight / top[codes]  # by the largest weight of the class, so that no square underflows
     squares = np.bincount(codes, scaled**2)
     return np.asarray(np.bincount(codes, scaled) ** 2 / np.maximum(squares, 1))

@@ -1,7 +1,7 @@
 """Rows and the batches that training reads, all exact, however many are gathered at once.
 
 How likely a row is drawn by its weight is in ``test_sampling.py``, X on disk in
-``test_mapped.py``, training in ``test_training.py``.
+``test_memory_mapped.py``, training in ``test_run.py``.
 """
 
 from itertools import chain
@@ -14,6 +14,7 @@ from scipy import sparse
 
 from skweight.data import RowDataset, TensorBatches, gather, rows_at_once
 from skweight.data import batches as batches_file
+from skweight.data import rows as rows_file
 
 CPU = torch.device("cpu")
 KINDS = {
@@ -223,7 +224,7 @@ def test_as_many_batches_are_gathered_together_as_have_that_many_values(
     at_once(monkeypatch, n_values)
     rows, gathered = numbered(10, width), []
     monkeypatch.setattr(
-        batches_file, "gather", lambda X, at, *where: gathered.append(len(at)) or gather(X, at, CPU)
+        rows_file, "gather", lambda X, at, *where: gathered.append(len(at)) or gather(X, at, CPU)
     )
     batches = TensorBatches(rows, 3)
     assert batches.sizes == sizes

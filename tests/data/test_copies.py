@@ -10,6 +10,7 @@ from numpy.testing import assert_array_equal
 from scipy import sparse
 
 from skweight.data import RowDataset, TensorBatches, batches, gather, place, prefetch
+from skweight.data import rows as rows_file
 
 CPU = torch.device("cpu")
 KINDS = {"dense": np.asarray, "csr": sparse.csr_array}
@@ -70,7 +71,7 @@ def test_blocks_are_copied_ahead_in_one_stream_and_each_is_waited_for(monkeypatc
         streams.log.append("gather")
         return gather(*args)
 
-    monkeypatch.setattr(batches, "gather", gathered)
+    monkeypatch.setattr(rows_file, "gather", gathered)
     copied = TensorBatches(rows, 5, seed=1, **SETTINGS[setting])
     for number, (batch, y) in enumerate(copied):
         assert streams.current == "computing"
@@ -96,7 +97,7 @@ def test_blocks_are_copied_ahead_in_one_stream_and_each_is_waited_for(monkeypatc
 @pytest.mark.parametrize("kind", KINDS)
 def test_batches_on_a_gpu_that_does_not_hold_x_are_those_on_the_cpu(monkeypatch, kind, setting):
     monkeypatch.setattr(batches, "VALUES_AT_ONCE", {"cpu": 60, "cuda": 60})
-    monkeypatch.setattr("skweight.data.device._SHARE", 0)
+    monkeypatch.setattr("skweight.data.device.SHARE_FOR_X", 0)
     X = KINDS[kind](WIDE)
     found, expected = (
         TensorBatches(make_rows(place(X, device), device), 5, seed=1, **SETTINGS[setting])

@@ -1,7 +1,7 @@
 """Weighted mean and spread of the input, compared with numpy in float64.
 
-What the default network does with them is in ``test_modules.py``, when they are handed over
-in ``test_preparation.py``.
+What the default network does with them is in ``test_mlp.py``, when they are handed over
+in ``test_prepare.py``.
 """
 
 import numpy as np
@@ -31,8 +31,8 @@ def data():
 
 
 def in_blocks_of(monkeypatch, n_rows, n_values=3):
-    monkeypatch.setattr(moments, "_VALUES_AT_ONCE", n_rows * n_values)
-    monkeypatch.setattr(moments, "_SPARSE_ROWS_AT_ONCE", n_rows)
+    monkeypatch.setattr(moments, "VALUES_AT_ONCE", n_rows * n_values)
+    monkeypatch.setattr(moments, "SPARSE_ROWS_AT_ONCE", n_rows)
 
 
 def moments_of(X, weight, kind="dense", index=None):
@@ -78,7 +78,7 @@ def test_more_rows_than_are_summed_at_once_give_the_same_moments(monkeypatch, ki
     rng = np.random.default_rng(0)
     X, weight = rng.normal(size=(150_000, 2)).astype(np.float32), rng.random(150_000)
     weight = weight.astype(np.float32)
-    assert len(X) > 2 * max(moments._VALUES_AT_ONCE // 2, moments._SPARSE_ROWS_AT_ONCE)
+    assert len(X) > 2 * max(moments.VALUES_AT_ONCE // 2, moments.SPARSE_ROWS_AT_ONCE)
     found = moments_of(X, weight, kind)
     in_blocks_of(monkeypatch, 10**6)
     assert_allclose(found, moments_of(X, weight, kind), rtol=1e-12)
@@ -257,8 +257,8 @@ def test_quantiles_of_repeated_rows_are_those_of_their_weights():
 def test_of_many_rows_some_are_sorted_and_they_tell_nearly_the_same(monkeypatch):
     X = np.random.default_rng(0).normal(size=(5000, 2))
     whole = quantiles(X, np.ones(5000), 4)
-    monkeypatch.setattr(moments, "_ROWS_SORTED", 1000)
-    monkeypatch.setattr(moments, "_VALUES_AT_ONCE", 64)
+    monkeypatch.setattr(moments, "ROWS_SORTED", 1000)
+    monkeypatch.setattr(moments, "VALUES_AT_ONCE", 64)
     some = quantiles(X, np.ones(5000), 4)
     assert not np.array_equal(some, whole)
     np.testing.assert_allclose(some[1:-1], whole[1:-1], atol=0.1)

@@ -1,6 +1,6 @@
 """X and y before anything is learned from them: what comes out, what is refused, and how.
 
-Bad weights and parameters are in ``test_bad_input.py``, fits on files in ``test_mapped.py``.
+Bad weights and parameters are in ``test_bad_input.py``, fits on files in ``test_memory_mapped.py``.
 """
 
 from functools import partial
@@ -13,7 +13,7 @@ from numpy.testing import assert_array_equal
 from scipy import sparse
 
 from skweight import WeightedTorchClassifier, WeightedTorchRegressor
-from skweight.data import MappedRows, as_tensor, validate_rows, validation
+from skweight.data import MappedRows, as_tensor, validate_X, validate_X_y, validation
 
 ESTIMATORS = {"classifier": WeightedTorchClassifier, "regressor": WeightedTorchRegressor}
 QUICK = {"max_epochs": 1, "random_state": 0, "device": "cpu"}
@@ -33,9 +33,13 @@ def where(request, tmp_path):
     return partial(on_disk, tmp_path) if request.param == "file" else lambda array: array
 
 
-def validate(X, *y, reset=True, allow_nd=False, estimator=None, **weight):
+def validate(X, *, reset=True, allow_nd=False, estimator=None):
     estimator = estimator or WeightedTorchClassifier()
-    return validate_rows(estimator, X, *y, reset=reset, allow_nd=allow_nd, **weight)
+    return validate_X(estimator, X, reset=reset, allow_nd=allow_nd)
+
+
+def validate_both(X, y, weight=None):
+    return validate_X_y(WeightedTorchClassifier(), X, y, weight, reset=True, allow_nd=False)
 
 
 # X
@@ -74,14 +78,13 @@ def test_contiguous_float32_is_not_copied(where):
 
 @pytest.mark.parametrize("with_y", [True, False])
 def test_other_files_are_wrapped_and_csr_is_made_canonical(tmp_path, with_y):
-    y = [Y] * with_y
     mapped = on_disk(tmp_path, X)
     messy = sparse.csr_matrix(([1.0, 2.0, 5.0, 0.0], [3, 3, 1, 0], [0, 3, 4] + [4] * 58), (60, 6))
-    found = [validate(rows, *y) for rows in (mapped, messy)]
     if with_y:
-        assert_array_equal(found[0][1], Y)
-        assert_array_equal(found[1][1], Y)
-        found = [rows for rows, _ in found]
+        found, targets = zip(*(validate_both(rows, Y) for rows in (mapped, messy)))
+        assert_array_equal(targets, [Y, Y])
+    else:
+        found = [validate(rows) for rows in (mapped, messy)]
     assert type(found[0]) is MappedRows and found[0].array is mapped
     assert_array_equal(found[0][:], X.astype(np.float32), strict=True)
     assert found[1].format == "csr" and found[1].dtype == np.float32
@@ -133,14 +136,14 @@ def test_rows_without_names_where_there_were_names_are_warned_of(where):
     ids=["text", "list", "tensor", "series", "two_columns"],
 )
 def test_y_keeps_its_values_and_type(where, y, expected):
-    rows, found = validate(where(X), y)
+    rows, found = validate_both(where(X), y)
     assert_array_equal(found, expected, strict=True)
     assert len(rows) == 60
 
 
 def test_a_sparse_y_stays_sparse(where):
     given = where(X)
-    found = validate(given, sparse.csr_matrix(np.c_[Y, Y]))[1]
+    found = validate_both(given, sparse.csr_matrix(np.c_[Y, Y]))[1]
     assert sparse.issparse(found)
     assert_array_equal(found.toarray(), np.c_[Y, Y])
 
@@ -150,13 +153,13 @@ def test_targets_of_rows_that_weigh_nothing_may_be_missing(where, as_weight):
     given = where(X)
     y, weight = Y + 0.5, np.ones(60)
     y[[4, 7]], weight[[4, 7]] = [np.nan, np.inf], 0
-    _, found = validate(given, y, weight=as_weight(weight))
+    _, found = validate_both(given, y, as_weight(weight))
     assert_array_equal(np.delete(found, [4, 7]), np.delete(y, [4, 7]))
     assert np.isfinite(found).all()
     assert np.isnan(y[4])  # what the user passed stays as it was
     weight[4] = 1
     with pytest.raises(ValueError, match="Input y contains"):
-        validate(given, y, weight=as_weight(weight))
+        validate_both(given, y, as_weight(weight))
 
 
 # The words for a file are those for an array
@@ -244,7 +247,7 @@ def test_a_y_that_is_none_for_these_rows_is_refused(where, name, y, match):
 
 
 def test_a_bad_value_is_found_in_whatever_block_of_a_file_it_is(tmp_path, monkeypatch):
-    monkeypatch.setattr(validation, "_VALUES_AT_ONCE", 6 * 25)
+    monkeypatch.setattr(validation, "CHECKED_AT_ONCE", 6 * 25)
     for row in (0, 24, 25, 49, 59):
         rows = X.copy()
         rows[row, 5] = np.nan

@@ -1,7 +1,7 @@
 """Losses of class scores, their links and probabilities, the reduction, names and parameters.
 
 Compared with scipy, formulas in numpy, finite differences and what minimises the loss. Losses
-of numbers are left to ``test_target_losses.py``, mini-batches to ``test_minibatch.py``.
+of numbers are left to ``test_regression.py``, mini-batches to ``test_minibatch.py``.
 """
 
 import math
@@ -173,7 +173,8 @@ def test_poly_tailed_loss_is_convex_with_a_continuous_slope_at_1(loss):
 
 
 def test_poly_tailed_loss_says_that_it_has_no_softmax_form():
-    assert PolyTailed.binary_only > CrossEntropy.binary_only == Focal.binary_only
+    binary_only = [loss.traits.binary_only for loss in (PolyTailed, CrossEntropy, Focal)]
+    assert binary_only == [True, False, False]
     with pytest.raises(ValueError, match=r'^criterion "poly_tailed" is a loss of one logit'):
         PolyTailed()(LOGITS, CODES)
 

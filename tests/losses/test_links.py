@@ -1,7 +1,7 @@
-"""From raw scores to class scores and probabilities, with class weights taken back out.
+"""From raw scores to class scores and probabilities, without the effect of class weights.
 
-The inverse links of the losses themselves are in ``test_losses.py``; here they meet what the
-training added to the scores and what its weights did to the odds.
+Logit adjustment and class weights are taken out of the scores here; the inverse links of the losses
+by themselves are in ``test_classification.py``.
 """
 
 import numpy as np

@@ -1,7 +1,7 @@
 """Losses of numbers: values, gradients, constants and predictions.
 
 Values are compared with scipy, scikit-learn and formulas in numpy, derivatives with finite
-differences, constants with what minimises the loss. Parameters are in ``test_losses.py``.
+differences, constants with what minimises the loss. Parameters are in ``test_classification.py``.
 """
 
 import numpy as np
@@ -38,7 +38,7 @@ TARGET_LOSSES = [AbsoluteError(), Huber(0.7), *QUANTILES, *SMOOTH]
 
 
 def output_shape(loss, n_rows=7, n_targets=2):
-    return (n_rows, n_targets) + ((loss.n_columns,) if loss.n_columns > 1 else ())
+    return (n_rows, n_targets) + ((loss.traits.n_columns,) if loss.traits.n_columns > 1 else ())
 
 
 def raw_scores(loss):
@@ -125,18 +125,18 @@ def objective(loss, scores):
 @each(*SMOOTH)
 def test_the_constant_is_a_minimum_of_the_weighted_loss(loss):
     scores = loss.constant(Y[:, 0], MASS).requires_grad_()
-    assert (scores.shape, scores.dtype) == ((loss.n_columns,), torch.float64)
+    assert (scores.shape, scores.dtype) == ((loss.traits.n_columns,), torch.float64)
     (gradient,) = torch.autograd.grad(objective(loss, scores), scores)
     assert_allclose(gradient, 0, atol=1e-12)
-    for step in 0.05 * torch.from_numpy(RNG.normal(size=(50, loss.n_columns))):
+    for step in 0.05 * torch.from_numpy(RNG.normal(size=(50, loss.traits.n_columns))):
         assert objective(loss, scores + step) > objective(loss, scores)
 
 
 @each(AbsoluteError(), *QUANTILES)
 def test_the_constant_of_quantiles_has_the_smallest_weighted_loss_of_all_targets(loss):
     constant = loss.constant(Y[:, 0], MASS)
-    assert constant.shape == (loss.n_columns,)
-    for j in range(loss.n_columns):
+    assert constant.shape == (loss.traits.n_columns,)
+    for j in range(loss.traits.n_columns):
         trials = constant.repeat(7, 1)
         trials[:, j] = Y[:, 0]
         assert Y[np.argmin([objective(loss, trial) for trial in trials]), 0] == constant[j]
@@ -190,9 +190,9 @@ def test_losses_of_numbers_say_what_they_take_and_what_they_return():
     for given in [0.3, np.float64(0.3), [0.3], (0.9, 0.1), np.array([0.9, 0.1])]:
         loss = Quantile(given)
         assert loss.levels == tuple(np.ravel(given))
-        assert loss.n_columns == np.size(given)
+        assert loss.traits.n_columns == np.size(given)
     for loss in TARGET_LOSSES:
-        assert loss.units == ("mean_one" if loss in LOG_LINKS else "standardised")
-    assert [loss.positive for loss in LOG_LINKS] == ["non-negative"] * 3 + ["positive"] * 2
-    assert SquaredError.positive is GaussianNLL.positive is None
-    assert GaussianNLL.n_columns == 2
+        assert loss.traits.units == ("mean_one" if loss in LOG_LINKS else "standardised")
+    assert [loss.traits.positive for loss in LOG_LINKS] == ["non-negative"] * 3 + ["positive"] * 2
+    assert SquaredError.traits.positive is GaussianNLL.traits.positive is None
+    assert GaussianNLL.traits.n_columns == 2

@@ -1,7 +1,7 @@
 """One loss per row: of several targets or labels, under an offset, and its best constant.
 
 Predictions of numbers are here too. What may be given as a criterion is in
-``test_criteria.py``, what becomes of class scores in ``test_links.py``.
+``test_torch_losses.py``, what becomes of class scores in ``test_links.py``.
 """
 
 import numpy as np
@@ -35,7 +35,7 @@ TARGETS = torch.from_numpy(RNG.exponential(size=(7, 3)))
 @pytest.mark.parametrize("criterion", [*REGRESSOR_CRITERIA, nn.MSELoss, nn.HuberLoss, own_function])
 def test_the_loss_of_several_targets_is_the_mean_of_those_of_each(criterion):
     loss = build(criterion)
-    k = loss.n_columns
+    k = loss.traits.n_columns
     assert k == (2 if criterion == "gaussian_nll" else 1)
     output = SCORES[:, : 3 * k]
     each = [loss(output[:, k * j : k * (j + 1)], TARGETS[:, j]) for j in range(3)]
@@ -45,7 +45,7 @@ def test_the_loss_of_several_targets_is_the_mean_of_those_of_each(criterion):
 
 def test_every_target_has_its_columns_side_by_side():
     loss = build("quantile", {"quantile": [0.9, 0.1]})
-    assert loss.n_columns == 2
+    assert loss.traits.n_columns == 2
     assert_array_equal(loss.by_target(SCORES)[:, 1], SCORES[:, 2:4])
     residual = TARGETS[:, :, None] - SCORES.reshape(7, 3, 2)
     level = torch.tensor([0.9, 0.1])
@@ -62,7 +62,7 @@ def test_float64_targets_meet_float32_scores_in_float32():
 @pytest.mark.parametrize("criterion", ["poisson", "tweedie", nn.PoissonNLLLoss])
 def test_predictions_under_a_logarithm_are_exponentials(criterion):
     loss = build(criterion)
-    assert loss.log_link
+    assert loss.traits.log_link
     assert_array_equal(loss.predictions(SCORES), SCORES.exp())
 
 
@@ -161,7 +161,7 @@ def test_no_other_constant_has_a_smaller_weighted_loss(criterion, n_targets):
     params = {"quantile": [0.2, 0.7]} if criterion == "quantile" else {}
     loss = build(criterion, params)
     target = TARGETS if n_targets == 3 else TARGETS[:, 0]
-    n_outputs = n_targets * loss.n_columns
+    n_outputs = n_targets * loss.traits.n_columns
     constant = loss.constant(target, MASS, n_outputs)
     assert (constant.shape, constant.dtype) == ((n_outputs,), torch.float64)
     assert not torch.allclose(constant, loss.constant(target, torch.ones(7), n_outputs))

@@ -1,9 +1,12 @@
 """What may be given as a criterion, what it asks for, and that it returns one loss per row.
 
 Several targets, labels, offsets and constants are in ``test_row_loss.py``, the losses by name
-in ``test_losses.py`` and ``test_target_losses.py``.
+in ``test_classification.py`` and ``test_regression.py``.
 """
 
+import copy
+import pickle
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -14,7 +17,14 @@ from torch import nn
 from torch.nn import functional as F
 
 from skweight._keywords import check_keywords
-from skweight.losses import CLASSIFIER_CRITERIA, REGRESSOR_CRITERIA, RowLoss, from_criterion
+from skweight.losses import (
+    CLASSIFIER_CRITERIA,
+    REGRESSOR_CRITERIA,
+    CriterionError,
+    RowLoss,
+    Traits,
+    from_criterion,
+)
 
 RNG = np.random.default_rng(0)
 LOGITS = RNG.normal(scale=3, size=(7, 4))
@@ -97,8 +107,8 @@ def test_an_instance_is_copied_and_never_moved_or_changed():
         ("mse", {}, ValueError, r"\['squared_error', .*'gaussian_nll'\].*got 'mse'\.$"),
         ("quantile", {"quantiles": [0.5]}, ValueError, r"\['quantile'\]. Did you mean"),
         (3, {}, TypeError, "got int"),
-        (nn.HuberLoss, {"delt": 1}, ValueError, "Did you mean criterion__delta"),
-        (own_function, {"scal": 1}, ValueError, "Did you mean criterion__scale"),
+        (nn.HuberLoss, {"delt": 1}, ValueError, "Did you mean 'criterion__delta'"),
+        (own_function, {"scal": 1}, ValueError, "Did you mean 'criterion__scale'"),
         (OwnLoss, {"xyz": 1}, ValueError, r"criterion__xyz.*takes \['scale'\]\.$"),
         (None, {"beta": 1}, (TypeError, ValueError), "criterion__beta"),
         (dict, {}, TypeError, "nn loss class when it is a class, got dict"),
@@ -187,7 +197,7 @@ WEIGHT = torch.tensor([1.0, 2.0])
     ],
 )
 def test_class_weights_inside_the_criterion_are_seen(criterion, params, name):
-    assert build(criterion, params).own_weight == name
+    assert build(criterion, params).traits.own_weight == name
 
 
 class SubclassOfCrossEntropy(nn.CrossEntropyLoss):
@@ -215,15 +225,34 @@ class SubclassOfCrossEntropy(nn.CrossEntropyLoss):
 )
 def test_columns_and_units_that_a_criterion_asks_for(criterion, needs_two_columns, units):
     loss = build(criterion)
-    assert loss.one_column_per_class is needs_two_columns
-    assert loss.units == units
+    assert loss.traits.one_column_per_class is needs_two_columns
+    assert loss.traits.units == units
+
+
+@dataclass
+class Equal:
+    """A callable that cannot be hashed, since it compares by value."""
+
+    scale: float = 1.0
+
+    def __call__(self, output, target):
+        return self.scale * (output - target).abs()
+
+
+def test_a_callable_of_any_kind_has_traits_and_keeps_them_when_copied():
+    assert build(Equal()).traits == build(own_function).traits == Traits()
+    for criterion in (nn.NLLLoss, partial(F.nll_loss, reduction="none")):
+        loss = build(criterion)
+        assert loss.traits.takes_log_probabilities and loss.traits.one_column_per_class
+        for copied in (copy.deepcopy(loss), pickle.loads(pickle.dumps(loss))):
+            assert copied.traits == loss.traits != Traits()
 
 
 @pytest.mark.parametrize("name", CLASSIFIER_CRITERIA)
 def test_losses_of_classes_by_name_take_one_logit_and_leave_targets_alone(name):
-    loss = build(name, names=CLASSIFIER_CRITERIA)
-    assert not loss.one_column_per_class
-    assert (loss.units, loss.n_columns, loss.log_link) == ("as_given", 1, False)
+    traits = build(name, names=CLASSIFIER_CRITERIA).traits
+    assert not traits.one_column_per_class
+    assert (traits.units, traits.n_columns, traits.log_link) == ("as_given", 1, False)
 
 
 @pytest.mark.parametrize(
@@ -240,7 +269,7 @@ def test_losses_of_classes_by_name_take_one_logit_and_leave_targets_alone(name):
     ],
 )
 def test_smoothed_labels_and_margins_tell_no_probabilities(criterion, params, known):
-    assert build(criterion, params, CLASSIFIER_CRITERIA).has_probabilities is known
+    assert build(criterion, params, CLASSIFIER_CRITERIA).traits.has_probabilities is known
 
 
 @pytest.mark.parametrize(
@@ -257,6 +286,10 @@ def test_a_standardised_target_scales_the_loss_by_a_constant(criterion):
 # Trying a criterion
 
 
+def complaining(output, target):
+    raise ValueError("criterion of mine")
+
+
 @pytest.mark.parametrize(
     ("criterion", "output", "target", "came"),
     [
@@ -269,12 +302,14 @@ def test_a_standardised_target_scales_the_loss_by_a_constant(criterion):
         (lambda o, t: F.softmax(o, 1)[:, 0], LOGITS[:, :1], BINARY.astype(int), "not depend on"),
         (lambda o, t: t, LOGITS[:, :1], BINARY.astype(int), "not depend on"),
         (lambda o, t: o.sum(), LOGITS[:, :1], BINARY.astype(int), "one loss per row"),
+        (partial(F.nll_loss, reduction="none"), LOGITS, CODES, "nll_loss takes logarithms"),
+        (complaining, LOGITS, CODES, r"complaining failed on .*: criterion of mine"),
     ],
 )
 def test_a_criterion_that_cannot_be_used_says_why(criterion, output, target, came):
     loss = build(criterion, names=CLASSIFIER_CRITERIA)
     codes = torch.from_numpy(np.asarray(target, dtype=np.int64))
-    with pytest.raises(ValueError, match=rf"(?s)^criterion .*{came}"):
+    with pytest.raises(CriterionError, match=rf"(?s)^criterion .*{came}"):
         loss.check(torch.from_numpy(output), codes)
 
 
@@ -287,4 +322,4 @@ def test_a_criterion_that_can_be_used_passes_its_trial():
         assert loss.offset is None and not loss.per_column
     for name in REGRESSOR_CRITERIA:
         loss = build(name)
-        loss.check(output[:, : loss.n_columns], output[:, 0].exp())
+        loss.check(output[:, : loss.traits.n_columns], output[:, 0].exp())

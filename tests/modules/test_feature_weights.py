@@ -1,7 +1,7 @@
 """Weighted layers: what they compute, what is learned of them, what they accept.
 
 What a weight on a feature does to a fit, and ``feature_weights_`` after it, are left to
-``test_estimators.py``.
+``test_estimator.py``.
 """
 
 import copy
@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from skweight import FeatureWeight, WeightedLinear
-from skweight.modules import feature_weights
+from skweight.modules import input_feature_weights
 
 WEIGHTS = [1.0, 0.0, 0.5, 3.0, 2.0]  # powers of two and 3: products with small integers are exact
 
@@ -294,7 +294,7 @@ class OwnModule(nn.Module):
     ],
 )
 def test_the_first_feature_weight_on_the_input_is_found(network, n_features, expected):
-    found = feature_weights(network, n_features)
+    found = input_feature_weights(network, n_features)
     if expected is None:
         assert found is None
     else:

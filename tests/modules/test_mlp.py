@@ -207,8 +207,8 @@ def test_adaptation_is_part_of_the_state_and_leaves_weights_and_moments_alone(da
     network.adapt_input(*given)
     changed = {n for n, value in network.state_dict().items() if not torch.equal(value, before[n])}
     assert changed == {"shift", "scale"}
-    for now, then in zip(given, kept, strict=True):
-        assert_array_equal(now, then)
+    for name, now, then in zip(("mean", "spread"), given, kept, strict=True):
+        assert_array_equal(now, then, err_msg=name)
     assert all(p.requires_grad and p.grad is None for p in network.parameters())
     other = MLP(3, 3)
     assert not torch.equal(other(X), network(X))
@@ -276,10 +276,10 @@ def test_an_instance_is_copied_with_its_state():
     assert network is not given
     before = {name: value.clone() for name, value in given.state_dict().items()}
     for name, value in network.state_dict().items():
-        assert_array_equal(value, before[name])
+        assert_array_equal(value, before[name], err_msg=name)
         value.add_(1)
     for name, value in given.state_dict().items():
-        assert_array_equal(value, before[name])
+        assert_array_equal(value, before[name], err_msg=name)
 
 
 @pytest.mark.parametrize(
@@ -292,8 +292,8 @@ def test_an_instance_is_copied_with_its_state():
         (lambda a, b: "network", {}, TypeError, "nn.Module, got str"),
         (lambda a, b: nn.Linear, {}, TypeError, "nn.Module, got type"),
         (nn.Linear(4, 3), {"bias": True}, ValueError, r"instance of Linear .*module__bias"),
-        (None, {"hidden_size": (8,)}, ValueError, "Did you mean module__hidden_sizes"),
-        (nn.Linear, {"bia": True}, ValueError, "Did you mean module__bias"),
+        (None, {"hidden_size": (8,)}, ValueError, "Did you mean 'module__hidden_sizes'"),
+        (nn.Linear, {"bia": True}, ValueError, "Did you mean 'module__bias'"),
         (make_linear, {"xyz": 1}, ValueError, r"module__xyz: module make_linear .*\]\.$"),
         (None, {"n_features": 5}, TypeError, "n_features"),
     ],
@@ -301,6 +301,11 @@ def test_an_instance_is_copied_with_its_state():
 def test_what_makes_no_network_is_refused(module, params, error, came):
     with pytest.raises(error, match=f"(?=.*module).*{came}"):
         build_module(module, 4, 3, params)
+
+
+def test_weights_decay_by_default_where_there_are_hidden_layers():
+    assert MLP(2, 1).decays_by_default is MLP(2, 1, hidden_sizes=(4,)).decays_by_default is True
+    assert MLP(2, 1, hidden_sizes=()).decays_by_default is False
 
 
 def test_defaults_of_the_network_are_those_its_signature_shows():

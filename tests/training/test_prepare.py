@@ -12,7 +12,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from torch import nn
 
-from skweight.data import RowDataset, batches, moments
+from skweight.data import RowDataset, gather, moments
+from skweight.data import rows as rows_file
 from skweight.losses import CLASSIFIER_CRITERIA, REGRESSOR_CRITERIA, RowLoss, from_criterion
 from skweight.modules import MLP
 from skweight.training import prepare
@@ -124,17 +125,16 @@ def test_moments_of_rows_of_three_dimensions_have_the_shape_of_a_row():
 
 @pytest.mark.parametrize("csr", [False, True])
 def test_only_adapt_has_all_rows_gathered(monkeypatch, csr):
-    monkeypatch.setattr(moments, "_VALUES_AT_ONCE", 12)
-    monkeypatch.setattr(moments, "_SPARSE_ROWS_AT_ONCE", 4)
-    monkeypatch.setattr(moments, "_ROWS_SORTED", 4)
+    monkeypatch.setattr(moments, "VALUES_AT_ONCE", 12)
+    monkeypatch.setattr(moments, "SPARSE_ROWS_AT_ONCE", 4)
+    monkeypatch.setattr(moments, "ROWS_SORTED", 4)
     gathered = []
 
     def recorded(X, rows, device):
         gathered.append(len(rows))
-        return batches_gather(X, rows, device)
+        return gather(X, rows, device)
 
-    batches_gather = batches.gather
-    monkeypatch.setattr(batches, "gather", recorded)
+    monkeypatch.setattr(rows_file, "gather", recorded)
     monkeypatch.setattr(moments, "gather", recorded)
     monkeypatch.setattr(RowDataset, "tensors", lambda self: pytest.fail("all rows were gathered"))
     module = prepare(MLP(3, 1), of_classes(), make_rows(csr=csr), (1, 2), adapt=True)

@@ -29,12 +29,12 @@ def settings_of_criteria():
     for name, criterion in CLASSIFIER_CRITERIA.items():
         yield pytest.param(criterion, 1, codes, id=f"{name}-binary")
         yield pytest.param(criterion, 3, labels, id=f"{name}-labels")
-        if not criterion.binary_only:
+        if not criterion.traits.binary_only:
             yield pytest.param(criterion, 4, torch.arange(13) % 4, id=f"{name}-classes")
     amounts = torch.rand(13, 2, generator=torch.Generator().manual_seed(1)) + 0.1
     for name, criterion in REGRESSOR_CRITERIA.items():
-        yield pytest.param(criterion, criterion().n_columns, amounts[:, 0], id=name)
-        yield pytest.param(criterion, 2 * criterion().n_columns, amounts, id=f"{name}-two")
+        yield pytest.param(criterion, criterion().traits.n_columns, amounts[:, 0], id=name)
+        yield pytest.param(criterion, 2 * criterion().traits.n_columns, amounts, id=f"{name}-two")
 
 
 @pytest.mark.parametrize(("criterion", "n_outputs", "y"), settings_of_criteria())

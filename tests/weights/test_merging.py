@@ -143,7 +143,7 @@ def test_what_gives_its_rows_as_an_array_does_is_merged_like_one(monkeypatch, ki
     X, y = rows_of(kind, seed)
     mass = np.random.default_rng(seed).random(len(X))
     expected = distinct_rows(X, y, mass)
-    monkeypatch.setattr(merging, "_COMPARED_AT_ONCE", 50)
+    monkeypatch.setattr(merging, "COMPARED_AT_ONCE", 50)
     rows = OnlyRows(X)
     for found, wanted in zip(distinct_rows(rows, y, mass), expected, strict=True):
         assert_array_equal(found, wanted, strict=True)
@@ -208,7 +208,7 @@ def test_merging_writes_to_none_of_its_inputs(kind):
 
 @pytest.mark.parametrize("sparse_rows", [True, False])
 def test_rows_are_compared_in_blocks_of_what_they_store(sparse_rows, monkeypatch):
-    monkeypatch.setattr(merging, "_COMPARED_AT_ONCE", 300)
+    monkeypatch.setattr(merging, "COMPARED_AT_ONCE", 300)
     X = np.zeros((200, 100), dtype=np.float32)
     X[:100, :2] = 1
     X[100:] = np.arange(1, 101)

@@ -15,7 +15,13 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.utils.class_weight import compute_class_weight
 
 from skweight import effective_sample_size
-from skweight.weights import check_sample_weight, flatten_mass, resolve_class_weight, to_mean_one
+from skweight.weights import (
+    check_sample_weight,
+    flatten_mass,
+    merge,
+    resolve_class_weight,
+    to_mean_one,
+)
 
 # check_sample_weight
 
@@ -80,6 +86,16 @@ def test_no_weights_are_ones_and_a_mask_is_ones_and_zeros():
 def test_bad_weights_are_refused_by_name_and_value(given, error, came):
     with pytest.raises(error, match=f"^sample_weight must .*{came}"):
         check_sample_weight(given, 3)
+
+
+@pytest.mark.parametrize(
+    "given", [["1"] * 3, [[1], [1], [1]], [1], [-1, 1, 1], [0] * 3, [1e308] * 3]
+)
+def test_errors_call_the_weights_what_the_caller_calls_them(given):
+    with pytest.raises((TypeError, ValueError), match=r"^sample_weight_val must "):
+        check_sample_weight(given, 3, "sample_weight_val")
+    with pytest.raises((TypeError, ValueError), match=r"^sample_weight_val must "):
+        merge(np.ones((3, 1)), np.zeros(3), given, 1.0, "sample_weight_val")
 
 
 # effective_sample_size
@@ -203,6 +219,16 @@ def test_a_class_without_mass_weighs_one_and_changes_no_other(class_weight):
 def test_bad_class_weights_are_refused_by_name_and_value(class_weight, error, came):
     with pytest.raises(error, match=f"class_weight.* must .*{came}"):
         resolve_class_weight(class_weight, ABC, CODES, MASS)
+
+
+@pytest.mark.parametrize(
+    ("given", "power"),
+    [("x", 1), (3, 1), ({"d": 1}, 1), ({"a": -1}, 1), ({"a": "x"}, 1), ({"a": 1e300}, 2)]
+    + [(function, 1) for function in (lambda n: n[:2], lambda n: -n)],
+)
+def test_errors_call_class_weights_what_the_caller_calls_them(given, power):
+    with pytest.raises((TypeError, ValueError), match=r"^class_weight\[2\][ ,]"):
+        resolve_class_weight(given, ABC, CODES, MASS, power=power, name="class_weight[2]")
 
 
 def test_a_label_of_another_type_is_not_taken_for_one_in_y():
