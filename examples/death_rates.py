@@ -13,7 +13,7 @@ people it prints the share of the deviance that each model explains, and the num
 that the model expects in the years in which these people were followed.
 
 - With the weights, the expected number is within 3 % of the observed one.
-- Without them it is 18 times too large: a death after 12 days is a rate of 30 per year, and
+- Without them it is 18 times the observed one: a death after 12 days is a rate of 30 per year, and
   counts as much as 14 years without a death.
 - A network that predicts deaths, divided by the mean number of years afterwards, expects a
   sixth too few, because people who died were followed for a shorter time.
