@@ -1,6 +1,7 @@
-"""Draw the figures of ``docs/weights.md``: one for each pair of things that are easily confused.
+"""Draw the figures of ``docs/weights.md``. Each one compares two options that are easy to confuse.
 
-Run ``OMP_NUM_THREADS=1 python docs/figures.py`` from the root of the repository: two minutes.
+Run ``OMP_NUM_THREADS=1 python docs/figures.py`` from the root of the repository. It takes about
+two minutes.
 """
 
 import sys
@@ -17,6 +18,7 @@ from sklearn.metrics import balanced_accuracy_score, log_loss
 from skorch.callbacks import Callback
 
 from skweight import (
+    EffectiveSampleSizeWarning,
     WeightedTorchClassifier,
     WeightedTorchRegressor,
     clip_weights,
@@ -36,7 +38,7 @@ SEEDS = range(3)
 
 
 def panels(title: str) -> tuple[Any, Any]:
-    """Two axes beside each other under one title."""
+    """A figure with two panels side by side and one title."""
     figure, axes = plt.subplots(1, 2, figsize=(9.2, 3.3), layout="constrained")
     figure.suptitle(title, fontsize=11)
     for axis in axes:
@@ -45,14 +47,14 @@ def panels(title: str) -> tuple[Any, Any]:
 
 
 def save(figure: Any, name: str) -> None:
-    """Write a figure beside this file."""
+    """Save a figure in the folder of this file."""
     figure.savefig(DOCS / f"{name}.png", dpi=110, metadata={"Software": None})
     plt.close(figure)
     print(f"docs/{name}.png")
 
 
 def rare_classes(seed: int, n_train: int = 4000) -> tuple[np.ndarray, ...]:
-    """20 features, 5 % positives with some noise: X, y for training and X, y for testing."""
+    """Noisy data with 20 features and 5 % positives: X and y for training, X and y for testing."""
     X, y = make_classification(
         n_train + 16_000,
         20,
@@ -66,7 +68,7 @@ def rare_classes(seed: int, n_train: int = 4000) -> tuple[np.ndarray, ...]:
 
 
 class Watch(Callback):  # type: ignore[misc]
-    """After each epoch, a number that is computed from the network."""
+    """A callback that computes a number from the network after each epoch."""
 
     def __init__(self, compute: Any) -> None:
         self.compute = compute
@@ -83,20 +85,22 @@ class Watch(Callback):  # type: ignore[misc]
 
 
 def balanced_accuracy(X: np.ndarray, y: np.ndarray, net: Any) -> float:
-    """Mean share of the classes that the net finds."""
+    """Balanced accuracy of the network on X and y."""
     return float(balanced_accuracy_score(y, net.predict(X)))
 
 
 def loss_or_sampling() -> None:
-    """The same weights in the loss or in the draw: one objective, two kinds of noise."""
-    figure, (left, right) = panels("The same weights, in the loss or in the draw")
+    """Weights in the loss or as sampling probabilities: the same objective, different noise."""
+    figure, (left, right) = panels(
+        "The same weights, multiplied into the loss or used to sample rows"
+    )
     rows = gradient_noise.balanced_rows(0.01)
     bins = np.linspace(-1.2, 0.6, 61)
     for sampling, color, name in ((False, ORANGE, '"loss"'), (True, BLUE, '"sampling"')):
         gradients = gradient_noise.batch_gradients(rows, sampling)
         label = f"weighting={name}, sd {gradients.std():.3f}"
         left.hist(gradients, bins, color=color, alpha=0.65, label=label, density=True)
-    left.set(xlabel="gradient of a batch of 64 at the optimum, 1 % positives", ylabel="density")
+    left.set(xlabel="gradient of a batch of 64 at the optimum (1 % positives)", ylabel="density")
     left.set_xticks([-1, -0.5, 0, 0.5])
     left.legend(frameon=False, fontsize=8)
 
@@ -104,15 +108,17 @@ def loss_or_sampling() -> None:
     share = [effective_sample_size([0.5 / p] * int(1e5 * p) + [0.5 / (1 - p)] * int(1e5 * (1 - p)))
              / 1e5 for p in prevalence]  # fmt: skip
     right.semilogx(prevalence, share, color=GREY)
-    right.axhline(0.1, color=ORANGE, linestyle=":", label="below this a fit warns")
-    right.set(xlabel="share of positives, balanced", ylabel="effective share of the rows")
+    right.axhline(0.1, color=ORANGE, linestyle=":", label="a fit warns below this line")
+    right.set(xlabel="share of positives (balanced weights)", ylabel="effective sample size / rows")
     right.legend(frameon=False, fontsize=8)
     save(figure, "loss_or_sampling")
 
 
 def class_weight_or_logit_adjustment() -> None:
-    """Class weights and logit adjustment over the epochs, as they are and put back."""
-    figure, (left, right) = panels("Class weights or logit adjustment: 5 % positives, test rows")
+    """Class weights and logit adjustment: accuracy over the epochs, and log loss once corrected."""
+    figure, (left, right) = panels(
+        "Class weights or logit adjustment, on test data with 5 % positives"
+    )
     settings = (
         ({"class_weight": "balanced"}, ORANGE, 'class_weight="balanced"'),
         ({"logit_adjustment": 1.0}, BLUE, "logit_adjustment=1"),
@@ -141,8 +147,10 @@ def class_weight_or_logit_adjustment() -> None:
 
 
 def as_fitted_or_corrected() -> None:
-    """Reliability of probabilities under balanced weights, before and after the correction."""
-    figure, (left, right) = panels('Probabilities under class_weight="balanced", rare positives')
+    """Calibration of probabilities from a balanced fit, before and after the correction."""
+    figure, (left, right) = panels(
+        'Probabilities of a fit with class_weight="balanced" when positives are rare'
+    )
     X, y, X_test, y_test = rare_classes(0, n_train=8000)
     model = WeightedTorchClassifier(class_weight="balanced", random_state=0, **PLAIN).fit(X, y)
     left.plot([0, 1], [0, 1], color=GREY, linewidth=0.8)
@@ -154,27 +162,31 @@ def as_fitted_or_corrected() -> None:
         kept = count > 20
         claimed = (np.bincount(place, weights=p, minlength=10) / count.clip(1))[kept]
         found = (np.bincount(place, weights=y_test, minlength=10) / count.clip(1))[kept]
-        label = f"correct_prior={correct}, mean {p.mean():.3f}"
+        label = f"correct_prior={correct}, mean prediction {p.mean():.3f}"
         left.plot(claimed, found, "o-", color=color, label=label)
         right.hist(p, edges, color=color, alpha=0.6, label=f"correct_prior={correct}")
-    left.set(xlabel="claimed probability", ylabel="share of positives found")
-    left.legend(frameon=False, fontsize=8, title=f"share of positives {y_test.mean():.3f}")
-    right.set(xlabel="claimed probability", ylabel="test rows", yscale="log")
+    left.set(xlabel="predicted probability", ylabel="observed share of positives")
+    left.legend(frameon=False, fontsize=8, title=f"positives in the test data: {y_test.mean():.3f}")
+    right.set(xlabel="predicted probability", ylabel="number of test rows", yscale="log")
     right.legend(frameon=False, fontsize=8)
     save(figure, "as_fitted_or_corrected")
 
 
 def how_much_class_weight() -> None:
-    """What powers and the effective number make of a class's count."""
-    figure, (left, right) = panels("How much weight for a rare class, and how much for a heavy row")
+    """Class weight by size of the class, and training weight by ``sample_weight``."""
+    figure, (left, right) = panels(
+        "How much weight a rare class gets, and how much a heavy row keeps"
+    )
     counts = np.geomspace(1, 1e4, 60)
     left.loglog(counts, 1e4 / counts, color=ORANGE, label='"balanced"')
-    left.loglog(counts, np.sqrt(1e4 / counts), color=GREEN, label='"balanced", power 0.5')
+    left.loglog(
+        counts, np.sqrt(1e4 / counts), color=GREEN, label='"balanced", class_weight_power=0.5'
+    )
     for beta, style in ((0.9, ":"), (0.99, "--"), (0.999, "-")):
         weight = np.array([effective_number(beta)(np.array([n, 1e4])) for n in counts])
         label = f"effective_number({beta})"
         left.loglog(counts, weight[:, 0] / weight[:, 1], style, color=BLUE, label=label)
-    left.set(xlabel="rows of the class", ylabel="weight beside a class of 10,000")
+    left.set(xlabel="rows in the class", ylabel="weight (10,000 rows: weight 1)")
     left.legend(frameon=False, fontsize=8)
 
     weight = np.sort(np.random.default_rng(0).lognormal(sigma=1.5, size=2000))
@@ -183,14 +195,16 @@ def how_much_class_weight() -> None:
     right.loglog(weight, flat / flat.mean(), color=GREEN, label="sample_weight_power=0.5")
     clipped = clip_weights(weight, 3)
     right.loglog(weight, clipped / clipped.mean(), color=BLUE, label="clip_weights(w, 3)")
-    right.set(xlabel="sample_weight", ylabel="weight in training, mean 1")
+    right.set(xlabel="sample_weight", ylabel="weight used in training (mean 1)")
     right.legend(frameon=False, fontsize=8)
     save(figure, "how_much_weight")
 
 
 def focal_or_class_weight() -> None:
-    """What a criterion does to easy rows, and what class weights do to all of a class."""
-    figure, (left, right) = panels("Criteria change with how easy a row is, class weights do not")
+    """A criterion decides how much easy rows count, a class weight how much a class counts."""
+    figure, (left, right) = panels(
+        "A criterion weighs rows by their margin, a class weight weighs a whole class"
+    )
     z = torch.linspace(-4, 8, 200)[:, None]
     ones = torch.ones_like(z)
     criteria = (
@@ -201,7 +215,7 @@ def focal_or_class_weight() -> None:
     )
     for loss, color, name, weight in criteria:
         left.semilogy(z, weight * loss(z, ones), color=color, label=name)
-    left.set(xlabel="margin", ylabel="loss of the row", ylim=(1e-3, 20))
+    left.set(xlabel="margin (score of the true class)", ylabel="loss of one row", ylim=(1e-3, 20))
     left.legend(frameon=False, fontsize=8)
 
     rng = np.random.default_rng(0)
@@ -215,23 +229,24 @@ def focal_or_class_weight() -> None:
                 criterion=criterion,
                 class_weight={1: weight},
                 module__hidden_sizes=(256, 256),
-                optimizer__weight_decay=0.0,
                 max_epochs=200,
                 callbacks=[called],
                 random_state=0,
-                **PLAIN,
+                **PLAIN | {"optimizer__weight_decay": 0.0},
             ).fit(X, y)
             label = f"{criterion}, weight {'16' if weight > 1 else '1/16'}"
             right.plot(model.history_[:, "watched"], style, color=color, label=label)
     right.set(
-        xlabel="epoch (training rows are learned by heart)", ylabel="share called 1", ylim=(0, 1)
+        xlabel="epoch (the training rows end up memorised)",
+        ylabel="share predicted as class 1",
+        ylim=(0, 1),
     )
     right.legend(frameon=False, fontsize=8)
     save(figure, "criterion_or_class_weight")
 
 
 def exposure() -> None:
-    """Exposure as a weight of rates, as a weight of counts, and left out."""
+    """Exposure as the weight of a rate, as the weight of a count, and ignored."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(20_000, 3))
     years = rng.uniform(0.05, 1.0, size=len(X))
@@ -243,7 +258,9 @@ def exposure() -> None:
         ("y / exposure, no weight", count / years, None, GREEN),
         ("y, sample_weight=exposure", count, years, ORANGE),
     )
-    figure, (left, right) = panels("Exposure: a rate with a weight, not a count with one")
+    figure, (left, right) = panels(
+        "Exposure belongs on the rate: fit y / exposure, weighted by exposure"
+    )
     order = np.argsort(rate[test])
     for name, target, weight, color in settings:
         model = WeightedTorchRegressor(criterion="poisson", random_state=0, **PLAIN)
@@ -255,17 +272,17 @@ def exposure() -> None:
         error = np.sqrt(np.mean((np.log(predicted) - np.log(rate[test])) ** 2))
         right.barh(name.replace(", ", ",\n"), error, color=color)
     left.axline((0.6, 0.6), slope=1, color=GREY, linewidth=0.8)
-    left.set(xlabel="true events per year", ylabel="predicted")
+    left.set(xlabel="true events per year", ylabel="predicted events per year")
     left.legend(frameon=False, fontsize=8)
-    right.set(xlabel="root mean square error of the log rate")
+    right.set(xlabel="root mean squared error of the log rate")
     right.tick_params(axis="y", labelsize=8)
     save(figure, "exposure")
 
 
 def inputs_or_outputs() -> None:
-    """Feature weights on the inputs of a layer or on its outputs, both with penalties."""
+    """Feature weights on the inputs or on the outputs of a layer, with penalties in both cases."""
     figure, (left, right) = panels(
-        "Weights on the inputs of a layer or on its outputs, 5 of 50 useful"
+        "Feature weights on the inputs or on the outputs of layer 1 (5 of 50 features are useful)"
     )
     settings = (
         ("none", {}, feature_weights.ON_LAYER, GREY),
@@ -279,15 +296,15 @@ def inputs_or_outputs() -> None:
         features = np.arange(50) + 0.25 * (place - 1)
         left.plot(features, importance / importance.max(), ".", color=color, label=name)
     left.axvline(4.5, color=GREY, linewidth=0.8, linestyle=":")
-    left.set(xlabel="feature (the first 5 are useful)", ylabel="weight times norm in layer 1")
+    left.set(xlabel="feature (the first 5 are useful)", ylabel="weight x norm in layer 1 (max 1)")
     left.legend(frameon=False, fontsize=8, title="weights on")
-    right.set(xlabel="weights on, with a penalty on layer 1", ylabel="test R2")
+    right.set(xlabel="feature weights on (layer 1 has a penalty in all three)", ylabel="test R2")
     save(figure, "inputs_or_outputs")
 
 
 def main() -> None:
-    """Draw all of them."""
-    warnings.filterwarnings("ignore", message="The weights rest on few rows")
+    """Draw all figures."""
+    warnings.simplefilter("ignore", EffectiveSampleSizeWarning)
     torch.set_num_threads(1)
     for draw in (
         loss_or_sampling,

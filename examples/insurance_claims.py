@@ -1,13 +1,14 @@
 """Claims of car insurance: rates per policyholder, weighted by the number of policyholders.
 
-64 cells of a British portfolio of 1973 (Baxter, Coutts & Ross 1980), by district, size of the
-car and age of the holder, with 3 to 3,582 holders each. ``claims / holders`` with
-``sample_weight=holders`` under ``criterion="poisson"`` is the likelihood of claims with an
-offset of ``log(holders)``, so a linear network finds what a Poisson regression finds.
+The data are 64 cells of a British portfolio of 1973 (Baxter, Coutts & Ross 1980), by district,
+size of the car and age of the holder, with 3 to 3,582 holders per cell. A fit of
+``claims / holders`` with ``sample_weight=holders`` and ``criterion="poisson"`` has the
+likelihood of claims with an offset of ``log(holders)``, so a linear network finds the same
+model as a Poisson regression.
 
-Run ``python examples/insurance_claims.py``: about 4 seconds on one core. For cells held
-out it prints the share of the deviance that is explained: 0.70 with the weights, by a linear
-network and by scikit-learn's Poisson regression, and 0.57 without.
+Run ``python examples/insurance_claims.py``. It takes about 4 seconds on one core. It prints the
+share of the deviance of held-out cells that is explained: with the weights 0.70, by a linear
+network and by scikit-learn's Poisson regression, and without the weights 0.57.
 """
 
 import numpy as np
@@ -29,24 +30,24 @@ def load() -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
 
 
 def networks() -> WeightedTorchRegressor:
-    """A linear network with a logarithmic link."""
+    """A linear network with a log link."""
     return WeightedTorchRegressor(
         criterion="poisson",
         module__hidden_sizes=(),
         lr=0.05,
         batch_size=-1,
         max_epochs=200,
-        early_stopping=False,  # 64 cells are too few to hold some out
+        early_stopping=False,  # 64 cells are too few to hold any of them out
         random_state=0,
     )
 
 
 def held_out(X: pd.DataFrame, claims: np.ndarray, holders: np.ndarray) -> pd.Series:
-    """D2 of the rates of held-out cells, weighted by their holders."""
+    """D2 of the rates of held-out cells, weighted by the number of holders."""
     rate, folds = claims / holders, KFold(8, shuffle=True, random_state=0)
     ways = {
         "network, holders as weights": (networks(), holders),
-        "network, all cells alike": (networks(), np.ones(len(X))),
+        "network, no weights": (networks(), np.ones(len(X))),
         "Poisson regression, holders as weights": (PoissonRegressor(alpha=0), holders),
     }
     scores = {}
@@ -57,7 +58,7 @@ def held_out(X: pd.DataFrame, claims: np.ndarray, holders: np.ndarray) -> pd.Ser
 
 
 def largest_difference(X: pd.DataFrame, claims: np.ndarray, holders: np.ndarray) -> float:
-    """Largest relative difference of network and Poisson regression, fitted to all cells."""
+    """Largest relative difference between network and Poisson regression, fitted to all cells."""
     rate = claims / holders
     ours = networks().fit(X, rate, sample_weight=holders).predict(X)
     theirs = PoissonRegressor(alpha=0, tol=1e-8).fit(X, rate, sample_weight=holders).predict(X)
@@ -68,10 +69,12 @@ def main() -> None:
     """Print the comparison."""
     X, claims, holders = load()
     print(f"{claims.sum():,.0f} claims of {holders.sum():,.0f} policyholders in {len(X)} cells,")
-    print(f"worth {effective_sample_size(holders):.0f} cells of equal size (Kish).\n")
-    print("Explained share of the deviance (D2) of held-out cells:")
+    print(f"with an effective sample size of {effective_sample_size(holders):.0f} cells (Kish).\n")
+    print("Share of the deviance of held-out cells that is explained (D2):")
     print(held_out(X, claims, holders).to_string(float_format="{:.2f}".format))
-    print("\nLargest difference of network and Poisson regression, fitted to all cells: ", end="")
+    print(
+        "\nLargest difference between network and Poisson regression, fitted to all cells: ", end=""
+    )
     print(f"{largest_difference(X, claims, holders):.1%}")
 
 

@@ -1,22 +1,22 @@
-"""Weights of rows, of classes and of features, each beside the loop written by hand.
+"""Weights of rows, of classes and of features, each compared with a loop written by hand.
 
-A tutorial on weighted training in PyTorch writes three programs: a logistic model whose
-loss is multiplied by sample weights, a classifier with ``CrossEntropyLoss(weight=...)``,
-and a layer that multiplies by feature weights. Here each of them is one estimator of
-skweight and, from the same start and with the same optimizer, one hand-written loop.
-On full batches the two give the same loss in every epoch, up to the rounding of float32:
-skweight merges equal rows and brings rows into an order of its own, so sums are taken in
-another order.
+A tutorial on weighted training in PyTorch has three programs: a logistic model whose loss
+is multiplied by sample weights, a classifier with ``CrossEntropyLoss(weight=...)``, and a
+layer that multiplies by feature weights. Here each of them is written twice: as an estimator
+of skweight, and as a training loop by hand with the same start and the same optimizer. On
+full batches both have the same loss in every epoch, up to the rounding of float32, since
+skweight merges equal rows and sorts the rest, and so sums in another order.
 
-The objective of skweight is sum(w * loss) / sum(w). Three things follow from it, and
-the programs print each as a number:
+skweight minimises sum(w * loss) / sum(w). This has three consequences, and the programs
+print a number for each:
 
-- ``(w * loss).mean()`` has the same minimum, but its gradient is mean(w) times as long;
-- ``CrossEntropyLoss(weight=...)`` agrees on a full batch, not on small ones: it divides
-  by the weights of the batch, and a rare class is discounted in the batches that hold it;
-- a weight on a feature belongs on the input of a layer, one weight per input.
+- ``(w * loss).mean()`` has the same minimum, but its gradient is mean(w) times as long.
+- ``CrossEntropyLoss(weight=...)`` is the same objective on a full batch, but not on small
+  batches. It divides by the sum of the weights in the batch, so a rare class counts too little
+  in the batches that contain it.
+- A feature weight belongs on the input of a layer, with one weight per input.
 
-Run it with ``python examples/three_mechanisms.py``; it takes a few seconds.
+Run ``python examples/three_mechanisms.py``. It takes a few seconds.
 """
 
 import copy
@@ -38,7 +38,7 @@ Objective = Callable[[Tensor, Tensor], Tensor]
 
 EPOCHS = 100
 LR = 0.2
-# batch_size=-1 is one batch of all rows. On another device than the loop's, rounding differs.
+# batch_size=-1 makes one batch of all rows. Other devices than the loop's would round differently.
 FULL_BATCH: dict[str, Any] = {
     "optimizer": torch.optim.SGD,
     "lr": LR,
@@ -51,52 +51,52 @@ FULL_BATCH: dict[str, Any] = {
 
 
 class Losses(NamedTuple):
-    """Training loss of each epoch, three times from one start."""
+    """Training loss of each epoch, for three trainings from the same start."""
 
     ours: Floats
     by_hand: Floats
     unweighted: Floats  # by hand, without the weights
-    start_unchanged: bool  # whether the module that the estimator was given is as it was
+    start_unchanged: bool  # whether the fit left the module that was passed unchanged
 
     @property
     def gap(self) -> float:
-        """Largest difference between ours and the loop's in any epoch."""
+        """Largest difference between skweight and the loop in any epoch."""
         return float(np.abs(self.ours - self.by_hand).max())
 
 
 class SampleWeights(NamedTuple):
-    """Numbers of the first program."""
+    """Results of the first program."""
 
     losses: Losses
     doubtful: tuple[float, float]  # mean loss of the first 20 rows: unweighted, weighted
-    others: tuple[float, float]  # the same of the other 80 rows
+    others: tuple[float, float]  # the same for the other 80 rows
     mean_weight: float
-    mean_gap: float  # between ours and (w * loss).mean() / mean(w), at the same lr
+    mean_gap: float  # skweight against (w * loss).mean() / mean(w), with the same lr
     mean_gap_rescaled: float  # the same, with lr / mean(w) in the loop
 
 
 class ClassWeights(NamedTuple):
-    """Numbers of the second program."""
+    """Results of the second program."""
 
     losses: Losses
     recall: tuple[float, float]  # of the third class: unweighted, weighted
 
 
 class BatchNormaliser(NamedTuple):
-    """The probability of the rare class that a model without inputs ends at."""
+    """The probability of the rare class that a model without inputs learns."""
 
     ours: float
     by_hand: float
-    expected_by_hand: float  # where the loop's mean gradient is 0, in closed form
+    expected_by_hand: float  # where the mean gradient of the loop is 0, by a formula
 
 
 class FeatureWeights(NamedTuple):
-    """Numbers of the third program."""
+    """Results of the third program."""
 
     losses: Losses
     before: Floats
     after: Floats
-    error: str  # what torch says to weights of inputs multiplied into outputs
+    error: str  # torch's error if weights of inputs are multiplied with outputs
 
 
 def train_by_hand(
@@ -111,7 +111,7 @@ def train_by_hand(
 ) -> tuple[nn.Module, Floats]:
     """Train a copy of ``start`` with SGD; return it and the mean batch loss of each epoch.
 
-    Without ``batch_size`` a step takes all rows, in their order; with it, rows are
+    Without ``batch_size``, each step uses all rows in their order. With it, rows are
     shuffled in every epoch.
     """
     module = copy.deepcopy(start)
@@ -139,13 +139,13 @@ def recorded_losses(estimator: Any) -> Floats:
 
 
 def same_state(module: nn.Module, other: nn.Module) -> bool:
-    """Whether two modules of one kind hold equal parameters and buffers."""
+    """Whether two modules of the same class have equal parameters and buffers."""
     state = other.state_dict()
     return all(torch.equal(value, state[name]) for name, value in module.state_dict().items())
 
 
 def sample_weights() -> SampleWeights:
-    """Logistic regression on 100 rows; the first 20, whose labels are wrong, weigh 0.2."""
+    """Logistic regression on 100 rows; the first 20 have wrong labels, and weight 0.2."""
     torch.manual_seed(0)
     X = torch.randn(100, 20)
     y = (X[:, 0] + X[:, 1] > 0).double()
@@ -159,7 +159,7 @@ def sample_weights() -> SampleWeights:
     ours = recorded_losses(estimator)
 
     def row_loss(output: Tensor, target: Tensor) -> Tensor:
-        # The column is dropped: (100, 1) times w of shape (100,) would be 100 x 100.
+        # Drop the column: (100, 1) times w of shape (100,) would have shape (100, 100).
         return F.binary_cross_entropy_with_logits(output[:, 0], target.float(), reduction="none")
 
     def weighted(output: Tensor, target: Tensor) -> Tensor:
@@ -189,7 +189,7 @@ def sample_weights() -> SampleWeights:
 
 
 def class_weights() -> ClassWeights:
-    """Three overlapping classes, the third of them rare and weighted by 3."""
+    """Three overlapping classes; the third one is rare and has weight 3."""
     torch.manual_seed(0)
     y = torch.tensor([0, 1, 2]).repeat_interleave(torch.tensor([140, 120, 40]))
     X = torch.randn(300, 4)
@@ -200,7 +200,7 @@ def class_weights() -> ClassWeights:
     estimator = WeightedTorchClassifier(start, class_weight={0: 1, 1: 1, 2: 3}, **FULL_BATCH)
     estimator.fit(X, y)
 
-    # On a full batch its divisor, the weights of the batch, is the sum of all weights.
+    # It divides by the sum of the weights in the batch: on a full batch, of all weights.
     criterion = nn.CrossEntropyLoss(weight=torch.tensor([1.0, 1.0, 3.0]))
     _, by_hand = train_by_hand(start, X, y, criterion)
     plain, without = train_by_hand(start, X, y, nn.CrossEntropyLoss())
@@ -214,22 +214,22 @@ def class_weights() -> ClassWeights:
 
 
 class Intercept(nn.Module):
-    """Two scores that are the same for every row; they begin at 1 % for the second class."""
+    """Two scores that are the same for every row; they start at 1 % for the second class."""
 
     def __init__(self) -> None:
         super().__init__()
         self.scores = nn.Parameter(torch.tensor([0.99, 0.01]).log())
 
     def forward(self, X: Tensor) -> Tensor:
-        """The scores, once per row."""
+        """Repeat the scores for each row."""
         return self.scores.repeat(len(X), 1)
 
 
 def batch_normaliser() -> BatchNormaliser:
-    """Balanced weights for 1 % positives, no signal, batches of 32: 0.5 is right."""
+    """Balanced weights, 1 % positives, no signal, batches of 32: the right answer is 0.5."""
     n_rows, n_positive, batch_size = 3200, 32, 32
     torch.manual_seed(0)
-    # The model ignores X, but rows must differ: equal ones would be merged into two.
+    # The model ignores X, but rows must differ: otherwise they would be merged into two rows.
     X = torch.randn(n_rows, 1)
     y = torch.zeros(n_rows, dtype=torch.int64)
     y[:n_positive] = 1
@@ -247,7 +247,7 @@ def batch_normaliser() -> BatchNormaliser:
         random_state=0,
     )
     with warnings.catch_warnings():
-        # Half of the weight on 1 % of the rows is what this program is about.
+        # The warning is expected: this program puts half of the weight on 1 % of the rows.
         warnings.filterwarnings("ignore", message="The weights rest on few rows")
         estimator.fit(X, y)
 
@@ -255,8 +255,8 @@ def batch_normaliser() -> BatchNormaliser:
     module, _ = train_by_hand(Intercept(), X, y, nn.CrossEntropyLoss(weight=balanced), **budget)
     by_hand = torch.softmax(module(X[:1]), dim=1)[0, 1].item()
 
-    # The gradient of a batch is p minus the positives' share of the batch's weights. Steps
-    # settle where it is 0 on average: at the mean share, k of 32 rows being positive.
+    # The gradient of a batch is p minus the share of the positives in the weights of the batch.
+    # Training ends where it is 0 on average: at the mean share, if k of 32 rows are positive.
     k = np.arange(batch_size + 1)
     light, heavy = balanced.tolist()
     share = heavy * k / (heavy * k + light * (batch_size - k))
@@ -267,7 +267,7 @@ def batch_normaliser() -> BatchNormaliser:
 
 
 class OutputsTimesInputWeights(nn.Module):
-    """The tutorial's layer: its 10 outputs meet the 5 weights that were meant for its inputs."""
+    """The layer of the tutorial: multiplies its 10 outputs by 5 weights meant for its inputs."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -275,12 +275,12 @@ class OutputsTimesInputWeights(nn.Module):
         self.weights = torch.tensor([1.0, 1.0, 1.0, 3.0, 1.0])
 
     def forward(self, X: Tensor) -> Tensor:
-        """Fail: shapes (n, 10) and (5,) do not go together."""
+        """Fail, because shapes (n, 10) and (5,) do not match."""
         return self.linear(X) * self.weights
 
 
 def error_of_weights_on_outputs() -> str:
-    """What torch answers when that layer is called."""
+    """The error of torch when that layer is called."""
     try:
         OutputsTimesInputWeights()(torch.ones(3, 5))
     except RuntimeError as error:
@@ -289,11 +289,11 @@ def error_of_weights_on_outputs() -> str:
 
 
 def feature_weights() -> FeatureWeights:
-    """Regression on five features, the fourth of which starts with three times the weight."""
+    """Regression on five features; the fourth starts with three times the weight of the others."""
     torch.manual_seed(0)
     X = torch.randn(200, 5)
     y = 20 + 5 * X[:, 3].relu() + X[:, 0] + 0.5 * torch.randn(200)
-    y = y.double()  # the estimator standardises y in float64
+    y = y.double()  # because the estimator standardises y in float64
     start = nn.Sequential(
         WeightedLinear(5, 10, feature_weights=[1, 1, 1, 3, 1]), nn.ReLU(), nn.Linear(10, 1)
     )
@@ -319,58 +319,59 @@ def feature_weights() -> FeatureWeights:
 
 
 def print_losses(losses: Losses) -> None:
-    """Print how training went and how far it is from the loop."""
+    """Print the losses of skweight, and how far they are from those of the loop."""
     without = np.abs(losses.unweighted - losses.ours).max()
     print(f"  loss of skweight, first and last epoch  {losses.ours[0]:.4f}  {losses.ours[-1]:.4f}")
     print(f"  largest difference to the loop by hand  {losses.gap:.1e}")
     print(f"  largest difference to no weights        {without:.4f}")
-    print(f"  the caller's module is as it was        {losses.start_unchanged}")
+    print(f"  the module that was passed is unchanged {losses.start_unchanged}")
 
 
 def print_sample_weights(result: SampleWeights) -> None:
-    """Print the first program's numbers."""
-    print("(a) sample weights: the first 20 of 100 rows have wrong labels and weigh 0.2")
+    """Print the results of the first program."""
+    print("(a) sample weights: the first 20 of 100 rows have wrong labels and weight 0.2")
     print_losses(result.losses)
     print("  mean loss of                      no weights  weighted")
     for name, losses in [("20 rows of weight 0.2", result.doubtful), ("80 others", result.others)]:
         print(f"    the {name:24}        {losses[0]:.3f}     {losses[1]:.3f}")
-    print("  By hand, (w * loss).mean() divides by n where skweight divides by sum(w). Under SGD")
+    mean = f"{result.mean_weight:.2f}"
     print(
-        "  that is the learning rate times mean(w). The losses of such a loop, divided by mean(w),"
+        "  A loop with (w * loss).mean() divides by n, where skweight divides by sum(w). With SGD"
     )
-    print(f"  differ from those of skweight by at most, with mean(w) = {result.mean_weight:.2f},")
-    print(f"    at the same lr                        {result.mean_gap:.4f}")
-    print(f"    at lr / mean(w)                       {result.mean_gap_rescaled:.1e}")
+    print(f"  this multiplies the learning rate by mean(w), here {mean}. The largest difference")
+    print("  between the losses of this loop, divided by mean(w), and those of skweight is")
+    print(f"    with the same lr                      {result.mean_gap:.4f}")
+    print(f"    with lr / mean(w)                     {result.mean_gap_rescaled:.1e}")
 
 
 def print_class_weights(result: ClassWeights, batches: BatchNormaliser) -> None:
-    """Print the second program's numbers."""
-    print("(b) class weights: 140, 120 and 40 rows in three classes, weights 1, 1, 3")
+    """Print the results of the second program."""
+    print("(b) class weights: three classes with 140, 120 and 40 rows and weights 1, 1 and 3")
     print_losses(result.losses)
     without, weighted = result.recall
-    print(f"  share of class 2 that is found          {weighted:.2f}, unweighted {without:.2f}")
-    print("  On a full batch CrossEntropyLoss(weight=...) is the same objective, on small ones it")
-    print("  is not. Batches of 32, 1 % positives, balanced weights and no signal: the probability")
-    print("  of a positive, 0.5 if right, ends at")
-    print(f"    skweight, weights of mean 1 over all rows         {batches.ours:.3f}")
+    print(f"  recall of class 2                       {weighted:.2f}, unweighted {without:.2f}")
+    print("  CrossEntropyLoss(weight=...) is the same objective on a full batch, but not on small")
+    print("  batches. With batches of 32, 1 % positives, balanced weights and no signal, the right")
+    print("  probability of a positive is 0.5. The learned one is")
+    print(f"    skweight, weights scaled to mean 1 over all rows  {batches.ours:.3f}")
     print(f"    by hand, divided by the weights of the batch      {batches.by_hand:.3f}")
-    print(f"    mean share of a batch's weights on its positives  {batches.expected_by_hand:.3f}")
+    print(f"    expected by hand: mean share of the positives     {batches.expected_by_hand:.3f}")
 
 
 def print_feature_weights(result: FeatureWeights) -> None:
-    """Print the third program's numbers."""
-    print("(c) feature weights: y depends on features 0 and 3 of five; weights 1, 1, 1, 3, 1")
+    """Print the results of the third program."""
+    print("(c) feature weights 1, 1, 1, 3, 1: y depends on features 0 and 3 of five")
     print_losses(result.losses)
     print(f"  feature_weights_ before                 {np.round(result.before, 3)}")
     print(f"  feature_weights_ after                  {np.round(result.after, 3)}")
-    print("  WeightedLinear(5, 10) multiplies its 5 inputs by them. Multiplied into the 10 outputs")
-    print(f"  by hand: RuntimeError: {result.error}")
-    print("  The loop standardises y in a line of its own; the regressor does so in fit, and")
-    print("  predicts in the units of y.")
+    print("  WeightedLinear(5, 10) multiplies its 5 inputs by these weights. Multiplying the 10")
+    print(f"  outputs by them, by hand: RuntimeError: {result.error}")
+    print("  The loop has to standardise y itself. The regressor does this in fit, and predicts in")
+    print("  the units of y.")
 
 
 def main() -> None:
-    """Run the three programs and print what the weights change."""
+    """Run the three programs and print the effect of the weights."""
     print_sample_weights(sample_weights())
     print()
     print_class_weights(class_weights(), batch_normaliser())
