@@ -1,4 +1,4 @@
-"""What several test files use, and one thread per process for small networks."""
+"""Tables that several test files train on, and one thread per process for small networks."""
 
 import os
 
@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 from sklearn.datasets import make_classification, make_regression
 
+pytest.register_assert_rewrite("helpers")  # so that a failing comparison there shows its values
+
 
 @pytest.fixture(autouse=True)
 def warn_again(monkeypatch):
-    """The warning of few effective rows comes once per process: here once per test."""
-    monkeypatch.setattr("skweight.estimators.estimator._warned_of_few_rows", False)
+    """Let the warning of few effective rows, which comes once per process, come once per test."""
+    monkeypatch.setattr("skweight.estimators.estimator._warned_of_few_rows", False, raising=False)
 
 
 @pytest.fixture(scope="session")

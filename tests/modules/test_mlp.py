@@ -10,6 +10,7 @@ import inspect
 import numpy as np
 import pytest
 import torch
+from helpers import assert_same_tensors, copy_of_state
 from numpy.testing import assert_allclose, assert_array_equal
 from torch import nn
 
@@ -274,12 +275,11 @@ def test_an_instance_is_copied_with_its_state():
     given = nn.Sequential(nn.Linear(4, 1), nn.BatchNorm1d(1)).eval()
     network = build_module(given, 4, 1, {})
     assert network is not given
-    before = {name: value.clone() for name, value in given.state_dict().items()}
-    for name, value in network.state_dict().items():
-        assert_array_equal(value, before[name])
+    before = copy_of_state(given)
+    assert_same_tensors(network.state_dict(), before)
+    for value in network.state_dict().values():
         value.add_(1)
-    for name, value in given.state_dict().items():
-        assert_array_equal(value, before[name])
+    assert_same_tensors(given.state_dict(), before)
 
 
 @pytest.mark.parametrize(

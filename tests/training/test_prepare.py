@@ -8,6 +8,7 @@ What ``MLP`` makes of its data is in ``test_modules.py``, how moments are comput
 import numpy as np
 import pytest
 import torch
+from helpers import assert_same_tensors, copy_of_state
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from torch import nn
@@ -188,12 +189,11 @@ def test_several_quantiles_of_several_targets_have_a_constant_each():
 
 def test_a_network_that_goes_on_is_tried_and_keeps_what_it_has():
     module = Recording()
-    state = {name: value.clone() for name, value in module.state_dict().items()}
+    state = copy_of_state(module)
     prepare(module.eval(), of_classes(), make_rows(), (1,), adapt=False)
     assert [name for name, *_ in module.calls] == ["forward"]
     assert module.training
-    for name, value in module.state_dict().items():
-        assert_array_equal(value, state[name])
+    assert_same_tensors(module.state_dict(), state)
     with pytest.raises(ValueError, match=r"raw scores of shape \(n, 3\)"):
         prepare(module, of_classes(), make_rows(), (3,), adapt=False)
 
