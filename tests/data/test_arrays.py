@@ -1,7 +1,7 @@
 """Arrays, sparse matrices and tensors, the device, and the validation split, all exact.
 
-Batches are in ``test_batches.py``, X on disk in ``test_mapped.py``, bad input in
-``test_bad_input.py``, training in ``test_training.py``.
+Batches are in ``test_batches.py``, X on disk in ``test_memory_mapped.py``, bad input in
+``test_bad_input.py``, training in ``test_run.py``.
 """
 
 import numpy as np

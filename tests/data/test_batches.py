@@ -1,7 +1,7 @@
 """Rows and the batches that training reads, all exact, however many are gathered at once.
 
 How likely a row is drawn by its weight is in ``test_sampling.py``, X on disk in
-``test_mapped.py``, training in ``test_training.py``.
+``test_memory_mapped.py``, training in ``test_run.py``.
 """
 
 from itertools import chain

@@ -1,7 +1,7 @@
 """Weighted mean and spread of the input, compared with numpy in float64.
 
-What the default network does with them is in ``test_modules.py``, when they are handed over
-in ``test_preparation.py``.
+What the default network does with them is in ``test_mlp.py``, when they are handed over
+in ``test_prepare.py``.
 """
 
 import numpy as np

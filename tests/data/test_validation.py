@@ -1,6 +1,6 @@
 """X and y before anything is learned from them: what comes out, what is refused, and how.
 
-Bad weights and parameters are in ``test_bad_input.py``, fits on files in ``test_mapped.py``.
+Bad weights and parameters are in ``test_bad_input.py``, fits on files in ``test_memory_mapped.py``.
 """
 
 from functools import partial

@@ -1,7 +1,7 @@
 """What both estimators do for a scikit-learn user: inputs, pipelines, searches, pickles.
 
 Laws of weights are in ``test_weight_laws.py``, bad input in ``test_bad_input.py``, the
-training itself in ``test_training.py``.
+training itself in ``test_run.py``.
 """
 
 import copy

@@ -1,7 +1,7 @@
 """Losses of class scores, their links and probabilities, the reduction, names and parameters.
 
 Compared with scipy, formulas in numpy, finite differences and what minimises the loss. Losses
-of numbers are left to ``test_target_losses.py``, mini-batches to ``test_minibatch.py``.
+of numbers are left to ``test_regression.py``, mini-batches to ``test_minibatch.py``.
 """
 
 import math

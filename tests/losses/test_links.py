@@ -1,7 +1,7 @@
 """From raw scores to class scores and probabilities, with class weights taken back out.
 
-The inverse links of the losses themselves are in ``test_losses.py``; here they meet what the
-training added to the scores and what its weights did to the odds.
+The inverse links of the losses themselves are in ``test_classification.py``; here they meet what
+the training added to the scores and what its weights did to the odds.
 """
 
 import numpy as np

@@ -1,7 +1,7 @@
 """Losses of numbers: values, gradients, constants and predictions.
 
 Values are compared with scipy, scikit-learn and formulas in numpy, derivatives with finite
-differences, constants with what minimises the loss. Parameters are in ``test_losses.py``.
+differences, constants with what minimises the loss. Parameters are in ``test_classification.py``.
 """
 
 import numpy as np

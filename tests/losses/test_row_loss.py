@@ -1,7 +1,7 @@
 """One loss per row: of several targets or labels, under an offset, and its best constant.
 
 Predictions of numbers are here too. What may be given as a criterion is in
-``test_criteria.py``, what becomes of class scores in ``test_links.py``.
+``test_torch_losses.py``, what becomes of class scores in ``test_links.py``.
 """
 
 import numpy as np

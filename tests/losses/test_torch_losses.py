@@ -1,7 +1,7 @@
 """What may be given as a criterion, what it asks for, and that it returns one loss per row.
 
 Several targets, labels, offsets and constants are in ``test_row_loss.py``, the losses by name
-in ``test_losses.py`` and ``test_target_losses.py``.
+in ``test_classification.py`` and ``test_regression.py``.
 """
 
 from functools import partial

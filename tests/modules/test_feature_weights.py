@@ -1,7 +1,7 @@
 """Weighted layers: what they compute, what is learned of them, what they accept.
 
 What a weight on a feature does to a fit, and ``feature_weights_`` after it, are left to
-``test_estimators.py``.
+``test_estimator.py``.
 """
 
 import copy

@@ -1,8 +1,8 @@
 """The default network, its adaptation to weighted data, and how networks are built.
 
 Where the moments of weighted data come from is in ``test_moments.py``, what a model that ignores
-X scores in ``test_row_loss.py``, the order of the steps in ``test_preparation.py``, how a network
-is trained in ``test_training.py``, the layers in it in ``test_layers.py``.
+X scores in ``test_row_loss.py``, the order of the steps in ``test_prepare.py``, how a network
+is trained in ``test_run.py``, the layers in it in ``test_feature_weights.py``.
 """
 
 import inspect

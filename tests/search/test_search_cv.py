@@ -1,6 +1,6 @@
 """WeightSearchCV finds what GridSearchCV finds: every score, to the bit.
 
-Errors are in ``test_search_errors.py``, how stacks are trained in ``test_stacks.py``.
+Errors are in ``test_errors.py``, how stacks are trained in ``test_stack.py``.
 """
 
 import pickle

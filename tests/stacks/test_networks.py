@@ -1,6 +1,6 @@
 """Stacked networks do what their networks do: to the bit for layers that are known.
 
-How they are trained is in ``test_stacks.py``.
+How they are trained is in ``test_stack.py``.
 """
 
 import types

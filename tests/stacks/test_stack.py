@@ -1,6 +1,6 @@
 """Trainings side by side: every model is the one that it is alone, to the bit.
 
-Searches that are made of them are in ``test_search.py``, networks in ``test_stacked_networks.py``.
+Searches that are made of them are in ``test_search_cv.py``, networks in ``test_networks.py``.
 """
 
 import copy

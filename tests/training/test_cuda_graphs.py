@@ -46,7 +46,7 @@ class Interrupted(nn.Linear):
 
 
 class Cuda:
-    """What skweight.steps asks of torch.cuda, written down; graphs are ``RecordedKernels``."""
+    """What training on a GPU asks of torch.cuda, written down; graphs are ``RecordedKernels``."""
 
     def __init__(self):
         self.log = []

@@ -1,8 +1,8 @@
 """What happens to a network before it is trained: it adapts to its data and is tried.
 
-What ``MLP`` makes of its data is in ``test_modules.py``, how moments are computed in
+What ``MLP`` makes of its data is in ``test_mlp.py``, how moments are computed in
 ``test_moments.py``, what a constant is in ``test_row_loss.py``, which criterion is refused in
-``test_criteria.py``.
+``test_torch_losses.py``.
 """
 
 import numpy as np
