@@ -1,4 +1,4 @@
-"""What several test files use, and one thread per process for small networks."""
+"""Tables that several test files train on, and one thread per process for small networks."""
 
 import os
 
@@ -10,6 +10,8 @@ os.environ.setdefault("SCIPY_ARRAY_API", "1")
 import numpy as np
 import pytest
 from sklearn.datasets import make_classification, make_regression
+
+pytest.register_assert_rewrite("helpers")  # so that a failing comparison there shows its values
 
 
 @pytest.fixture(scope="session")

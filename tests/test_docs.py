@@ -1,23 +1,40 @@
-"""README, documentation and examples do what they say."""
+"""README, documentation, examples and benchmarks do what they say.
+
+Snippets run, files that are named exist, tables hold the numbers of the last run of their command.
+"""
 
 import ast
-import importlib.util
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
+import sklearn
+from helpers import ROOT, load_script
 
-ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-RESULTS = ROOT / "benchmarks" / "RESULTS.md"
+from skweight import WeightedTorchClassifier
+
+README, RESULTS = ROOT / "README.md", ROOT / "benchmarks" / "RESULTS.md"
+PAGES = [README, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+SCRIPTS = sorted(
+    path
+    for folder in ("skweight", "tests", "benchmarks", "examples", "docs")
+    for path in (ROOT / folder).rglob("*.py")
+)
 
 
-def load_example(name):
-    spec = importlib.util.spec_from_file_location(name, ROOT / "examples" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def name_of(path):
+    """Name of a file within the repository, as an identifier of a test."""
+    return str(path.relative_to(ROOT))
+
+
+# --------------------------------------------------------------------------------------
+# Snippets
+# --------------------------------------------------------------------------------------
+
+
+def snippets_of(page):
+    """The fenced blocks of Python on a page."""
+    return re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.DOTALL)
 
 
 def run(snippet, name, names):
@@ -34,36 +51,88 @@ def run(snippet, name, names):
             exec(compile(source, name, "exec"), names)
 
 
+def run_all(page):
+    """Run the snippets of a page one after the other; return the names that they define."""
+    names = {"__name__": page.stem}
+    for number, snippet in enumerate(snippets_of(page)):
+        run(snippet, f"{page.name}, snippet {number + 1}", names)
+    return names
+
+
 def test_the_snippets_of_the_readme_run_one_after_the_other():
-    snippets = re.findall(r"```python\n(.*?)```", PAGES[0].read_text(), flags=re.DOTALL)
-    assert len(snippets) >= 3
-    names = {"__name__": "readme"}
-    for number, snippet in enumerate(snippets):
-        run(snippet, f"README.md, snippet {number + 1}", names)
+    assert len(snippets_of(README)) >= 3
+    names = run_all(README)
     assert names["search"].best_score_ > 0.7
     assert names["reg"].feature_weights_.shape == (10,)
 
 
 def test_the_snippets_of_the_page_on_searches_run_one_after_the_other():
-    page = ROOT / "docs" / "search.md"
-    snippets = re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.DOTALL)
-    names = {"__name__": "search"}
-    for number, snippet in enumerate(snippets):
-        run(snippet, f"search.md, snippet {number + 1}", names)
+    names = run_all(ROOT / "docs" / "search.md")
     assert names["search"].stacked_.all() and len(names["precision"]) > 10
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_and_commands_of_a_page_lead_to_files_that_exist(page):
-    text = page.read_text()
-    links = re.findall(r"\]\((?!https?:)([^)#]+)", text)
-    named = re.findall(r"(?:python|pytest)\s+((?:benchmarks|examples|tests)/\w+\.py)", text)
-    named += re.findall(r"`(skweight/\w+\.py)`", text)
-    assert links or named
-    for link in links:
-        assert (page.parent / link).exists(), link
-    for name in named:
-        assert (ROOT / name).exists(), name
+OTHERS = [page for page in PAGES if page.stem not in ("README", "search") and snippets_of(page)]
+
+
+@pytest.mark.parametrize("page", OTHERS, ids=name_of)
+def test_the_snippets_of_other_pages_run_one_after_the_other(page):
+    assert len(run_all(page)) > 1
+
+
+# --------------------------------------------------------------------------------------
+# Files that are named
+# --------------------------------------------------------------------------------------
+
+
+def paths_in(text):
+    """Files and folders of this repository that a text names, as patterns."""
+    named = r"(?<![\w./-])(?:tests|benchmarks|docs|examples|skweight)/[\w./*-]*"
+    return {found.rstrip(".-") for found in re.findall(named, text)}
+
+
+def docstrings_of(path):
+    """All docstrings of a file, as one text."""
+    holders = ast.Module, ast.ClassDef, ast.FunctionDef
+    nodes = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, holders)]
+    return "\n".join(ast.get_docstring(node) or "" for node in nodes)
+
+
+def missing(patterns):
+    """Which of these names lead to nothing."""
+    return [name for name in sorted(patterns) if not any(ROOT.glob(name.rstrip("/")))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_links_of_a_page_lead_to_files_that_exist(page):
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text())
+    dead = [link for link in links if not (page.parent / link).exists()]
+    assert dead == []
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CHANGELOG.md"], ids=name_of)
+def test_files_that_a_page_names_exist(page):
+    absent = missing(paths_in(page.read_text()))
+    assert absent == []
+
+
+def test_pages_name_files():
+    """So that the test above looks at something."""
+    assert len(set.union(*(paths_in(page.read_text()) for page in PAGES))) > 20
+
+
+def test_files_that_docstrings_name_exist():
+    """By path, or by name alone: ``test_run.py``, wherever it lies."""
+    known, absent = {path.name for path in SCRIPTS}, {}
+    for script in SCRIPTS:
+        text = docstrings_of(script)
+        names = set(re.findall(r"(?<![\w./*-])\w+\.py\b", text))
+        absent[name_of(script)] = missing(paths_in(text)) + sorted(names - known)
+    assert {script: names for script, names in absent.items() if names} == {}
+
+
+# --------------------------------------------------------------------------------------
+# Tables
+# --------------------------------------------------------------------------------------
 
 
 def test_the_numbers_of_the_page_on_speed_are_those_of_the_last_run():
@@ -87,20 +156,63 @@ def test_the_numbers_of_a_page_are_those_of_the_last_run(page):
 
 
 def test_every_parameter_in_the_table_of_weights_exists():
-    from skweight import WeightedTorchClassifier
-
     params = WeightedTorchClassifier().get_params()
-    table = re.findall(r"^\| `(\w+)`", PAGES[0].read_text(), flags=re.MULTILINE)
+    table = re.findall(r"^\| `(\w+)`", README.read_text(), flags=re.MULTILINE)
     known = {"sample_weight", "module__feature_weights", *params}
     assert len(table) >= 5 and set(table) <= known
 
 
+def test_the_table_of_gradient_noise_is_what_its_benchmark_prints(capsys):
+    load_script("benchmarks/gradient_noise.py").main()
+    printed = capsys.readouterr().out
+    table = (ROOT / "docs" / "weights.md").read_text()
+    rows = re.findall(r"^\| (\d+) % \|((?:.*\|){3}) (0\.\d{3}) \|$", table, re.MULTILINE)
+    assert len(rows) == 2
+    for prevalence, stated, share in rows:
+        row = next(r for r in printed.splitlines() if r.strip().startswith(f"{prevalence}%"))
+        assert row.endswith(share)
+        spreads = re.findall(r"/ (0\.\d{3})", stated)
+        assert spreads == re.findall(r"/ (0\.\d{3})", row) and len(spreads) == 3
+
+
+# --------------------------------------------------------------------------------------
+# Benchmarks, with fewer passes and seeds
+# --------------------------------------------------------------------------------------
+
+
+def test_sampling_has_a_fifth_of_the_noise_at_one_percent_positives():
+    noise = load_script("benchmarks/gradient_noise.py")
+    noise.N_PASSES = 15
+    rows = noise.balanced_rows(0.01)
+    in_loss = noise.batch_gradients(rows, sampling=False)
+    by_batch = noise.batch_gradients(rows, sampling=False, divide_by_batch=True)
+    sampled = noise.batch_gradients(rows, sampling=True)
+    assert in_loss.std() == pytest.approx(0.32, abs=0.02)
+    assert sampled.std() == pytest.approx(0.063, abs=0.004)
+    assert abs(in_loss.mean()) < 0.03 and abs(sampled.mean()) < 0.006
+    assert by_batch.mean() > 0.15
+
+
+def test_learned_input_weights_of_the_default_network_beat_it_plainly():
+    """Two rows of the table of ``benchmarks/feature_weights.py``, one seed."""
+    features = load_script("benchmarks/feature_weights.py")
+    plain, _ = features.fit(0, module=None, **features.PLAIN)
+    weighted, importance = features.fit(
+        0, module=None, module__feature_weights=1.0, **features.PLAIN, **features.ON_DEFAULT
+    )
+    assert weighted > plain + 0.2 and weighted > 0.85
+    assert importance[:5].min() > 2 * importance[5:].mean()
+
+
+# --------------------------------------------------------------------------------------
+# Examples (``test_three_mechanisms.py`` has one of its own)
+# --------------------------------------------------------------------------------------
+
+
 def test_the_weighted_network_of_the_crash_survey_tells_the_risk_of_the_population():
-    survey = load_example("crash_survey")
+    survey = load_script("examples/crash_survey.py")
     X, dead, weight, crash = survey.load()
     assert X.shape[0] == 26_217 and (weight == 0).sum() == 212
-    import sklearn
-
     with sklearn.config_context(enable_metadata_routing=True):
         risks = survey.held_out_risks(X, dead, weight, crash)
     truth = 100 * np.average(dead, weights=weight)
@@ -108,8 +220,29 @@ def test_the_weighted_network_of_the_crash_survey_tells_the_risk_of_the_populati
     assert truth == pytest.approx(0.54, abs=0.005)
     assert abs(claimed["weighted"] - truth) < 0.1
     assert abs(claimed["unweighted"] - truth) > 0.8
-    stated = re.search(
-        r"claims\s+([\d.]+) deaths.*?unweighted one ([\d.]+)\.", PAGES[0].read_text()
-    )
+    stated = re.search(r"claims\s+([\d.]+) deaths.*?unweighted one ([\d.]+)\.", README.read_text())
     assert claimed["weighted"] == pytest.approx(float(stated[1]), abs=0.02)
     assert claimed["unweighted"] == pytest.approx(float(stated[2]), abs=0.05)
+
+
+def test_insurance_claims_are_those_of_a_poisson_regression_and_need_the_weights():
+    example = load_script("examples/insurance_claims.py")
+    data = example.load()
+    assert len(data[0]) == 64 and data[1].sum() == 3151
+    assert example.largest_difference(*data) < 0.005
+    weighted, alike, regression = example.held_out(*data)
+    assert weighted == pytest.approx(0.70, abs=0.01) == pytest.approx(regression, abs=0.01)
+    assert alike == pytest.approx(0.57, abs=0.03)
+
+
+def test_death_rates_expect_as_many_deaths_as_there_were_only_with_the_weights():
+    example = load_script("examples/death_rates.py")
+    X, deaths, years = example.load()
+    assert X.shape == (7874, 7) and deaths.sum() == 2169 and (years == 0).sum() == 3
+    table = example.compare(example.held_out_rates(X, deaths, years), deaths, years)
+    of_those_there_were = table["expected"] / table["observed"]
+    assert of_those_there_were["years as weights"] == pytest.approx(1, abs=0.04)
+    assert of_those_there_were["all rates alike"] == pytest.approx(18, abs=3)
+    assert of_those_there_were["deaths / mean years"] == pytest.approx(5 / 6, abs=0.04)
+    assert table["D2"].idxmax() == "years as weights"
+    assert table["D2"].max() == pytest.approx(0.28, abs=0.02) and table["D2"].min() < 0

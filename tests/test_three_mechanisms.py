@@ -1,22 +1,14 @@
 """The example on the three kinds of weights: equal to loops by hand, and worth running."""
 
-import importlib.util
-from pathlib import Path
-from types import ModuleType
-
 import numpy as np
 import pytest
 import torch
-
-EXAMPLE = Path(__file__).parents[1] / "examples" / "three_mechanisms.py"
+from helpers import load_script
 
 
 @pytest.fixture(scope="module")
-def example() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("three_mechanisms", EXAMPLE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def example():
+    return load_script("examples/three_mechanisms.py")
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 """A fit depends on the weighted data, not on the table: exact laws, bit for bit.
 
 Every law holds for both estimators, in mini-batches, shuffled, with early stopping off
-and on. What weights mean in detail is in ``test_weights.py``; that they lead to the right
+and on. What weights mean in detail is in ``test_sample_weight.py``; that they lead to the right
 answer in ``test_minibatch.py`` and ``test_against_sklearn.py``.
 """
 

@@ -11,6 +11,7 @@ import weakref
 import numpy as np
 import pytest
 import torch
+from helpers import assert_same_tensors
 from numpy.testing import assert_array_equal
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -62,11 +63,9 @@ def outputs(model, X):
     return getattr(model, "predict_proba", model.predict)(X)
 
 
-def assert_same(model, expected):
+def assert_same_fit(model, expected):
     """Parameters and losses of all epochs are equal to the bit, and not those of no training."""
-    state = model.module_.state_dict()
-    for name, value in expected.module_.state_dict().items():
-        assert_array_equal(state[name], value, err_msg=name)
+    assert_same_tensors(model.module_.state_dict(), expected.module_.state_dict())
     losses = [fitted.history_[:, "train_loss"] for fitted in (model, expected)]
     assert losses[0] == losses[1]
     assert len(set(losses[0])) == len(losses[0]) > 1
@@ -84,7 +83,7 @@ def test_fit_and_predictions_are_those_of_the_same_numbers_in_memory(tmp_path, n
     assert type(array) is np.ndarray and array.dtype == mapped.dtype
     model = ESTIMATORS[name](**QUICK).fit(mapped, y, WEIGHT)
     expected = ESTIMATORS[name](**QUICK).fit(array, y, WEIGHT)
-    assert_same(model, expected)
+    assert_same_fit(model, expected)
     assert_array_equal(model.predict(mapped), expected.predict(array), strict=True)
     assert_array_equal(outputs(model, mapped), outputs(expected, array), strict=True)
     assert len(np.unique(outputs(model, mapped), axis=0)) > 20
@@ -113,7 +112,7 @@ def test_every_way_of_fitting_is_the_one_in_memory(tmp_path, name, form, way):
     models = [
         WAYS[way](ESTIMATORS[name](**QUICK), rows, Y[name]) for rows in (mapped, np.array(mapped))
     ]
-    assert_same(*models)
+    assert_same_fit(*models)
     assert "valid_loss" in models[0].history_[-1] or "stopping" not in way
     assert_array_equal(outputs(models[0], mapped), outputs(models[1], np.array(mapped)))
 
@@ -128,7 +127,7 @@ def test_a_stream_of_slices_of_a_file_is_the_one_in_memory(tmp_path, name, form)
             first = {"classes": ["no", "yes"]} if name == "classifier" else {}
             kept = slice(part, None, 3)
             models[-1].partial_fit(rows[kept], Y[name][kept], sample_weight=WEIGHT[kept], **first)
-    assert_same(*models)
+    assert_same_fit(*models)
     assert_array_equal(outputs(models[0], mapped), outputs(models[1], np.array(mapped)))
 
 
@@ -139,7 +138,7 @@ def test_rows_may_be_in_a_file_and_validation_rows_in_memory_or_the_other_way_ro
     expected = ESTIMATORS[name](**settings).fit(NEARLY, y, X_val=NEARLY[:50], y_val=y[:50])
     for rows, others in [(mapped, NEARLY), (NEARLY, mapped), (mapped, mapped)]:
         model = ESTIMATORS[name](**settings).fit(rows, y, X_val=others[:50], y_val=y[:50])
-        assert_same(model, expected)
+        assert_same_fit(model, expected)
         assert model.history_[:, "valid_loss"] == expected.history_[:, "valid_loss"]
 
 
@@ -150,7 +149,7 @@ def test_rows_that_are_equal_as_float32_are_one_row_of_more_weight(tmp_path, nam
     model = ESTIMATORS[name](**QUICK).fit(mapped, Y[name])
     _, first, count = np.unique(KIND, return_index=True, return_counts=True)
     assert len(first) < 90
-    assert_same(model, ESTIMATORS[name](**QUICK).fit(X[first], Y[name][first], count))
+    assert_same_fit(model, ESTIMATORS[name](**QUICK).fit(X[first], Y[name][first], count))
 
 
 def test_rows_whose_projections_tie_are_told_apart_in_a_file_too(tmp_path):
@@ -174,7 +173,7 @@ def test_rows_of_more_dimensions_may_be_in_a_file(tmp_path, name, form):
     given = {"float64": NEARLY}.get(form, X).reshape(-1, 3, 2)
     mapped = on_disk(tmp_path / "X", given.copy("F" if form == "fortran" else "C"))
     models = [ESTIMATORS[name](flat, **QUICK).fit(a, Y[name], WEIGHT) for a in (mapped, given)]
-    assert_same(*models)
+    assert_same_fit(*models)
     assert_array_equal(outputs(models[0], mapped), outputs(models[1], given))
     assert models[0].score(mapped, Y[name]) > 0.3
 
@@ -196,7 +195,7 @@ class Centred(nn.Module):
 def test_a_network_that_adapts_to_all_rows_gets_those_of_the_file(tmp_path):
     mapped, y = on_disk(tmp_path / "X", NEARLY), Y["classifier"]
     models = [WeightedTorchClassifier(Centred, **QUICK).fit(a, y, WEIGHT) for a in (mapped, X)]
-    assert_same(*models)
+    assert_same_fit(*models)
     assert models[0].module_.mean.abs().min() > 0
 
 
@@ -262,7 +261,7 @@ def test_cross_validation_and_a_search_give_the_scores_of_an_array(tmp_path):
         searches.append(GridSearchCV(model, {"lr": [1e-5, 0.02]}, cv=2).fit(rows, y))
     assert_array_equal(*scores)
     assert_array_equal(*(search.cv_results_["mean_test_score"] for search in searches))
-    assert_same(*(search.best_estimator_ for search in searches))
+    assert_same_fit(*(search.best_estimator_ for search in searches))
     assert searches[0].best_params_ == {"lr": 0.02}
     assert scores[0].min() > 0.5
 
@@ -275,7 +274,7 @@ def test_a_pipeline_takes_a_file(tmp_path, name, first):
         make_pipeline(first, ESTIMATORS[name](**QUICK)).fit(rows, Y[name])
         for rows in (mapped, NEARLY)
     ]
-    assert_same(models[0][-1], models[1][-1])
+    assert_same_fit(models[0][-1], models[1][-1])
     assert_array_equal(models[0].predict(mapped), models[1].predict(NEARLY))
     assert models[0].score(mapped, Y[name]) > 0.3
 

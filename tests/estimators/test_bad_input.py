@@ -1,6 +1,6 @@
 """Bad input gets an error that names the argument, what was expected and what came.
 
-Weights by themselves are in ``test_weights.py``, constructor values in
+Weights by themselves are in ``test_sample_weight.py``, constructor values in
 ``test_parameters.py``; here is what ``fit`` and ``predict`` make of them.
 """
 

@@ -1,6 +1,6 @@
 """Labels to codes and back, for one y of classes and for several labels.
 
-What a class weight is worth is in ``test_weights.py``; here it meets codes and priors.
+What a class weight is worth is in ``test_sample_weight.py``; here it meets codes and priors.
 """
 
 import numpy as np

@@ -1,11 +1,9 @@
-"""Weights that rest on few rows: the warning, the remedy, and what the benchmarks claim of it."""
+"""The warning that weights rest on few rows, and its remedies."""
 
-import importlib.util
 import re
 import subprocess
 import sys
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,16 +15,8 @@ from skweight import (
     clip_weights,
 )
 
-ROOT = Path(__file__).parents[2]
 MESSAGE = "effective sample size is below 10 %"
 QUICK = {"max_epochs": 2, "random_state": 0}
-
-
-def load_benchmark(name):
-    spec = importlib.util.spec_from_file_location(name, ROOT / "benchmarks" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")
@@ -92,44 +82,6 @@ def test_heavy_rows_of_a_regression_warn_until_they_are_clipped(rare):
     assert MESSAGE in warnings_of(model, X, X[:, 0], weight)[0]
     assert not warnings_of(model, X, X[:, 0], clip_weights(weight, 3))
     assert not warnings_of(model, X, X[:, 0])
-
-
-def test_sampling_has_a_fifth_of_the_noise_at_one_percent_positives():
-    """The table of ``benchmarks/gradient_noise.py``, with fewer passes."""
-    noise = load_benchmark("gradient_noise")
-    noise.N_PASSES = 15
-    rows = noise.balanced_rows(0.01)
-    in_loss = noise.batch_gradients(rows, sampling=False)
-    by_batch = noise.batch_gradients(rows, sampling=False, divide_by_batch=True)
-    sampled = noise.batch_gradients(rows, sampling=True)
-    assert in_loss.std() == pytest.approx(0.32, abs=0.02)
-    assert sampled.std() == pytest.approx(0.063, abs=0.004)
-    assert abs(in_loss.mean()) < 0.03 and abs(sampled.mean()) < 0.006
-    assert by_batch.mean() > 0.15
-
-
-def test_the_table_of_gradient_noise_in_the_documentation_is_what_the_benchmark_prints(capsys):
-    noise = load_benchmark("gradient_noise")
-    noise.main()
-    printed = capsys.readouterr().out
-    table = (ROOT / "docs" / "weights.md").read_text()
-    for line, share in re.findall(r"^\| (\d+) % \|(?:.*\|){3} (0\.\d{3}) \|$", table, re.MULTILINE):
-        row = next(r for r in printed.splitlines() if r.strip().startswith(f"{line}%"))
-        assert row.endswith(share)
-        stated = re.search(rf"^\| {line} % \|(.*)$", table, re.MULTILINE)[1]
-        spreads = re.findall(r"/ (0\.\d{3})", stated)
-        assert spreads == re.findall(r"/ (0\.\d{3})", row) and len(spreads) == 3
-
-
-def test_learned_input_weights_of_the_default_network_beat_it_plainly():
-    """Two rows of the table of ``benchmarks/feature_weights.py``, one seed."""
-    features = load_benchmark("feature_weights")
-    plain, _ = features.fit(0, module=None, **features.PLAIN)
-    weighted, importance = features.fit(
-        0, module=None, module__feature_weights=1.0, **features.PLAIN, **features.ON_DEFAULT
-    )
-    assert weighted > plain + 0.2 and weighted > 0.85
-    assert importance[:5].min() > 2 * importance[5:].mean()
 
 
 def test_copies_of_rows_are_no_weights_that_rest_on_few_rows(rare):

@@ -1,7 +1,7 @@
 """What both estimators do for a scikit-learn user: inputs, pipelines, searches, pickles.
 
 Laws of weights are in ``test_weight_laws.py``, bad input in ``test_bad_input.py``, the
-training itself in ``test_training.py``.
+training itself in ``test_run.py``.
 """
 
 import copy
@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 import sklearn
 import torch
+from helpers import assert_same_tensors
 from numpy.testing import assert_array_equal
 from scipy import sparse
 from sklearn.base import clone
@@ -232,7 +233,7 @@ def test_an_own_module_instance_is_trained_from_its_state_and_left_alone(task):
     torch.testing.assert_close(untouched.module_.weight, before["weight"])
     trained = estimator(module, **QUICK).fit(X, y)
     assert (trained.module_.weight - before["weight"]).abs().max() > 1e-3
-    assert all(torch.equal(module.state_dict()[name], before[name]) for name in before)
+    assert_same_tensors(module.state_dict(), before)
     assert module.weight.grad is None
 
 

@@ -1,8 +1,5 @@
 """Rates with their exposure as weight are an offset model, and 0 in 0 years is no row."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -13,7 +10,6 @@ from torch import nn
 from skweight import WeightedTorchRegressor
 from skweight.losses import GammaDeviance, PoissonDeviance, weighted_mean
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
 # Rates of rows that were exposed to nothing: one of NaN, one infinite.
 NOTHING = slice(3, 5)
 
@@ -299,38 +295,3 @@ def test_the_recorded_loss_is_the_deviance_by_exposure(policies):
     expected = weighted_mean(PoissonDeviance()(score.log(), target), weight)
     assert model.history_[-1, "train_loss"] == pytest.approx(expected.item(), rel=1e-5)
     assert model.target_scale_ == pytest.approx(claims.sum() / exposure.sum())
-
-
-# --------------------------------------------------------------------------------------
-# The examples
-# --------------------------------------------------------------------------------------
-
-
-def load_example(name):
-    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
-    example = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(example)
-    return example
-
-
-def test_insurance_claims_are_those_of_a_poisson_regression_and_need_the_weights():
-    example = load_example("insurance_claims")
-    data = example.load()
-    assert len(data[0]) == 64 and data[1].sum() == 3151
-    assert example.largest_difference(*data) < 0.005
-    weighted, alike, regression = example.held_out(*data)
-    assert weighted == pytest.approx(0.70, abs=0.01) == pytest.approx(regression, abs=0.01)
-    assert alike == pytest.approx(0.57, abs=0.03)
-
-
-def test_the_example_expects_as_many_deaths_as_there_were_only_with_the_weights():
-    example = load_example("death_rates")
-    X, deaths, years = example.load()
-    assert X.shape == (7874, 7) and deaths.sum() == 2169 and (years == 0).sum() == 3
-    table = example.compare(example.held_out_rates(X, deaths, years), deaths, years)
-    of_those_there_were = table["expected"] / table["observed"]
-    assert of_those_there_were["years as weights"] == pytest.approx(1, abs=0.04)
-    assert of_those_there_were["all rates alike"] == pytest.approx(18, abs=3)
-    assert of_those_there_were["deaths / mean years"] == pytest.approx(5 / 6, abs=0.04)
-    assert table["D2"].idxmax() == "years as weights"
-    assert table["D2"].max() == pytest.approx(0.28, abs=0.02) and table["D2"].min() < 0

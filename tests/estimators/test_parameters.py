@@ -1,8 +1,8 @@
 """The parameters of an estimator: getting, setting, cloning, and refusing what is wrong.
 
 Values are refused when ``fit`` begins; most tests never get further. Values that only the
-network, the loss or the device can judge are left to ``test_modules.py``,
-``test_losses.py`` and ``test_data.py``.
+network, the loss or the device can judge are left to ``test_mlp.py``,
+``test_classification.py`` and ``test_arrays.py``.
 """
 
 import copy

@@ -9,7 +9,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from helpers import check_far_out, check_gradients, each
+from helpers import assert_finite_but_not_flat, assert_gradients_are_right, each_loss
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import brentq, minimize
 from scipy.special import expit, softmax
@@ -92,7 +92,7 @@ def test_backpropagation_of_the_weighted_mean_adds_to_the_gradients_that_are_the
 # Losses of class scores
 
 
-@each(*FOCALS)
+@each_loss(*FOCALS)
 def test_focal_loss_is_its_formula_with_a_sigmoid_or_a_softmax(loss):
     p = expit(ONE.numpy())
     one = np.where(FLOATS == 1, p, 1 - p)
@@ -112,14 +112,14 @@ def test_focal_loss_without_gamma_is_cross_entropy_and_gamma_lowers_it(output, t
     assert (Focal(0.5)(output, target) < loss).all()
 
 
-@each(*SOFTMAX_LOSSES)
+@each_loss(*SOFTMAX_LOSSES)
 def test_one_logit_and_two_columns_have_the_same_loss(loss):
     binary = loss(ONE, FLOATS)[:, 0]
     assert binary.std() > 0.1
     assert_allclose(binary, loss(torch.cat([0 * ONE, ONE], dim=1), BINARY), rtol=1e-12)
 
 
-@each(*CLASS_LOSSES)
+@each_loss(*CLASS_LOSSES)
 def test_every_label_is_a_binary_problem_of_its_own(loss):
     alone = [loss(LOGITS[:, [j]], LABELS[:, [j]]) for j in range(4)]
     assert_array_equal(loss(LOGITS, LABELS), torch.cat(alone, dim=1))
@@ -146,7 +146,7 @@ def test_balanced_weights_outside_of_a_smoothed_loss_learn_one_half():
     assert_allclose(outside, 0, atol=1e-14)
 
 
-@each(*POLY_TAILED)
+@each_loss(*POLY_TAILED)
 def test_poly_tailed_loss_is_logistic_below_a_margin_of_1_and_a_power_above(loss):
     z, target = np.linspace(-5, 5, 41)[:, None], np.arange(41)[:, None] % 2
     margin, alpha = np.where(target == 1, z, -z), loss.alpha
@@ -157,7 +157,7 @@ def test_poly_tailed_loss_is_logistic_below_a_margin_of_1_and_a_power_above(loss
     assert_allclose(result, expected, rtol=1e-12)
 
 
-@each(*POLY_TAILED)
+@each_loss(*POLY_TAILED)
 def test_poly_tailed_loss_is_convex_with_a_continuous_slope_at_1(loss):
     z = np.sort(np.append(np.linspace(-30, 30, 6000), [1 - 1e-9, 1, 1 + 1e-9]))
     near = np.abs(z - 1) < 1e-8
@@ -183,7 +183,7 @@ def logits_of(loss, z):
     return loss.logits(torch.tensor(z, dtype=torch.float64)[:, None], True)[:, 0].numpy()
 
 
-@each(*FOCALS, *POLY_TAILED)
+@each_loss(*FOCALS, *POLY_TAILED)
 @pytest.mark.parametrize("p", [1e-4, 0.01, 0.2, 0.5, 0.8, 0.95, 0.999])
 def test_logits_of_the_score_with_the_smallest_expected_loss_are_those_of_the_posterior(loss, p):
     def expected_loss(z):
@@ -197,7 +197,7 @@ def test_logits_of_the_score_with_the_smallest_expected_loss_are_those_of_the_po
     assert abs(z - np.log(p / (1 - p))) > 0.05 or p == 0.5 or loss is FOCALS[0]
 
 
-@each(*FOCALS)
+@each_loss(*FOCALS)
 @pytest.mark.parametrize("posterior", [(0.2, 0.3, 0.5), (0.02, 0.08, 0.9), (0.34, 0.33, 0.33)])
 def test_softmax_of_the_logits_is_the_posterior_of_three_classes(loss, posterior):
     p = torch.tensor(posterior).double()
@@ -214,7 +214,7 @@ def test_softmax_of_the_logits_is_the_posterior_of_three_classes(loss, posterior
     assert loss.gamma < 1 or max(posterior) < 0.4 or (scores.softmax(1)[0] - p).abs().max() > 0.03
 
 
-@each(*FOCALS, *POLY_TAILED)
+@each_loss(*FOCALS, *POLY_TAILED)
 def test_logits_increase_strictly_and_change_sign_with_the_score(loss):
     z = np.linspace(-700, 700, 200_001)
     logits = logits_of(loss, z)
@@ -231,7 +231,7 @@ def test_logits_far_out_follow_their_asymptotes(power):
     assert_allclose(logits_of(PolyTailed(power), z), tail, rtol=1e-12)
 
 
-@each(*FOCALS)
+@each_loss(*FOCALS)
 def test_logits_of_one_column_are_the_difference_of_those_of_two(loss):
     z = torch.linspace(-600, 600, 1201).double()[:, None]
     columns = loss.logits(torch.cat([0 * z, z], dim=1) + 5, False)
@@ -239,7 +239,7 @@ def test_logits_of_one_column_are_the_difference_of_those_of_two(loss):
     assert_array_equal(loss.logits(z, False), loss.logits(z, True))
 
 
-@each(*FOCALS)
+@each_loss(*FOCALS)
 @pytest.mark.parametrize("scale", [1, 30, 300])
 def test_logits_of_classes_are_finite_and_keep_their_order_and_ties(loss, scale):
     scores = torch.from_numpy(RNG.normal(scale=scale, size=(2000, 5)))
@@ -256,18 +256,18 @@ def test_logits_of_cross_entropy_are_the_scores_even_if_labels_were_smoothed():
         assert_array_equal(loss.logits(LOGITS, True), LOGITS)
 
 
-@each(*CLASS_LOSSES)
+@each_loss(*CLASS_LOSSES)
 def test_gradients_are_those_of_finite_differences_and_can_be_stacked(loss):
     for target in (LABELS, CODES) if loss in SOFTMAX_LOSSES else (LABELS,):
-        check_gradients(loss, LOGITS, target)
+        assert_gradients_are_right(loss, LOGITS, target)
 
 
-@each(*CLASS_LOSSES)
+@each_loss(*CLASS_LOSSES)
 def test_losses_and_gradients_are_finite_far_out_in_float32(loss):
     for far in (1000.0, -1000.0):
-        check_far_out(loss, torch.full((7, 1), far), FLOATS.float())
+        assert_finite_but_not_flat(loss, torch.full((7, 1), far), FLOATS.float())
         if loss in SOFTMAX_LOSSES:
-            check_far_out(loss, torch.tensor([[far, -far]]).repeat(7, 1), BINARY)
+            assert_finite_but_not_flat(loss, torch.tensor([[far, -far]]).repeat(7, 1), BINARY)
 
 
 # Names and parameters, of losses of numbers too

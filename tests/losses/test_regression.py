@@ -6,7 +6,7 @@ differences, constants with what minimises the loss. Parameters are in ``test_cl
 
 import numpy as np
 import torch
-from helpers import check_far_out, check_gradients, each
+from helpers import assert_finite_but_not_flat, assert_gradients_are_right, each_loss
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import huber
 from scipy.stats import norm
@@ -67,7 +67,7 @@ def test_pinball_loss_is_that_of_sklearn_averaged_over_the_levels():
     assert_allclose(sum(alone)[:, 0] / 3, expected, rtol=1e-12)
 
 
-@each(*LOG_LINKS)
+@each_loss(*LOG_LINKS)
 def test_deviances_are_half_of_those_of_sklearn(loss):
     z, y = RNG.normal(size=(2, 6))
     y = np.exp(y)
@@ -98,18 +98,18 @@ def test_gaussian_loss_is_the_negative_log_density_without_its_constant():
     assert_allclose(loss(scores, Y), -density - np.log(2 * np.pi) / 2, rtol=1e-10)
 
 
-@each(*TARGET_LOSSES)
+@each_loss(*TARGET_LOSSES)
 def test_gradients_are_those_of_finite_differences_and_can_be_stacked(loss):
-    check_gradients(loss, raw_scores(loss), Y)
+    assert_gradients_are_right(loss, raw_scores(loss), Y)
 
 
-@each(*TARGET_LOSSES)
+@each_loss(*TARGET_LOSSES)
 def test_losses_and_gradients_are_finite_far_out_in_float32(loss):
     for far in (12.0, -12.0) if loss in LOG_LINKS else (1000.0, -1000.0):
-        check_far_out(loss, torch.full(output_shape(loss), far), Y.float())
+        assert_finite_but_not_flat(loss, torch.full(output_shape(loss), far), Y.float())
 
 
-@each(*ZERO_TARGETS)
+@each_loss(*ZERO_TARGETS)
 def test_a_target_of_0_has_no_loss_and_no_gradient_at_a_mean_of_0(loss):
     z = torch.tensor([-1000.0, 0.0], requires_grad=True)
     value = loss(z, torch.zeros(2))
@@ -122,7 +122,7 @@ def objective(loss, scores):
     return weighted_mean(loss(scores.expand(output_shape(loss, 7, 1)), Y[:, :1])[:, 0], MASS)
 
 
-@each(*SMOOTH)
+@each_loss(*SMOOTH)
 def test_the_constant_is_a_minimum_of_the_weighted_loss(loss):
     scores = loss.constant(Y[:, 0], MASS).requires_grad_()
     assert (scores.shape, scores.dtype) == ((loss.traits.n_columns,), torch.float64)
@@ -132,7 +132,7 @@ def test_the_constant_is_a_minimum_of_the_weighted_loss(loss):
         assert objective(loss, scores + step) > objective(loss, scores)
 
 
-@each(AbsoluteError(), *QUANTILES)
+@each_loss(AbsoluteError(), *QUANTILES)
 def test_the_constant_of_quantiles_has_the_smallest_weighted_loss_of_all_targets(loss):
     constant = loss.constant(Y[:, 0], MASS)
     assert constant.shape == (loss.traits.n_columns,)

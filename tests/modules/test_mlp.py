@@ -1,8 +1,8 @@
 """The default network, its adaptation to weighted data, and how networks are built.
 
 Where the moments of weighted data come from is in ``test_moments.py``, what a model that ignores
-X scores in ``test_row_loss.py``, the order of the steps in ``test_preparation.py``, how a network
-is trained in ``test_training.py``, the layers in it in ``test_layers.py``.
+X scores in ``test_row_loss.py``, the order of the steps in ``test_prepare.py``, how a network
+is trained in ``test_run.py``, the layers in it in ``test_feature_weights.py``.
 """
 
 import inspect
@@ -10,6 +10,7 @@ import inspect
 import numpy as np
 import pytest
 import torch
+from helpers import assert_same_tensors, copy_of_state
 from numpy.testing import assert_allclose, assert_array_equal
 from torch import nn
 
@@ -274,12 +275,11 @@ def test_an_instance_is_copied_with_its_state():
     given = nn.Sequential(nn.Linear(4, 1), nn.BatchNorm1d(1)).eval()
     network = build_module(given, 4, 1, {})
     assert network is not given
-    before = {name: value.clone() for name, value in given.state_dict().items()}
-    for name, value in network.state_dict().items():
-        assert_array_equal(value, before[name], err_msg=name)
+    before = copy_of_state(given)
+    assert_same_tensors(network.state_dict(), before)
+    for value in network.state_dict().values():
         value.add_(1)
-    for name, value in given.state_dict().items():
-        assert_array_equal(value, before[name], err_msg=name)
+    assert_same_tensors(given.state_dict(), before)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from skorch.callbacks import LRScheduler
-from test_search_cv import BINARY, WEIGHT, N, X, Y, check_same, classifier, grid_of
+from test_search_cv import BINARY, WEIGHT, N, X, Y, assert_same_search_results, classifier, grid_of
 
 from skweight import WeightedTorchClassifier, WeightSearchCV
 from skweight.search import trainings as candidates
@@ -41,7 +41,7 @@ def with_failures(estimator, grid, y=Y, fit_params=None, **params):
         for text in failures
     ]
     assert errors[0] and errors[0] <= errors[1]
-    check_same(*searches[::-1])
+    assert_same_search_results(*searches[::-1])
     return searches[1]
 
 
@@ -53,7 +53,7 @@ def test_a_candidate_that_fails_does_not_spoil_the_others(wrong):
         with pytest.warns() as warned:
             searches.append(kind(classifier(), grid, cv=2, error_score=-9.0).fit(X, Y))
         assert next(iter(wrong)) in failure(warned)
-    check_same(*searches[::-1])
+    assert_same_search_results(*searches[::-1])
     assert searches[1].cv_results_["mean_test_score"][2] == -9
     for kind in (GridSearchCV, WeightSearchCV):
         with pytest.raises(ValueError, match=f"^{next(iter(wrong))}"):
@@ -128,7 +128,7 @@ def test_a_transformer_that_fails_follows_error_score():
         with pytest.warns() as warned:
             searches.append(kind(pipeline, grid, cv=2, scoring="neg_log_loss").fit(X, Y))
         assert "n_components=50" in failure(warned)
-    check_same(*searches[::-1])
+    assert_same_search_results(*searches[::-1])
     assert np.isnan(searches[1].cv_results_["mean_test_score"]).tolist() == [False] * 2 + [True] * 2
 
 

@@ -23,8 +23,8 @@ from test_search_cv import (
     N,
     X,
     Y,
+    assert_same_search_results,
     both,
-    check_same,
     classifier,
     grid_of,
 )
@@ -87,7 +87,7 @@ def test_a_backend_of_joblib_that_gives_all_results_at_once_trains_too():
     params = {"cv": 2, "scoring": "neg_log_loss"}
     one = WeightSearchCV(classifier(), BINARY, **params).fit(X, Y)
     with joblib.parallel_config("multiprocessing", n_jobs=2):
-        check_same(WeightSearchCV(classifier(), BINARY, **params).fit(X, Y), one)
+        assert_same_search_results(WeightSearchCV(classifier(), BINARY, **params).fit(X, Y), one)
 
 
 def test_transformers_are_fitted_once_a_fold_also_where_the_last_step_varies():
@@ -147,7 +147,7 @@ def test_seeds_are_drawn_in_the_order_of_grid_search(random_state):
     grid = [CLASS_WEIGHT, {"random_state": [0, None], "lr": [0.02, 0.03]}]
     expected, next_draw = seeded(GridSearchCV, random_state, grid)
     found, next_draw_of_ours = seeded(WeightSearchCV, random_state, grid)
-    check_same(found, expected)
+    assert_same_search_results(found, expected)
     assert next_draw == next_draw_of_ours
     assert_array_equal(found.predict_proba(X), expected.predict_proba(X))
     other, _ = seeded(WeightSearchCV, random_state, grid, seed=1)

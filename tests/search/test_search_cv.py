@@ -1,6 +1,6 @@
 """WeightSearchCV finds what GridSearchCV finds: every score, to the bit.
 
-Errors are in ``test_search_errors.py``, how stacks are trained in ``test_stacks.py``.
+Errors are in ``test_errors.py``, how stacks are trained in ``test_stack.py``.
 """
 
 import pickle
@@ -61,7 +61,7 @@ def grid_of(step, **grid):
     return {f"{step}__{name}": values for name, values in grid.items()}
 
 
-def check_same(found, expected):
+def assert_same_search_results(found, expected):
     """The same results of the same types, but for times."""
     results, others = found.cv_results_, expected.cv_results_
     assert [*results] == [*others]
@@ -92,7 +92,7 @@ def both(estimator, grid, X, y, fit_params=None, **params):
     expected, found = (
         kind(clone(estimator), grid, **params).fit(X, y, **fit_params or {}) for kind in kinds
     )
-    check_same(found, expected)
+    assert_same_search_results(found, expected)
     if found.refit:
         assert type(found.best_estimator_) is type(expected.best_estimator_)
         assert_array_equal(found.predict(X), expected.predict(X))
@@ -181,7 +181,7 @@ def test_splits_may_come_one_by_one():
         kind(classifier(), BINARY, cv=KFold(3).split(X), scoring="neg_log_loss").fit(X, Y)
         for kind in (GridSearchCV, WeightSearchCV)
     )
-    check_same(found, expected)
+    assert_same_search_results(found, expected)
 
 
 def test_a_fold_that_lacks_a_class_is_treated_as_grid_search_does():
@@ -299,7 +299,7 @@ def test_the_size_of_a_stack_changes_no_result(stack_size):
     params = {"cv": 3, "scoring": "neg_log_loss"}
     found = both(classifier(), BINARY, X, Y, **params)
     other = WeightSearchCV(classifier(), BINARY, stack_size=stack_size, **params).fit(X, Y)
-    check_same(other, found)
+    assert_same_search_results(other, found)
     assert other.stacked_.all() == (stack_size > 1) and other.one_by_one_ == {}
 
 
@@ -307,7 +307,7 @@ def test_two_processes_find_the_same(capfd):
     params = {"cv": 3, "scoring": "neg_log_loss"}
     one = WeightSearchCV(classifier(), BINARY, **params).fit(X, Y)
     two = WeightSearchCV(classifier(), BINARY, n_jobs=2, verbose=1, **params).fit(X, Y)
-    check_same(two, one)
+    assert_same_search_results(two, one)
     assert two.stacked_.all()
     assert "18/18" in capfd.readouterr().err
 
@@ -350,5 +350,5 @@ def test_a_search_is_left_as_it_was_but_for_its_results_and_keeps_no_data():
 def test_a_randomized_search_draws_what_scikit_learn_draws(random_state):
     params = {"n_iter": 4, "random_state": random_state, "cv": 2, "scoring": "neg_log_loss"}
     found = RandomizedWeightSearchCV(classifier(), BINARY, **params).fit(X, Y)
-    check_same(found, RandomizedSearchCV(classifier(), BINARY, **params).fit(X, Y))
+    assert_same_search_results(found, RandomizedSearchCV(classifier(), BINARY, **params).fit(X, Y))
     assert found.stacked_.all() and len(found.stacked_) == 4

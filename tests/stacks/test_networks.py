@@ -1,12 +1,13 @@
 """Stacked networks do what their networks do: to the bit for layers that are known.
 
-How they are trained is in ``test_stacks.py``.
+How they are trained is in ``test_stack.py``.
 """
 
 import types
 
 import pytest
 import torch
+from helpers import assert_same_tensors, copy_of_state
 from torch import nn
 
 from skweight import FeatureWeight, WeightedLinear
@@ -125,7 +126,7 @@ def test_scores_and_gradients_are_those_of_the_networks(kind, n_rows):
 @pytest.mark.parametrize("kind", LAYERED | MAPPED)
 def test_some_models_are_kept_and_copied_back(kind):
     modules = networks((LAYERED | MAPPED)[kind])
-    before = [[t.clone() for t in module.state_dict().values()] for module in modules]
+    before = [*map(copy_of_state, modules)]
     X = torch.randn(4, 6, 5)
     stack = StackedNetwork(modules, X)
     stack.keep(torch.tensor([3, 1]))
@@ -134,13 +135,12 @@ def test_some_models_are_kept_and_copied_back(kind):
     for place, number in enumerate([3, 1]):
         stack.copy_to(empty[place], place)
         assert torch.allclose(kept[place], modules[number](X[number]))
-        copied = empty[place].state_dict().values()
-        assert all(map(torch.equal, copied, modules[number].state_dict().values()))
+        assert_same_tensors(empty[place].state_dict(), modules[number].state_dict())
     with torch.no_grad():
         for _, parameter in stack.named_parameters():
             parameter.add_(1)
     for module, states in zip(modules, before):  # which the stack has copied
-        assert all(map(torch.equal, module.state_dict().values(), states))
+        assert_same_tensors(module.state_dict(), states)
 
 
 def test_inputs_of_more_dimensions_go_through_linear_layers():
@@ -218,12 +218,12 @@ REFUSED = {
 def test_what_cannot_be_stacked_is_refused_with_the_reason_and_left_as_it_was(kind):
     make, reason = REFUSED[kind]
     modules = networks(make, 2)
-    before = [[t.clone() for t in module.state_dict().values()] for module in modules]
+    before = [*map(copy_of_state, modules)]
     random_state = torch.get_rng_state()
     with pytest.raises(NotStackable, match=f"^{reason}"):
         StackedNetwork(modules, torch.ones(2, 6, 5))
     for module, states in zip(modules, before):
-        assert all(map(torch.equal, module.state_dict().values(), states))
+        assert_same_tensors(module.state_dict(), states)
     assert torch.equal(torch.get_rng_state(), random_state)
 
 

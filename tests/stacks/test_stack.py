@@ -1,6 +1,6 @@
 """Trainings side by side: every model is the one that it is alone, to the bit.
 
-Searches that are made of them are in ``test_search.py``, networks in ``test_stacked_networks.py``.
+Searches that are made of them are in ``test_search_cv.py``, networks in ``test_networks.py``.
 """
 
 import copy
@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from helpers import assert_same_tensors, is_same_state
 from scipy import sparse
 from skorch.callbacks import Checkpoint, EpochScoring, GradientNormClipping, LRScheduler
 from torch import nn
@@ -105,13 +106,12 @@ def alone_and_together(settings, y, params, X=X, folds=FOLDS):
     return [train(plan) for plan in plans()], train_together([*plans()])
 
 
-def check_same(alone, together):
+def assert_same_nets(alone, together):
+    """Nets of a stack are those trained alone, bit for bit, and differ from each other."""
     assert len(alone) == len(together)
-    states = []
     for one, other in zip(alone, together):
         assert not other.module_.training and type(other) is type(one)
-        states.append(one.module_.state_dict())
-        assert all(map(torch.equal, states[-1].values(), other.module_.state_dict().values()))
+        assert_same_tensors(other.module_.state_dict(), one.module_.state_dict())
         assert len(one.history) == len(other.history)
         for epoch, its_epoch in zip(one.history, other.history):
             assert epoch.keys() == its_epoch.keys()
@@ -119,21 +119,21 @@ def check_same(alone, together):
                 assert epoch[name] == its_epoch[name], name
             assert epoch["train_loss"] == pytest.approx(its_epoch["train_loss"], rel=1e-6)
             assert its_epoch["dur"] > 0
-    for state in states[1:]:
-        assert not all(map(torch.equal, state.values(), states[0].values()))
+    for one in alone[1:]:
+        assert not is_same_state(one.module_, alone[0].module_)
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_every_model_of_a_stack_is_that_of_its_own_training_to_the_bit(name):
     alone, together = alone_and_together(*CASES[name])
-    check_same(alone, together)
+    assert_same_nets(alone, together)
     if "stopping" in name:
         assert len({len(net.history) for net in alone}) > 1
 
 
 def test_sparse_rows_are_stacked_too():
     alone, together = alone_and_together(WEIGHTS, Y, {}, X=sparse.csr_array(X * (X > 0)))
-    check_same(alone, together)
+    assert_same_nets(alone, together)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
@@ -155,7 +155,7 @@ def test_models_that_have_stopped_change_nothing_whether_they_leave_the_stack_or
     monkeypatch.setattr(stacks.Stack, "_keep", kept)
     settings = [{"random_state": seed, **w} for seed in range(2) for w in WEIGHTS]
     alone, together = alone_and_together(settings, Y, STOPPING | {"module__hidden_sizes": (9,)})
-    check_same(alone, together)
+    assert_same_nets(alone, together)
     assert (len(lengths) > 3) == (share > 0)
     assert share == 0 or lengths[-1] == 0
 
@@ -198,20 +198,20 @@ class Bare(nn.Module):
 
 def test_networks_whose_numbers_differ_are_not_stacked_and_networks_whose_do_not_are():
     alone, together = alone_and_together(WEIGHTS, Y, {"module": Remembers})
-    check_same(alone, together)
+    assert_same_nets(alone, together)
     assert len({net.module_.center for net in together}) > 3
     assert {net.n_beside for net in together} == {0}
     seeds = [{"random_state": seed} for seed in range(4)]
     whole = {"module": Remembers, "early_stopping": False}
     alone, together = alone_and_together(seeds, Y, whole, folds=FOLDS[:1])
-    check_same(alone, together)
+    assert_same_nets(alone, together)
     assert {net.n_beside for net in together} == {3}
 
 
 @pytest.mark.parametrize("params", [{}, STOPPING], ids=["to the end", "stopping"])
 def test_networks_with_a_forward_of_their_own_are_those_of_their_training_to_the_bit(params):
     alone, together = alone_and_together(WEIGHTS, Y, {"module": Own, "max_epochs": 20} | params)
-    check_same(alone, together)
+    assert_same_nets(alone, together)
     assert all(net.n_beside > 0 for net in together)
 
 
@@ -231,7 +231,7 @@ def test_stacks_that_would_save_nothing_are_not_made():
     for n_models, beside in ((1, 0), (2, 1), (3, 2)):
         made = [*plans(WEIGHTS[:n_models])]
         found = train_together(made)
-        check_same([*map(train, plans(WEIGHTS[:n_models]))], found)
+        assert_same_nets([*map(train, plans(WEIGHTS[:n_models]))], found)
         assert [net.n_beside for net in found] == [beside] * n_models
 
 
@@ -248,7 +248,7 @@ def test_a_training_that_fails_does_not_spoil_its_stack(early_stopping):
     together = [*plans(POWERS, AMOUNT, **params)]
     together[1].rows.y[3] = np.nan
     found = train_together(together)
-    check_same([expected[0], expected[2]], [found[0], found[2]])
+    assert_same_nets([expected[0], expected[2]], [found[0], found[2]])
     with pytest.raises(ValueError) as alone:
         train(together[1])
     assert type(found[1]) is ValueError and str(found[1]) == str(alone.value)
@@ -264,7 +264,7 @@ def test_a_network_that_cannot_be_made_is_the_error_of_its_training_alone():
 
     object.__setattr__(broken, "make_module", make_module)
     found = train_together([together[0], broken, together[2]])
-    check_same([train(plan) for plan in [*plans()][::2]], [found[0], found[2]])
+    assert_same_nets([train(plan) for plan in [*plans()][::2]], [found[0], found[2]])
     assert str(found[1]) == "no network"
 
 
@@ -298,7 +298,7 @@ def test_modes_of_torch_do_not_reach_a_stack(mode):
     with MODES[mode]():
         assert models_at_once(together[0]) > 1
         found = train_together(together)
-    check_same(expected, found)
+    assert_same_nets(expected, found)
 
 
 def test_a_net_holds_on_to_no_other_model_of_its_stack():

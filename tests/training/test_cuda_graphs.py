@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from helpers import Kernels, make_batches
+from helpers import RecordedKernels, make_batches
 from skorch.callbacks import EpochScoring
 from torch import nn
 
@@ -46,7 +46,7 @@ class Interrupted(nn.Linear):
 
 
 class Cuda:
-    """What skweight.steps asks of torch.cuda, written down; graphs are ``Kernels``."""
+    """What training on a GPU asks of torch.cuda, written down; graphs are ``RecordedKernels``."""
 
     def __init__(self):
         self.log = []
@@ -73,7 +73,7 @@ class Cuda:
     def stream(self, stream):
         yield
 
-    CUDAGraph = Kernels
+    CUDAGraph = RecordedKernels
 
     @contextmanager
     def graph(self, graph, stream, capture_error_mode):

@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from helpers import assert_same_tensors
 from numpy.testing import assert_array_equal
 from skorch.callbacks import (
     BatchScoring,
@@ -80,13 +81,12 @@ def fit(rows, *callbacks, estimator=WeightedTorchClassifier, **params):
     return estimator(callbacks=list(callbacks), **params).fit(*rows)
 
 
-def check_same_training(found, expected):
+def assert_same_fit(found, expected):
     """Parameters and losses are equal bit for bit."""
     columns = tuple(name for name in LOSSES if name in expected.history_[0])
     losses, others = (model.history_[:, columns] for model in (found, expected))
     assert losses == others and len(set(losses)) == len(losses) > 1
-    states = [model.module_.state_dict() for model in (found, expected)]
-    assert all(map(torch.equal, *(state.values() for state in states)))
+    assert_same_tensors(found.module_.state_dict(), expected.module_.state_dict())
 
 
 # The loop written by hand
@@ -141,7 +141,7 @@ def test_a_callback_that_changes_nothing_leaves_the_training_as_it_is_to_the_bit
 ):
     expected = fit(binary, estimator=estimator, weighting=weighting)
     callback = (FOLLOWERS | OTHERS)[name]
-    check_same_training(fit(binary, callback, estimator=estimator, weighting=weighting), expected)
+    assert_same_fit(fit(binary, callback, estimator=estimator, weighting=weighting), expected)
     other = fit(binary, callback, estimator=estimator, weighting=weighting, module__dropout=0.0)
     assert other.history_[:, LOSSES] != expected.history_[:, LOSSES]
 
@@ -205,7 +205,7 @@ def test_a_checkpoint_keeps_the_best_network(callbacks, binary, tmp_path):
     with open(tmp_path / "net.pkl", "rb") as file:
         states = torch.load(tmp_path / "params.pt"), pickle.load(file).module_.state_dict()
     for state in states:
-        assert all(map(torch.equal, state.values(), model.module_.state_dict().values()))
+        assert_same_tensors(state, model.module_.state_dict())
 
 
 class Pickles(Callback):
@@ -269,7 +269,7 @@ def test_the_mode_of_a_layer_does_not_depend_on_whether_batches_are_followed(
     params = {"module": module, "early_stopping": early_stopping}
     models = [fit(binary, HoldsStatistics(), *more, **params) for more in ([], [OnBatchEnd()])]
     assert models[1].module_[1].num_batches_tracked > 0
-    check_same_training(*models)
+    assert_same_fit(*models)
 
 
 # What an epoch does beside its steps

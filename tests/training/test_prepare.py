@@ -1,13 +1,14 @@
 """What happens to a network before it is trained: it adapts to its data and is tried.
 
-What ``MLP`` makes of its data is in ``test_modules.py``, how moments are computed in
+What ``MLP`` makes of its data is in ``test_mlp.py``, how moments are computed in
 ``test_moments.py``, what a constant is in ``test_row_loss.py``, which criterion is refused in
-``test_criteria.py``.
+``test_torch_losses.py``.
 """
 
 import numpy as np
 import pytest
 import torch
+from helpers import assert_same_tensors, copy_of_state
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from torch import nn
@@ -188,12 +189,11 @@ def test_several_quantiles_of_several_targets_have_a_constant_each():
 
 def test_a_network_that_goes_on_is_tried_and_keeps_what_it_has():
     module = Recording()
-    state = {name: value.clone() for name, value in module.state_dict().items()}
+    state = copy_of_state(module)
     prepare(module.eval(), of_classes(), make_rows(), (1,), adapt=False)
     assert [name for name, *_ in module.calls] == ["forward"]
     assert module.training
-    for name, value in module.state_dict().items():
-        assert_array_equal(value, state[name])
+    assert_same_tensors(module.state_dict(), state)
     with pytest.raises(ValueError, match=r"raw scores of shape \(n, 3\)"):
         prepare(module, of_classes(), make_rows(), (3,), adapt=False)
 

@@ -7,7 +7,16 @@ from itertools import pairwise
 
 import pytest
 import torch
-from helpers import Kernels, check_same, make_batches, network, place, training
+from helpers import (
+    RecordedKernels,
+    address,
+    assert_same_steps,
+    assert_same_tensors,
+    assert_same_training,
+    make_batches,
+    network_with_spare_parameter,
+    train_thirty_batches,
+)
 from skorch.callbacks import Callback, GradientNormClipping
 from torch import nn
 
@@ -25,7 +34,7 @@ def kernels(module):
         touched = [*module.state_dict().values()]
         touched += [p.grad for p in module.parameters() if p.grad is not None]
         before, random_state = [t.clone() for t in touched], torch.get_rng_state()
-        with Kernels() as recording:
+        with RecordedKernels() as recording:
             step()
         for tensor, value in zip(touched, before):
             tensor.detach().copy_(value)
@@ -74,14 +83,14 @@ TRAININGS = {
 def test_a_replayed_training_is_that_without_recordings_to_the_bit(kind, record):
     options = dict(TRAININGS[kind])
     between = options.pop("between", [])
-    expected = training(TrainingStep, *between, **options)
-    check_same(training(replayed(record), *between, **options), expected)
-    _, losses, _, weights = expected
+    expected = train_thirty_batches(TrainingStep, *between, **options)
+    assert_same_training(train_thirty_batches(replayed(record), *between, **options), expected)
+    losses, weights = expected.losses, expected.weights
     assert losses[-1] < losses[0] and (weights[-1] - weights[0]).abs().max() > 0.1
     if kind == "batch_norm":
-        assert expected[0][1].num_batches_tracked == 30
+        assert expected.module[1].num_batches_tracked == 30
     if kind != "plain":
-        assert not torch.equal(losses[-1], training(TrainingStep)[1][-1])
+        assert not torch.equal(losses[-1], train_thirty_batches(TrainingStep).losses[-1])
 
 
 # Which gradients there are when a step is recorded may be due to a step of another kind.
@@ -95,9 +104,9 @@ def test_a_replayed_training_is_that_without_recordings_to_the_bit(kind, record)
     ],
 )
 def test_a_frozen_parameter_stays_as_it_is_and_moves_when_it_is_not_frozen(frozen):
-    expected = training(TrainingStep, frozen=frozen)
-    check_same(training(replayed(kernels), frozen=frozen), expected)
-    for i, (before, after) in enumerate(pairwise(expected[3])):
+    expected = train_thirty_batches(TrainingStep, frozen=frozen)
+    assert_same_training(train_thirty_batches(replayed(kernels), frozen=frozen), expected)
+    for i, (before, after) in enumerate(pairwise(expected.weights)):
         assert torch.equal(before, after) == (i in frozen)
 
 
@@ -112,7 +121,7 @@ def test_a_step_is_recorded_at_the_third_batch_of_a_shape_and_once_for_each_shap
 
         return counting
 
-    module = network()
+    module = network_with_spare_parameter()
     module.register_forward_hook(lambda *given: calls.append(given))
     step = replayed(counted)(module, RowLoss(CrossEntropy()))
     for batch in make_batches([7, 8, 8, 7, 7, 7, 8, 8, 9, 9, 7]):
@@ -123,7 +132,7 @@ def test_a_step_is_recorded_at_the_third_batch_of_a_shape_and_once_for_each_shap
 
 @pytest.mark.parametrize("record", [steps, kernels])
 def test_what_a_step_returned_is_not_overwritten_by_the_next(record):
-    module = network()
+    module = network_with_spare_parameter()
     step = replayed(record)(module, RowLoss(CrossEntropy()))
     results = [step(batch) for batch in make_batches([7] * 8)]
     assert all(not output.requires_grad for _, output in results[2:])
@@ -137,7 +146,7 @@ def test_what_a_step_returned_is_not_overwritten_by_the_next(record):
 
 @pytest.mark.parametrize("dropped_from", [12, 6, 0])
 def test_replays_find_gradients_where_the_recording_left_them(dropped_from):
-    module = network()
+    module = network_with_spare_parameter()
     step = replayed(kernels)(module, RowLoss(CrossEntropy()))
     places = {7: set(), 8: set()}
     for position, batch in enumerate(make_batches([7, 8] * 6)):
@@ -145,7 +154,7 @@ def test_replays_find_gradients_where_the_recording_left_them(dropped_from):
         gradients = [p.grad for p in module.parameters() if p.grad is not None]
         assert len(gradients) == 4 and all(gradient.any() for gradient in gradients)
         if position >= 4:
-            places[len(batch[1])].add(tuple(map(place, gradients)))
+            places[len(batch[1])].add(tuple(map(address, gradients)))
         if position >= dropped_from:
             module.zero_grad()
     assert [len(found) for found in places.values()] == [1, 1]
@@ -173,13 +182,13 @@ def fits(model, data):
         losses = model.history_[
             :, [n for n in model.history_[0] if n in ("train_loss", "valid_loss")]
         ]
-        yield losses, [*model.module_.state_dict().values()]
+        yield losses, model.module_.state_dict()
 
 
-def check_same_fits(model, data):
+def assert_recordings_change_no_fit(model, data):
     (losses, state), (expected_losses, expected) = fits(model, data)
     assert losses == expected_losses and len({*map(str, losses)}) == len(losses)
-    assert all(map(torch.equal, state, expected))
+    assert_same_tensors(state, expected)
 
 
 def module():
@@ -192,7 +201,7 @@ def test_a_replayed_fit_is_the_fit_to_the_bit(estimator, binary, monkeypatch):
     recorded = record_in_fits(monkeypatch)
     clipping = [GradientNormClipping(0.1)]
     model = estimator(module(), early_stopping=True, callbacks=clipping, **QUICK)
-    check_same_fits(model, binary)
+    assert_recordings_change_no_fit(model, binary)
     assert recorded == [8 * 5] * 2  # one for each of two sizes
 
 
@@ -221,13 +230,12 @@ def test_a_step_is_recorded_anew_when_parameters_lie_elsewhere(at, move):
             if len(passed) == at:
                 move(module)
 
-        return training(make, after=after, optimizer=(torch.optim.SGD, {"lr": 0.1}))
+        return train_thirty_batches(make, after=after, optimizer=(torch.optim.SGD, {"lr": 0.1}))
 
     found, expected = map(training_where_they_move, (replayed(kernels), TrainingStep))
-    for a, b in zip(found[1:], expected[1:]):
-        assert all(map(torch.equal, a, b))
-    still = training(TrainingStep, optimizer=(torch.optim.SGD, {"lr": 0.1}))
-    assert not torch.equal(expected[3][-1], still[3][-1])
+    assert_same_steps(found, expected)
+    still = train_thirty_batches(TrainingStep, optimizer=(torch.optim.SGD, {"lr": 0.1}))
+    assert not torch.equal(expected.weights[-1], still.weights[-1])
 
 
 class AtThirdEpoch(Callback):
@@ -275,7 +283,7 @@ def test_a_callback_may_change_the_network_between_two_epochs(change, binary, mo
     model = WeightedTorchClassifier(
         module(), callbacks=[AtThirdEpoch(change)], early_stopping=False, **QUICK
     )
-    check_same_fits(model, binary)
+    assert_recordings_change_no_fit(model, binary)
     assert len(recorded) == 1 + (change is not nothing)
 
 
@@ -296,5 +304,5 @@ def test_with_an_optimizer_that_resets_in_its_own_way_nothing_is_recorded(binary
     recorded = record_in_fits(monkeypatch)
     model = WeightedTorchClassifier(module(), optimizer=Accumulates, **QUICK)
     with pytest.warns(UserWarning, match="^compile=True has no effect: the optimizer") as warned:
-        check_same_fits(model, binary)
+        assert_recordings_change_no_fit(model, binary)
     assert len(warned) == 1 and not recorded

@@ -1,6 +1,6 @@
 """The training path: history, callbacks, global state, pickles, compile=True.
 
-Early stopping is in ``test_early_stopping.py``, an epoch in ``test_net.py``, weight laws are in
+Early stopping is in ``test_stopping.py``, an epoch in ``test_net.py``, weight laws are in
 ``test_weight_laws.py``, the normaliser in ``test_minibatch.py``.
 """
 

@@ -1,6 +1,6 @@
 """Early stopping: when training ends, which state is kept, and which rows are held out.
 
-How rows are split is in ``test_data.py``, the rest of the training in ``test_training.py``.
+How rows are split is in ``test_arrays.py``, the rest of the training in ``test_run.py``.
 """
 
 import numpy as np

@@ -1,6 +1,6 @@
 """Weighted rows between the user's table and training.
 
-Which rows are equal is in ``test_merging.py``, what a weight may be in ``test_weights.py``.
+Which rows are equal is in ``test_merging.py``, what a weight may be in ``test_sample_weight.py``.
 """
 
 from dataclasses import FrozenInstanceError

@@ -1,7 +1,7 @@
 """What a weight means: checks, effective size, class weights, scaling.
 
 Everything here is numpy: exact claims are compared bit for bit. That a whole fit keeps
-these laws is left to ``test_weight_laws.py``, how tensors come about to ``test_data.py``.
+these laws is left to ``test_weight_laws.py``, how tensors come about to ``test_arrays.py``.
 """
 
 import copy
