@@ -123,6 +123,11 @@ class MLP(nn.Module):
         self.hidden = nn.Sequential(*layers)
         self.output = nn.Linear(width, n_outputs)
 
+    @property
+    def decays_by_default(self) -> bool:
+        """Whether weights decay if the user sets none: in a network with hidden layers."""
+        return len(self.hidden) > 0
+
     def forward(self, X: Tensor) -> Tensor:
         """Raw scores of shape (n, n_outputs)."""
         return self.output(self.hidden(self.encode(X)))  # type: ignore[no-any-return]

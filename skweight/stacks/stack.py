@@ -27,7 +27,7 @@ from skweight.training import (
     Training,
     WeightAverage,
     WeightedNet,
-    divergence_error,
+    check_finite_losses,
     finish,
     isolated_torch,
     make_net,
@@ -167,10 +167,10 @@ class Stack:
         start = time.perf_counter()
         lead.history_.new_epoch()
         if self.average is not None:
-            self.average.hide()
+            self.average.restore()
         losses = {"train": self._train(lead)}
         if self.average is not None:
-            self.average.show()
+            self.average.apply()
         counts = {"train": len(self.batches)}
         if self.valid_batches is not None:
             losses["valid"] = self._validate(self.valid_batches)
@@ -235,11 +235,12 @@ class Stack:
             epoch |= {f"{name}_loss": loss, best: loss < lowest, n_batches: counts[name]}
             model.lowest[name] = min(loss, lowest)
         model.history.append(epoch)
-        for name, loss in losses.items():
+        for _name, loss in losses.items():
             if not math.isfinite(loss):
-                model.error = divergence_error(
-                    f"{name}_loss became {loss}", epoch["epoch"], model.net.lr
-                )
+                try:
+                    check_finite_losses(epoch, model.net.lr)
+                except ValueError as error:
+                    model.error = error
                 return False
         return "valid" not in losses or self._watch(model, place, losses["valid"])
 

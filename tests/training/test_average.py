@@ -123,7 +123,7 @@ def test_after_an_interruption_the_network_is_the_average_so_far(binary):
         model.fit(*binary)
     check_average(model, spy, 0.999)
     assert (flat(model.module_) - spy.steps[-1]).abs().max() > 0.01
-    assert model.net_.average is None
+    assert model.net_.fit_state_ is None
 
 
 def test_parameters_that_join_begin_as_their_own_average():
@@ -134,10 +134,10 @@ def test_parameters_that_join_begin_as_their_own_average():
     kept = first - 2 / 11
     average.follow([first, second])
     average.update()
-    average.show()
+    average.apply()
     torch.testing.assert_close(first, kept + (1 - kept) * (1 - 3 / 12))
     assert torch.equal(second, torch.ones(3))
-    average.hide()
+    average.restore()
     assert torch.equal(first, torch.ones(2))
 
 

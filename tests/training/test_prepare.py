@@ -12,7 +12,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from torch import nn
 
-from skweight.data import RowDataset, batches, moments
+from skweight.data import RowDataset, moments
+from skweight.data import rows as data_rows
 from skweight.losses import CLASSIFIER_CRITERIA, REGRESSOR_CRITERIA, RowLoss, from_criterion
 from skweight.modules import MLP
 from skweight.training import prepare
@@ -131,10 +132,10 @@ def test_only_adapt_has_all_rows_gathered(monkeypatch, csr):
 
     def recorded(X, rows, device):
         gathered.append(len(rows))
-        return batches_gather(X, rows, device)
+        return gather(X, rows, device)
 
-    batches_gather = batches.gather
-    monkeypatch.setattr(batches, "gather", recorded)
+    gather = data_rows.gather
+    monkeypatch.setattr(data_rows, "gather", recorded)
     monkeypatch.setattr(moments, "gather", recorded)
     monkeypatch.setattr(RowDataset, "tensors", lambda self: pytest.fail("all rows were gathered"))
     module = prepare(MLP(3, 1), of_classes(), make_rows(csr=csr), (1, 2), adapt=True)
