@@ -1,6 +1,6 @@
 """Stacked networks do what their networks do: to the bit for layers that are known.
 
-How they are trained is in ``test_stacks.py``.
+How they are trained is in ``test_stack.py``.
 """
 
 import types
@@ -11,8 +11,7 @@ from torch import nn
 
 from skweight import FeatureWeight, WeightedLinear
 from skweight.modules import MLP
-from skweight.stacks import NotStackable, StackedNetwork
-from skweight.stacks import layers as stacked_layers
+from skweight.stacks import NotStackable, StackedLinear, StackedNetwork
 
 
 class Own(nn.Module):
@@ -131,11 +130,12 @@ def test_some_models_are_kept_and_copied_back(kind):
     stack.keep(torch.tensor([3, 1]))
     kept = stack(X[[3, 1]])
     empty = networks((LAYERED | MAPPED)[kind], 2, seed=1)
-    for place, number in enumerate([3, 1]):
-        stack.copy_to(empty[place], place)
-        assert torch.allclose(kept[place], modules[number](X[number]))
-        copied = empty[place].state_dict().values()
-        assert all(map(torch.equal, copied, modules[number].state_dict().values()))
+    for position, number in enumerate([3, 1]):
+        stack.copy_to(empty[position], position)
+        assert torch.allclose(kept[position], modules[number](X[number]))
+        expected = modules[number].state_dict()
+        for name, tensor in empty[position].state_dict().items():
+            assert torch.equal(tensor, expected[name]), name
     with torch.no_grad():
         for _, parameter in stack.named_parameters():
             parameter.add_(1)
@@ -237,9 +237,9 @@ def test_a_forward_that_torch_rounds_in_another_way_is_refused_on_batches_of_tha
         stack.check_rounding(modules, X)
 
 
-def test_of_large_products_no_way_is_tried_and_memory_is_not_asked_for():
+def test_for_large_products_nothing_is_tried_and_no_memory_is_asked_for():
     layers = [nn.Linear(2**10, 2**10 + 1) for _ in range(2)]
-    stacked = stacked_layers.StackedLinear(layers)
+    stacked = StackedLinear(layers)
     X = torch.randn(2, 3, 2**10)
     with torch.profiler.profile(profile_memory=True) as profile:
         scores = stacked(X)

@@ -1,6 +1,6 @@
-"""Trainings side by side: every model is the one that it is alone, to the bit.
+"""Every model of a stack is the one that its own training would have made, to the bit.
 
-Searches that are made of them are in ``test_search.py``, networks in ``test_stacked_networks.py``.
+Searches, which train in stacks, are in ``tests/search``; stacked networks in ``test_networks.py``.
 """
 
 import copy
@@ -14,9 +14,14 @@ from skorch.callbacks import Checkpoint, EpochScoring, GradientNormClipping, LRS
 from torch import nn
 
 from skweight import WeightedTorchClassifier, WeightedTorchRegressor
-from skweight.stacks import NotStackable, StackedNetwork, models_at_once, train_together
-from skweight.stacks import products as stacked_layers
-from skweight.stacks import stack as stacks
+from skweight.stacks import (
+    NotStackable,
+    Stack,
+    StackedNetwork,
+    choose_implementation,
+    models_at_once,
+    train_together,
+)
 from skweight.training import train
 
 rng = np.random.default_rng(0)
@@ -92,8 +97,8 @@ CASES = {
 }
 
 
-def alone_and_together(settings, y, params, X=X, folds=FOLDS):
-    """Nets of settings and folds that are trained alone, and together."""
+def singly_and_together(settings, y, params, X=X, folds=FOLDS, **options):
+    """Nets of settings and folds that are trained one by one, and the outcomes of a stack."""
     kind = WeightedTorchRegressor if y.dtype.kind == "f" else WeightedTorchClassifier
 
     def plans():
@@ -102,16 +107,19 @@ def alone_and_together(settings, y, params, X=X, folds=FOLDS):
                 model = kind(**QUICK | params | one)
                 yield model._plan(X[fold], y[fold], WEIGHT[fold], (None, None, None))
 
-    return [train(plan) for plan in plans()], train_together([*plans()])
+    return [train(plan) for plan in plans()], train_together([*plans()], **options)
 
 
-def check_same(alone, together):
-    assert len(alone) == len(together)
+def check_same(singly, outcomes):
+    """Every outcome has the network and the history of the training by itself."""
+    assert len(singly) == len(outcomes)
     states = []
-    for one, other in zip(alone, together):
+    for one, outcome in zip(singly, outcomes):
+        assert outcome.error is None
+        other = outcome.net
         assert not other.module_.training and type(other) is type(one)
         states.append(one.module_.state_dict())
-        assert all(map(torch.equal, states[-1].values(), other.module_.state_dict().values()))
+        check_same_state(states[-1], other.module_.state_dict())
         assert len(one.history) == len(other.history)
         for epoch, its_epoch in zip(one.history, other.history):
             assert epoch.keys() == its_epoch.keys()
@@ -123,39 +131,44 @@ def check_same(alone, together):
         assert not all(map(torch.equal, state.values(), states[0].values()))
 
 
+def check_same_state(expected, found):
+    assert [*expected] == [*found]
+    for name, tensor in expected.items():
+        assert torch.equal(tensor, found[name]), name
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_every_model_of_a_stack_is_that_of_its_own_training_to_the_bit(name):
-    alone, together = alone_and_together(*CASES[name])
-    check_same(alone, together)
+    singly, together = singly_and_together(*CASES[name])
+    check_same(singly, together)
     if "stopping" in name:
-        assert len({len(net.history) for net in alone}) > 1
+        assert len({len(net.history) for net in singly}) > 1
 
 
 def test_sparse_rows_are_stacked_too():
-    alone, together = alone_and_together(WEIGHTS, Y, {}, X=sparse.csr_array(X * (X > 0)))
-    check_same(alone, together)
+    check_same(*singly_and_together(WEIGHTS, Y, {}, X=sparse.csr_array(X * (X > 0))))
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
 def test_models_that_have_stopped_change_nothing_whether_they_leave_the_stack_or_not(
     share, monkeypatch
 ):
-    monkeypatch.setattr(stacks, "_STILL_TRAINED", share)
-    lengths, keep = [], stacks.Stack._keep
+    lengths, keep = [], Stack.keep
 
-    def kept(self, places):
-        lengths.append(len(places))
-        keep(self, places)
-        if places:  # those that have left cost nothing more
+    def kept(self, positions):
+        lengths.append(len(positions))
+        keep(self, positions)
+        if positions:  # the models that have left cost nothing more
             of_models = [p for group in self.optimizer.param_groups for p in group["params"]]
             assert len(of_models) == len(self.optimizer.state)
-            n_tensors = len(self.gradients.stacked) + len(self.gradients.alone) * len(places)
-            assert len(of_models) == n_tensors
+            parameters = self.parameters
+            n_views = len(parameters.per_model) * len(positions)
+            assert len(of_models) == len(parameters.stacked) + n_views
 
-    monkeypatch.setattr(stacks.Stack, "_keep", kept)
+    monkeypatch.setattr(Stack, "keep", kept)
     settings = [{"random_state": seed, **w} for seed in range(2) for w in WEIGHTS]
-    alone, together = alone_and_together(settings, Y, STOPPING | {"module__hidden_sizes": (9,)})
-    check_same(alone, together)
+    params = STOPPING | {"module__hidden_sizes": (9,)}
+    check_same(*singly_and_together(settings, Y, params, still_trained=share))
     assert (len(lengths) > 3) == (share > 0)
     assert share == 0 or lengths[-1] == 0
 
@@ -197,22 +210,22 @@ class Bare(nn.Module):
 
 
 def test_networks_whose_numbers_differ_are_not_stacked_and_networks_whose_do_not_are():
-    alone, together = alone_and_together(WEIGHTS, Y, {"module": Remembers})
-    check_same(alone, together)
-    assert len({net.module_.center for net in together}) > 3
-    assert {net.n_beside for net in together} == {0}
+    singly, together = singly_and_together(WEIGHTS, Y, {"module": Remembers})
+    check_same(singly, together)
+    assert len({outcome.net.module_.center for outcome in together}) > 3
+    assert not any(outcome.stacked for outcome in together)
     seeds = [{"random_state": seed} for seed in range(4)]
     whole = {"module": Remembers, "early_stopping": False}
-    alone, together = alone_and_together(seeds, Y, whole, folds=FOLDS[:1])
-    check_same(alone, together)
-    assert {net.n_beside for net in together} == {3}
+    singly, together = singly_and_together(seeds, Y, whole, folds=FOLDS[:1])
+    check_same(singly, together)
+    assert all(outcome.stacked for outcome in together)
 
 
 @pytest.mark.parametrize("params", [{}, STOPPING], ids=["to the end", "stopping"])
 def test_networks_with_a_forward_of_their_own_are_those_of_their_training_to_the_bit(params):
-    alone, together = alone_and_together(WEIGHTS, Y, {"module": Own, "max_epochs": 20} | params)
-    check_same(alone, together)
-    assert all(net.n_beside > 0 for net in together)
+    singly, together = singly_and_together(WEIGHTS, Y, {"module": Own, "max_epochs": 20} | params)
+    check_same(singly, together)
+    assert all(outcome.stacked for outcome in together)
 
 
 def test_networks_that_torch_would_round_in_another_way_are_not_stacked(monkeypatch):
@@ -228,11 +241,11 @@ def test_networks_that_torch_would_round_in_another_way_are_not_stacked(monkeypa
 
 
 def test_stacks_that_would_save_nothing_are_not_made():
-    for n_models, beside in ((1, 0), (2, 1), (3, 2)):
+    for n_models in (1, 2, 3):
         made = [*plans(WEIGHTS[:n_models])]
         found = train_together(made)
         check_same([*map(train, plans(WEIGHTS[:n_models]))], found)
-        assert [net.n_beside for net in found] == [beside] * n_models
+        assert [outcome.stacked for outcome in found] == [n_models > 1] * n_models
 
 
 def plans(settings=WEIGHTS, y=Y, **params):
@@ -249,13 +262,14 @@ def test_a_training_that_fails_does_not_spoil_its_stack(early_stopping):
     together[1].rows.y[3] = np.nan
     found = train_together(together)
     check_same([expected[0], expected[2]], [found[0], found[2]])
-    with pytest.raises(ValueError) as alone:
+    with pytest.raises(ValueError) as raised:
         train(together[1])
-    assert type(found[1]) is ValueError and str(found[1]) == str(alone.value)
-    assert str(found[1]).startswith("train_loss became nan in epoch 1. Try a smaller lr")
+    assert found[1].net is None and type(found[1].error) is ValueError
+    assert str(found[1].error) == str(raised.value)
+    assert str(found[1].error).startswith("train_loss became nan in epoch 1. Try a smaller lr")
 
 
-def test_a_network_that_cannot_be_made_is_the_error_of_its_training_alone():
+def test_a_network_that_cannot_be_made_is_the_error_of_its_own_training():
     together = [*plans()]
     broken = copy.copy(together[1])
 
@@ -265,7 +279,7 @@ def test_a_network_that_cannot_be_made_is_the_error_of_its_training_alone():
     object.__setattr__(broken, "make_module", make_module)
     found = train_together([together[0], broken, together[2]])
     check_same([train(plan) for plan in [*plans()][::2]], [found[0], found[2]])
-    assert str(found[1]) == "no network"
+    assert found[1].net is None and str(found[1].error) == "no network"
 
 
 def test_global_state_is_left_as_it_was():
@@ -279,7 +293,7 @@ def test_global_state_is_left_as_it_was():
     finally:
         torch.set_default_dtype(torch.float32)
     assert torch.equal(torch.get_rng_state(), before)
-    assert found[0].module_.output.weight.dtype == torch.float32
+    assert found[0].net.module_.output.weight.dtype == torch.float32
 
 
 MODES = {
@@ -292,8 +306,8 @@ MODES = {
 
 @pytest.mark.parametrize("mode", MODES)
 def test_modes_of_torch_do_not_reach_a_stack(mode):
-    expected = train_together([*plans()])
-    stacked_layers._chosen.clear()
+    expected = [outcome.net for outcome in train_together([*plans()])]
+    choose_implementation.cache_clear()
     together = [*plans()]
     with MODES[mode]():
         assert models_at_once(together[0]) > 1
@@ -303,7 +317,7 @@ def test_modes_of_torch_do_not_reach_a_stack(mode):
 
 def test_a_net_holds_on_to_no_other_model_of_its_stack():
     params = {"callbacks": [LRScheduler("StepLR", step_size=2)]}
-    for net in train_together([*plans(**params)]):
+    for net in [outcome.net for outcome in train_together([*plans(**params)])]:
         own = {p.shape for p in net.module_.parameters()}
         of_optimizer = [p for group in net.optimizer_.param_groups for p in group["params"]]
         assert {p.shape for p in of_optimizer} == own
