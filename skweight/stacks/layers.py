@@ -41,7 +41,7 @@ class ReusedBuffers:
 
 
 class StackedLinear(nn.Module):
-    """Linear layers side by side: ``(n_models, n, ..., in)`` to ``(n_models, n, ..., out)``."""
+    """Linear layers of all models: ``(n_models, n, ..., in)`` to ``(n_models, n, ..., out)``."""
 
     bias: Tensor | None
 
@@ -128,7 +128,7 @@ class StackedWeightedLinear(StackedLinear):
 
 
 class StackedPiecewiseLinear(nn.Module):
-    """Bins side by side, of the same features, see :class:`~skweight.encodings.PiecewiseLinear`."""
+    """Bins of the same features, see :class:`~skweight.encodings.PiecewiseLinear`."""
 
     start: Tensor
     slope: Tensor
@@ -144,7 +144,7 @@ class StackedPiecewiseLinear(nn.Module):
 
 
 class StackedFeatureWeight(nn.Module):
-    """Feature weights side by side, see :class:`~skweight.FeatureWeight`."""
+    """Feature weights of all models, see :class:`~skweight.FeatureWeight`."""
 
     weight: Tensor
 
@@ -181,7 +181,7 @@ class _Scale(torch.autograd.Function):
 
 
 class _Linear(torch.autograd.Function):
-    """Linear layers side by side, and the gradients that autograd gives to one."""
+    """Linear layers of all models, with the gradients that autograd computes for one."""
 
     @staticmethod
     def forward(

@@ -42,7 +42,7 @@ class ExactOperation:
 def _one_by_one(single: Operation) -> Operation:
     """An operation for one model after the other.
 
-    Each runs on copies of its tensors, which begin at the same place of a cache line as those of
+    Each runs on copies of its tensors, which begin at the same byte of a cache line as those of
     a single model: kernels may round by where in a cache line a tensor begins.
     """
 
@@ -110,7 +110,7 @@ def choose_implementation(
     n_largest = max(shape.numel() for shape in shapes)
     if n_largest > _LARGE:
         return operation.one_by_one
-    # The tensors of sixteen models begin at every place of a cache line that there is.
+    # The tensors of sixteen models begin at every possible float of a cache line.
     is_aligned = not any(shape.numel() % _FLOATS_PER_CACHE_LINE for shape in shapes)
     n_models = 3 if is_aligned else _FLOATS_PER_CACHE_LINE
     n_trials = max(_FEWEST_TRIALS, min(_MOST_TRIALS, _VALUES_TRIED // (n_models * n_largest)))

@@ -67,7 +67,7 @@ class WeightAverage:
         """Update the average with the parameters after a step.
 
         Subtraction, multiplication and addition are separate calls: kernels that do all three in
-        one round some of a tensor's last numbers in another way.
+        one round some of a tensor's last numbers differently.
         """
         self.n_updates += 1
         decay = min(self.decay, (1 + self.n_updates) / (10 + self.n_updates))

@@ -26,7 +26,7 @@ from skweight.training.stopping import EpochLosses
 
 
 class StoppedByCallback(Exception):
-    """A callback ended the training, the skorch way: by raising KeyboardInterrupt."""
+    """A callback ended the training, which in skorch it does by raising KeyboardInterrupt."""
 
 
 @dataclass
@@ -78,7 +78,7 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
         self.ema_decay = ema_decay
 
     def infer(self, x: Any, **fit_params: Any) -> Tensor:
-        """Give the module X alone: it never sees weights."""
+        """Give the module X without the weights, which it never sees."""
         X = x["X"] if isinstance(x, Mapping) else x
         return self.module_(to_tensor(X, device=self.device))  # type: ignore[no-any-return]
 
@@ -230,7 +230,7 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
         state.losses.record(self.history, prefix, sum(map(mul, losses, sizes)) / sum(sizes))
 
     def _quick_epoch(self, iterator: Any, training: bool, prefix: str, step_fn: Any) -> None:
-        """Make the steps with nothing between them, and record them when all are made."""
+        """Make all steps without calling anything between them, then record their losses."""
         self._set_training(training)
         if training:
             self._refresh_step()

@@ -110,7 +110,7 @@ def singly_and_together(settings, y, params, X=X, folds=FOLDS, **options):
     return [train(plan) for plan in plans()], train_together([*plans()], **options)
 
 
-def check_same(singly, outcomes):
+def assert_same_nets(singly, outcomes):
     """Every outcome has the network and the history of the training by itself."""
     assert len(singly) == len(outcomes)
     states = []
@@ -140,13 +140,13 @@ def check_same_state(expected, found):
 @pytest.mark.parametrize("name", CASES)
 def test_every_model_of_a_stack_is_that_of_its_own_training_to_the_bit(name):
     singly, together = singly_and_together(*CASES[name])
-    check_same(singly, together)
+    assert_same_nets(singly, together)
     if "stopping" in name:
         assert len({len(net.history) for net in singly}) > 1
 
 
 def test_sparse_rows_are_stacked_too():
-    check_same(*singly_and_together(WEIGHTS, Y, {}, X=sparse.csr_array(X * (X > 0))))
+    assert_same_nets(*singly_and_together(WEIGHTS, Y, {}, X=sparse.csr_array(X * (X > 0))))
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
@@ -168,7 +168,7 @@ def test_models_that_have_stopped_change_nothing_whether_they_leave_the_stack_or
     monkeypatch.setattr(Stack, "keep", kept)
     settings = [{"random_state": seed, **w} for seed in range(2) for w in WEIGHTS]
     params = STOPPING | {"module__hidden_sizes": (9,)}
-    check_same(*singly_and_together(settings, Y, params, still_trained=share))
+    assert_same_nets(*singly_and_together(settings, Y, params, still_trained=share))
     assert (len(lengths) > 3) == (share > 0)
     assert share == 0 or lengths[-1] == 0
 
@@ -211,20 +211,20 @@ class Bare(nn.Module):
 
 def test_networks_whose_numbers_differ_are_not_stacked_and_networks_whose_do_not_are():
     singly, together = singly_and_together(WEIGHTS, Y, {"module": Remembers})
-    check_same(singly, together)
+    assert_same_nets(singly, together)
     assert len({outcome.net.module_.center for outcome in together}) > 3
     assert not any(outcome.stacked for outcome in together)
     seeds = [{"random_state": seed} for seed in range(4)]
     whole = {"module": Remembers, "early_stopping": False}
     singly, together = singly_and_together(seeds, Y, whole, folds=FOLDS[:1])
-    check_same(singly, together)
+    assert_same_nets(singly, together)
     assert all(outcome.stacked for outcome in together)
 
 
 @pytest.mark.parametrize("params", [{}, STOPPING], ids=["to the end", "stopping"])
 def test_networks_with_a_forward_of_their_own_are_those_of_their_training_to_the_bit(params):
     singly, together = singly_and_together(WEIGHTS, Y, {"module": Own, "max_epochs": 20} | params)
-    check_same(singly, together)
+    assert_same_nets(singly, together)
     assert all(outcome.stacked for outcome in together)
 
 
@@ -244,7 +244,7 @@ def test_stacks_that_would_save_nothing_are_not_made():
     for n_models in (1, 2, 3):
         made = [*plans(WEIGHTS[:n_models])]
         found = train_together(made)
-        check_same([*map(train, plans(WEIGHTS[:n_models]))], found)
+        assert_same_nets([*map(train, plans(WEIGHTS[:n_models]))], found)
         assert [outcome.stacked for outcome in found] == [n_models > 1] * n_models
 
 
@@ -261,7 +261,7 @@ def test_a_training_that_fails_does_not_spoil_its_stack(early_stopping):
     together = [*plans(POWERS, AMOUNT, **params)]
     together[1].rows.y[3] = np.nan
     found = train_together(together)
-    check_same([expected[0], expected[2]], [found[0], found[2]])
+    assert_same_nets([expected[0], expected[2]], [found[0], found[2]])
     with pytest.raises(ValueError) as raised:
         train(together[1])
     assert found[1].net is None and type(found[1].error) is ValueError
@@ -278,7 +278,7 @@ def test_a_network_that_cannot_be_made_is_the_error_of_its_own_training():
 
     object.__setattr__(broken, "make_module", make_module)
     found = train_together([together[0], broken, together[2]])
-    check_same([train(plan) for plan in [*plans()][::2]], [found[0], found[2]])
+    assert_same_nets([train(plan) for plan in [*plans()][::2]], [found[0], found[2]])
     assert found[1].net is None and str(found[1].error) == "no network"
 
 
@@ -312,7 +312,7 @@ def test_modes_of_torch_do_not_reach_a_stack(mode):
     with MODES[mode]():
         assert models_at_once(together[0]) > 1
         found = train_together(together)
-    check_same(expected, found)
+    assert_same_nets(expected, found)
 
 
 def test_a_net_holds_on_to_no_other_model_of_its_stack():

@@ -338,3 +338,14 @@ def test_the_mode_of_the_network_is_not_set_for_each_batch(binary):
         model.fit(*binary)
         changes.append(CountsModes.n_changes)
     assert changes[0] < 4 + 4 and changes[1] >= 4 * model.history_[0, "train_batch_count"] == 24
+
+
+def test_a_net_whose_optimizer_is_released_predicts_as_before(binary):
+    net = fit(binary).net_
+    X = binary[0].astype(np.float32)
+    before = net.predict_proba(X)
+    assert net.optimizer_.state
+    for _ in range(2):
+        net.release_optimizer()
+        assert not hasattr(net, "optimizer_")
+    assert_array_equal(net.predict_proba(X), before)
