@@ -31,26 +31,16 @@ _ELEMENTWISE_ACTIVATIONS = (
 
 
 class NotStackable(Exception):
-    """Why networks are trained one by one."""
+    """The reason why networks can only be trained one by one."""
 
 
 class StackedNetwork:
     """Several networks of one structure that are run as one.
 
     Linear layers become batched matrix products where the network consists of known layers; any
-    other network goes through :func:`torch.func.vmap`.
-
-    Parameters
-    ----------
-    modules : sequence of nn.Module
-        Of the same structure; they are copied.
-    X : Tensor of shape (n_models, n, ...)
-        A few rows for each, of which the stack must give the scores that the networks give.
-
-    Raises
-    ------
-    NotStackable
-        With the reason.
+    other network goes through :func:`torch.func.vmap`. ``modules`` are copied. ``X`` of shape
+    (n_models, n, ...) holds a few rows for each: networks whose scores for them a stack cannot
+    give are refused with :class:`NotStackable`.
     """
 
     def __init__(self, modules: Sequence[nn.Module], X: Tensor) -> None:
@@ -59,7 +49,7 @@ class StackedNetwork:
         expected = _run_one_by_one(modules, X)
         forward = _matching_forward(_Layered, modules, X, expected)
         if forward is None:
-            # That torch can batch it shows that no branch in it depends on values.
+            # If torch can batch it, no branch in it depends on values.
             forward = _matching_forward(_Mapped, modules, X, expected)
             if forward is None:
                 raise NotStackable(
@@ -136,7 +126,7 @@ class _Layered:
 
 
 class _OwnForward(_Layered):
-    """Known layers in a forward of the user's, which happens to work with an axis of models."""
+    """Known layers in a forward of the user's that also works with an axis of models."""
 
     own_forward = True
 

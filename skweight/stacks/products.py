@@ -18,12 +18,8 @@ class ExactOperation:
     kernels, and is found by trials. On a GPU the first one is always used: there, rounding
     differs from one model of GPU to the next anyway.
 
-    Parameters
-    ----------
-    *batched : callable
-        Implementations for tensors of shape (n_models, ...), the fastest first.
-    single : callable
-        The operation on the tensors of one model.
+    ``batched`` are implementations for tensors of shape (n_models, ...), the fastest first;
+    ``single`` is the operation on the tensors of one model.
     """
 
     def __init__(self, *batched: Operation, single: Operation) -> None:

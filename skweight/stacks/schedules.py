@@ -10,15 +10,7 @@ from skorch.history import History
 
 
 class StackedSchedules:
-    """skorch's schedules with what they need of a net: its ``optimizer_`` and its ``history``.
-
-    Parameters
-    ----------
-    callbacks : iterable of LRScheduler
-        They are copied.
-    optimizer : torch.optim.Optimizer
-        That of the stack.
-    """
+    """Copies of skorch's schedules, for which this is a net: ``optimizer_`` and ``history``."""
 
     def __init__(self, callbacks: Iterable[LRScheduler], optimizer: torch.optim.Optimizer) -> None:
         self.optimizer_ = optimizer

@@ -60,21 +60,10 @@ class StackedModel:
 class Stack:
     """Networks that are trained at the same time.
 
-    Parameters
-    ----------
-    trainings : sequence of Training
-    nets : sequence of WeightedNet
-        Made for them, untrained; they will hold the trained networks.
-    still_trained : float
-        When this share of the models in the stack, or less, is still trained, the others leave
-        it: until then they are computed in vain, since to leave a stack takes time too.
-
-    Attributes
-    ----------
-    models : list of StackedModel
-        All of them.
-    in_stack : list of StackedModel
-        Those that are still in the stack, by their position in its tensors.
+    ``nets`` are made for the trainings, and hold the trained networks in the end. ``models`` are
+    all of them, ``in_stack`` those that are still in the stack, by their position in its tensors.
+    When the share ``still_trained`` of the stack, or less, is still trained, the others leave it.
+    Until then they are computed in vain, since to leave a stack takes time too.
     """
 
     def __init__(

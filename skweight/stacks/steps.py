@@ -23,27 +23,13 @@ class StackedParameters:
 
     A fused kernel rounds the last numbers of a tensor, those beyond a multiple of its width,
     differently. Parameters that have such numbers are given to it model by model, as views.
-
-    Parameters
-    ----------
-    network : StackedNetwork
-    fused : bool
-
-    Attributes
-    ----------
-    named : list of (str, nn.Parameter)
-        What the optimizer gets, with names as in one network.
-    in_order : list of nn.Parameter
-        The parameters of the network, in its order.
-    stacked : dict
-        Those that the optimizer gets as they are; the values are None.
-    per_model : dict
-        The others, with their views for each model.
     """
 
     def __init__(self, network: StackedNetwork, fused: bool) -> None:
+        # Those that the optimizer gets as they are, and the others with a view for each model.
         self.stacked: dict[nn.Parameter, None] = {}
         self.per_model: dict[nn.Parameter, list[nn.Parameter]] = {}
+        # What the optimizer gets, with names as in one network.
         self.named: list[tuple[str, nn.Parameter]] = []
         self.in_order = [parameter for _, parameter in network.named_parameters()]
         for name, parameter in network.named_parameters():

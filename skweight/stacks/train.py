@@ -8,8 +8,6 @@ from skweight.stacks.eligibility import check_stackable, group_alike, pays_as_st
 from skweight.stacks.stack import Stack
 from skweight.training import Training, WeightedNet, finish, isolated_torch, make_net, train
 
-# To leave a stack takes time: models that have stopped do so when this share is still trained.
-STILL_TRAINED = 0.75
 Subject = TypeVar("Subject", Training, WeightedNet)
 
 
@@ -22,9 +20,7 @@ class Outcome:
     stacked: bool = False
 
 
-def train_together(
-    trainings: Sequence[Training], still_trained: float = STILL_TRAINED
-) -> list[Outcome]:
+def train_together(trainings: Sequence[Training], still_trained: float = 0.75) -> list[Outcome]:
     """Train several networks at the same time.
 
     Parameters

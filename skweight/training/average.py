@@ -15,17 +15,8 @@ class WeightAverage:
     After the ``t``-th update it is ``d * average + (1 - d) * parameter`` with
     ``d = min(decay, (1 + t) / (10 + t))``, so that initial values are soon forgotten.
 
-    Parameters
-    ----------
-    parameters : iterable of Tensor
-        They are their own average until they are updated.
-    decay : float
-        In [0, 1).
-
-    Attributes
-    ----------
-    is_applied : bool
-        Whether the parameters hold the average now.
+    Parameters are their own average until the first update. ``decay`` is in [0, 1), and
+    ``is_applied`` tells whether the parameters hold the average now.
 
     References
     ----------

@@ -23,23 +23,10 @@ def make_step(
     n_steps: int,
     graphs: Callable[[torch.device], CudaGraphs] = CudaGraphs,
 ) -> TrainingStep:
-    """Choose how gradients are computed.
+    """Choose how gradients are computed in a training of ``n_steps`` steps.
 
-    Parameters
-    ----------
-    module, criterion : nn.Module
-        On ``device``. The criterion returns one loss per row, or per row and label.
-    device : torch.device
-    compile : bool
-        Whether to spend time on the first batches to save it on the others.
-    n_steps : int
-        Number of steps of the whole training.
-    graphs : callable, default=CudaGraphs
-        Makes the recorder of steps on a GPU.
-
-    Returns
-    -------
-    TrainingStep
+    ``compile`` spends time on the first batches to save it on the others. ``graphs`` makes the
+    recorder of steps on a GPU.
     """
     if not compile:
         return TrainingStep(module, criterion)

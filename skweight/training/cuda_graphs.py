@@ -32,13 +32,8 @@ class ReplayedStep(TrainingStep):
     another address, steps are recorded anew. The Python code of ``forward`` runs only while it
     is recorded: a branch, or a rate of dropout that a callback changes, stays as it was then.
 
-    Parameters
-    ----------
-    module, criterion : nn.Module
-    record : callable
-        Takes a function without arguments and returns one that repeats its work on the device.
-    warmup : callable, default=nullcontext
-        Makes the context of the steps before a recording.
+    ``record`` takes a function without arguments and returns one that repeats its work on the
+    device; ``warmup`` makes the context of the steps before a recording.
     """
 
     def __init__(
@@ -133,12 +128,7 @@ class ReplayedStep(TrainingStep):
 
 
 class CudaGraphs:
-    """Recordings as CUDA graphs, made in a CUDA stream of their own.
-
-    Parameters
-    ----------
-    device : torch.device
-    """
+    """Recordings as CUDA graphs, made in a CUDA stream of their own."""
 
     def __init__(self, device: torch.device) -> None:
         # torch's default stream for recordings is one of the device that recorded first.

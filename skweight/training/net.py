@@ -51,26 +51,15 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
     find nothing but targets in it. It is pickled on the CPU and without its optimizer and
     callbacks, which only training needs.
 
-    Parameters
-    ----------
-    *args, **kwargs
-        As for :class:`skorch.NeuralNet`.
-    ema_decay : float, default=0.0
-        Decay of the average of the weights, see :class:`WeightAverage`; 0 is no average.
-
-    Attributes
-    ----------
-    resume_state : dict or None
-        What the next call of ``partial_fit`` continues: the state of optimizer and schedules.
-    fit_state_ : FitState or None
-        None unless the net is being trained.
-    losses_at_once : int
-        Number of losses of batches that are kept as tensors before they are joined: each of them
-        takes hundreds of bytes until then.
+    ``ema_decay`` is that of :class:`WeightAverage`; 0 is no average. The other arguments are those
+    of :class:`skorch.NeuralNet`.
     """
 
+    # The state of optimizer and schedules that the next call of ``partial_fit`` continues.
     resume_state: Any = None
+    # None unless the net is being trained.
     fit_state_: FitState | None = None
+    # Losses of batches to join at once: until then each is a tensor, of hundreds of bytes.
     losses_at_once: int = 2**12
 
     def __init__(self, *args: Any, ema_decay: float = 0.0, **kwargs: Any) -> None:

@@ -31,11 +31,7 @@ def predict(
     X : ndarray or CSR matrix of shape (n_samples, n_features), float32
     device : torch.device
     link : callable, default=None
-        Applied to raw scores of shape (n, n_outputs). None returns the scores.
-
-    Returns
-    -------
-    Tensor of shape (n_samples, n_outputs) or as ``link`` returns it
+        Applied to raw scores of shape (n, n_outputs), in float64. None returns the scores.
     """
     raw = _forward(module, X, device)
     if link is None:

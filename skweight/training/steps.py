@@ -19,19 +19,8 @@ Losses = Callable[[nn.Module, nn.Module, Tensor, Tensor], LossAndOutput]
 class TrainingStep:
     """Compute the loss of a batch and leave its gradients in the parameters.
 
-    Parameters
-    ----------
-    module : nn.Module
-        ``forward(X)`` returns raw scores.
-    criterion : nn.Module
-        ``forward(output, target)`` returns one loss per row, or per row and label.
-
-    Attributes
-    ----------
-    parameters : list of nn.Parameter
-        Those whose gradients are dropped before a step.
-    reset : callable or None
-        ``zero_grad`` of an optimizer that overrides it: called instead of dropping gradients.
+    ``criterion`` returns one loss per row, or per row and label. Gradients of ``parameters`` are
+    dropped before a step, or ``reset`` is called: ``zero_grad`` of an optimizer that overrides it.
     """
 
     def __init__(self, module: nn.Module, criterion: nn.Module) -> None:

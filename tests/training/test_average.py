@@ -65,7 +65,7 @@ def test_it_is_the_recursion_written_by_hand(seen):
     assert (flat(model.module_) - spy.steps[-1]).abs().max() > 1e-3
 
 
-def test_it_is_seen_between_epochs_and_the_steps_go_on_from_the_parameters(seen, binary):
+def test_it_is_seen_between_epochs_and_steps_continue_from_the_parameters(seen, binary):
     _, spy = seen
     n_steps = len(spy.steps) // 5
     for epoch in range(1, 5):
@@ -152,7 +152,7 @@ def test_nothing_of_it_is_kept_in_a_pickle(binary):
     assert_array_equal(again.predict_proba(binary[0]), averaged.predict_proba(binary[0]))
 
 
-def test_a_warm_start_goes_on_from_the_average(binary):
+def test_a_warm_start_continues_from_the_average(binary):
     model = WeightedTorchClassifier(ema_decay=0.99, warm_start=True, **QUICK, **STEPS)
     before = copy.deepcopy(model.fit(*binary).module_)
     model.set_params(lr=1e-12).fit(*binary)
@@ -160,11 +160,11 @@ def test_a_warm_start_goes_on_from_the_average(binary):
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
-def test_a_stream_has_none(estimator, binary):
+def test_partial_fit_has_no_average(estimator, binary):
     first = {"classes": [0, 1]} if estimator is WeightedTorchClassifier else {}
     with pytest.raises(AttributeError, match=r'ema_decay="auto" or 0.*got 0\.9'):
         estimator(ema_decay=0.9, **QUICK).partial_fit(*binary[:2])
-    streams = [
+    models = [
         estimator(ema_decay=d, **QUICK).partial_fit(*binary[:2], **first) for d in (0, "auto")
     ]
-    assert_array_equal(*(stream.predict(binary[0]) for stream in streams))
+    assert_array_equal(*(model.predict(binary[0]) for model in models))
