@@ -53,12 +53,12 @@ def name_of(function: Any) -> str:
     return str(getattr(function, "__name__", type(function).__name__))
 
 
-def unwrap(criterion: Any) -> tuple[Any, dict[str, Any]]:
+def unwrap(function: Any) -> tuple[Any, dict[str, Any]]:
     """The function inside of partials, and the keywords that they hold."""
     keywords: dict[str, Any] = {}
-    while isinstance(criterion, partial):
-        criterion, keywords = criterion.func, {**criterion.keywords, **keywords}
-    return criterion, keywords
+    while isinstance(function, partial):
+        function, keywords = function.func, {**function.keywords, **keywords}
+    return function, keywords
 
 
 def did_you_mean(name: str, known: Iterable[str] | Mapping[str, Any], cutoff: float = 0.6) -> str:

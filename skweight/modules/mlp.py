@@ -131,7 +131,7 @@ class MLP(nn.Module):
 
     @property
     def decays_by_default(self) -> bool:
-        """Whether weights decay, unless settings of the optimizer say how."""
+        """Whether weights decay if the user sets no decay: in a network with hidden layers."""
         return len(self.hidden) > 0
 
     def forward(self, X: Tensor) -> Tensor:

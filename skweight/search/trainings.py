@@ -238,7 +238,7 @@ def _train_alone(step: Any, data: tuple[Any, Any, dict[str, Any]], reason: str =
         fitted = clone(step).fit(X, y, **params)
     except Exception as error:  # for GridSearchCV to treat as such
         return Result(error, time.perf_counter() - start)
-    del fitted.net_.optimizer_  # or the moments of all fits would be held until they are scored
+    fitted.net_.release_optimizer()  # or the moments of all fits would be held until scored
     return Result(fitted, time.perf_counter() - start, reason=reason)
 
 
@@ -250,14 +250,14 @@ def _train_together(steps: list[Any], splits: list[int], folds: dict[int, Fold])
         found.update(_plan_fold(steps, [*numbers], folds[s]))
     plans = {number: plan for number, plan in found.items() if isinstance(plan, Training)}
     results = {number: made for number, made in found.items() if isinstance(made, Result)}
-    nets = train_together([*plans.values()]) if plans else []
+    outcomes = train_together([*plans.values()]) if plans else []
     seconds = (time.perf_counter() - start) / len(steps)
-    for number, net in zip(plans, nets):
-        if isinstance(net, Exception):
-            results[number] = Result(net, seconds)
+    for number, outcome in zip(plans, outcomes):
+        if outcome.error is not None:
+            results[number] = Result(outcome.error, seconds)
         else:
-            steps[number].net_ = net
-            results[number] = Result(steps[number], seconds, net.n_beside > 0)
+            steps[number].net_ = outcome.net
+            results[number] = Result(steps[number], seconds, outcome.stacked)
     return [results[number] for number in range(len(steps))]
 
 

@@ -1,7 +1,27 @@
-"""The training of several networks of one architecture as one."""
+"""The training of several networks of one architecture at the same time.
+
+- ``train.py``: ``train_together``, from plans to outcomes. Begin here.
+- ``eligibility.py``: which trainings can be stacked, and how many models a stack should have.
+- ``stack.py``: the training loop of a stack.
+- ``networks.py``: several networks as one; ``layers.py``: its layers; ``products.py``: batched
+  products that give each model the bits that it has by itself.
+- ``steps.py``: batches, losses and gradients of a stack; ``schedules.py``: its learning rates.
+"""
 
 from skweight.stacks.eligibility import models_at_once
-from skweight.stacks.networks import NotStackable
-from skweight.stacks.stack import train_together
+from skweight.stacks.layers import StackedLinear
+from skweight.stacks.networks import NotStackable, StackedNetwork
+from skweight.stacks.products import choose_implementation
+from skweight.stacks.stack import Stack
+from skweight.stacks.train import Outcome, train_together
 
-__all__ = ["NotStackable", "models_at_once", "train_together"]
+__all__ = [
+    "NotStackable",
+    "Outcome",
+    "Stack",
+    "StackedLinear",
+    "StackedNetwork",
+    "choose_implementation",
+    "models_at_once",
+    "train_together",
+]

@@ -14,21 +14,22 @@ from skweight.losses import width
 from skweight.stacks.networks import NotStackable, StackedNetwork, structure
 from skweight.training import Training, WeightedNet, isolated_torch, make_net
 
-# Optimizers that treat every number in the parameters by itself.
-_ELEMENTWISE = tuple(
+# Optimizers whose update of a number depends on no other number in the parameters.
+_ELEMENTWISE_OPTIMIZERS = tuple(
     getattr(torch.optim, name)
     for name in (
         *("SGD", "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSprop"),
         *("Adagrad", "Adadelta", "Rprop", "ASGD"),
     )
 )
-# Bytes that a stack computes with at most: with more, memory costs what fewer calls save.
+# Bytes that a stack computes with at most: above, access to memory costs what fewer calls save.
 _MOST_BYTES = 64 * 2**20
-# Activations or parameters of a step that is all numbers and hardly any calls.
+# With more activations or parameters, a step spends its time on arithmetic and not on calls.
 _MANY_ACTIVATIONS, _MANY_PARAMETERS = 2**18, 2**17
-_MOST = {"cpu": 64, "cuda": 1024}
-# Fewer models than these cost as much together as alone: with batched layers, and without.
-_FEWEST = {True: 3, False: 8}
+_MOST_MODELS = {"cpu": 64, "cuda": 1024}
+# A stack of fewer models takes as long as one training after the other: with batched layers, and
+# without.
+_FEWEST_MODELS = {True: 3, False: 8}
 
 
 def models_at_once(training: Training) -> int:
@@ -37,52 +38,63 @@ def models_at_once(training: Training) -> int:
     Raises
     ------
     NotStackable
-        If they can only be trained one by one, with the reason.
+        If such models can only be trained one by one, with the reason.
     """
     check_stackable(training)
     with isolated_torch(training.options.seed, device := training.rows.device):
         net = make_net(training)
         n_rows = min(net.batch_size, len(training.rows))
-        n_activations = n_rows * _values_per_row(net.module_, _few(training))
+        n_activations = n_rows * _values_per_row(net.module_, _sample_rows(training))
         n_parameters = sum(parameter.numel() for parameter in net.module_.parameters())
         is_long = n_activations > _MANY_ACTIVATIONS or n_parameters > _MANY_PARAMETERS
         if device.type == "cpu" and is_long:
             return 1
-        network = _network([training] * 3, [net] * 3)
+        network = stack_networks([training] * 3, [net] * 3)
     # Activations with their gradients; parameters with gradients, moments and average.
     n_bytes = 4 * (3 * n_activations + 5 * n_parameters)
     if device.type == "cuda":
-        return int(min(_MOST["cuda"], torch.cuda.mem_get_info(device)[0] // (4 * n_bytes)))
-    size = min(_MOST["cpu"], _MOST_BYTES // n_bytes)
-    return 1 if size < _FEWEST[network.is_layered] else int(size)
+        return int(min(_MOST_MODELS["cuda"], torch.cuda.mem_get_info(device)[0] // (4 * n_bytes)))
+    size = min(_MOST_MODELS["cpu"], _MOST_BYTES // n_bytes)
+    return 1 if size < _FEWEST_MODELS[network.is_layered] else int(size)
 
 
-def _network(trainings: Sequence[Training], nets: Sequence[WeightedNet]) -> StackedNetwork:
-    """The networks as one that rounds as each of them does on batches of these trainings."""
+def pays_as_stack(network: StackedNetwork, n_models: int) -> bool:
+    """Whether to train this many networks as a stack.
+
+    Batched layers cost no more than networks one by one, even for two models.
+    """
+    return network.is_layered or n_models >= _FEWEST_MODELS[False]
+
+
+def stack_networks(trainings: Sequence[Training], nets: Sequence[WeightedNet]) -> StackedNetwork:
+    """One network of all, which rounds as each of them does on batches of these trainings."""
     modules = [net.module_ for net in nets]
-    network = StackedNetwork(modules, torch.stack([*map(_few, trainings)]))
+    network = StackedNetwork(modules, torch.stack([*map(_sample_rows, trainings)]))
     if not network.has_known_forward and trainings[0].rows.device.type == "cpu":
         sizes = [*TensorBatches(trainings[0].rows, nets[0].batch_size).sizes]
         if trainings[0].valid_rows is not None:
-            sizes += _validation_batches(trainings[0].valid_rows).sizes
+            sizes += validation_batches(trainings[0].valid_rows).sizes
         for n_rows in {*chain(*sizes)}:
-            network.check_rounding(modules, torch.stack([_few(t, n_rows) for t in trainings]))
+            network.check_rounding(
+                modules, torch.stack([_sample_rows(t, n_rows) for t in trainings])
+            )
     return network
 
 
-def _validation_batches(rows: RowDataset) -> TensorBatches:
+def validation_batches(rows: RowDataset) -> TensorBatches:
+    """Batches of validation rows, as large as in the training of a single network."""
     return TensorBatches(rows, rows_at_once(rows.X, rows.device))
 
 
-def _few(training: Training, n_rows: int = 3) -> Tensor:
-    """X of a few rows."""
+def _sample_rows(training: Training, n_rows: int = 3) -> Tensor:
+    """X of the first ``n_rows`` rows, from the beginning again if there are fewer."""
     positions = torch.arange(n_rows, device="cpu") % len(training.rows)
     X: Tensor = training.rows.batch(positions)[0]["X"]
     return X
 
 
 def _values_per_row(module: nn.Module, X: Tensor) -> int:
-    """Values that the layers of a network return for a row."""
+    """Number of values that the input and all layers of a network have for a row."""
     found: list[int] = [width(X)]
     layers = [layer for layer in module.modules() if not [*layer.children()]]
     hooks = [
@@ -99,12 +111,12 @@ def _values_per_row(module: nn.Module, X: Tensor) -> int:
 
 
 def check_stackable(training: Training) -> None:
-    """Refuse options that let trainings be made only one by one, with the reason."""
+    """Refuse options with which networks can only be trained one by one, with the reason."""
     options, criterion = training.options, training.criterion
     if training.is_partial:
-        raise NotStackable("a stream goes on with one network")
+        raise NotStackable("partial_fit continues with one network")
     optimizer = unwrap(options.optimizer_class)[0]
-    if optimizer not in _ELEMENTWISE:
+    if optimizer not in _ELEMENTWISE_OPTIMIZERS:
         name = getattr(optimizer, "__name__", repr(optimizer))
         raise NotStackable(f"optimizer {name} is not known to treat every parameter by itself")
     for callback in options.callbacks or []:
@@ -121,24 +133,26 @@ def check_stackable(training: Training) -> None:
 
 
 def _is_schedule(callback: Any) -> bool:
-    """Whether it is a schedule of learning rates that does not look at losses."""
+    """Whether a callback is a schedule of learning rates that does not depend on losses."""
     policy = getattr(callback, "policy", None)
     plateau = torch.optim.lr_scheduler.ReduceLROnPlateau
-    looks = policy == plateau.__name__ or (isinstance(policy, type) and issubclass(policy, plateau))
-    return type(callback) is LRScheduler and not looks
+    is_plateau = policy == plateau.__name__ or (
+        isinstance(policy, type) and issubclass(policy, plateau)
+    )
+    return type(callback) is LRScheduler and not is_plateau
 
 
-def _of_one_kind(trainings: Sequence[Training], nets: dict[int, WeightedNet]) -> list[list[int]]:
-    """Numbers of the trainings that take the same steps on batches of the same shapes.
+def group_alike(trainings: Sequence[Training], nets: dict[int, WeightedNet]) -> list[list[int]]:
+    """Numbers of the trainings whose networks and batches have the same shapes, in groups.
 
-    A batch of a row more would be rounded in another way.
+    Even a batch with one row more would be rounded differently.
     """
-    kinds: dict[Any, list[int]] = {}
+    groups: dict[Any, list[int]] = {}
     for number, net in nets.items():
         rows, valid = trainings[number].rows, trainings[number].valid_rows
         lengths = len(rows), 0 if valid is None else len(valid)
         shapes = rows.X.shape[1:], rows.y.shape[1:], rows.row_weight.shape[1:]
         tensors = tuple((n, p.shape, p.requires_grad) for n, p in net.module_.named_parameters())
-        kind = (*lengths, *shapes, rows.y.dtype, structure(net.module_), tensors)
-        kinds.setdefault((*kind, net.criterion_.per_column), []).append(number)
-    return [*kinds.values()]
+        key = (*lengths, *shapes, rows.y.dtype, structure(net.module_), tensors)
+        groups.setdefault((*key, net.criterion_.per_column), []).append(number)
+    return [*groups.values()]

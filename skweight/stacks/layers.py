@@ -8,38 +8,40 @@ from torch import Tensor, nn
 
 from skweight.modules import WeightedLinear, append_bins
 from skweight.stacks.products import (
-    _LINEAR,
-    _NUMBERS_AT_ONCE,
-    _OF_WEIGHT,
-    _OF_X,
-    _PRODUCTS,
-    _SUMS,
-    _as_alone,
+    input_gradient,
+    linear,
+    linear_without_bias,
+    sum_over_rows,
+    weight_gradient,
 )
+from skweight.training import relu_gradient
+
+# Numbers that a vectorised kernel takes at once, at most; it treats the remaining ones one by one.
+_LARGEST_VECTOR = 64
 
 
-class Scratch:
-    """Memory that a layer writes to again at every step.
+class ReusedBuffers:
+    """Buffers that a layer writes to again at every step.
 
-    What a stack computes is too large for the allocator to keep: it would ask the system for
+    The results of a stack are too large for the allocator to keep: it would ask the system for
     new pages each time.
     """
 
     def __init__(self) -> None:
-        self._kept: dict[Any, Tensor] = {}
+        self._buffers: dict[Any, Tensor] = {}
 
-    def like(self, use: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
-        """Memory for a use, with what is left of the last time."""
-        if (use, shape) not in self._kept:
-            self._kept[use, shape] = like.new_empty(shape)
-        return self._kept[use, shape].detach()
+    def get(self, name: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
+        """The buffer of this name and shape, which still holds its last values."""
+        if (name, shape) not in self._buffers:
+            self._buffers[name, shape] = like.new_empty(shape)
+        return self._buffers[name, shape].detach()
 
-    def __deepcopy__(self, memo: Any) -> "Scratch":
-        return Scratch()
+    def __deepcopy__(self, memo: Any) -> "ReusedBuffers":
+        return ReusedBuffers()
 
 
 class StackedLinear(nn.Module):
-    """Linear layers side by side: ``(n_models, n, ..., in)`` to ``(n_models, n, ..., out)``."""
+    """Linear layers of all models: ``(n_models, n, ..., in)`` to ``(n_models, n, ..., out)``."""
 
     bias: Tensor | None
 
@@ -48,50 +50,49 @@ class StackedLinear(nn.Module):
         self.weight = stack_tensors([layer.weight for layer in layers], rows=False)
         biases = [layer.bias for layer in layers]
         self.bias = None if biases[0] is None else stack_tensors(biases, rows=True)
-        self.scratch = Scratch()
+        self.reused = ReusedBuffers()
 
     def forward(self, X: Tensor) -> Tensor:
         """Batched matrix products."""
         flat = X if X.ndim == 3 else X.flatten(1, -2)
-        product: Tensor = _Linear.apply(flat, self.weight, self.bias, self.scratch)  # type: ignore[no-untyped-call]
+        product: Tensor = _Linear.apply(flat, self.weight, self.bias, self.reused)  # type: ignore[no-untyped-call]
         return product if X.ndim == 3 else product.reshape(*X.shape[:-1], -1)
 
 
 class StackedReLU(nn.Module):
-    """ReLU that overwrites its input, which no layer before it looks at again."""
+    """ReLU that overwrites its input, which the layer before it does not need again."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.scratch = Scratch()
+        self.reused = ReusedBuffers()
 
     def forward(self, X: Tensor) -> Tensor:
         """``max(X, 0)``."""
-        rectified: Tensor = _ReLU.apply(X, self.scratch)  # type: ignore[no-untyped-call]
+        rectified: Tensor = _ReLU.apply(X, self.reused)  # type: ignore[no-untyped-call]
         return rectified
 
 
 class _ReLU(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, X: Tensor, scratch: Scratch) -> Tensor:
-        if not X.requires_grad:  # it may be the caller's
+    def forward(ctx: Any, X: Tensor, reused: ReusedBuffers) -> Tensor:
+        if not X.requires_grad:  # it may be the caller's tensor
             return X.relu()
         ctx.mark_dirty(X)
-        ctx.scratch = scratch
+        ctx.reused = reused
         ctx.save_for_backward(X.relu_())
         return X
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
         (rectified,) = ctx.saved_tensors
-        out = ctx.scratch.like("gradient", gradient.shape, gradient)
-        torch.ops.aten.threshold_backward.grad_input(gradient, rectified, 0, grad_input=out)
-        return out, None
+        out = ctx.reused.get("gradient", gradient.shape, gradient)
+        return relu_gradient(gradient, rectified, out), None
 
 
 class StackedActivation(nn.Module):
-    """An elementwise activation whose kernel rounds the last numbers of a tensor in another way.
+    """An elementwise activation whose kernel rounds the last numbers of a tensor differently.
 
-    It is used for one model after the other where there are such numbers.
+    Where a model has such numbers, the activation is applied to one model after the other.
     """
 
     def __init__(self, activation: nn.Module) -> None:
@@ -100,7 +101,7 @@ class StackedActivation(nn.Module):
 
     def forward(self, X: Tensor) -> Tensor:
         """The activation of every number."""
-        if X.device.type != "cpu" or X[0].numel() % _NUMBERS_AT_ONCE == 0:
+        if X.device.type != "cpu" or X[0].numel() % _LARGEST_VECTOR == 0:
             return self.activation(X)  # type: ignore[no-any-return]
         return torch.stack([self.activation(of_model) for of_model in X])
 
@@ -127,7 +128,7 @@ class StackedWeightedLinear(StackedLinear):
 
 
 class StackedPiecewiseLinear(nn.Module):
-    """Bins side by side, of the same features, see :class:`~skweight.encodings.PiecewiseLinear`."""
+    """Bins of the same features, see :class:`~skweight.encodings.PiecewiseLinear`."""
 
     start: Tensor
     slope: Tensor
@@ -143,7 +144,7 @@ class StackedPiecewiseLinear(nn.Module):
 
 
 class StackedFeatureWeight(nn.Module):
-    """Feature weights side by side, see :class:`~skweight.FeatureWeight`."""
+    """Feature weights of all models, see :class:`~skweight.FeatureWeight`."""
 
     weight: Tensor
 
@@ -175,23 +176,23 @@ class _Scale(torch.autograd.Function):
         of_X, of_weight = ctx.needs_input_grad
         return (
             gradient * weight if of_X else None,
-            _as_alone(_SUMS, gradient * X) if of_weight else None,
+            sum_over_rows(gradient * X) if of_weight else None,
         )
 
 
 class _Linear(torch.autograd.Function):
-    """Linear layers side by side, and the gradients that autograd gives to one."""
+    """Linear layers of all models, with the gradients that autograd computes for one."""
 
     @staticmethod
     def forward(
-        ctx: Any, X: Tensor, weight: Tensor, bias: Tensor | None, scratch: Scratch
+        ctx: Any, X: Tensor, weight: Tensor, bias: Tensor | None, reused: ReusedBuffers
     ) -> Tensor:
         ctx.save_for_backward(X, weight)
-        ctx.scratch = scratch
-        out = scratch.like("scores", (*X.shape[:2], weight.shape[1]), X)
+        ctx.reused = reused
+        out = reused.get("scores", (*X.shape[:2], weight.shape[1]), X)
         if bias is None:
-            return _as_alone(_PRODUCTS, X, weight, out=out)
-        return _as_alone(_LINEAR, X, weight, bias, out=out)
+            return linear_without_bias(X, weight, out=out)
+        return linear(X, weight, bias, out=out)
 
     @staticmethod
     def backward(  # type: ignore[override]
@@ -199,27 +200,27 @@ class _Linear(torch.autograd.Function):
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
         X, weight = ctx.saved_tensors
         of_X, of_weight, of_bias, _ = ctx.needs_input_grad
-        out = ctx.scratch.like("gradient", X.shape, X)
+        out = ctx.reused.get("gradient", X.shape, X)
         return (
-            _as_alone(_OF_X, gradient, weight, out=out) if of_X else None,
-            _as_alone(_OF_WEIGHT, gradient, X) if of_weight else None,
-            _as_alone(_SUMS, gradient) if of_bias else None,
+            input_gradient(gradient, weight, out=out) if of_X else None,
+            weight_gradient(gradient, X) if of_weight else None,
+            sum_over_rows(gradient) if of_bias else None,
             None,
         )
 
 
-def set_tensors(together: nn.Module, modules: Sequence[nn.Module], rows: bool) -> None:
+def set_tensors(stacked_layer: nn.Module, modules: Sequence[nn.Module], rows: bool) -> None:
     """Give a layer the parameters and buffers of all models, see :func:`stack_tensors`."""
     for name, _ in modules[0].named_parameters(recurse=False):
         stacked = stack_tensors([getattr(module, name) for module in modules], rows)
-        together.register_parameter(name, stacked)  # type: ignore[arg-type]
+        stacked_layer.register_parameter(name, stacked)  # type: ignore[arg-type]
     for name, _ in modules[0].named_buffers(recurse=False):
         buffers = [getattr(module, name) for module in modules]
-        together.register_buffer(name, stack_tensors(buffers, rows))
+        stacked_layer.register_buffer(name, stack_tensors(buffers, rows))
 
 
 def stack_tensors(tensors: Sequence[Tensor], rows: bool) -> Tensor:
-    """The tensors of the models along a first axis, before one for the rows if it is wanted."""
+    """The tensors of the models along a new first axis, then with one of length 1 for the rows."""
     stacked = torch.stack([tensor.detach() for tensor in tensors])
     stacked = stacked.unsqueeze(1) if rows else stacked
     if isinstance(tensors[0], nn.Parameter):

@@ -1,7 +1,7 @@
 """Networks of one architecture as one network."""
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import repeat
 from typing import Any
 
@@ -19,52 +19,44 @@ from skweight.stacks.layers import (
     StackedWeightedLinear,
     set_tensors,
 )
+from skweight.training import children_of, empty_copy, has_hooks
 
-# What these do to (n, ...) they do to (n_models, n, ...), if their tensors have an axis for
-# the models and one for the rows; each number is rounded alike.
-_AS_THEY_ARE = (MLP, nn.Sequential, nn.Identity, nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.Hardtanh)
-_ELEMENTWISE = (
+# Layers whose forward works on (n_models, n, ...) as on (n, ...), if their tensors have an axis
+# for the models and one for the rows; every number is rounded alike.
+_UNCHANGED_LAYERS = (MLP, nn.Sequential, nn.Identity, nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.Hardtanh)
+_ELEMENTWISE_ACTIVATIONS = (
     *(nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU, nn.Mish, nn.Hardswish),
     *(nn.Tanh, nn.Sigmoid, nn.LogSigmoid, nn.Softplus, nn.Softsign),
 )
 
 
 class NotStackable(Exception):
-    """Why networks are trained one by one."""
+    """The reason why networks can only be trained one by one."""
 
 
 class StackedNetwork:
     """Several networks of one structure that are run as one.
 
     Linear layers become batched matrix products where the network consists of known layers; any
-    other network goes through :func:`torch.func.vmap`.
-
-    Parameters
-    ----------
-    modules : sequence of nn.Module
-        Of the same structure; they are copied.
-    X : Tensor of shape (n_models, n, ...)
-        A few rows for each, on which the stack must do what the networks do.
-
-    Raises
-    ------
-    NotStackable
-        With the reason.
+    other network goes through :func:`torch.func.vmap`. ``modules`` are copied. ``X`` of shape
+    (n_models, n, ...) holds a few rows for each: networks whose scores for them a stack cannot
+    give are refused with :class:`NotStackable`.
     """
 
     def __init__(self, modules: Sequence[nn.Module], X: Tensor) -> None:
         first = modules[0]
-        expected = _run_alone(modules, X)
-        forward = _that_does(expected, modules, X, _Layered)
+        _check_structure(modules)
+        expected = _run_one_by_one(modules, X)
+        forward = _matching_forward(_Layered, modules, X, expected)
         if forward is None:
-            # That torch can batch it tells that it takes the same way for all rows.
-            forward = _that_does(expected, modules, X, _Mapped)
+            # If torch can batch it, no branch in it depends on values.
+            forward = _matching_forward(_Mapped, modules, X, expected)
             if forward is None:
                 raise NotStackable(
                     f"the forward of {type(first).__name__} cannot be run for several networks at "
                     "once"
                 )
-            forward = _that_does(expected, modules, X, _OwnForward) or forward
+            forward = _matching_forward(_OwnForward, modules, X, expected) or forward
         self.forward = forward
         self.has_known_forward = type(forward) is _Layered
         self.is_layered = type(forward) is not _Mapped
@@ -76,30 +68,20 @@ class StackedNetwork:
         return self.forward(X)
 
     def check_rounding(self, modules: Sequence[nn.Module], X: Tensor) -> None:
-        """Refuse a stack whose scores or gradients are not those of the networks to the bit.
+        """Refuse a stack whose scores or gradients are not those of ``modules`` to the bit.
 
-        Training amplifies rounding errors: after a few hundred steps another order of the sums is
-        another network. Known layers are batched in ways that round alike.
-
-        Parameters
-        ----------
-        modules : sequence of nn.Module
-            Of which the stack was made.
-        X : Tensor of shape (n_models, n, ...)
-            As many rows as a batch has: kernels are chosen by it.
-
-        Raises
-        ------
-        NotStackable
+        Training amplifies rounding errors: after a few hundred steps another order of the sums
+        leads to another network. Known layers need no check, since they round alike. ``X`` of
+        shape (n_models, n, ...) has as many rows as a batch: kernels are chosen by it.
         """
         scores = self(X)
         slope = torch.randn(scores.shape, generator=torch.Generator("cpu").manual_seed(0))
         stacked = {name: p for name, p in self.named_parameters() if p.requires_grad}
         of_stack = torch.autograd.grad(scores, [*stacked.values()], slope, allow_unused=True)
         for number, module in enumerate(modules):
-            alone = copy.deepcopy(module)
-            own = alone(X[number].clone())  # where batches of one network begin
-            parameters = dict(alone.named_parameters())
+            single = copy.deepcopy(module)
+            own = single(X[number].clone())  # a copy begins where batches of one network do
+            parameters = dict(single.named_parameters())
             of_one = torch.autograd.grad(
                 own, [parameters[name] for name in stacked], slope[number], allow_unused=True
             )
@@ -117,7 +99,7 @@ class StackedNetwork:
 
     @torch.no_grad()
     def keep(self, positions: Tensor) -> None:
-        """Keep some of the models only."""
+        """Keep only the models at these positions."""
         for _, tensor in _named_tensors(self.tensors):
             tensor.grad = None
             tensor.data = tensor.data[positions]
@@ -144,14 +126,14 @@ class _Layered:
 
 
 class _OwnForward(_Layered):
-    """Known layers in a forward that may not notice the axis of the models."""
+    """Known layers in a forward of the user's that also works with an axis of models."""
 
     own_forward = True
 
     def __init__(self, modules: Sequence[nn.Module]) -> None:
         super().__init__(modules)
         if not any(isinstance(layer, StackedLinear) for layer in self.tensors.modules()):
-            raise TypeError("without linear layers there is nothing to batch")
+            raise TypeError("a network without linear layers gains nothing from batched products")
 
 
 class _Mapped:
@@ -161,23 +143,24 @@ class _Mapped:
         self.tensors = _with_tensors_of(modules, rows=False)
         body = copy.deepcopy(modules[0]).to("meta")
 
-        def one(tensors: dict[str, Tensor], X: Tensor) -> Any:
+        def run_one(tensors: dict[str, Tensor], X: Tensor) -> Any:
             return functional_call(body, tensors, (X,))
 
-        self._all = vmap(one)
+        self._run_all = vmap(run_one)
 
     def __call__(self, X: Tensor) -> Tensor:
-        output: Tensor = self._all(dict(_named_tensors(self.tensors)), X)
+        output: Tensor = self._run_all(dict(_named_tensors(self.tensors)), X)
         return output
 
 
 class _OneByOne(nn.Module):
-    """A layer of another kind, for one model after the other."""
+    """A layer of unknown kind, which runs for one model after the other."""
 
     def __init__(self, modules: Sequence[nn.Module]) -> None:
         super().__init__()
         set_tensors(self, modules, rows=False)
-        self._bodies = [copy.deepcopy(modules[0]).to("meta")]  # in a list: no layer of this one
+        # In a list, so that it is not registered as a layer of this one.
+        self._bodies = [copy.deepcopy(modules[0]).to("meta")]
 
     def forward(self, X: Tensor) -> Tensor:
         """The layer of each model on its rows."""
@@ -191,14 +174,14 @@ class _OneByOne(nn.Module):
 Forward = _Layered | _Mapped
 
 
-def _that_does(
-    expected: Tensor, modules: Sequence[nn.Module], X: Tensor, make: type[Forward]
+def _matching_forward(
+    make: type[Forward], modules: Sequence[nn.Module], X: Tensor, expected: Tensor
 ) -> Forward | None:
-    """A forward of all networks that gives what is expected of X, or None."""
+    """A forward of all networks, or None if it fails or its scores are not the expected ones."""
     try:
         forward = make(modules)
         output = forward(X)
-    except Exception:  # whatever an operation says that cannot be batched
+    except Exception:  # any: operations that cannot be batched raise errors of many kinds
         return None
     same = output.shape == expected.shape and torch.allclose(
         output, expected, rtol=1e-3, atol=1e-5, equal_nan=True
@@ -209,43 +192,50 @@ def _that_does(
 def _stacked_layers(modules: Sequence[nn.Module], own_forward: bool) -> nn.Module:
     """A network of the same structure for inputs that have the models as their first axis."""
     kind = type(modules[0])
-    if kind is nn.Linear:
-        return StackedLinear(modules)  # type: ignore[arg-type]
-    if kind is FeatureWeight:
-        return StackedFeatureWeight(modules)
-    if kind is PiecewiseLinear:
-        return StackedPiecewiseLinear(modules)
-    if kind is WeightedLinear:
-        return StackedWeightedLinear(modules)  # type: ignore[arg-type]
-    if kind in _ELEMENTWISE:
+    if kind in _STACKED_LAYERS:
+        return _STACKED_LAYERS[kind](modules)
+    if kind in _ELEMENTWISE_ACTIVATIONS:
         return StackedActivation(copy.deepcopy(modules[0]))
-    if own_forward and kind not in _AS_THEY_ARE and not modules[0]._modules:
-        return _OneByOne(modules)
-    if kind not in _AS_THEY_ARE and not own_forward:
-        raise TypeError(f"{kind.__name__} is not a layer whose forward is known")
-    in_order = kind in _AS_THEY_ARE
-    together = copy.copy(modules[0])
-    together._modules, together._parameters, together._buffers = {}, {}, {}
+    if kind not in _UNCHANGED_LAYERS:
+        if not own_forward:
+            raise TypeError(f"{kind.__name__} is not a layer whose forward is known")
+        if not children_of(modules[0]):
+            return _OneByOne(modules)
+    return _stacked_container(modules, own_forward)
+
+
+_STACKED_LAYERS: dict[type[nn.Module], Callable[[Any], nn.Module]] = {
+    nn.Linear: StackedLinear,
+    FeatureWeight: StackedFeatureWeight,
+    PiecewiseLinear: StackedPiecewiseLinear,
+    WeightedLinear: StackedWeightedLinear,
+}
+
+
+def _stacked_container(modules: Sequence[nn.Module], own_forward: bool) -> nn.Module:
+    """A module with the forward of the first one, on stacked layers and tensors."""
+    runs_in_order = type(modules[0]) in _UNCHANGED_LAYERS
+    stacked = empty_copy(modules[0])
     before: nn.Module | None = None
-    for name, child in modules[0].named_children():
+    for name, child in children_of(modules[0]).items():
+        if child is None:
+            stacked.register_module(name, None)
+            continue
+        # Layers other than linear ones may need their output again, which it would overwrite.
+        overwrites = type(child) is nn.ReLU and isinstance(before, nn.Linear) and runs_in_order
         children = [module.get_submodule(name) for module in modules]
-        # Other layers before it may look again at what it would overwrite.
-        overwrites = type(child) is nn.ReLU and isinstance(before, nn.Linear) and in_order
-        stacked = StackedReLU() if overwrites else _stacked_layers(children, own_forward)
-        together.add_module(name, stacked)
+        layer = StackedReLU() if overwrites else _stacked_layers(children, own_forward)
+        stacked.add_module(name, layer)
         before = child
-    set_tensors(together, modules, rows=True)
-    for name, absent in modules[0]._modules.items():
-        if absent is None:
-            together.register_module(name, None)
-    return together
+    set_tensors(stacked, modules, rows=True)
+    return stacked
 
 
 def _with_tensors_of(modules: Sequence[nn.Module], rows: bool) -> nn.Module:
-    together = copy.deepcopy(modules[0])
-    for path, part in together.named_modules():
+    stacked = copy.deepcopy(modules[0])
+    for path, part in stacked.named_modules():
         set_tensors(part, [module.get_submodule(path) for module in modules], rows)
-    return together
+    return stacked
 
 
 def _named_tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
@@ -253,17 +243,22 @@ def _named_tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
     yield from module.named_buffers()
 
 
-def _run_alone(modules: Sequence[nn.Module], X: Tensor) -> Tensor:
-    """What each network makes of its rows, if it does nothing but compute."""
+def _check_structure(modules: Sequence[nn.Module]) -> None:
+    """Refuse networks with shared parameters, hooks or a forward of an instance."""
     first = modules[0]
     name = type(first).__name__
     named = [*first.named_parameters(remove_duplicate=False)]
     if len(named) != len([*first.parameters()]):
         raise NotStackable(f"{name} uses a parameter in two places")
-    if any(part._forward_hooks or part._forward_pre_hooks for part in first.modules()):
+    if any(map(has_hooks, first.modules())):
         raise NotStackable(f"{name} has hooks, which would see several networks at once")
     if any("forward" in vars(part) for module in modules for part in module.modules()):
         raise NotStackable(f"{name} has a forward that is bound to one instance")
+
+
+def _run_one_by_one(modules: Sequence[nn.Module], X: Tensor) -> Tensor:
+    """The scores of each network for its rows; refuse networks whose forward has side effects."""
+    name = type(modules[0]).__name__
     copies = [copy.deepcopy(module).train() for module in modules]
     with torch.random.fork_rng(devices=[X.device] if X.is_cuda else []):
         random_state = _random_states(X.device)
@@ -283,12 +278,12 @@ def _run_alone(modules: Sequence[nn.Module], X: Tensor) -> Tensor:
 
 
 def structure(module: nn.Module) -> str:
-    """What networks of one stack have in common: all but tensors."""
+    """Text that is equal for networks that differ in nothing but their tensors."""
     return repr((module, [*map(_plain_attributes, module.modules())]))
 
 
 def _plain_attributes(part: nn.Module) -> dict[str, str]:
-    """What a network keeps besides tensors and layers."""
+    """The attributes of a module besides tensors and layers."""
     plain = (bool, int, float, str, list, tuple, dict, set)
     return {
         name: repr(value)

@@ -1,23 +1,49 @@
-"""Batched matrix products that give each model the bits it has alone."""
+"""Batched products that give each model the bits that it has by itself."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-Way = Callable[..., Tensor]
+Operation = Callable[..., Tensor]
 
 
-def _one_by_one(operation: Way) -> Way:
-    """For one model after the other, on tensors that begin where those of one model do.
+class ExactOperation:
+    """An operation on stacked tensors that rounds each model as if it were computed by itself.
 
-    Kernels may round by where in a cache line a tensor begins.
+    Which batched implementation does so depends on the shapes, by which libraries choose their
+    kernels, and is found by trials. On a GPU the first one is always used: there, rounding
+    differs from one model of GPU to the next anyway.
+
+    ``batched`` are implementations for tensors of shape (n_models, ...), the fastest first;
+    ``single`` is the operation on the tensors of one model.
+    """
+
+    def __init__(self, *batched: Operation, single: Operation) -> None:
+        self.batched = batched
+        self.one_by_one = _one_by_one(single)
+
+    def __call__(self, *tensors: Tensor, out: Tensor | None = None) -> Tensor:
+        """The result for all models, written to ``out`` if the implementation can do that."""
+        if tensors[0].device.type != "cpu":
+            return self.batched[0](*tensors, out=out)
+        tensors = tuple(tensor.contiguous() for tensor in tensors)
+        shapes = tuple(tensor.shape[1:] for tensor in tensors)
+        return choose_implementation(self, shapes, torch.get_num_threads())(*tensors, out=out)
+
+
+def _one_by_one(single: Operation) -> Operation:
+    """An operation for one model after the other.
+
+    Each runs on copies of its tensors, which begin at the same byte of a cache line as those of
+    a single model: kernels may round by where in a cache line a tensor begins.
     """
 
     def one_by_one(*tensors: Tensor, out: Tensor | None = None) -> Tensor:
-        parts = [operation(*(t.clone() for t in of_one)) for of_one in zip(*tensors)]
+        parts = [single(*(t.clone() for t in of_model)) for of_model in zip(*tensors)]
         return torch.stack(parts, out=out)
 
     return one_by_one
@@ -27,21 +53,21 @@ def _linear(X: Tensor, weight: Tensor, bias: Tensor, out: Tensor | None = None) 
     return torch.baddbmm(bias, X, weight.transpose(1, 2), out=out)
 
 
-def _products(X: Tensor, weight: Tensor, out: Tensor | None = None) -> Tensor:
+def _product(X: Tensor, weight: Tensor, out: Tensor | None = None) -> Tensor:
     return torch.bmm(X, weight.transpose(1, 2), out=out)
 
 
-def _turned(X: Tensor, weight: Tensor, bias: Tensor | None = None, out: Any = None) -> Tensor:
-    """As a lone layer with one output multiplies a matrix by a vector."""
+def _transposed(X: Tensor, weight: Tensor, bias: Tensor | None = None, out: Any = None) -> Tensor:
+    """As a linear layer with one output multiplies a matrix by a vector."""
     product = torch.bmm(weight, X.transpose(1, 2)).transpose(1, 2)
     return product if bias is None else product + bias
 
 
-def _of_weight(gradient: Tensor, X: Tensor, out: Any = None) -> Tensor:
+def _weight_gradient(gradient: Tensor, X: Tensor, out: Any = None) -> Tensor:
     return torch.bmm(gradient.transpose(1, 2), X)
 
 
-def _of_weight_turned(gradient: Tensor, X: Tensor, out: Any = None) -> Tensor:
+def _transposed_weight_gradient(gradient: Tensor, X: Tensor, out: Any = None) -> Tensor:
     return torch.bmm(X.transpose(1, 2), gradient).transpose(1, 2)
 
 
@@ -49,56 +75,52 @@ def _sum(values: Tensor, out: Any = None) -> Tensor:
     return values.sum(dim=1, keepdim=True)
 
 
-# Ways to do something for all models, and last of all to do it for one after the other.
-_LINEAR: tuple[Way, ...] = (
-    _linear,
-    _turned,
-    _one_by_one(lambda X, weight, bias: F.linear(X, weight, bias[0])),
+# Forward and backward of linear layers. Weights are (n_models, n_outputs, n_inputs), biases
+# (n_models, 1, n_outputs), inputs and gradients of outputs (n_models, n, ...).
+linear = ExactOperation(
+    _linear, _transposed, single=lambda X, weight, bias: F.linear(X, weight, bias[0])
 )
-_PRODUCTS: tuple[Way, ...] = (_products, _turned, _one_by_one(F.linear))
-_OF_X: tuple[Way, ...] = (torch.bmm, _one_by_one(torch.mm))
-_OF_WEIGHT: tuple[Way, ...] = (
-    _of_weight,
-    _of_weight_turned,
-    _one_by_one(lambda gradient, X: gradient.t() @ X),
+linear_without_bias = ExactOperation(_product, _transposed, single=F.linear)
+input_gradient = ExactOperation(torch.bmm, single=torch.mm)
+weight_gradient = ExactOperation(
+    _weight_gradient, _transposed_weight_gradient, single=lambda gradient, X: gradient.t() @ X
 )
-_SUMS: tuple[Way, ...] = (_sum, _one_by_one(lambda values: values.sum(dim=0, keepdim=True)))
-_chosen: dict[Any, Way] = {}
-# What a vectorised kernel takes at once at most; it treats what is left number by number.
-_NUMBERS_AT_ONCE = 64
-_FLOATS_IN_A_LINE, _NUMBERS_TRIED, _MOST_TRIALS, _LARGE = 16, 2**18, 10, 2**20
+sum_over_rows = ExactOperation(_sum, single=lambda values: values.sum(dim=0, keepdim=True))
+
+_FLOATS_PER_CACHE_LINE = 16
+# A product with more values than this in a factor keeps a core busy by itself.
+_LARGE = 2**20
+# Trials of an implementation: as many as this number of values allows, within limits.
+_VALUES_TRIED, _FEWEST_TRIALS, _MOST_TRIALS = 2**18, 2, 10
 
 
-def _as_alone(ways: tuple[Way, ...], *tensors: Tensor, out: Tensor | None = None) -> Tensor:
-    """Do it in the first way that rounds each model as if it were alone.
+@cache
+def choose_implementation(
+    operation: ExactOperation, shapes: tuple[torch.Size, ...], n_threads: int
+) -> Operation:
+    """The first implementation that gives every model its own bits, for tensors of these shapes.
 
-    Which one does depends on the shapes: libraries choose their kernels by them. On a GPU the
-    first way is taken: rounding differs from one GPU to the other anyway.
+    ``shapes`` are those of one model; ``n_threads`` is part of the key only, since rounding
+    depends on it.
     """
-    if tensors[0].device.type != "cpu":
-        return ways[0](*tensors, out=out)
-    tensors = tuple(tensor.contiguous() for tensor in tensors)
-    kind = (ways, torch.get_num_threads(), *(tensor.shape[1:] for tensor in tensors))
-    if kind not in _chosen:
-        _chosen[kind] = _choose(ways, [tensor.shape[1:] for tensor in tensors])
-    return _chosen[kind](*tensors, out=out)
+    n_largest = max(shape.numel() for shape in shapes)
+    if n_largest > _LARGE:
+        return operation.one_by_one
+    # The tensors of sixteen models begin at every possible float of a cache line.
+    is_aligned = not any(shape.numel() % _FLOATS_PER_CACHE_LINE for shape in shapes)
+    n_models = 3 if is_aligned else _FLOATS_PER_CACHE_LINE
+    n_trials = max(_FEWEST_TRIALS, min(_MOST_TRIALS, _VALUES_TRIED // (n_models * n_largest)))
+    for batched in operation.batched:
+        if _agrees(batched, operation.one_by_one, [(n_models, *s) for s in shapes], n_trials):
+            return batched
+    return operation.one_by_one
 
 
-def _choose(ways: tuple[Way, ...], of_model: list[torch.Size]) -> Way:
-    n_largest = max(shape.numel() for shape in of_model)
-    if n_largest > _LARGE:  # a product by itself keeps a core busy
-        return ways[-1]
-    # Sixteen models begin at every place in a cache line that there is.
-    aligned = not any(shape.numel() % _FLOATS_IN_A_LINE for shape in of_model)
-    shapes = [(3 if aligned else _FLOATS_IN_A_LINE, *shape) for shape in of_model]
-    n_trials = max(2, min(_MOST_TRIALS, _NUMBERS_TRIED // (shapes[0][0] * n_largest)))
-    agreeing = (way for way in ways[:-1] if all(_agrees(way, ways[-1], shapes, n_trials)))
-    return next(agreeing, ways[-1])
-
-
-def _agrees(way: Way, reference: Way, shapes: list[Any], n_trials: int) -> Iterator[bool]:
-    """Whether a way gives the bits of the reference, in one trial after the other."""
+def _agrees(batched: Operation, reference: Operation, shapes: list[Any], n_trials: int) -> bool:
+    """Whether both give the same bits for random tensors, in each of the trials."""
     generator = torch.Generator("cpu").manual_seed(0)
     for _ in range(n_trials):
         drawn = [torch.randn(shape, generator=generator, device="cpu") for shape in shapes]
-        yield torch.equal(way(*drawn), reference(*drawn))
+        if not torch.equal(batched(*drawn), reference(*drawn)):
+            return False
+    return True

@@ -1,283 +1,202 @@
-"""The training of a stack."""
+"""The training of a stack: epochs, early stopping, and models that leave the stack."""
 
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import Any
 
 import torch
 from skorch.callbacks import GradientNormClipping, LRScheduler
-from skorch.history import History
 from torch import Tensor
 
 from skweight._keywords import unwrap
 from skweight.data import TensorBatches
 from skweight.losses import weighted_mean
-from skweight.stacks.eligibility import (
-    _FEWEST,
-    _network,
-    _of_one_kind,
-    _validation_batches,
-    check_stackable,
-)
+from skweight.stacks.eligibility import stack_networks, validation_batches
+from skweight.stacks.networks import StackedNetwork
+from skweight.stacks.schedules import StackedSchedules
 from skweight.stacks.steps import StackedBatches, StackedLosses, StackedParameters
 from skweight.training import (
+    EpochLosses,
+    Patience,
     Training,
     WeightAverage,
     WeightedNet,
-    divergence_error,
-    finish,
-    isolated_torch,
-    make_net,
-    train,
+    check_finite_losses,
 )
-
-# A stack is made anew without those that have stopped when this share of it is still trained.
-_STILL_TRAINED = 0.75
-Outcome = WeightedNet | Exception
-
-
-def train_together(trainings: Sequence[Training]) -> list[Outcome]:
-    """Make trainings of one kind side by side.
-
-    Parameters
-    ----------
-    trainings : sequence of Training
-        With the same options apart from seeds, on rows of the same shape. Each has rows, weights,
-        targets, a seed and class offsets of its own.
-
-    Returns
-    -------
-    list of WeightedNet or Exception
-        The net that :func:`~skweight.training.train` would have returned, on a CPU to the bit, or
-        the error that it would have raised. ``n_beside`` of a net tells beside how many others it
-        was trained; where stacks would be too small to save anything that is none.
-
-    Raises
-    ------
-    NotStackable
-        If they can only be made one by one, with the reason. Nothing is trained then.
-    """
-    check_stackable(trainings[0])
-    outcomes: list[Outcome | None] = [None] * len(trainings)
-    nets: dict[int, WeightedNet] = {}
-    for number, training in enumerate(trainings):
-        try:
-            with isolated_torch(training.options.seed, training.rows.device):
-                nets[number] = make_net(training)
-        except Exception as error:  # of this one; the others go on
-            outcomes[number] = error
-    for numbers in _of_one_kind(trainings, nets):
-        of_kind = [trainings[n] for n in numbers]
-        found = _in_a_stack(of_kind, [nets[n] for n in numbers])
-        for number, outcome in zip(numbers, found or map(_alone, of_kind)):
-            outcomes[number] = outcome
-    return outcomes  # type: ignore[return-value]
-
-
-def _in_a_stack(trainings: list[Training], nets: list[WeightedNet]) -> list[Outcome] | None:
-    """Make trainings of one kind side by side, unless that takes longer than one by one."""
-    if len(trainings) == 1:
-        return None
-    with isolated_torch(trainings[0].options.seed, trainings[0].rows.device):
-        stack = Stack(trainings, nets)
-        pays = stack.network.is_layered or len(trainings) >= _FEWEST[False]
-        return stack.train() if pays else None
-
-
-def _alone(training: Training) -> Outcome:
-    try:
-        return train(training)
-    except Exception as error:  # of this one; the others go on
-        return error
 
 
 @dataclass
-class _Model:
-    """One training of a stack: what it has come to."""
+class StackedModel:
+    """One model of a stack: its net, its early stopping and the error that ended its training."""
 
     net: WeightedNet
-    history: list[dict[str, Any]] = field(default_factory=list)
-    lowest: dict[str, float] = field(default_factory=dict)
-    best_loss: float = math.inf
-    misses: int = 0
+    patience: Patience
+    losses: EpochLosses = field(default_factory=EpochLosses)
     error: Exception | None = None
+
+    @property
+    def has_stopped(self) -> bool:
+        """Whether its training is over before that of the stack."""
+        return self.error is not None or self.patience.is_over
+
+    def record(self, losses: dict[str, float], others: dict[str, Any]) -> bool:
+        """Record an epoch; return whether its validation loss is the lowest so far."""
+        history = self.net.history
+        history.new_epoch()
+        history.record("epoch", len(history))
+        for name, value in others.items():
+            history.record(name, value)
+        for prefix, loss in losses.items():
+            self.losses.record(history, prefix, loss)
+        try:
+            check_finite_losses(history[-1], self.net.lr)
+        except ValueError as error:
+            self.error = error
+            return False
+        return "valid" in losses and self.patience.update(losses["valid"])
 
 
 class Stack:
-    """Networks that are trained side by side.
+    """Networks that are trained at the same time.
 
-    Parameters
-    ----------
-    trainings : sequence of Training
-    nets : sequence of WeightedNet
-        Made for them, untrained; they will hold the trained networks.
+    ``nets`` are made for the trainings, and hold the trained networks in the end. ``models`` are
+    all of them, ``in_stack`` those that are still in the stack, by their position in its tensors.
+    When the share ``still_trained`` of the stack, or less, is still trained, the others leave it.
+    Until then they are computed in vain, since to leave a stack takes time too.
     """
 
-    def __init__(self, trainings: Sequence[Training], nets: Sequence[WeightedNet]) -> None:
-        lead, self.options = nets[0], trainings[0].options
-        self.models = [_Model(net) for net in nets]
-        # Which model is at each place of the stack; -1 if it has stopped.
-        self.at = list(range(len(nets)))
-        self.network = _network(trainings, nets)
-        in_keywords = unwrap(lead.optimizer)[1].get("fused", False)
-        fused = bool(getattr(lead, "optimizer__fused", in_keywords))
-        self.gradients = StackedParameters(self.network, fused)
-        args, kwargs = lead.get_params_for_optimizer("optimizer", self.gradients.named)
-        self.optimizer = lead.optimizer(*args, **kwargs)
-        followed, decay = self.gradients.in_order, lead.ema_decay
-        self.average = WeightAverage(followed, decay) if decay else None
+    def __init__(
+        self, trainings: Sequence[Training], nets: Sequence[WeightedNet], still_trained: float
+    ) -> None:
+        options, first = trainings[0].options, nets[0]
+        self.still_trained = still_trained
+        self.max_epochs = first.max_epochs
+        self.models = [
+            StackedModel(net, Patience(options.n_iter_no_change, options.tol)) for net in nets
+        ]
+        self.in_stack = list(self.models)
+        self.network = stack_networks(trainings, nets)
         self.losses = StackedLosses([net.criterion_ for net in nets])
-        self.batches = StackedBatches(
-            [
-                TensorBatches(
-                    t.rows, net.batch_size, True, t.options.weighting == "sampling", t.options.seed
-                )
-                for t, net in zip(trainings, nets)
-            ]
-        )
-        valid = [_validation_batches(t.valid_rows) for t in trainings if t.valid_rows is not None]
+        self.batches = _training_batches(trainings, nets)
+        valid = [validation_batches(t.valid_rows) for t in trainings if t.valid_rows is not None]
         self.valid_batches = StackedBatches(valid) if valid else None
-        callbacks = [callback for _, callback in lead.callbacks_]
-        self.schedules = [c for c in callbacks if isinstance(c, LRScheduler)]
+        self.parameters, self.optimizer = _make_optimizer(first, self.network)
+        self.average: WeightAverage | None = None
+        if first.ema_decay:
+            self.average = WeightAverage(self.parameters.in_order, first.ema_decay)
+        callbacks = [callback for _, callback in first.callbacks_]
+        schedules = [c for c in callbacks if isinstance(c, LRScheduler)]
+        self.schedules = StackedSchedules(schedules, self.optimizer)
         self.clippings = [c for c in callbacks if isinstance(c, GradientNormClipping)]
 
-    def train(self) -> list[Outcome]:
-        """Train all of them to their ends."""
-        lead = self.models[0].net
-        # Schedules act on the optimizer of a net: for a while that is the one of the stack.
-        lead.optimizer_, of_lead = self.optimizer, lead.optimizer_
-        for schedule in self.schedules:
-            schedule.on_train_begin(lead)
-        for _ in range(lead.max_epochs):
-            if not self.at:
-                break
-            self._epoch(lead)
-        lead.optimizer_ = of_lead
-        for schedule in self.schedules:
-            schedule.initialize()
-        for place, number in enumerate(self.at):
-            if number >= 0 and self.valid_batches is None:
-                self.network.copy_to(self.models[number].net.module_, place)
-        return [self._outcome(model) for model in self.models]
+    def train(self) -> list[StackedModel]:
+        """Train all models; their nets hold the networks afterwards."""
+        for _ in range(self.max_epochs):
+            if self.in_stack:
+                self._run_epoch()
+        if self.valid_batches is None:  # or the best states have been copied
+            for position, model in enumerate(self.in_stack):
+                if not model.has_stopped:
+                    self.network.copy_to(model.net.module_, position)
+        return self.models
 
-    def _epoch(self, lead: WeightedNet) -> None:
+    def _run_epoch(self) -> None:
         start = time.perf_counter()
-        lead.history_.new_epoch()
-        if self.average is not None:
-            self.average.hide()
-        losses = {"train": self._train(lead)}
-        if self.average is not None:
-            self.average.show()
-        counts = {"train": len(self.batches)}
+        self.schedules.begin_epoch()
+        means = {"train": self._train_epoch()}
+        others: dict[str, Any] = {"train_batch_count": len(self.batches)}
         if self.valid_batches is not None:
-            losses["valid"] = self._validate(self.valid_batches)
-            counts["valid"] = len(self.valid_batches)
-        for schedule in self.schedules:
-            schedule.on_epoch_end(lead, dataset_train=None, dataset_valid=None)
-        recorded = {k: v for k, v in lead.history_[-1].items() if k != "batches"}
-        recorded["dur"] = (time.perf_counter() - start) / sum(number >= 0 for number in self.at)
-        of_models = zip(*(values.tolist() for values in losses.values()))
-        goes_on = [
-            self._record(number, place, dict(zip(losses, of_model)), counts, recorded)
-            for place, (number, of_model) in enumerate(zip(self.at, of_models))
-        ]
-        self.at = [number if on else -1 for number, on in zip(self.at, goes_on)]
-        if sum(goes_on) <= _STILL_TRAINED * len(goes_on):
-            self._keep([place for place, on in enumerate(goes_on) if on])
+            means["valid"] = self._validate(self.valid_batches)
+            others["valid_batch_count"] = len(self.valid_batches)
+        others |= self.schedules.end_epoch()
+        n_trained = sum(not model.has_stopped for model in self.in_stack)
+        others["dur"] = (time.perf_counter() - start) / n_trained
+        self._record(means, others)
+        self._shrink()
 
-    def _train(self, lead: WeightedNet) -> Tensor:
+    def _train_epoch(self) -> Tensor:
         """Make the steps of an epoch; return the mean losses of the models."""
-        total = torch.zeros(len(self.at), dtype=torch.float64, device=self.batches.device)
+        if self.average is not None:
+            self.average.restore()
+        total = torch.zeros(len(self.in_stack), dtype=torch.float64, device=self.batches.device)
         for X, weight, y in self.batches:
-            self.gradients.reset()
-            losses = self.losses(self.network(X), y)
-            torch.autograd.backward(losses, weight * (1 / weight[0].numel()))
-            self.gradients.hand_on(self.clippings)
-            self.optimizer.step()
-            if self.average is not None:
-                self.average.update()
-            total += (weight * losses.detach()).flatten(1).mean(1) * X.shape[1]
-            for schedule in self.schedules:
-                if schedule.step_every == "batch":
-                    lead.history_.new_batch()
-                schedule.on_batch_end(lead, training=True)
+            losses = self._step(X, weight, y)
+            total += (weight * losses).flatten(1).mean(1) * X.shape[1]
+            self.schedules.end_batch()
+        if self.average is not None:
+            self.average.apply()
         return total / self.batches.n_rows
+
+    def _step(self, X: Tensor, weight: Tensor, y: Tensor) -> Tensor:
+        """Update all models; return the losses of their rows before it."""
+        self.parameters.drop_gradients()
+        losses = self.losses(self.network(X), y)
+        torch.autograd.backward(losses, weight * (1 / weight[0].numel()))
+        for clipping in self.clippings:
+            self.parameters.clip_gradients(clipping)
+        self.parameters.give_gradients_to_views()
+        self.optimizer.step()
+        if self.average is not None:
+            self.average.update()
+        return losses.detach()
 
     @torch.no_grad()
     def _validate(self, batches: StackedBatches) -> Tensor:
-        """Mean losses of the models, rounded as those of one, since best states hang on them."""
-        total = torch.zeros(len(self.at), dtype=torch.float64, device="cpu")
+        """Mean losses, rounded as those of single models: they decide which state is the best."""
+        total = torch.zeros(len(self.in_stack), dtype=torch.float64, device="cpu")
         for X, weight, y in batches:
             losses = self.losses(self.network(X), y)
             means = [weighted_mean(*pair) for pair in zip(losses, weight)]
             total += torch.stack(means).cpu().double() * X.shape[1]
         return total / batches.n_rows
 
-    def _record(
-        self,
-        number: int,
-        place: int,
-        losses: dict[str, float],
-        counts: dict[str, int],
-        recorded: dict[str, Any],
-    ) -> bool:
-        """Keep what an epoch did to a model; return whether its training goes on."""
-        if number < 0:
-            return False
-        model = self.models[number]
-        epoch = {"batches": [], **recorded, "epoch": len(model.history) + 1}
-        for name, loss in losses.items():
-            lowest = model.lowest.get(name, math.inf)
-            best, n_batches = f"{name}_loss_best", f"{name}_batch_count"
-            epoch |= {f"{name}_loss": loss, best: loss < lowest, n_batches: counts[name]}
-            model.lowest[name] = min(loss, lowest)
-        model.history.append(epoch)
-        for name, loss in losses.items():
-            if not math.isfinite(loss):
-                model.error = divergence_error(
-                    f"{name}_loss became {loss}", epoch["epoch"], model.net.lr
-                )
-                return False
-        return "valid" not in losses or self._watch(model, place, losses["valid"])
+    def _record(self, means: dict[str, Tensor], others: dict[str, Any]) -> None:
+        """Record the epoch for each model that is still trained, and keep the best states."""
+        per_model = zip(*(values.tolist() for values in means.values()))
+        for position, (model, losses) in enumerate(zip(self.in_stack, per_model)):
+            if not model.has_stopped and model.record(dict(zip(means, losses)), others):
+                self.network.copy_to(model.net.module_, position)
 
-    def _watch(self, model: _Model, place: int, loss: float) -> bool:
-        """Stop early and keep the best state, as ``training.EarlyStopping`` does for one net."""
-        model.misses = 0 if loss < model.best_loss - self.options.tol else model.misses + 1
-        if loss < model.best_loss:
-            model.best_loss = loss
-            self.network.copy_to(model.net.module_, place)
-        return model.misses < self.options.n_iter_no_change
+    def _shrink(self) -> None:
+        """Drop the models that have stopped if there are enough of them."""
+        positions = [p for p, model in enumerate(self.in_stack) if not model.has_stopped]
+        if len(positions) <= self.still_trained * len(self.in_stack):
+            self.keep(positions)
 
-    def _keep(self, places: list[int]) -> None:
-        """Go on with the models at some places only."""
-        self.at = [self.at[place] for place in places]
-        if not places:
+    def keep(self, positions: list[int]) -> None:
+        """Keep only the models at these positions."""
+        self.in_stack = [self.in_stack[position] for position in positions]
+        if not positions:
             return
-        positions = torch.tensor(places, device=self.batches.device)
-        for parameter, state in self.optimizer.state.items():
-            for name, value in state.items():
-                stacked = parameter in self.gradients.stacked and value.ndim > 0
-                state[name] = value[positions] if stacked else value
-        parts = self.network, self.gradients, self.average, self.losses, self.batches
-        for part in (*parts, self.valid_batches):
+        kept = torch.tensor(positions, device=self.batches.device)
+        self.network.keep(kept)
+        self.parameters.keep(kept, self.optimizer)
+        for part in (self.average, self.losses, self.batches, self.valid_batches):
             if part is not None:
-                part.keep(positions)
-        kept = {*self.gradients.stacked, *chain(*self.gradients.alone.values())}
-        for group in self.optimizer.param_groups:
-            group["params"] = [parameter for parameter in group["params"] if parameter in kept]
-        for parameter in self.optimizer.state.keys() - kept:
-            del self.optimizer.state[parameter]
+                part.keep(kept)
 
-    def _outcome(self, model: _Model) -> Outcome:
-        if model.error is not None:
-            return model.error
-        net = model.net
-        net.n_beside = len(self.models) - 1
-        net.history_ = History(model.history)
-        try:
-            return finish(net)
-        except ValueError as error:
-            return error
+
+def _training_batches(trainings: Sequence[Training], nets: Sequence[WeightedNet]) -> StackedBatches:
+    return StackedBatches(
+        [
+            TensorBatches(
+                training.rows,
+                net.batch_size,
+                shuffle=True,
+                sampling=training.options.weighting == "sampling",
+                seed=training.options.seed,
+            )
+            for training, net in zip(trainings, nets)
+        ]
+    )
+
+
+def _make_optimizer(
+    net: WeightedNet, network: StackedNetwork
+) -> tuple[StackedParameters, torch.optim.Optimizer]:
+    """The parameters of a stack and an optimizer for them, with the settings of a net."""
+    fused = getattr(net, "optimizer__fused", unwrap(net.optimizer)[1].get("fused", False))
+    parameters = StackedParameters(network, bool(fused))
+    args, kwargs = net.get_params_for_optimizer("optimizer", parameters.named)
+    return parameters, net.optimizer(*args, **kwargs)

@@ -4,9 +4,9 @@ import math
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from types import SimpleNamespace
-from typing import Any
 
 import torch
+from skorch.callbacks import GradientNormClipping
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -21,75 +21,79 @@ _FUSED_WIDTH = 16
 class StackedParameters:
     """Parameters as the optimizer gets them, and their gradients.
 
-    A fused kernel rounds the last numbers of a tensor, those beyond a multiple of its width, in
-    another way. Parameters that have such numbers are handed on model by model, as views.
-
-    Parameters
-    ----------
-    network : StackedNetwork
-    fused : bool
+    A fused kernel rounds the last numbers of a tensor, those beyond a multiple of its width,
+    differently. Parameters that have such numbers are given to it model by model, as views.
     """
 
     def __init__(self, network: StackedNetwork, fused: bool) -> None:
+        # Those that the optimizer gets as they are, and the others with a view for each model.
         self.stacked: dict[nn.Parameter, None] = {}
-        self.alone: dict[nn.Parameter, list[nn.Parameter]] = {}
+        self.per_model: dict[nn.Parameter, list[nn.Parameter]] = {}
+        # What the optimizer gets, with names as in one network.
         self.named: list[tuple[str, nn.Parameter]] = []
         self.in_order = [parameter for _, parameter in network.named_parameters()]
         for name, parameter in network.named_parameters():
             if fused and parameter[0].numel() % _FUSED_WIDTH:
                 views = [nn.Parameter(part, parameter.requires_grad) for part in parameter.data]
-                self.alone[parameter] = views
+                self.per_model[parameter] = views
                 self.named += [(name, view) for view in views]
             else:
                 self.stacked[parameter] = None
                 self.named.append((name, parameter))
 
-    def reset(self) -> None:
-        """Drop the gradients."""
-        for parameter in (*self.stacked, *self.alone):
+    def drop_gradients(self) -> None:
+        """Drop the gradients of the last step."""
+        for parameter in self.in_order:
             parameter.grad = None
 
-    def hand_on(self, clippings: Sequence[Any]) -> None:
-        """Clip the gradients of each model by their own norm, and show them to the optimizer."""
-        # In the network's order: a norm is a sum.
+    def clip_gradients(self, clipping: GradientNormClipping) -> None:
+        """Clip the gradients of each model by their own norm."""
+        if clipping.gradient_clip_value is None:
+            return
+        # In the network's order, since the rounding of a norm depends on the order of its sum.
         gradients = [p.grad for p in self.in_order if p.grad is not None]
-        for clipping in clippings:
-            if clipping.gradient_clip_value is not None:
-                for of_model in zip(*gradients):
-                    holders = [SimpleNamespace(grad=gradient) for gradient in of_model]
-                    nn.utils.clip_grad_norm_(
-                        holders,  # type: ignore[arg-type]
-                        clipping.gradient_clip_value,
-                        norm_type=clipping.gradient_clip_norm_type,
-                    )
-        for parameter, views in self.alone.items():
+        for of_model in zip(*gradients):
+            holders = [SimpleNamespace(grad=gradient) for gradient in of_model]
+            nn.utils.clip_grad_norm_(
+                holders,  # type: ignore[arg-type]
+                clipping.gradient_clip_value,
+                norm_type=clipping.gradient_clip_norm_type,
+            )
+
+    def give_gradients_to_views(self) -> None:
+        """Give the views for single models their parts of the gradients."""
+        for parameter, views in self.per_model.items():
             parts = [None] * len(views) if parameter.grad is None else parameter.grad
             for view, part in zip(views, parts):
                 view.grad = part
 
-    def keep(self, positions: Tensor) -> None:
-        """Keep some of the models only; the network has done so."""
-        for parameter, views in self.alone.items():
-            kept = [views[position] for position in positions.tolist()]
-            for view, part in zip(kept, parameter.data):
+    def keep(self, positions: Tensor, optimizer: torch.optim.Optimizer) -> None:
+        """Keep only these models, in the optimizer too; the network has already been reduced."""
+        for parameter, state in optimizer.state.items():
+            for name, value in state.items():
+                is_stacked = parameter in self.stacked and value.ndim > 0
+                state[name] = value[positions] if is_stacked else value
+        for parameter, views in self.per_model.items():
+            kept_views = [views[position] for position in positions.tolist()]
+            for view, part in zip(kept_views, parameter.data):
                 view.data = part
-            self.alone[parameter] = kept
+            self.per_model[parameter] = kept_views
+        kept = {*self.stacked, *chain(*self.per_model.values())}
+        for group in optimizer.param_groups:
+            group["params"] = [parameter for parameter in group["params"] if parameter in kept]
+        for parameter in optimizer.state.keys() - kept:
+            del optimizer.state[parameter]
 
 
 class StackedLosses:
-    """Losses of all models, by one call of the criterion where that rounds as one for each.
-
-    Parameters
-    ----------
-    criteria : sequence of RowLoss
-    """
+    """Losses of all models, by one call of the criterion where that rounds as one call for each."""
 
     def __init__(self, criteria: Sequence[RowLoss]) -> None:
         self.criteria = list(criteria)
         self._offset: Tensor | None = None
 
     def keep(self, positions: Tensor) -> None:
-        """Keep some of the models only."""
+        """Keep only the models at these positions."""
         self.criteria = [self.criteria[position] for position in positions.tolist()]
         self._offset = None
 
@@ -104,7 +108,7 @@ class StackedLosses:
         if width(output[0]) > 1:
             losses: Tensor = first.criterion(output.flatten(0, 1), y.flatten())
             return losses.reshape(y.shape)
-        # With a gap after each model, so that kernels begin anew with each as they do with one.
+        # With a gap after each model, so that kernels treat each as a tensor of its own.
         scores = F.pad(output.flatten(1), (0, 1))[:, :-1]
         losses = first.criterion(scores, y.to(scores.dtype))
         return losses
@@ -121,12 +125,9 @@ class StackedLosses:
 
 
 class StackedBatches:
-    """Batches of several models side by side: each of its own rows in its own order.
+    """Batches of all models at once: for each its own rows in its own order.
 
-    Parameters
-    ----------
-    batches : sequence of TensorBatches
-        Over as many rows for each model.
+    ``batches`` has those of each model, over the same number of rows.
     """
 
     def __init__(self, batches: Sequence[TensorBatches]) -> None:
@@ -138,7 +139,7 @@ class StackedBatches:
         self.n_values = self.sizes[0] * max(1, math.prod(rows.X.shape[1:]))
 
     def keep(self, positions: Tensor) -> None:
-        """Keep some of the models only."""
+        """Keep only the models at these positions."""
         self.batches = [self.batches[position] for position in positions.tolist()]
 
     def __len__(self) -> int:
@@ -148,8 +149,8 @@ class StackedBatches:
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Yield X, weights and targets of shape (n_models, n, ...)."""
         most = VALUES_AT_ONCE.get(self.device.type, VALUES_AT_ONCE["cpu"])
-        together = max(1, most // (self.n_values * len(self.batches)))
-        blocks = [self.sizes[i : i + together] for i in range(0, len(self.sizes), together)]
+        n_together = max(1, most // (self.n_values * len(self.batches)))
+        blocks = [self.sizes[i : i + n_together] for i in range(0, len(self.sizes), n_together)]
         lengths = [sum(sizes) for sizes in blocks]
         orders = [torch.split(batches.positions(), lengths) for batches in self.batches]
         for sizes, *positions in zip(blocks, *orders):

@@ -1,29 +1,70 @@
-"""The training of one network: plan, optimizer, epochs, early stopping, prediction."""
+"""The training of one network.
+
+- ``plan.py``: ``Training``, everything that a training needs; the estimators make it.
+- ``run.py``: ``train``, from a plan to a trained net. Begin here.
+- ``prepare.py``, ``optimizers.py``, ``defaults.py``: what happens before the first epoch.
+- ``net.py``: ``WeightedNet``, the skorch net: an epoch, and what callbacks see.
+- ``steps.py``, ``cuda_graphs.py``, ``choose_step.py``: one step, eager, compiled or replayed.
+- ``stopping.py``: early stopping, the recorded losses, losses that are not finite.
+- ``average.py``: the moving average of the weights.
+- ``resume.py``: what one call of ``partial_fit`` hands to the next.
+- ``predict.py``: the output of a trained network.
+- ``isolation.py``: torch's global state during a fit.
+- ``torch_internals.py``: every use of torch that its documentation does not cover.
+"""
 
 from skweight.training.average import WeightAverage
-from skweight.training.defaults import resolve_early_stopping
+from skweight.training.choose_step import make_step
+from skweight.training.cuda_graphs import CudaGraphs, ReplayedStep
+from skweight.training.defaults import (
+    resolve_batch_size,
+    resolve_early_stopping,
+    resolve_ema_decay,
+    resolve_epochs,
+)
 from skweight.training.isolation import isolated_torch
 from skweight.training.net import WeightedNet, on_cpu
 from skweight.training.plan import Output, Training, TrainingOptions
 from skweight.training.predict import predict
+from skweight.training.prepare import prepare
 from skweight.training.run import finish, make_net, train
-from skweight.training.stopping import EpochLosses, Patience, check_finite_losses, divergence_error
+from skweight.training.steps import CompiledStep, TrainingStep, compiled_losses
+from skweight.training.stopping import EpochLosses, Patience, check_finite_losses
+from skweight.training.torch_internals import (
+    children_of,
+    empty_copy,
+    has_hooks,
+    relu_gradient,
+)
 
 __all__ = [
+    "CompiledStep",
+    "CudaGraphs",
     "EpochLosses",
     "Output",
     "Patience",
+    "ReplayedStep",
     "Training",
     "TrainingOptions",
+    "TrainingStep",
     "WeightAverage",
     "WeightedNet",
     "check_finite_losses",
-    "divergence_error",
+    "children_of",
+    "compiled_losses",
+    "empty_copy",
     "finish",
+    "has_hooks",
     "isolated_torch",
     "make_net",
+    "make_step",
     "on_cpu",
     "predict",
+    "prepare",
+    "relu_gradient",
+    "resolve_batch_size",
     "resolve_early_stopping",
+    "resolve_ema_decay",
+    "resolve_epochs",
     "train",
 ]

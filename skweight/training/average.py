@@ -6,24 +6,17 @@ from operator import is_
 import torch
 from torch import Tensor
 
+from skweight.training.torch_internals import add_each_, copy_each_, multiply_each_, subtract_each
+
 
 class WeightAverage:
-    """An exponential moving average that trades places with the parameters that it follows.
+    """An exponential moving average of parameters, which can be put into the parameters.
 
     After the ``t``-th update it is ``d * average + (1 - d) * parameter`` with
     ``d = min(decay, (1 + t) / (10 + t))``, so that initial values are soon forgotten.
 
-    Parameters
-    ----------
-    parameters : iterable of Tensor
-        They are their own average until they are updated.
-    decay : float
-        In [0, 1).
-
-    Attributes
-    ----------
-    shown : bool
-        Whether the average is where the parameters belong.
+    Parameters are their own average until the first update. ``decay`` is in [0, 1), and
+    ``is_applied`` tells whether the parameters hold the average now.
 
     References
     ----------
@@ -39,7 +32,7 @@ class WeightAverage:
     >>> average = WeightAverage([parameter], decay=0.1)
     >>> _ = parameter.add_(10.0)  # a step
     >>> average.update()
-    >>> average.show()
+    >>> average.apply()
     >>> parameter
     tensor([9.])
     """
@@ -47,49 +40,49 @@ class WeightAverage:
     def __init__(self, parameters: Iterable[Tensor], decay: float) -> None:
         self.decay = decay
         self.n_updates = 0
-        self.shown = False
+        self.is_applied = False
         self._parameters: list[Tensor] = []
-        self._hidden: list[Tensor] = []  # the averages, or the parameters while those are shown
+        self._stored: list[Tensor] = []  # the averages, or the parameters while those are applied
         self.follow(parameters)
 
     def follow(self, parameters: Iterable[Tensor]) -> None:
         """Average these from now on; those that were followed before keep their averages."""
         now = [*parameters]
         if len(now) != len(self._parameters) or not all(map(is_, now, self._parameters)):
-            before = {id(p): hidden for p, hidden in zip(self._parameters, self._hidden)}
-            self._hidden = [before.get(id(p), p.detach().clone()) for p in now]
+            before = {id(p): stored for p, stored in zip(self._parameters, self._stored)}
+            self._stored = [before.get(id(p), p.detach().clone()) for p in now]
             self._parameters = now
 
     @torch.no_grad()
     def update(self) -> None:
-        """Take in what a step has made of the parameters.
+        """Update the average with the parameters after a step.
 
-        Each number is rounded by itself: kernels that do it all at once round some of a tensor's
-        last numbers in another way.
+        Subtraction, multiplication and addition are separate calls: kernels that do all three in
+        one round some of a tensor's last numbers differently.
         """
         self.n_updates += 1
         decay = min(self.decay, (1 + self.n_updates) / (10 + self.n_updates))
-        gaps = torch._foreach_sub(self._parameters, self._hidden)
-        torch._foreach_mul_(gaps, 1 - decay)
-        torch._foreach_add_(self._hidden, gaps)
+        gaps = subtract_each(self._parameters, self._stored)
+        multiply_each_(gaps, 1 - decay)
+        add_each_(self._stored, gaps)
 
-    def show(self) -> None:
-        """Put the average where the parameters are, and keep them."""
-        if not self.shown:
-            self._trade()
+    def apply(self) -> None:
+        """Put the average into the parameters, and store their values."""
+        if not self.is_applied:
+            self._swap()
 
-    def hide(self) -> None:
-        """Put the parameters back, for the next step."""
-        if self.shown:
-            self._trade()
+    def restore(self) -> None:
+        """Put the values of the parameters back, for the next step."""
+        if self.is_applied:
+            self._swap()
 
     @torch.no_grad()
-    def _trade(self) -> None:
-        kept = [parameter.detach().clone() for parameter in self._parameters]
-        torch._foreach_copy_(self._parameters, self._hidden)
-        self._hidden = kept
-        self.shown = not self.shown
+    def _swap(self) -> None:
+        stored = [parameter.detach().clone() for parameter in self._parameters]
+        copy_each_(self._parameters, self._stored)
+        self._stored = stored
+        self.is_applied = not self.is_applied
 
     def keep(self, positions: Tensor) -> None:
-        """Keep some of the models only, if parameters are those of a stack; they have done so."""
-        self._hidden = [hidden[positions] for hidden in self._hidden]
+        """Keep only these models of a stack, whose parameters have already been reduced."""
+        self._stored = [stored[positions] for stored in self._stored]

@@ -3,15 +3,16 @@
 import os
 import shutil
 import sys
+from collections.abc import Callable
 
 import torch
 from torch import nn
 
 from skweight.training.cuda_graphs import CudaGraphs, ReplayedStep
-from skweight.training.steps import CompiledStep, TrainingStep, _warn_of_no_effect
+from skweight.training.steps import CompiledStep, TrainingStep, warn_of_no_effect
 
-# It waits for the device and empties caches: about as long as this many steps.
-_STEPS_THAT_PAY = 100
+# A recording waits for the device and empties caches: it takes about as long as this many steps.
+_FEWEST_STEPS_TO_RECORD = 100
 
 
 def make_step(
@@ -20,32 +21,22 @@ def make_step(
     device: torch.device,
     compile: bool,
     n_steps: int,
-) -> "TrainingStep":
-    """Choose how gradients are computed.
+    graphs: Callable[[torch.device], CudaGraphs] = CudaGraphs,
+) -> TrainingStep:
+    """Choose how gradients are computed in a training of ``n_steps`` steps.
 
-    Parameters
-    ----------
-    module, criterion : nn.Module
-        On ``device``. The criterion returns one loss per row, or per row and label.
-    device : torch.device
-    compile : bool
-        Whether to spend time on the first batches to save it on the others.
-    n_steps : int
-        Number of steps that are to come.
-
-    Returns
-    -------
-    TrainingStep
+    ``compile`` spends time on the first batches to save it on the others. ``graphs`` makes the
+    recorder of steps on a GPU.
     """
     if not compile:
         return TrainingStep(module, criterion)
     if device.type == "cuda":
-        if n_steps < _STEPS_THAT_PAY:
+        if n_steps < _FEWEST_STEPS_TO_RECORD:
             return TrainingStep(module, criterion)
-        graphs = CudaGraphs(device)
-        return ReplayedStep(module, criterion, graphs.record, graphs.aside)
+        recorder = graphs(device)
+        return ReplayedStep(module, criterion, recorder.record, recorder.warmup)
     if device.type == "cpu" and _missing_compiler():
-        _warn_of_no_effect(f"torch.compile needs a C++ compiler, and {_missing_compiler()}")
+        warn_of_no_effect(f"torch.compile needs a C++ compiler, and {_missing_compiler()}")
         return TrainingStep(module, criterion)
     return CompiledStep(module, criterion)
 

@@ -12,33 +12,28 @@ from skweight.data import Batch
 from skweight.training.steps import (
     LossAndOutput,
     TrainingStep,
-    _first_line,
-    _tensors,
-    _warn_of_no_effect,
+    dense_tensors,
+    first_line,
+    warn_of_no_effect,
 )
+from skweight.training.torch_internals import cuda_generator, zero_each_
 
 # A graph is recorded when a shape of batches comes for the third time: kernels then have their
 # workspaces, and a fit of few updates is over before a recording would pay.
-_EAGER_FIRST = 2
+_N_WARMUP_STEPS = 2
 
 
 class ReplayedStep(TrainingStep):
     """The kernels of a step, recorded once for each shape of batches and launched as one.
 
-    The recording reads a batch from tensors of its own and adds to gradients that stay where
-    they are: they are set to zero at its beginning instead of being dropped. Dropout draws
-    anew and running statistics go on at every replay. If parameters or buffers are no longer
-    where they were, steps are recorded anew. What Python does in ``forward`` is done once: a
-    branch, or a rate of dropout that a callback changes, stays as it was recorded.
+    A recording reads a batch from tensors of its own and adds to gradients that stay at the same
+    address: they are set to zero at its beginning instead of being dropped. Every replay draws
+    new dropout masks and updates running statistics. If a parameter or buffer has moved to
+    another address, steps are recorded anew. The Python code of ``forward`` runs only while it
+    is recorded: a branch, or a rate of dropout that a callback changes, stays as it was then.
 
-    Parameters
-    ----------
-    module, criterion : nn.Module
-    record : callable
-        Takes a function without arguments and returns one that does again what it does on the
-        device.
-    aside : callable, default=nullcontext
-        Makes the context of the steps before a recording.
+    ``record`` takes a function without arguments and returns one that repeats its work on the
+    device; ``warmup`` makes the context of the steps before a recording.
     """
 
     def __init__(
@@ -46,18 +41,18 @@ class ReplayedStep(TrainingStep):
         module: nn.Module,
         criterion: nn.Module,
         record: Callable[[Callable[[], None]], Callable[[], None]],
-        aside: Callable[[], AbstractContextManager[None]] = nullcontext,
+        warmup: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         super().__init__(module, criterion)
         self._record = record
-        self._aside = aside
-        self._tensors = [*_tensors(module, criterion)]
+        self._warmup = warmup
+        self._tensors = [*dense_tensors(module, criterion)]
         self._forget()
 
     def _forget(self) -> None:
-        self._places = [_place(tensor) for tensor in self._tensors]
-        self._seen: dict[Any, int] = {}
-        self._takes_part: dict[Any, list[bool]] = {}
+        self._addresses = [_address(tensor) for tensor in self._tensors]
+        self._n_seen: dict[Any, int] = {}
+        self._has_gradient: dict[Any, list[bool]] = {}
         self._recorded: dict[Any, Callable[..., LossAndOutput]] = {}
 
     def follow(self, optimizer: torch.optim.Optimizer) -> None:
@@ -65,10 +60,8 @@ class ReplayedStep(TrainingStep):
         followed = self.reset is None
         super().follow(optimizer)
         if followed and self.reset is not None:
-            _warn_of_no_effect(
-                "the optimizer has a zero_grad of its own, which no graph can follow"
-            )
-        tensors = [*self.parameters, *_tensors(self.module, self.criterion)]
+            warn_of_no_effect("the optimizer has a zero_grad of its own, which no graph can follow")
+        tensors = [*self.parameters, *dense_tensors(self.module, self.criterion)]
         if not _same(tensors, self._tensors):
             self._tensors = tensors
             self._forget()
@@ -77,108 +70,104 @@ class ReplayedStep(TrainingStep):
         """Return the weighted mean of the losses and the output, both without a graph."""
         if self.reset is not None:
             return super().__call__(batch)
-        if self._places != [_place(tensor) for tensor in self._tensors]:
+        if self._addresses != [_address(tensor) for tensor in self._tensors]:
             self._forget()
         tensors = batch[0]["X"], batch[0]["row_weight"], batch[1]
         trained = tuple(parameter.requires_grad for parameter in self.parameters)
         shape = (tuple(tensor.shape for tensor in tensors), trained)
         if shape not in self._recorded:
-            self._seen[shape] = self._seen.get(shape, 0) + 1
-            if self._seen[shape] <= _EAGER_FIRST:
-                with self._aside():
+            self._n_seen[shape] = self._n_seen.get(shape, 0) + 1
+            if self._n_seen[shape] <= _N_WARMUP_STEPS:
+                with self._warmup():
                     result = super().__call__(batch)
-                self._takes_part[shape] = [p.grad is not None for p in self.parameters]
+                self._has_gradient[shape] = [p.grad is not None for p in self.parameters]
                 return result
-            self._recorded[shape] = self._recording(self._takes_part[shape], *tensors)
+            self._recorded[shape] = self._make_recording(self._has_gradient[shape], *tensors)
         return self._recorded[shape](*tensors)
 
-    def _recording(self, takes_part: list[bool], *tensors: Tensor) -> Callable[..., LossAndOutput]:
+    def _make_recording(
+        self, has_gradient: list[bool], *tensors: Tensor
+    ) -> Callable[..., LossAndOutput]:
         """Record a step for tensors of these shapes.
 
-        A parameter that takes no part has no gradient, as in a step without a recording:
-        optimizers leave it alone.
+        A parameter without a gradient in an eager step has none here: optimizers skip it.
         """
         inputs = [tensor.clone() for tensor in tensors]
         kept = [
             (torch.zeros_like(parameter) if parameter.grad is None else parameter.grad)
-            if takes
+            if has
             else None
-            for parameter, takes in zip(self.parameters, takes_part)
+            for parameter, has in zip(self.parameters, has_gradient)
         ]
         gradients = [gradient for gradient in kept if gradient is not None]
         results: list[Tensor] = []
 
-        def place_gradients() -> None:
+        def set_gradients() -> None:
             for parameter, gradient in zip(self.parameters, kept):
                 parameter.grad = gradient
 
         def step() -> None:
-            torch._foreach_zero_(gradients)
-            results[:] = [result.detach() for result in self._add(*inputs)]
+            zero_each_(gradients)
+            results[:] = [result.detach() for result in self.add_gradients(*inputs)]
 
-        place_gradients()
-        before = [*_tensors(self.module, self.criterion)]
+        set_gradients()
+        before = [*dense_tensors(self.module, self.criterion)]
         replay = self._record(step)
-        if not _same(before, [*_tensors(self.module, self.criterion)]):
+        if not _same(before, [*dense_tensors(self.module, self.criterion)]):
             raise _cannot_be_recorded("a forward that puts another tensor in place of a buffer")
 
-        def again(*tensors: Tensor) -> LossAndOutput:
-            place_gradients()
-            for place, tensor in zip(inputs, tensors):
-                place.copy_(tensor)
+        def replay_with(*tensors: Tensor) -> LossAndOutput:
+            set_gradients()
+            for recorded_input, tensor in zip(inputs, tensors):
+                recorded_input.copy_(tensor)
             replay()
             loss, output = results  # which the next replay overwrites
             return loss.clone(), output.clone()
 
-        return again
+        return replay_with
 
 
 class CudaGraphs:
-    """Recordings as CUDA graphs, made in a stream of their own.
-
-    Parameters
-    ----------
-    device : torch.device
-    """
+    """Recordings as CUDA graphs, made in a CUDA stream of their own."""
 
     def __init__(self, device: torch.device) -> None:
         # torch's default stream for recordings is one of the device that recorded first.
         self.stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
     @contextmanager
-    def aside(self) -> Iterator[None]:
-        """Work in that stream, after what is under way and before what follows.
+    def warmup(self) -> Iterator[None]:
+        """Work in that stream, after earlier work of the current stream and before later work.
 
         Libraries then have their workspaces there when a step is recorded.
         """
-        around = torch.cuda.current_stream(self.stream.device)
-        self.stream.wait_stream(around)
+        current = torch.cuda.current_stream(self.stream.device)
+        self.stream.wait_stream(current)
         try:
             with torch.cuda.stream(self.stream):
                 yield
         finally:
-            around.wait_stream(self.stream)
+            current.wait_stream(self.stream)
 
     def record(self, step: Callable[[], None]) -> Callable[[], None]:
-        """Record what a step does, without doing it, and return what does it."""
+        """Record the kernels of a step without running them; return a function that runs them."""
         graph = torch.cuda.CUDAGraph()
-        random = torch.cuda.default_generators[self.stream.device.index]
+        random = cuda_generator(self.stream.device)
         state = random.clone_state()
         # In this thread only: fits in other threads may do what no recording allows.
         recording = torch.cuda.graph(graph, stream=self.stream, capture_error_mode="thread_local")
         try:
-            # Nothing is done while it is recorded, so that nothing has to wait for it.
+            # No kernel runs while it is recorded, so no stream has to wait for it.
             with torch.cuda.stream(self.stream), recording:
                 step()
         except BaseException as error:
             random.graphsafe_set_state(state)  # or it would wait for the end of the recording
-            # The end of a failed recording fails too: the reason is what went wrong before it.
+            # Ending a failed recording raises a second error: the reason is the error before it.
             before, reason = error.__context__, error
             if isinstance(before, RuntimeError) or not isinstance(before, Exception | None):
                 reason = before
             if not isinstance(reason, RuntimeError):
                 raise reason from None
-            raise _cannot_be_recorded(_first_line(reason)) from error
+            raise _cannot_be_recorded(first_line(reason)) from error
         return graph.replay
 
 
@@ -190,7 +179,7 @@ def _cannot_be_recorded(got: str) -> ValueError:
     )
 
 
-def _place(tensor: Tensor) -> tuple[Any, ...]:
+def _address(tensor: Tensor) -> tuple[Any, ...]:
     return tensor.data_ptr(), tensor.shape, tensor.stride()
 
 

@@ -7,52 +7,34 @@ them change a fit. ``docs/defaults.md`` has the measurements.
 import math
 
 # With fewer distinct rows a share of them is too few to tell when to stop.
-_ENOUGH_TO_HOLD_OUT = 60
-_BATCHES_OF_AN_EPOCH = 32
+_FEWEST_ROWS_TO_HOLD_OUT = 60
+_BATCHES_PER_EPOCH = 32
 _SMALLEST_BATCH, _LARGEST_BATCH = 32, 256
-# Epochs, and the updates that they must at least and may at most come to.
+# Epochs, and limits on the number of updates in all of them.
 _EPOCHS, _FEWEST_UPDATES = 20, 500
 _TIMES_UNTIL_STOPPED, _MOST_UPDATES = 5, 100_000
 _EMA_DECAY = 0.99
 
 
 def resolve_batch_size(batch_size: int | str, n_rows: int) -> int:
-    """Give "auto" a number: small batches for few rows, so that an epoch has enough updates.
+    """Number of rows in a batch; -1 is all rows at once.
 
-    Parameters
-    ----------
-    batch_size : int or "auto"
-        -1 is all rows at once.
-    n_rows : int
-        Number of distinct training rows.
-
-    Returns
-    -------
-    int
-        For "auto" a power of two between 32 and 256.
+    "auto" is a power of two between 32 and 256: small for few rows, so that an epoch has enough
+    updates.
     """
     if batch_size != "auto":
         return n_rows if batch_size == -1 else int(batch_size)
-    wanted = min(max(n_rows / _BATCHES_OF_AN_EPOCH, _SMALLEST_BATCH), _LARGEST_BATCH)
+    wanted = min(max(n_rows / _BATCHES_PER_EPOCH, _SMALLEST_BATCH), _LARGEST_BATCH)
     return int(2 ** math.floor(math.log2(wanted)))
 
 
 def resolve_epochs(max_epochs: int | str, n_batches: int, early_stopping: bool) -> int:
-    """Give "auto" a number; rows merged into few would otherwise get too few updates.
+    """Number of epochs of ``n_batches`` updates.
 
-    Parameters
-    ----------
-    max_epochs : int or "auto"
-    n_batches : int
-        Number of updates in an epoch.
-    early_stopping : bool
-
-    Returns
-    -------
-    int
-        For "auto" 20 epochs, or 500 updates if that is more. Early stopping ends training by
-        itself: then five times as many, but for the sake of very many rows no more than 100,000
-        updates where that is above 20 epochs.
+    "auto" is 20 epochs, or 500 updates if that is more, since rows that are merged into few would
+    get too few updates. With early stopping, which ends training by itself, it is five times as
+    many, but to limit the time that very many rows take, no more than 100,000 updates where that
+    is above 20 epochs.
     """
     if max_epochs != "auto":
         return int(max_epochs)
@@ -63,17 +45,9 @@ def resolve_epochs(max_epochs: int | str, n_batches: int, early_stopping: bool) 
 
 
 def resolve_ema_decay(ema_decay: float | str, early_stopping: bool) -> float:
-    """Give "auto" a number: an average of the last hundred updates where it is looked at.
+    """Decay of the average of weights; 0 is no average.
 
-    Parameters
-    ----------
-    ema_decay : float or "auto"
-    early_stopping : bool
-
-    Returns
-    -------
-    float
-        0 is no average.
+    "auto" averages the last hundred updates where validation rows tell when to stop.
     """
     if ema_decay == "auto":
         return _EMA_DECAY if early_stopping else 0.0
@@ -81,14 +55,7 @@ def resolve_ema_decay(ema_decay: float | str, early_stopping: bool) -> float:
 
 
 def resolve_early_stopping(early_stopping: bool | str, n_rows: int) -> bool:
-    """Give "auto" a truth value: whether there are rows enough to hold some out.
-
-    Parameters
-    ----------
-    early_stopping : bool or "auto"
-    n_rows : int
-        Number of distinct rows.
-    """
+    """Whether to hold rows out; "auto" if there are at least 60 distinct rows."""
     if early_stopping == "auto":
-        return n_rows >= _ENOUGH_TO_HOLD_OUT
+        return n_rows >= _FEWEST_ROWS_TO_HOLD_OUT
     return bool(early_stopping)

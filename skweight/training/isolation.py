@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import torch
 
-# Random state and default dtype belong to the process, so fits in threads take turns.
+# Random state and default dtype belong to the process: only one thread may fit at a time.
 _torch_state = threading.RLock()
 
 
@@ -14,11 +14,7 @@ _torch_state = threading.RLock()
 def isolated_torch(seed: int, device: torch.device) -> Iterator[None]:
     """Draw from ``seed`` and compute gradients in float32, whatever the caller has set.
 
-    Parameters
-    ----------
-    seed : int
-    device : torch.device
-        The device whose random state is seeded and restored beside the CPU's.
+    The random states of the CPU and of ``device`` are seeded, and restored afterwards.
     """
     cuda_devices = [device] if device.type == "cuda" else []
     with (

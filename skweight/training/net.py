@@ -1,10 +1,8 @@
 """The skorch net that trains on ``(x, y, row_weight)``."""
 
-from __future__ import annotations
-
 import copy
-import math
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from operator import mul
 from typing import Any
 
@@ -24,34 +22,52 @@ from skweight.training.average import WeightAverage
 from skweight.training.choose_step import make_step
 from skweight.training.resume import to_cpu
 from skweight.training.steps import TrainingStep
-
-# Each loss is a tensor, which takes hundreds of bytes until it is put together with others.
-_LOSSES_AT_ONCE = 2**12
+from skweight.training.stopping import EpochLosses
 
 
 class StoppedByCallback(Exception):
-    """A callback ended the training, the skorch way: by raising KeyboardInterrupt."""
+    """A callback ended the training, which in skorch it does by raising KeyboardInterrupt."""
+
+
+@dataclass
+class FitState:
+    """What exists only while a net is trained; ``fit_loop`` makes it and drops it.
+
+    ``n_epochs_before`` is the number of epochs of earlier calls of ``partial_fit``, and
+    ``n_steps`` the number of steps of this fit.
+    """
+
+    n_epochs_before: int
+    n_steps: int = 0
+    losses: EpochLosses = field(default_factory=EpochLosses)
+    step: TrainingStep | None = None
+    average: WeightAverage | None = None
 
 
 class WeightedNet(NeuralNet):  # type: ignore[misc]
     """A skorch net whose batches are ``({"X": ..., "row_weight": ...}, y)``.
 
-    The weights travel beside X, so that callbacks which collect y (``EpochScoring``)
-    find nothing but targets in it. Without its optimizer and callbacks, which only
-    training needs, it is pickled on the CPU; in a stream the optimizer's state goes along.
+    The weights are passed beside X, so that callbacks which collect y (``EpochScoring``)
+    find nothing but targets in it. It is pickled on the CPU and without its optimizer and
+    callbacks, which only training needs.
+
+    ``ema_decay`` is that of :class:`WeightAverage`; 0 is no average. The other arguments are those
+    of :class:`skorch.NeuralNet`.
     """
 
-    resume_state: Any = None  # what a call of ``partial_fit`` hands on, see ``streams``
-    step: TrainingStep = None  # type: ignore[assignment]  # only while it is trained
-    lowest_losses: dict[str, float]
-    ema_decay: float = 0.0  # 0 is no average
-    average: WeightAverage | None = None  # only while it is trained
-    n_epochs_before: int = 0  # of a stream, when this fit began
-    n_steps: int = 0  # of this fit
-    n_beside: int = 0  # nets that were trained with it in one stack
+    # The state of optimizer and schedules that the next call of ``partial_fit`` continues.
+    resume_state: Any = None
+    # None unless the net is being trained.
+    fit_state_: FitState | None = None
+    # Losses of batches to join at once: until then each is a tensor, of hundreds of bytes.
+    losses_at_once: int = 2**12
+
+    def __init__(self, *args: Any, ema_decay: float = 0.0, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.ema_decay = ema_decay
 
     def infer(self, x: Any, **fit_params: Any) -> Tensor:
-        """Give the module X alone: it never sees weights."""
+        """Give the module X without the weights, which it never sees."""
         X = x["X"] if isinstance(x, Mapping) else x
         return self.module_(to_tensor(X, device=self.device))  # type: ignore[no-any-return]
 
@@ -75,16 +91,14 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
         return RowDataset(place(X, device), np.arange(n_rows), y, np.ones(n_rows), device)
 
     def notify(self, method_name: str, **cb_kwargs: Any) -> None:
-        """Tell every callback, also of the epoch in which one of them ends the training.
+        """Call every callback, also in the epoch in which one of them ends the training.
 
-        skorch's way to end it is KeyboardInterrupt, which must not be taken for the user's.
+        Callbacks end it with KeyboardInterrupt, which must not be confused with the user's.
         """
         stopped = None
         getattr(self, method_name)(self, **cb_kwargs)
-        if method_name == "on_epoch_begin":
-            self.forget_batches(-2)
-            if self.average is not None:
-                self.average.hide()
+        if method_name == "on_epoch_begin" and self.fit_state_ is not None:
+            self._begin_epoch(self.fit_state_)
         for _, callback in self.callbacks_:
             try:
                 getattr(callback, method_name)(self, **cb_kwargs)
@@ -96,54 +110,77 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
             raise StoppedByCallback from stopped
 
     def torch_compile(self, module: nn.Module, name: str) -> nn.Module:
-        """Leave modules as they are: what is compiled is a step, see ``steps``."""
+        """Leave modules as they are: the whole training step is compiled, see ``steps.py``."""
         return module
 
     def get_default_callbacks(self) -> list[Any]:
-        """Leave out skorch's means of losses, which are taken here, and a log that is silent."""
+        """Leave out skorch's means of losses, which this class records, and a silent log."""
         log = [("print_log", PrintLog())] if self.verbose else []
         return [("epoch_timer", EpochTimer()), *log]
 
     # Epochs ---------------------------------------------------------------------------------
 
     def fit_loop(self, X: Any, y: Any = None, epochs: Any = None, **fit_params: Any) -> Any:
-        """Train as skorch does, with steps that ``steps`` makes."""
-        self.lowest_losses = {}
-        self.n_epochs_before = len(self.history)
+        """Train as skorch does, with steps from :meth:`make_step`."""
+        state = self.fit_state_ = FitState(n_epochs_before=len(self.history))
         try:
             return super().fit_loop(X, y, epochs, **fit_params)
         finally:
-            if self.average is not None:
-                self.average.show()  # also if the training ends within an epoch
-            for name in ("step", "average"):  # a step may hold recordings
-                self.__dict__.pop(name, None)
+            if state.average is not None:
+                state.average.apply()  # also if the training ends within an epoch
+            self.fit_state_ = None  # a step may hold recordings
+
+    def make_step(self, n_steps: int) -> TrainingStep:
+        """Make the step for the network and criterion, for a training of ``n_steps`` steps."""
+        device = torch.device(self.device)
+        return make_step(self.module_, self.criterion_, device, self.compile, n_steps)
 
     def train_step(self, batch: Batch, **fit_params: Any) -> dict[str, Tensor]:
         """Make an update; return the loss and the output before it."""
         self._set_training(True)  # a callback may have used the network
-        self._renew_step()
+        self._refresh_step()
         return self._update(batch, grad_followed=self._followed("on_grad_computed"))
 
-    def _renew_step(self) -> None:
-        """Make a step for the network, the criterion and the optimizer as they now are.
+    def release_optimizer(self) -> None:
+        """Free the memory of the optimizer; the net can predict, but no longer be trained."""
+        if hasattr(self, "optimizer_"):
+            del self.optimizer_
 
-        Callbacks may replace them, or let the optimizer have more parameters.
+    @property
+    def _current_fit(self) -> FitState:
+        if self.fit_state_ is None:
+            raise RuntimeError("The net is not being trained: its steps are made by fit_loop.")
+        return self.fit_state_
+
+    def _begin_epoch(self, state: FitState) -> None:
+        earlier = max(state.n_epochs_before, len(self.history) - 2)
+        self.forget_batches(self.history[earlier:-1])
+        if state.average is not None:
+            state.average.restore()
+
+    def _refresh_step(self) -> None:
+        """Follow the network, the criterion and the optimizer as they now are.
+
+        Callbacks may replace them, or give the optimizer more parameters.
         """
-        parts = self.module_, self.criterion_
-        if self.step is None or parts != (self.step.module, self.step.criterion):
-            self.step = make_step(*parts, torch.device(self.device), self.compile, self.n_steps)
-        self.step.follow(self.optimizer_)
-        if self.average is not None:
-            self.average.follow(self.module_.parameters())
+        state, parts = self._current_fit, (self.module_, self.criterion_)
+        if state.step is None or parts != (state.step.module, state.step.criterion):
+            state.step = self.make_step(state.n_steps)
+        state.step.follow(self.optimizer_)
+        if state.average is not None:
+            state.average.follow(self.module_.parameters())
         elif self.ema_decay:
-            self.average = WeightAverage(self.module_.parameters(), self.ema_decay)
+            state.average = WeightAverage(self.module_.parameters(), self.ema_decay)
 
     def _update(self, batch: Batch, grad_followed: bool = False) -> dict[str, Tensor]:
         before: dict[str, Tensor] = {}
+        state = self._current_fit
+        step: Any = state.step
 
         def closure() -> Tensor:
-            loss, output = self.step(batch)
-            if not before:  # an optimizer may try several steps in one
+            loss: Tensor
+            loss, output = step(batch)
+            if not before:  # some optimizers compute the loss several times in a step
                 before.update(loss=loss, y_pred=output)
             if grad_followed:
                 parameters = TeeGenerator(self.get_all_learnable_params())
@@ -153,8 +190,8 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
             return loss
 
         self.optimizer_.step(closure)
-        if self.average is not None:
-            self.average.update()
+        if state.average is not None:
+            state.average.update()
         return before
 
     def run_single_epoch(
@@ -162,33 +199,30 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
     ) -> None:
         """Go through the batches once, and record the mean of their losses.
 
-        What skorch does for every batch, records and calls, is done if a callback follows
-        batches. Otherwise losses stay on the device until the epoch is over.
+        skorch's own loop, which records each batch and calls callbacks, runs only if a callback
+        follows batches. Otherwise losses stay on the device until the epoch is over.
         """
         if iterator is None:
             return
+        state = self._current_fit
         if training:
-            self.n_steps = self.max_epochs * len(iterator)
+            state.n_steps = self.max_epochs * len(iterator)
         if self._followed("on_batch_begin", "on_batch_end"):
             super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
         else:
             self._quick_epoch(iterator, training, prefix, step_fn)
-        if training and self.average is not None:
-            self.average.show()
+        if training and state.average is not None:
+            state.average.apply()
         names = f"{prefix}_loss", f"{prefix}_batch_size"
         batches = [batch for batch in self.history[-1]["batches"] if names[0] in batch]
         losses, sizes = ([batch[name] for batch in batches] for name in names)
-        mean = sum(map(mul, losses, sizes)) / sum(sizes)
-        lowest = self.lowest_losses.get(prefix, math.inf)
-        self.history.record(f"{prefix}_loss", mean)
-        self.history.record(f"{prefix}_loss_best", mean < lowest)
-        self.lowest_losses[prefix] = min(mean, lowest)
+        state.losses.record(self.history, prefix, sum(map(mul, losses, sizes)) / sum(sizes))
 
     def _quick_epoch(self, iterator: Any, training: bool, prefix: str, step_fn: Any) -> None:
-        """Make the steps with nothing between them, and record them when all are made."""
+        """Make all steps without calling anything between them, then record their losses."""
         self._set_training(training)
         if training:
-            self._renew_step()
+            self._refresh_step()
         quick = training and not self._followed("on_grad_computed")
         step = self._update if quick else step_fn
         batches, start = self.history[-1]["batches"], len(self.history[-1]["batches"])
@@ -197,7 +231,7 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
             batches.append({})
             latest.append(step(batch)["loss"])
             sizes.append(len(batch[1]))
-            if len(latest) == _LOSSES_AT_ONCE:
+            if len(latest) == self.losses_at_once:
                 losses.append(torch.stack(latest))
                 latest = []
         losses += [torch.stack(latest)] if latest else []
@@ -205,19 +239,14 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
             record |= {f"{prefix}_loss": loss, f"{prefix}_batch_size": size}
         self.history.record(f"{prefix}_batch_count", len(sizes))
 
-    @property
-    def follows_batches(self) -> bool:
-        """Whether a callback is called for every batch, and may record something of it."""
-        return self._followed("on_batch_begin", "on_grad_computed", "on_batch_end")
-
-    def forget_batches(self, epoch: int) -> None:
-        """Drop an epoch's records of batches if it is of this fit and no callback follows them."""
-        of_this_fit = len(self.history) + epoch >= self.n_epochs_before
-        if of_this_fit and not self.follows_batches:
-            self.history[epoch]["batches"] = []
+    def forget_batches(self, epochs: list[dict[str, Any]]) -> None:
+        """Drop the records of batches in these epochs of the history, unless callbacks use them."""
+        if not self._followed("on_batch_begin", "on_grad_computed", "on_batch_end"):
+            for epoch in epochs:
+                epoch["batches"] = []
 
     def _followed(self, *methods: str) -> bool:
-        """Whether a callback has one of the methods as its own; all inherit them, empty."""
+        """Whether a callback overrides one of these methods, which are empty in skorch's class."""
         return any(
             getattr(type(callback), method, empty) is not empty
             for method in methods
@@ -228,7 +257,7 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
     def __getstate__(self) -> dict[str, Any]:
         """Keep what prediction needs, on the CPU: network, loss, settings and history."""
         state = dict(self.__dict__)
-        for name in ("optimizer_", "callbacks", "callbacks_", "step", "average"):
+        for name in ("optimizer_", "callbacks", "callbacks_", "fit_state_"):
             state.pop(name, None)
         if "module_" in state:
             state["module"] = state["module_"] = on_cpu(self.module_)

@@ -1,4 +1,4 @@
-"""What a training needs: rows, network, loss and options."""
+"""The plan of a training: rows, network, loss and options."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from skweight.training.net import WeightedNet
 
 @dataclass(frozen=True)
 class Output:
-    """What the network's output is for.
+    """How the output of the network is read.
 
-    ``widths`` are the numbers of output columns that the problem allows. ``link`` makes
-    probabilities, or predictions in the units of training, of raw output: what callbacks see.
+    ``widths`` are the numbers of output columns that the problem allows. ``link`` turns raw output
+    into probabilities, or into predictions in the units of training: callbacks see these.
     ``n_classes`` is None for a regression, and ``multilabel`` says that each column is a label.
     """
 
@@ -33,9 +33,9 @@ class Output:
 class TrainingOptions:
     """How to train, apart from the data, the network and the loss.
 
-    The fields are parameters of the estimators, as the user gave them, and ``seed``, from which
-    everything that is drawn in a training is drawn. ``optimizer_params`` are ``optimizer__*``.
-    ``max_epochs`` is 1 in ``partial_fit``.
+    The fields are parameters of the estimators, as the user gave them, and the ``seed`` of all
+    random draws of the training. ``optimizer_params`` are ``optimizer__*``. ``max_epochs`` is 1
+    in ``partial_fit``.
     """
 
     optimizer: Callable[..., torch.optim.Optimizer] | None
@@ -54,23 +54,23 @@ class TrainingOptions:
 
     @property
     def optimizer_class(self) -> Callable[..., torch.optim.Optimizer]:
-        """The optimizer that is built: AdamW if the user gave none."""
+        """The class of the optimizer: AdamW if the user gave none."""
         return torch.optim.AdamW if self.optimizer is None else self.optimizer
 
 
 @dataclass(frozen=True)
 class Training:
-    """All that a training needs, so that it can be made alone or beside others.
+    """All that a training needs, so that it can run by itself or in a stack.
 
     Parameters
     ----------
     make_module : callable
-        Called without arguments, under the training's own random state.
+        Called without arguments, with torch's random state seeded for this training.
     criterion : RowLoss
     rows : RowDataset
-        Training rows, ``row_weight`` of mean 1, but in later calls of ``partial_fit``.
+        Training rows, with ``row_weight`` of mean 1 except in later calls of ``partial_fit``.
     valid_rows : RowDataset or None
-        Rows for early stopping, ``row_weight`` of mean 1 among themselves.
+        Rows for early stopping, with ``row_weight`` of mean 1.
     options : TrainingOptions
     output : Output
     adapt : bool, default=True
@@ -78,7 +78,8 @@ class Training:
     is_partial : bool, default=False
         Whether this is a call of ``partial_fit``, so that more rows may follow.
     previous : WeightedNet, default=None
-        The net of the last call of ``partial_fit``, whose optimizer state and history go on.
+        The net of the last call of ``partial_fit``, whose optimizer state and history this training
+        continues.
     """
 
     make_module: Callable[[], nn.Module]

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from skweight.data import as_dense, as_tensor, rows_at_once
 
-# What follows the network is done in float64 on chunks that stay in the cache of a CPU.
-_LINKED_AT_ONCE = 2**15
+# Links are computed in float64, on chunks that stay in the cache of a CPU.
+_ROWS_PER_LINK = 2**15
 
 
 def predict(
@@ -21,8 +21,8 @@ def predict(
 ) -> Tensor:
     """Return the network's output for X as float64 on the CPU.
 
-    Every chunk has a length that kernels treat alike, so that the output for a row does
-    not depend on the rows that are predicted with it.
+    Every chunk is padded to a length of which kernels round all rows alike, so that the output
+    for a row does not depend on the rows that are predicted with it.
 
     Parameters
     ----------
@@ -31,33 +31,29 @@ def predict(
     X : ndarray or CSR matrix of shape (n_samples, n_features), float32
     device : torch.device
     link : callable, default=None
-        Applied to raw scores of shape (n, n_outputs). None returns the scores.
-
-    Returns
-    -------
-    Tensor of shape (n_samples, n_outputs) or as ``link`` returns it
+        Applied to raw scores of shape (n, n_outputs), in float64. None returns the scores.
     """
     raw = _forward(module, X, device)
     if link is None:
         return raw.double()
-    first = _linked(link, raw[:_LINKED_AT_ONCE])
+    first = _apply_link(link, raw[:_ROWS_PER_LINK])
     linked = first.new_empty((len(raw), *first.shape[1:]))
-    linked[:_LINKED_AT_ONCE] = first
-    for start in range(_LINKED_AT_ONCE, len(raw), _LINKED_AT_ONCE):
-        stop = start + _LINKED_AT_ONCE
-        linked[start:stop] = _linked(link, raw[start:stop])
+    linked[:_ROWS_PER_LINK] = first
+    for start in range(_ROWS_PER_LINK, len(raw), _ROWS_PER_LINK):
+        stop = start + _ROWS_PER_LINK
+        linked[start:stop] = _apply_link(link, raw[start:stop])
     return linked
 
 
-def _linked(link: Callable[[Tensor], Tensor], scores: Tensor) -> Tensor:
-    return link(_lengthened(scores.double()))[: len(scores)]
+def _apply_link(link: Callable[[Tensor], Tensor], scores: Tensor) -> Tensor:
+    return link(_padded(scores.double()))[: len(scores)]
 
 
-def _lengthened(rows: Tensor) -> Tensor:
+def _padded(rows: Tensor) -> Tensor:
     """Rows with the last one repeated until their number is a multiple of 64.
 
-    Kernels round the ragged end of a matrix, and a matrix of one row, in another way: 2e-7 in
-    products of float32, which is visible in predictions near zero.
+    Kernels round the last rows of a matrix, beyond a multiple of their width, and a matrix of one
+    row differently: by 2e-7 in products of float32, which is visible in predictions near zero.
     """
     missing = -len(rows) % 64
     return torch.cat([rows, rows[-1:].expand(missing, *rows.shape[1:])]) if missing else rows
@@ -77,9 +73,9 @@ def _forward(module: nn.Module, X: Any, device: torch.device) -> Tensor:
 
 
 def _scores(module: nn.Module, rows: Any, device: torch.device) -> Tensor:
-    """Scores of a chunk whose length kernels treat alike."""
+    """Scores of a chunk, computed on a padded one."""
     X = as_dense(rows)
     n_rows = len(X)
-    output: Tensor = module(_lengthened(X).to(device))
+    output: Tensor = module(_padded(X).to(device))
     output = output if output.ndim == 2 else output.reshape(len(output), -1)
     return output[:n_rows]

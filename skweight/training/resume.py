@@ -9,7 +9,7 @@ from skweight._keywords import unwrap
 
 
 def training_state(net: Any) -> dict[str, Any]:
-    """Take from a trained net what the next call of the stream needs of its training."""
+    """The part of a trained net's training that the next call of ``partial_fit`` continues."""
     optimizer = net.optimizer_.state_dict()
     return {
         "settings": (net.lr, _settings(net)),
@@ -20,29 +20,29 @@ def training_state(net: Any) -> dict[str, Any]:
 
 
 def restore_optimizer(net: Any, previous: Any) -> None:
-    """Give a new net the moments of the last one, if they are of the same optimizer.
+    """Give a new net the moments of the previous one, if they are of the same optimizer.
 
-    The learning rate may differ. After a fit that was no part of a stream they start anew.
+    The learning rate may differ. After ``fit``, which keeps no state, moments start anew.
     """
-    for group in net.optimizer_.param_groups:  # what a scheduler asks for that is not at its start
+    for group in net.optimizer_.param_groups:  # schedulers need it when they start in mid-course
         group["initial_lr"] = group["lr"]
     last = previous.resume_state
     if last is None or last["settings"][1] != _settings(net):
         return
     state = net.optimizer_.state_dict()
-    # A copy: or the steps of this net would change the moments of the other.
+    # A copy, since steps of this net would change the moments of the other.
     state["state"] = copy.deepcopy(last["moments"])
     net.optimizer_.load_state_dict(state)
     for group, before in zip(net.optimizer_.param_groups, last["groups"]):
-        for name in before.keys() - group.keys():  # what schedulers keep there
+        for name in before.keys() - group.keys():  # kept there by schedulers
             group[name] = before[name]
 
 
 def restore_schedules(net: Any, previous: Any) -> None:
-    """Let schedulers go on where they stopped, from the learning rates they had come to.
+    """Continue the schedulers where they stopped, from the learning rates that they had reached.
 
-    skorch makes them anew, at the epoch that the history tells; what they do to the learning
-    rate then differs from one to the other.
+    skorch makes new ones that start at the epoch after those of the history. Some schedulers then
+    change the learning rate again when they are made, and others do not.
     """
     for group in net.optimizer_.param_groups:
         group["lr"] = group["initial_lr"]
@@ -59,7 +59,7 @@ def restore_schedules(net: Any, previous: Any) -> None:
 
 
 def to_cpu(resume_state: Any) -> Any:
-    """Copy what was carried with its tensors on the CPU, for a pickle."""
+    """A copy of the state with its tensors on the CPU, for a pickle."""
     if isinstance(resume_state, Tensor):
         return resume_state.cpu()
     if isinstance(resume_state, dict):

@@ -1,28 +1,26 @@
 """The training of one network from its plan."""
 
-from __future__ import annotations
-
 import math
-import warnings
 from contextlib import nullcontext
 from typing import Any
 
 import torch
 from sklearn.base import clone
-from skorch.callbacks import EpochScoring
+from skorch.callbacks import EpochScoring, LRScheduler
 from skorch.helper import predefined_split
 from skorch.history import History
 from torch import nn
 
+from skweight._keywords import warn
 from skweight.data import RowDataset, TensorBatches, rows_at_once
 from skweight.training.defaults import resolve_batch_size, resolve_ema_decay, resolve_epochs
 from skweight.training.isolation import isolated_torch
 from skweight.training.net import StoppedByCallback, WeightedClassifierNet, WeightedNet
-from skweight.training.optimizers import _check_param_groups, _optimizer_params
+from skweight.training.optimizers import check_param_groups, optimizer_params
 from skweight.training.plan import Training
 from skweight.training.prepare import prepare
 from skweight.training.resume import restore_optimizer, restore_schedules, training_state
-from skweight.training.stopping import EarlyStopping, FiniteLoss, _check_finite
+from skweight.training.stopping import EarlyStopping, FiniteLoss, check_finite_parameters
 
 
 def train(training: Training) -> WeightedNet:
@@ -41,21 +39,22 @@ def train(training: Training) -> WeightedNet:
 
 
 def make_net(training: Training) -> WeightedNet:
-    """Make a network that has met its data, and the net and optimizer that will train it.
+    """Make a network, adapt it to its training rows, and make the net that will train it.
 
-    To be called with torch's state isolated.
+    Call it within :func:`isolated_torch`.
     """
     rows, criterion = training.rows, training.criterion
     # Initial values do not depend on the default device.
-    elsewhere = torch.get_default_device().type != "cpu"
-    with torch.device("cpu") if elsewhere else nullcontext():
+    has_other_default = torch.get_default_device().type != "cpu"
+    with torch.device("cpu") if has_other_default else nullcontext():
         module = training.make_module()
     module = prepare(
         module.to(rows.device), criterion, rows, training.output.widths, training.adapt
     )
-    _check_param_groups(module, training.options.optimizer_params.get("param_groups", ()))
+    check_param_groups(module, training.options.optimizer_params.get("param_groups", ()))
     net = _wrap(module, training)
     net.initialize()
+    _check_callbacks(net)
     if training.previous is not None:
         net.history_ = History(training.previous.history)
         restore_optimizer(net, training.previous)
@@ -63,22 +62,33 @@ def make_net(training: Training) -> WeightedNet:
 
 
 def finish(net: WeightedNet) -> WeightedNet:
-    """Check a trained net, and let go of what only training needed."""
-    _check_finite(net)
+    """Check a trained net, and drop what only training needed."""
+    check_finite_parameters(net)
     net.module_.eval()
     net.train_split = None  # it holds the validation rows
     return net
 
 
 def _wrap(module: nn.Module, training: Training) -> WeightedNet:
-    criterion, options, output = training.criterion, training.options, training.output
-    rows, valid_rows = training.rows, training.valid_rows
+    criterion, output = training.criterion, training.output
+    settings = _settings(module, training)
+    if output.n_classes is None:
+        return WeightedNet(module, criterion, **settings)
+    return WeightedClassifierNet(
+        module, criterion, n_classes=output.n_classes, multilabel=output.multilabel, **settings
+    )
+
+
+def _settings(module: nn.Module, training: Training) -> dict[str, Any]:
+    """The keyword arguments of the net."""
+    options, rows, valid_rows = training.options, training.rows, training.valid_rows
     batch_size = resolve_batch_size(options.batch_size, len(rows))
     n_batches = math.ceil(len(rows) / batch_size)
     callbacks: list[Any] = [("finite_loss", FiniteLoss())]
     if valid_rows is not None:
         callbacks.append(("early_stopping", EarlyStopping(options.n_iter_no_change, options.tol)))
-    settings: dict[str, Any] = {
+    optimizer = optimizer_params(options, module)
+    return {
         "optimizer": options.optimizer_class,
         "lr": options.lr,
         "max_epochs": resolve_epochs(options.max_epochs, n_batches, valid_rows is not None),
@@ -90,35 +100,41 @@ def _wrap(module: nn.Module, training: Training) -> WeightedNet:
         "iterator_valid": TensorBatches,
         "iterator_valid__batch_size": rows_at_once(rows.X, rows.device),
         "train_split": None if valid_rows is None else predefined_split(valid_rows),
-        "callbacks": callbacks + _check_callbacks(clone([*(options.callbacks or [])], safe=False)),
+        "callbacks": callbacks + clone([*(options.callbacks or [])], safe=False),
         "verbose": int(options.verbose),
         "device": str(rows.device),
         "compile": options.compile,
-        **{f"optimizer__{name}": value for name, value in _optimizer_params(options, module)},
+        "predict_nonlinearity": training.output.link,
+        "ema_decay": resolve_ema_decay(options.ema_decay, valid_rows is not None),
+        **{f"optimizer__{name}": value for name, value in optimizer.items()},
     }
-    settings["predict_nonlinearity"] = output.link
-    if output.n_classes is None:
-        net = WeightedNet(module, criterion, **settings)
-    else:
-        net = WeightedClassifierNet(
-            module, criterion, n_classes=output.n_classes, multilabel=output.multilabel, **settings
-        )
-    net.ema_decay = resolve_ema_decay(options.ema_decay, valid_rows is not None)
-    return net
 
 
-def _check_callbacks(callbacks: list[Any]) -> list[Any]:
-    for item in callbacks:
-        callback = item[1] if isinstance(item, tuple) else item
+def _check_callbacks(net: WeightedNet) -> None:
+    """Refuse callbacks that would look for what is not recorded."""
+    scores = [callback for _, callback in net.callbacks_ if isinstance(callback, EpochScoring)]
+    missing = {"valid_loss"} | {score.name_ for score in scores if not score.on_train}
+    missing -= {score.name_ for score in scores if score.on_train}
+    missing |= {f"{name}_best" for name in missing}
+    for name, callback in net.callbacks_:
         if isinstance(callback, EpochScoring) and not callback.use_caching:
             raise ValueError(
                 "callbacks: EpochScoring must have use_caching=True, got False: without it skorch "
                 "looks for targets in a dataset of its own kind."
             )
-    return callbacks
+        monitor = getattr(callback, "monitor", None)
+        # Ignored by all schedules but that of plateaus, which has a message of its own.
+        is_ignored = isinstance(callback, LRScheduler)
+        looks = isinstance(monitor, str) and monitor in missing and not is_ignored
+        if looks and net.train_split is None:
+            raise ValueError(
+                f"callbacks: {name} monitors {monitor!r}, which is recorded with validation rows "
+                "only: pass early_stopping=True, or let it monitor 'train_loss'."
+            )
 
 
 def _run(net: WeightedNet, rows: RowDataset, previous: WeightedNet | None) -> None:
+    n_epochs_before = len(net.history)
     net.notify("on_train_begin", X=rows, y=None)
     if previous is not None:
         restore_schedules(net, previous)
@@ -127,16 +143,7 @@ def _run(net: WeightedNet, rows: RowDataset, previous: WeightedNet | None) -> No
     except StoppedByCallback:
         pass
     except KeyboardInterrupt:
-        warnings.warn(
-            f"Training was interrupted in epoch {len(net.history)}; the network is kept as it was.",
-            stacklevel=5,
-        )
-    except KeyError as error:
-        if net.train_split is not None or "valid_" not in str(error):
-            raise
-        raise ValueError(
-            f"A callback looks for what there is with validation rows only ({error.args[0]}): pass "
-            "early_stopping=True, or let the callback monitor 'train_loss'."
-        ) from error
+        epoch = len(net.history)
+        warn(f"Training was interrupted in epoch {epoch}; the network is kept as it was.")
     net.notify("on_train_end", X=rows, y=None)
-    net.forget_batches(-1)
+    net.forget_batches(net.history[n_epochs_before:])

@@ -1,6 +1,8 @@
-"""When a training ends: early stopping, and losses that are not finite."""
+"""When a training ends: early stopping, and losses that are not finite.
 
-from __future__ import annotations
+``Patience``, ``EpochLosses`` and ``check_finite_losses`` serve a net that is trained by itself,
+through the callbacks below, and each network of a stack.
+"""
 
 import copy
 import math
@@ -10,8 +12,6 @@ from typing import Any
 from skorch import NeuralNet
 from skorch.callbacks import Callback
 from skorch.history import History
-
-from skweight.training.net import WeightedNet
 
 
 class Patience:
@@ -41,13 +41,13 @@ class Patience:
 
 
 class EpochLosses:
-    """The mean losses of epochs, each recorded with whether it is the lowest so far."""
+    """Record the mean losses of epochs, each with whether it is the lowest so far."""
 
     def __init__(self) -> None:
         self._lowest: dict[str, float] = {}
 
     def record(self, history: History, prefix: str, loss: float) -> None:
-        """Record ``prefix_loss`` of the current epoch."""
+        """Record ``prefix_loss`` and ``prefix_loss_best`` of the current epoch."""
         lowest = self._lowest.get(prefix, math.inf)
         history.record(f"{prefix}_loss", loss)
         history.record(f"{prefix}_loss_best", loss < lowest)
@@ -58,35 +58,41 @@ def check_finite_losses(epoch: Mapping[str, Any], lr: float) -> None:
     """Refuse an epoch whose loss is NaN or infinite."""
     for name in ("train_loss", "valid_loss"):
         if not math.isfinite(epoch.get(name, 0.0)):
-            raise divergence_error(f"{name} became {epoch[name]}", epoch["epoch"], lr)
+            raise _divergence_error(f"{name} became {epoch[name]}", epoch["epoch"], lr)
+
+
+def check_finite_parameters(net: NeuralNet) -> None:
+    """Refuse a trained network whose last step made parameters NaN or infinite."""
+    if not all(bool(parameter.isfinite().all()) for parameter in net.module_.parameters()):
+        what = "The network's parameters became NaN or infinite"
+        raise _divergence_error(what, net.history[-1, "epoch"], net.lr)
+
+
+def _divergence_error(what: str, epoch: int, lr: float) -> ValueError:
+    return ValueError(f"{what} in epoch {epoch}. Try a smaller lr (it was {lr}), or scale X and y.")
 
 
 class EarlyStopping(Callback):  # type: ignore[misc]
-    """End training when the weighted validation loss stalls, and restore its best state.
+    """End training when the weighted validation loss stalls, and restore the best state."""
 
-    Unlike skorch's, it keeps the lowest loss, not the last one that was lower by ``tol``.
-    """
-
-    def __init__(self, patience: int, tol: float) -> None:
-        self.patience = patience
+    def __init__(self, n_iter_no_change: int, tol: float) -> None:
+        self.n_iter_no_change = n_iter_no_change
         self.tol = tol
 
     def on_train_begin(self, net: NeuralNet, **kwargs: Any) -> None:
         """Start without a best state."""
-        self.best_loss_, self.best_state_, self.misses_ = math.inf, None, 0
+        self.patience_ = Patience(self.n_iter_no_change, self.tol)
+        self.best_state_: dict[str, Any] | None = None
 
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
-        """Count epochs without improvement, keep the state of the best one."""
-        loss = net.history[-1, "valid_loss"]
-        self.misses_ = 0 if loss < self.best_loss_ - self.tol else self.misses_ + 1
-        if loss < self.best_loss_:
-            self.best_loss_ = loss
+        """Keep a copy of the best state; end training when the patience is over."""
+        if self.patience_.update(net.history[-1, "valid_loss"]):
             self.best_state_ = copy.deepcopy(net.module_.state_dict())
-        if self.misses_ == self.patience:
+        if self.patience_.is_over:
             raise KeyboardInterrupt
 
     def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
-        """Restore the best state and let go of it."""
+        """Restore the best state and free its copy."""
         if self.best_state_ is not None:
             net.module_.load_state_dict(self.best_state_)
         self.best_state_ = None
@@ -98,15 +104,3 @@ class FiniteLoss(Callback):  # type: ignore[misc]
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
         """Check the losses that the epoch recorded."""
         check_finite_losses(net.history[-1], net.lr)
-
-
-def _check_finite(net: WeightedNet) -> None:
-    """Refuse a network whose last step led out of the finite numbers."""
-    if not all(bool(parameter.isfinite().all()) for parameter in net.module_.parameters()):
-        what = "The network's parameters became NaN or infinite"
-        raise divergence_error(what, net.history[-1, "epoch"], net.lr)
-
-
-def divergence_error(what: str, epoch: int, lr: float) -> ValueError:
-    """The error of a training that left the finite numbers."""
-    return ValueError(f"{what} in epoch {epoch}. Try a smaller lr (it was {lr}), or scale X and y.")

@@ -1,18 +1,23 @@
-"""The corners of torch that are not public, each with the reason and the versions it was seen in.
+"""The corners of torch that are not public, each with the reason why it is needed.
 
-Everything here works in torch 2.11 and 2.13.
+All of them behave alike in torch 2.11 and 2.13, the versions that the tests have run with. Look
+here first when a new version of torch breaks something.
 """
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from types import FunctionType
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+# Operations on lists of tensors, in one call instead of one per tensor. torch's own optimizers use
+# them; there is no public form.
 
 
 def subtract_each(tensors: Sequence[Tensor], others: Sequence[Tensor]) -> list[Tensor]:
-    """Differences of pairs of tensors, in one call: there is no public form of ``_foreach_sub``."""
+    """Differences of pairs of tensors, in one call."""
     return list(torch._foreach_sub(list(tensors), list(others)))
 
 
@@ -36,10 +41,24 @@ def zero_each_(tensors: Sequence[Tensor]) -> None:
     torch._foreach_zero_(list(tensors))
 
 
-def with_own_code(function: Callable[..., Any], name: str) -> Callable[..., Any]:
-    """A copy of a function with code of its own, for ``torch.compile``.
+def relu_gradient(gradient: Tensor, rectified: Tensor, out: Tensor) -> Tensor:
+    """The gradient of ReLU, written to ``out``.
 
-    torch compiles the same code a few times only, and then silently runs it as it is.
+    This is the kernel that autograd uses. It has no public form, and any other way to write the
+    gradient needs a second pass over the memory.
+    """
+    torch.ops.aten.threshold_backward.grad_input(gradient, rectified, 0, grad_input=out)
+    return out
+
+
+# torch.compile
+
+
+def with_own_code(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """A copy of a function with code of its own.
+
+    ``torch.compile`` compiles the same code eight times at most, and then silently runs it as it
+    is. The limit has a setting, but one for the whole process, which is the user's.
     """
     if not isinstance(function, FunctionType):
         raise TypeError(f"function must be a Python function, got {type(function).__name__}.")
@@ -47,11 +66,46 @@ def with_own_code(function: Callable[..., Any], name: str) -> Callable[..., Any]
 
 
 def is_compiler_error(error: Exception) -> bool:
-    """Whether an error comes from ``torch.compile`` itself; its classes are not public."""
+    """Whether an error comes from ``torch.compile`` itself.
+
+    The classes of its errors are not public and change with the version. To import the packages
+    that define them would load the compiler.
+    """
     return type(error).__module__.startswith(("torch._dynamo", "torch._inductor"))
 
 
-def relu_gradient(gradient: Tensor, rectified: Tensor, out: Tensor) -> Tensor:
-    """The gradient of ReLU, written to ``out``: autograd's kernel has no public form with it."""
-    torch.ops.aten.threshold_backward.grad_input(gradient, rectified, 0, grad_input=out)
-    return out
+# CUDA
+
+
+def cuda_generator(device: torch.device) -> torch.Generator:
+    """The random generator of a GPU; the list of them is not documented.
+
+    ``torch.cuda.set_rng_state`` cannot be used after a recording that failed: the generator would
+    wait for the end of the recording. Its method ``graphsafe_set_state`` can.
+    """
+    generator: torch.Generator = torch.cuda.default_generators[device.index]
+    return generator
+
+
+# Modules
+
+
+def children_of(module: nn.Module) -> dict[str, nn.Module | None]:
+    """The submodules by name, with those that are None, which ``named_children`` leaves out."""
+    return dict(module._modules)
+
+
+def empty_copy(module: nn.Module) -> nn.Module:
+    """A copy with the attributes of a module, but without its tensors and submodules.
+
+    ``copy.copy`` shares the dictionaries that hold them, so what is registered with the copy
+    would be registered with the module as well.
+    """
+    empty = copy(module)
+    empty._modules, empty._parameters, empty._buffers = {}, {}, {}
+    return empty
+
+
+def has_hooks(module: nn.Module) -> bool:
+    """Whether a module has hooks on its ``forward``: torch has no function that tells."""
+    return bool(module._forward_hooks or module._forward_pre_hooks)

@@ -12,8 +12,7 @@ from torch import nn
 
 from skweight import FeatureWeight, WeightedLinear
 from skweight.modules import MLP
-from skweight.stacks import NotStackable, StackedNetwork
-from skweight.stacks import layers as stacked_layers
+from skweight.stacks import NotStackable, StackedLinear, StackedNetwork
 
 
 class Own(nn.Module):
@@ -237,9 +236,9 @@ def test_a_forward_that_torch_rounds_in_another_way_is_refused_on_batches_of_tha
         stack.check_rounding(modules, X)
 
 
-def test_of_large_products_no_way_is_tried_and_memory_is_not_asked_for():
+def test_for_large_products_nothing_is_tried_and_no_memory_is_asked_for():
     layers = [nn.Linear(2**10, 2**10 + 1) for _ in range(2)]
-    stacked = stacked_layers.StackedLinear(layers)
+    stacked = StackedLinear(layers)
     X = torch.randn(2, 3, 2**10)
     with torch.profiler.profile(profile_memory=True) as profile:
         scores = stacked(X)

@@ -1,6 +1,6 @@
-"""Trainings side by side: every model is the one that it is alone, to the bit.
+"""Every model of a stack is the one that its own training would have made, to the bit.
 
-Searches that are made of them are in ``test_search_cv.py``, networks in ``test_networks.py``.
+Searches, which train in stacks, are in ``tests/search``; stacked networks in ``test_networks.py``.
 """
 
 import copy
@@ -9,15 +9,21 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from helpers import assert_same_tensors, is_same_state
+from helpers import assert_same_tensors
 from scipy import sparse
 from skorch.callbacks import Checkpoint, EpochScoring, GradientNormClipping, LRScheduler
 from torch import nn
 
 from skweight import WeightedTorchClassifier, WeightedTorchRegressor
-from skweight.stacks import NotStackable, StackedNetwork, models_at_once, train_together
-from skweight.stacks import products as stacked_layers
-from skweight.stacks import stack as stacks
+from skweight.estimators import FitData, plan
+from skweight.stacks import (
+    NotStackable,
+    Stack,
+    StackedNetwork,
+    choose_implementation,
+    models_at_once,
+    train_together,
+)
 from skweight.training import train
 
 rng = np.random.default_rng(0)
@@ -93,25 +99,29 @@ CASES = {
 }
 
 
-def alone_and_together(settings, y, params, X=X, folds=FOLDS):
-    """Nets of settings and folds that are trained alone, and together."""
+def singly_and_together(settings, y, params, X=X, folds=FOLDS, **options):
+    """Nets of settings and folds that are trained one by one, and the outcomes of a stack."""
     kind = WeightedTorchRegressor if y.dtype.kind == "f" else WeightedTorchClassifier
 
     def plans():
         for one in settings:
             for fold in folds:
                 model = kind(**QUICK | params | one)
-                yield model._plan(X[fold], y[fold], WEIGHT[fold], (None, None, None))
+                yield plan(model, FitData(X[fold], y[fold], WEIGHT[fold]))
 
-    return [train(plan) for plan in plans()], train_together([*plans()])
+    return [train(training) for training in plans()], train_together([*plans()], **options)
 
 
-def assert_same_nets(alone, together):
-    """Nets of a stack are those trained alone, bit for bit, and differ from each other."""
-    assert len(alone) == len(together)
-    for one, other in zip(alone, together):
+def assert_same_nets(singly, outcomes):
+    """Every outcome has the network and the history of the training by itself."""
+    assert len(singly) == len(outcomes)
+    states = []
+    for one, outcome in zip(singly, outcomes):
+        assert outcome.error is None
+        other = outcome.net
         assert not other.module_.training and type(other) is type(one)
-        assert_same_tensors(other.module_.state_dict(), one.module_.state_dict())
+        states.append(one.module_.state_dict())
+        assert_same_tensors(other.module_.state_dict(), states[-1])
         assert len(one.history) == len(other.history)
         for epoch, its_epoch in zip(one.history, other.history):
             assert epoch.keys() == its_epoch.keys()
@@ -119,43 +129,42 @@ def assert_same_nets(alone, together):
                 assert epoch[name] == its_epoch[name], name
             assert epoch["train_loss"] == pytest.approx(its_epoch["train_loss"], rel=1e-6)
             assert its_epoch["dur"] > 0
-    for one in alone[1:]:
-        assert not is_same_state(one.module_, alone[0].module_)
+    for state in states[1:]:
+        assert not all(map(torch.equal, state.values(), states[0].values()))
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_every_model_of_a_stack_is_that_of_its_own_training_to_the_bit(name):
-    alone, together = alone_and_together(*CASES[name])
-    assert_same_nets(alone, together)
+    singly, together = singly_and_together(*CASES[name])
+    assert_same_nets(singly, together)
     if "stopping" in name:
-        assert len({len(net.history) for net in alone}) > 1
+        assert len({len(net.history) for net in singly}) > 1
 
 
 def test_sparse_rows_are_stacked_too():
-    alone, together = alone_and_together(WEIGHTS, Y, {}, X=sparse.csr_array(X * (X > 0)))
-    assert_same_nets(alone, together)
+    assert_same_nets(*singly_and_together(WEIGHTS, Y, {}, X=sparse.csr_array(X * (X > 0))))
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
 def test_models_that_have_stopped_change_nothing_whether_they_leave_the_stack_or_not(
     share, monkeypatch
 ):
-    monkeypatch.setattr(stacks, "_STILL_TRAINED", share)
-    lengths, keep = [], stacks.Stack._keep
+    lengths, keep = [], Stack.keep
 
-    def kept(self, places):
-        lengths.append(len(places))
-        keep(self, places)
-        if places:  # those that have left cost nothing more
+    def kept(self, positions):
+        lengths.append(len(positions))
+        keep(self, positions)
+        if positions:  # the models that have left cost nothing more
             of_models = [p for group in self.optimizer.param_groups for p in group["params"]]
             assert len(of_models) == len(self.optimizer.state)
-            n_tensors = len(self.gradients.stacked) + len(self.gradients.alone) * len(places)
-            assert len(of_models) == n_tensors
+            parameters = self.parameters
+            n_views = len(parameters.per_model) * len(positions)
+            assert len(of_models) == len(parameters.stacked) + n_views
 
-    monkeypatch.setattr(stacks.Stack, "_keep", kept)
+    monkeypatch.setattr(Stack, "keep", kept)
     settings = [{"random_state": seed, **w} for seed in range(2) for w in WEIGHTS]
-    alone, together = alone_and_together(settings, Y, STOPPING | {"module__hidden_sizes": (9,)})
-    assert_same_nets(alone, together)
+    params = STOPPING | {"module__hidden_sizes": (9,)}
+    assert_same_nets(*singly_and_together(settings, Y, params, still_trained=share))
     assert (len(lengths) > 3) == (share > 0)
     assert share == 0 or lengths[-1] == 0
 
@@ -197,22 +206,22 @@ class Bare(nn.Module):
 
 
 def test_networks_whose_numbers_differ_are_not_stacked_and_networks_whose_do_not_are():
-    alone, together = alone_and_together(WEIGHTS, Y, {"module": Remembers})
-    assert_same_nets(alone, together)
-    assert len({net.module_.center for net in together}) > 3
-    assert {net.n_beside for net in together} == {0}
+    singly, together = singly_and_together(WEIGHTS, Y, {"module": Remembers})
+    assert_same_nets(singly, together)
+    assert len({outcome.net.module_.center for outcome in together}) > 3
+    assert not any(outcome.stacked for outcome in together)
     seeds = [{"random_state": seed} for seed in range(4)]
     whole = {"module": Remembers, "early_stopping": False}
-    alone, together = alone_and_together(seeds, Y, whole, folds=FOLDS[:1])
-    assert_same_nets(alone, together)
-    assert {net.n_beside for net in together} == {3}
+    singly, together = singly_and_together(seeds, Y, whole, folds=FOLDS[:1])
+    assert_same_nets(singly, together)
+    assert all(outcome.stacked for outcome in together)
 
 
 @pytest.mark.parametrize("params", [{}, STOPPING], ids=["to the end", "stopping"])
 def test_networks_with_a_forward_of_their_own_are_those_of_their_training_to_the_bit(params):
-    alone, together = alone_and_together(WEIGHTS, Y, {"module": Own, "max_epochs": 20} | params)
-    assert_same_nets(alone, together)
-    assert all(net.n_beside > 0 for net in together)
+    singly, together = singly_and_together(WEIGHTS, Y, {"module": Own, "max_epochs": 20} | params)
+    assert_same_nets(singly, together)
+    assert all(outcome.stacked for outcome in together)
 
 
 def test_networks_that_torch_would_round_in_another_way_are_not_stacked(monkeypatch):
@@ -228,17 +237,17 @@ def test_networks_that_torch_would_round_in_another_way_are_not_stacked(monkeypa
 
 
 def test_stacks_that_would_save_nothing_are_not_made():
-    for n_models, beside in ((1, 0), (2, 1), (3, 2)):
+    for n_models in (1, 2, 3):
         made = [*plans(WEIGHTS[:n_models])]
         found = train_together(made)
         assert_same_nets([*map(train, plans(WEIGHTS[:n_models]))], found)
-        assert [net.n_beside for net in found] == [beside] * n_models
+        assert [outcome.stacked for outcome in found] == [n_models > 1] * n_models
 
 
 def plans(settings=WEIGHTS, y=Y, **params):
     kind = WeightedTorchRegressor if y.dtype.kind == "f" else WeightedTorchClassifier
     for one in settings:
-        yield kind(**QUICK | params | one)._plan(X, y, WEIGHT, (None, None, None))
+        yield plan(kind(**QUICK | params | one), FitData(X, y, WEIGHT))
 
 
 @pytest.mark.parametrize("early_stopping", [False, True])
@@ -249,13 +258,14 @@ def test_a_training_that_fails_does_not_spoil_its_stack(early_stopping):
     together[1].rows.y[3] = np.nan
     found = train_together(together)
     assert_same_nets([expected[0], expected[2]], [found[0], found[2]])
-    with pytest.raises(ValueError) as alone:
+    with pytest.raises(ValueError) as raised:
         train(together[1])
-    assert type(found[1]) is ValueError and str(found[1]) == str(alone.value)
-    assert str(found[1]).startswith("train_loss became nan in epoch 1. Try a smaller lr")
+    assert found[1].net is None and type(found[1].error) is ValueError
+    assert str(found[1].error) == str(raised.value)
+    assert str(found[1].error).startswith("train_loss became nan in epoch 1. Try a smaller lr")
 
 
-def test_a_network_that_cannot_be_made_is_the_error_of_its_training_alone():
+def test_a_network_that_cannot_be_made_is_the_error_of_its_own_training():
     together = [*plans()]
     broken = copy.copy(together[1])
 
@@ -265,7 +275,7 @@ def test_a_network_that_cannot_be_made_is_the_error_of_its_training_alone():
     object.__setattr__(broken, "make_module", make_module)
     found = train_together([together[0], broken, together[2]])
     assert_same_nets([train(plan) for plan in [*plans()][::2]], [found[0], found[2]])
-    assert str(found[1]) == "no network"
+    assert found[1].net is None and str(found[1].error) == "no network"
 
 
 def test_global_state_is_left_as_it_was():
@@ -279,7 +289,7 @@ def test_global_state_is_left_as_it_was():
     finally:
         torch.set_default_dtype(torch.float32)
     assert torch.equal(torch.get_rng_state(), before)
-    assert found[0].module_.output.weight.dtype == torch.float32
+    assert found[0].net.module_.output.weight.dtype == torch.float32
 
 
 MODES = {
@@ -292,8 +302,8 @@ MODES = {
 
 @pytest.mark.parametrize("mode", MODES)
 def test_modes_of_torch_do_not_reach_a_stack(mode):
-    expected = train_together([*plans()])
-    stacked_layers._chosen.clear()
+    expected = [outcome.net for outcome in train_together([*plans()])]
+    choose_implementation.cache_clear()
     together = [*plans()]
     with MODES[mode]():
         assert models_at_once(together[0]) > 1
@@ -303,7 +313,7 @@ def test_modes_of_torch_do_not_reach_a_stack(mode):
 
 def test_a_net_holds_on_to_no_other_model_of_its_stack():
     params = {"callbacks": [LRScheduler("StepLR", step_size=2)]}
-    for net in train_together([*plans(**params)]):
+    for net in [outcome.net for outcome in train_together([*plans(**params)])]:
         own = {p.shape for p in net.module_.parameters()}
         of_optimizer = [p for group in net.optimizer_.param_groups for p in group["params"]]
         assert {p.shape for p in of_optimizer} == own
@@ -358,7 +368,7 @@ def size(width, batch_size, X=X, **params):
     params = QUICK | {"module__hidden_sizes": (width, width), "batch_size": batch_size} | params
     X = np.resize(X, (batch_size, X.shape[1]))
     y = np.arange(batch_size) % 2
-    return models_at_once(WeightedTorchClassifier(**params)._plan(X, y, None, (None, None, None)))
+    return models_at_once(plan(WeightedTorchClassifier(**params), FitData(X, y)))
 
 
 def test_wide_networks_and_large_batches_make_small_stacks_or_none():

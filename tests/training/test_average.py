@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -65,7 +66,7 @@ def test_it_is_the_recursion_written_by_hand(seen):
     assert (flat(model.module_) - spy.steps[-1]).abs().max() > 1e-3
 
 
-def test_it_is_seen_between_epochs_and_the_steps_go_on_from_the_parameters(seen, binary):
+def test_it_is_seen_between_epochs_and_steps_continue_from_the_parameters(seen, binary):
     _, spy = seen
     n_steps = len(spy.steps) // 5
     for epoch in range(1, 5):
@@ -123,7 +124,7 @@ def test_after_an_interruption_the_network_is_the_average_so_far(binary):
         model.fit(*binary)
     check_average(model, spy, 0.999)
     assert (flat(model.module_) - spy.steps[-1]).abs().max() > 0.01
-    assert model.net_.average is None
+    assert model.net_.fit_state_ is None
 
 
 def test_parameters_that_join_begin_as_their_own_average():
@@ -134,10 +135,10 @@ def test_parameters_that_join_begin_as_their_own_average():
     kept = first - 2 / 11
     average.follow([first, second])
     average.update()
-    average.show()
+    average.apply()
     torch.testing.assert_close(first, kept + (1 - kept) * (1 - 3 / 12))
     assert torch.equal(second, torch.ones(3))
-    average.hide()
+    average.restore()
     assert torch.equal(first, torch.ones(2))
 
 
@@ -152,7 +153,7 @@ def test_nothing_of_it_is_kept_in_a_pickle(binary):
     assert_array_equal(again.predict_proba(binary[0]), averaged.predict_proba(binary[0]))
 
 
-def test_a_warm_start_goes_on_from_the_average(binary):
+def test_a_warm_start_continues_from_the_average(binary):
     model = WeightedTorchClassifier(ema_decay=0.99, warm_start=True, **QUICK, **STEPS)
     before = copy.deepcopy(model.fit(*binary).module_)
     model.set_params(lr=1e-12).fit(*binary)
@@ -160,11 +161,12 @@ def test_a_warm_start_goes_on_from_the_average(binary):
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
-def test_a_stream_has_none(estimator, binary):
+def test_partial_fit_has_no_average(estimator, binary):
     first = {"classes": [0, 1]} if estimator is WeightedTorchClassifier else {}
-    with pytest.raises(AttributeError, match=r'ema_decay="auto" or 0.*got 0\.9'):
+    with pytest.raises(AttributeError) as caught:
         estimator(ema_decay=0.9, **QUICK).partial_fit(*binary[:2])
-    streams = [
+    assert re.search(r'ema_decay="auto" or 0.*got 0\.9', str(caught.value.__cause__))
+    models = [
         estimator(ema_decay=d, **QUICK).partial_fit(*binary[:2], **first) for d in (0, "auto")
     ]
-    assert_array_equal(*(stream.predict(binary[0]) for stream in streams))
+    assert_array_equal(*(model.predict(binary[0]) for model in models))

@@ -98,7 +98,7 @@ def cuda(monkeypatch):
 
 def run(module, n_batches):
     graphs = CudaGraphs(torch.device("cuda"))
-    step = ReplayedStep(module, RowLoss(CrossEntropy()), graphs.record, graphs.aside)
+    step = ReplayedStep(module, RowLoss(CrossEntropy()), graphs.record, graphs.warmup)
     return [step(batch) for batch in make_batches([7] * n_batches)]
 
 
@@ -130,7 +130,7 @@ class Fails(nn.Linear):
         return super().forward(X)
 
 
-def test_the_device_waits_for_a_step_aside_that_was_interrupted(cuda):
+def test_the_device_waits_for_an_interrupted_step_on_the_other_stream(cuda):
     with pytest.raises(KeyboardInterrupt):
         run(Fails(5, 1), 1)
     assert cuda.log == ["own waits", "computing waits"]

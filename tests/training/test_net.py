@@ -213,7 +213,7 @@ class Pickles(Callback):
 
     def on_epoch_end(self, net, **kwargs):
         self.loaded_ = pickle.loads(pickle.dumps(net))
-        assert self.loaded_.step is None
+        assert self.loaded_.fit_state_ is None
 
 
 @pytest.mark.parametrize("compile", [False, True])
@@ -278,7 +278,7 @@ def test_the_mode_of_a_layer_does_not_depend_on_whether_batches_are_followed(
 @pytest.mark.parametrize("at_once", [1, 2, 3, 5])
 def test_losses_are_put_together_now_and_then_in_their_order(at_once, binary, monkeypatch):
     expected = fit(binary, OnGradComputed())
-    monkeypatch.setattr("skweight.training.net._LOSSES_AT_ONCE", at_once)  # of five in an epoch
+    monkeypatch.setattr(WeightedNet, "losses_at_once", at_once)  # of five in an epoch
     stacked, stack = [], torch.stack
     monkeypatch.setattr(torch, "stack", lambda losses: stacked.append(len(losses)) or stack(losses))
     found = fit(binary, OnGradComputed())
@@ -338,3 +338,14 @@ def test_the_mode_of_the_network_is_not_set_for_each_batch(binary):
         model.fit(*binary)
         changes.append(CountsModes.n_changes)
     assert changes[0] < 4 + 4 and changes[1] >= 4 * model.history_[0, "train_batch_count"] == 24
+
+
+def test_a_net_whose_optimizer_is_released_predicts_as_before(binary):
+    net = fit(binary).net_
+    X = binary[0].astype(np.float32)
+    before = net.predict_proba(X)
+    assert net.optimizer_.state
+    for _ in range(2):
+        net.release_optimizer()
+        assert not hasattr(net, "optimizer_")
+    assert_array_equal(net.predict_proba(X), before)

@@ -22,7 +22,7 @@ from torch import nn
 
 from skweight import WeightedTorchClassifier, WeightedTorchRegressor
 from skweight.losses import CrossEntropy, RowLoss, weighted_mean
-from skweight.training import ReplayedStep, TrainingStep
+from skweight.training import ReplayedStep, TrainingStep, WeightedNet
 
 QUICK = {"max_epochs": 8, "batch_size": 64, "lr": 0.01, "random_state": 0, "device": "cpu"}
 
@@ -164,14 +164,16 @@ def record_in_fits(monkeypatch):
     """Let ``compile=True`` record on a CPU; return a list with an item for each recording."""
     recorded = []
 
-    def make(module, criterion, device, compile, n_steps):
+    def make_step(net, n_steps):
         def record(step):
             recorded.append(n_steps)
-            return kernels(module)(step)
+            return kernels(net.module_)(step)
 
-        return (ReplayedStep if compile else TrainingStep)(module, criterion, *[record] * compile)
+        if not net.compile:
+            return TrainingStep(net.module_, net.criterion_)
+        return ReplayedStep(net.module_, net.criterion_, record)
 
-    monkeypatch.setattr("skweight.training.net.make_step", make)
+    monkeypatch.setattr(WeightedNet, "make_step", make_step)
     return recorded
 
 

@@ -1,4 +1,7 @@
-"""Streams as they come: rare classes, schedulers, bad classes. Laws: ``test_partial_fit.py``."""
+"""What one ``partial_fit`` hands to the next: schedules, learning rates, classes seen late.
+
+The laws of ``partial_fit`` are in ``test_partial_fit.py``.
+"""
 
 import pickle
 from contextlib import nullcontext
@@ -96,7 +99,7 @@ def rates_of(model):
 
 @pytest.mark.parametrize("pickled", [False, True])
 @pytest.mark.parametrize(("policy", "params"), SCHEDULES, ids=[name for name, _ in SCHEDULES])
-def test_a_schedule_goes_on_from_call_to_call_as_from_epoch_to_epoch(policy, params, pickled):
+def test_a_schedule_continues_from_call_to_call_as_from_epoch_to_epoch(policy, params, pickled):
     whole = scheduled(policy, params, max_epochs=5, early_stopping=False)
     expected = rates_of(whole.fit(X[:200], y[:200]))
     model = scheduled(policy, params)
@@ -121,7 +124,7 @@ def test_learning_rates_that_are_set_between_calls_take_effect():
     assert not torch.equal(model.module_.output.weight, before)
 
 
-def test_a_stream_goes_on_from_a_fit_that_was_interrupted_at_once():
+def test_partial_fit_continues_after_a_fit_that_was_interrupted_at_once():
     class Stop(Callback):
         def on_batch_end(self, net, **kwargs):
             raise KeyboardInterrupt
@@ -163,7 +166,7 @@ def test_what_is_no_list_of_classes_is_refused(classes, match):
     assert not hasattr(model, "net_")
 
 
-def test_a_logit_adjustment_of_a_fit_is_not_forgotten_in_the_stream_after_it():
+def test_a_logit_adjustment_of_a_fit_is_not_forgotten_in_partial_fit_after_it():
     model = WeightedTorchClassifier(logit_adjustment=1.0, max_epochs=2).fit(X, y)
     with pytest.raises(ValueError, match=r"logit_adjustment was 1\.0, got 0\.0"):
         model.set_params(logit_adjustment=0.0).partial_fit(X, y)

@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from skweight import WeightedTorchClassifier, WeightedTorchRegressor
 from skweight.modules import MLP
-from skweight.training.steps import _compiled
+from skweight.training import compiled_losses
 
 ROWS, FEATURES, BATCH = 640, 5, 64
 
@@ -119,9 +119,9 @@ def test_prediction_reads_float32_where_it_lies(monkeypatch):
 def test_each_structure_is_compiled_from_code_of_its_own(monkeypatch):
     """torch compiles the same code eight times at most, and then silently runs it as it is."""
     monkeypatch.setattr("torch.compile", lambda function: function)
-    _compiled.cache_clear()
-    functions = [_compiled(structure) for structure in ("one", "another", "one")]
-    _compiled.cache_clear()
+    compiled_losses.cache_clear()
+    functions = [compiled_losses(structure) for structure in ("one", "another", "one")]
+    compiled_losses.cache_clear()
     assert functions[0] is functions[2]
     assert functions[0].__code__ != functions[1].__code__
     assert functions[0](torch.neg, torch.add, torch.ones(2), 3)[0].tolist() == [2, 2]

@@ -24,8 +24,13 @@ from skweight.losses import (
     RowLoss,
     weighted_mean,
 )
-from skweight.training import CompiledStep, ReplayedStep, TrainingStep, make_step
-from skweight.training.steps import _compiled
+from skweight.training import (
+    CompiledStep,
+    ReplayedStep,
+    TrainingStep,
+    compiled_losses,
+    make_step,
+)
 
 # Operation by operation
 
@@ -81,15 +86,14 @@ class Unused:
     def __init__(self, device):
         assert device.type == "cuda"
 
-    record = aside = None
+    record = warmup = None
 
 
 def test_the_device_and_compile_decide_how_gradients_are_made(monkeypatch):
     def choice(device, compile, n_steps=100):
         parts = network_with_spare_parameter(), RowLoss(CrossEntropy())
-        return type(make_step(*parts, torch.device(device), compile, n_steps))
+        return type(make_step(*parts, torch.device(device), compile, n_steps, Unused))
 
-    monkeypatch.setattr("skweight.training.choose_step.CudaGraphs", Unused)
     monkeypatch.setattr("torch.compile", lambda function: function)
     monkeypatch.setenv("CXX", sys.executable)  # there is such a program
     assert choice("cpu", True) is CompiledStep
@@ -133,9 +137,9 @@ def test_gradients_are_reset_in_the_way_of_the_optimizer_and_of_its_parameters_a
 
 @pytest.fixture(autouse=True)
 def nothing_compiled_before():
-    _compiled.cache_clear()
+    compiled_losses.cache_clear()
     yield
-    _compiled.cache_clear()
+    compiled_losses.cache_clear()
 
 
 def failing(error):
@@ -177,7 +181,7 @@ def test_an_error_of_the_network_under_compile_is_raised_as_it_is(error, monkeyp
 
 
 def compiled_for(module):
-    return CompiledStep(module, RowLoss(CrossEntropy()))._fast.__code__
+    return CompiledStep(module, RowLoss(CrossEntropy())).compiled.__code__
 
 
 class Bare(nn.Module):
