@@ -36,7 +36,15 @@ from skweight.training import (
 
 # A stack is made anew without those that have stopped when this share of it is still trained.
 _STILL_TRAINED = 0.75
-Outcome = WeightedNet | Exception
+
+
+@dataclass
+class Outcome:
+    """The net of a training, or the error that it raised."""
+
+    net: WeightedNet | None = None
+    error: Exception | None = None
+    stacked: bool = False
 
 
 def train_together(trainings: Sequence[Training]) -> list[Outcome]:
@@ -50,10 +58,10 @@ def train_together(trainings: Sequence[Training]) -> list[Outcome]:
 
     Returns
     -------
-    list of WeightedNet or Exception
+    list of Outcome
         The net that :func:`~skweight.training.train` would have returned, on a CPU to the bit, or
-        the error that it would have raised. ``n_beside`` of a net tells beside how many others it
-        was trained; where stacks would be too small to save anything that is none.
+        the error that it would have raised. Where stacks would be too small to save anything,
+        nets are not ``stacked``.
 
     Raises
     ------
@@ -68,7 +76,7 @@ def train_together(trainings: Sequence[Training]) -> list[Outcome]:
             with isolated_torch(training.options.seed, training.rows.device):
                 nets[number] = make_net(training)
         except Exception as error:  # of this one; the others go on
-            outcomes[number] = error
+            outcomes[number] = Outcome(error=error)
     for numbers in _of_one_kind(trainings, nets):
         of_kind = [trainings[n] for n in numbers]
         found = _in_a_stack(of_kind, [nets[n] for n in numbers])
@@ -89,9 +97,9 @@ def _in_a_stack(trainings: list[Training], nets: list[WeightedNet]) -> list[Outc
 
 def _alone(training: Training) -> Outcome:
     try:
-        return train(training)
+        return Outcome(train(training))
     except Exception as error:  # of this one; the others go on
-        return error
+        return Outcome(error=error)
 
 
 @dataclass
@@ -273,11 +281,11 @@ class Stack:
 
     def _outcome(self, model: _Model) -> Outcome:
         if model.error is not None:
-            return model.error
+            return Outcome(error=model.error)
         net = model.net
         net.n_beside = len(self.models) - 1
         net.history_ = History(model.history)
         try:
-            return finish(net)
+            return Outcome(finish(net), stacked=len(self.models) > 1)
         except ValueError as error:
-            return error
+            return Outcome(error=error)

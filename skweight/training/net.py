@@ -225,6 +225,10 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
             for _, callback in self.callbacks_
         )
 
+    def release_optimizer(self) -> None:
+        """Let go of the optimizer, whose moments take memory."""
+        del self.optimizer_
+
     def __getstate__(self) -> dict[str, Any]:
         """Keep what prediction needs, on the CPU: network, loss, settings and history."""
         state = dict(self.__dict__)

@@ -14,7 +14,7 @@ from skorch.callbacks import Checkpoint, EpochScoring, GradientNormClipping, LRS
 from torch import nn
 
 from skweight import WeightedTorchClassifier, WeightedTorchRegressor
-from skweight.stacks import NotStackable, StackedNetwork, models_at_once, train_together
+from skweight.stacks import NotStackable, StackedNetwork, models_at_once
 from skweight.stacks import products as stacked_layers
 from skweight.stacks import stack as stacks
 from skweight.training import train
@@ -90,6 +90,11 @@ CASES = {
     "quantiles": case(POWERS, AMOUNT, criterion="quantile", criterion__quantile=[0.1, 0.5]),
     "gamma": case(POWERS, np.exp(AMOUNT), criterion="gamma"),
 }
+
+
+def train_together(trainings):
+    """The net or the error of each training."""
+    return [outcome.net or outcome.error for outcome in stacks.train_together(trainings)]
 
 
 def alone_and_together(settings, y, params, X=X, folds=FOLDS):
