@@ -135,49 +135,59 @@ class StackedSearch:
 class WeightSearchCV(StackedSearch, GridSearchCV):  # type: ignore[misc]
     """Grid search over weight settings whose candidates are trained together.
 
-    The parameters, attributes and results are those of
-    :class:`~sklearn.model_selection.GridSearchCV`. Candidates that differ in weights alone (and
-    in ``random_state`` or initial feature weights) are trained as one stacked network, with
-    rows, orders, early stopping and results of their own: those of training them one by one, on a
-    CPU bit for bit if the network consists of linear layers and activations.
+    Parameters, attributes and results are those of
+    :class:`~sklearn.model_selection.GridSearchCV`. Candidates that differ only in weight settings,
+    ``random_state`` or initial feature weights are trained as one stacked network. Each still has
+    its own rows, order of rows, early stopping and results, and these are the results of training
+    it by itself: on a CPU bit for bit if the network consists of linear layers and activations.
 
     Parameters
     ----------
-    estimator : WeightedTorchClassifier, WeightedTorchRegressor or Pipeline that ends with one
+    estimator : WeightedTorchClassifier, WeightedTorchRegressor or Pipeline
+        The last step of a pipeline must be one of the two estimators.
     param_grid : dict or list of dict
-        Any parameters; weight settings are what is cheap to search over.
+        Values of any parameters. Candidates that differ in other parameters than the weight
+        settings are trained in different stacks.
     scoring : str, callable, list, tuple or dict, default=None
+        As in ``GridSearchCV``. A callable is given a stand-in that passes everything on to the
+        fitted estimator, whose class it does not have.
     cv : int, splitter or iterable, default=None
     refit : bool, str or callable, default=True
     n_jobs : int, default=None
-        Number of processes that train stacks. Scores are taken in this process alone.
+        Number of processes that train stacks. Scores are computed in the calling process.
     error_score : "raise" or float, default=nan
+        Score of a fit that fails. With "raise" the first error ends the search.
     return_train_score : bool, default=False
     stack_size : "auto" or int, default="auto"
-        Number of networks in a stack at most. "auto" takes as many as 64 MiB, or a quarter of
-        the free memory of a GPU, hold, and trains alone where a stack would save nothing.
+        Largest number of networks in one stack. With "auto" it is the number that fits into
+        64 MiB, or into a quarter of a GPU's free memory; where stacking would save no time,
+        networks are trained one by one.
     return_predictions : bool, default=False
-        Whether to keep what every candidate predicts for the rows that it was not trained on.
+        Whether to keep the predictions of every candidate for its held-out rows.
     verbose : int, default=0
-        Above 0 a progress bar is shown.
+        Above 0, a progress bar is shown.
     pre_dispatch : int or str, default="2*n_jobs"
 
     Attributes
     ----------
-    cv_results_ : dict
-        Fit times of a stack are shared by its candidates.
-    best_estimator_ : estimator
-        Fitted by itself on all rows; likewise ``best_score_``, ``best_params_``, ``best_index_``,
-        ``scorer_``, ``n_splits_``, ``refit_time_`` and ``multimetric_``.
+    cv_results_ : dict of ndarray
+        As in ``GridSearchCV``. The fit time of a stack is divided equally among its fits, and so
+        is the time for fitting transformers that candidates share.
+    best_estimator_ : WeightedTorchClassifier, WeightedTorchRegressor or Pipeline
+        Fitted by itself on all rows. It and ``best_score_``, ``best_params_``, ``best_index_``,
+        ``scorer_``, ``n_splits_``, ``refit_time_`` and ``multimetric_`` are as in
+        ``GridSearchCV``.
     stacked_ : ndarray of bool of shape (n_candidates,)
-        Whether all fits of a candidate were made in stacks. Fits that failed were not.
+        Whether all fits of a candidate were trained in stacks. A fit that failed was not.
     one_by_one_ : dict of str to list of int
-        Why candidates could not be stacked, and which. What is not worth stacking is not named.
-    predictions_ : list of tuple
-        With ``return_predictions=True``: for each split the positions of its held-out rows, of
-        shape (n_test,), and what the candidates predict for them, of shape (n_candidates, n_test,
-        ...): ``predict_proba`` of a classifier, ``predict`` of a regressor. Columns are for all
-        classes of y, 0 for one that is in no row of a training; NaN if a fit failed.
+        Reasons why candidates could not be stacked, and the numbers of these candidates.
+        Candidates that could be stacked, but without saving time, are not listed.
+    predictions_ : list of tuple of (ndarray, ndarray)
+        Only with ``return_predictions=True``. For each split the positions of the held-out rows, of
+        shape (n_test,), or their mask if ``cv`` gives masks, and the predictions of all candidates
+        for these rows, of shape (n_candidates, n_test, ...): ``predict_proba`` of a classifier,
+        ``predict`` of a regressor. Probabilities have one column for each class of y, which is 0 if
+        the class is in no training row. Predictions are NaN where a fit or its prediction failed.
 
     Examples
     --------
@@ -228,21 +238,25 @@ class WeightSearchCV(StackedSearch, GridSearchCV):  # type: ignore[misc]
 class RandomizedWeightSearchCV(StackedSearch, RandomizedSearchCV):  # type: ignore[misc]
     """Randomized search over weight settings whose candidates are trained together.
 
-    As :class:`WeightSearchCV`, but over ``n_iter`` candidates that are drawn as
-    :class:`~sklearn.model_selection.RandomizedSearchCV` draws them.
+    It trains as :class:`WeightSearchCV` does, and has the same attributes. Its ``n_iter``
+    candidates are those that :class:`~sklearn.model_selection.RandomizedSearchCV` draws.
 
     Parameters
     ----------
-    estimator : WeightedTorchClassifier, WeightedTorchRegressor or Pipeline that ends with one
+    estimator : WeightedTorchClassifier, WeightedTorchRegressor or Pipeline
+        The last step of a pipeline must be one of the two estimators.
     param_distributions : dict or list of dict
         Lists of values, or distributions with a method ``rvs``.
     n_iter : int, default=10
+        Number of candidates.
     scoring, cv, refit, n_jobs, error_score, return_train_score, verbose, pre_dispatch
-        As in :class:`~sklearn.model_selection.RandomizedSearchCV`.
+        As in :class:`WeightSearchCV`.
     random_state : int, RandomState or None, default=None
-        For the candidates.
+        Seed for drawing the candidates.
     stack_size : "auto" or int, default="auto"
+        As in :class:`WeightSearchCV`.
     return_predictions : bool, default=False
+        As in :class:`WeightSearchCV`.
 
     Examples
     --------

@@ -37,7 +37,8 @@ class FitQueue:
             return None
         result, n_expected = self.waiting.popleft()
         if n_rows(X) != n_expected:
-            self.mismatch = f"a fit on {n_rows(X)} rows where one on {n_expected} rows was next"
+            found = f"a fit on {n_rows(X)} rows where one on {n_expected} rows was next"
+            self.mismatch = self.mismatch or found
             self.check()
         return result
 
