@@ -1,4 +1,4 @@
-"""One run of a search: its splits, and what is kept of the fits on them."""
+"""One run of a search: makes the splits, trains on them, and keeps times and reasons."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,7 +18,7 @@ Splits = list[tuple[Any, Any]]
 
 @dataclass
 class SearchRun:
-    """One call of ``fit`` of a search: what it trains on, and what is known of its fits."""
+    """What one call of a search's ``fit`` trains on, and a summary of the fits."""
 
     X: Any
     y: Any
@@ -26,8 +26,8 @@ class SearchRun:
     trainings: Trainings
     keep_predictions: bool
     queue: FitQueue = field(default_factory=FitQueue)
-    seconds: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 0)))
-    stacked: NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, dtype=bool))
+    seconds: NDArray[np.float64] = field(init=False)  # of shape (n_candidates, n_splits)
+    stacked: NDArray[np.bool_] = field(init=False)  # likewise
     one_by_one: dict[str, list[int]] = field(default_factory=dict)
     predictions: list[tuple[Any, NDArray[Any]]] = field(default_factory=list)
 
@@ -41,13 +41,16 @@ class SearchRun:
             self.queue.fill([[refused] * len(splits) for _ in candidates], splits)
             return splits
         results = self.trainings.run(self.X, self.y, candidates, splits)
-        self.seconds = np.array([[r.seconds for r in of_candidate] for of_candidate in results])
-        self.stacked = np.array([all(r.stacked for r in of_one) for of_one in results], dtype=bool)
-        for number, of_candidate in enumerate(results):
-            for reason in dict.fromkeys(r.not_stackable for r in of_candidate):
-                if reason:
-                    self.one_by_one.setdefault(reason, []).append(number)
+        self._summarize(results)
         if self.keep_predictions:
             self.predictions = predict_held_out(self.X, self.y, splits, results)
         self.queue.fill(results, splits)
         return splits
+
+    def _summarize(self, results: list[list[Result]]) -> None:
+        """Keep times, and which candidates were stacked; estimators are freed after scoring."""
+        self.seconds = np.array([[r.seconds for r in of_candidate] for of_candidate in results])
+        self.stacked = np.array([[r.stacked for r in of_candidate] for of_candidate in results])
+        for number, of_candidate in enumerate(results):
+            for reason in {r.not_stackable: None for r in of_candidate if r.not_stackable}:
+                self.one_by_one.setdefault(reason, []).append(number)

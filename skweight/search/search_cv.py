@@ -121,7 +121,7 @@ class StackedSearch:
         self.cv_results_: dict[str, Any]
         self.cv_results_["mean_fit_time"] = run.seconds.mean(axis=1)
         self.cv_results_["std_fit_time"] = run.seconds.std(axis=1)
-        self.stacked_, self.one_by_one_ = run.stacked, run.one_by_one
+        self.stacked_, self.one_by_one_ = run.stacked.all(axis=1), run.one_by_one
         for reason, numbers in self.one_by_one_.items():
             warn(
                 f"{len(numbers)} of {len(self.stacked_)} candidates were trained one by one, with "
