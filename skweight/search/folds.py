@@ -1,4 +1,4 @@
-"""The rows of one split, transformed by the steps before the last of a pipeline."""
+"""The training rows of one split, transformed by the steps before the last of a pipeline."""
 
 import copy
 import time
@@ -6,6 +6,7 @@ import traceback
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing, indexable
@@ -15,33 +16,19 @@ from skweight.estimators import TorchEstimator
 
 
 @dataclass
-class Failure:
-    """An exception as text: not every one survives the way from one process to another."""
-
-    text: str
-
-    @classmethod
-    def of(cls, error: Exception, raises: bool) -> "Failure":
-        """Keep the traceback, or raise the error where that is what was asked for."""
-        if raises:
-            raise error
-        return cls("".join(traceback.format_exception(error)))
-
-
-@dataclass
 class Fold:
-    """Rows of a split, or what the transformers of a fitted pipeline made of them."""
+    """The training rows of a split, or what the fitted transformers of a pipeline made of them."""
 
     X: Any
     y: Any
-    params: dict[str, Any]  # of ``fit``
-    rows: Any = None  # None: all
-    pipeline: Any = None  # fitted up to its last step
-    seconds: float = 0.0
-    failure: Failure | None = None
+    params: dict[str, Any]  # of fit
+    rows: Any = None  # positions or a mask of rows; None: all of them
+    pipeline: Any = None  # whose transformers are fitted
+    seconds: float = 0.0  # that fitting the transformers took
+    failure: str = ""  # the traceback of a transformer's error
 
-    def data(self) -> tuple[Any, Any, dict[str, Any]]:
-        """X, y and the parameters of ``fit``."""
+    def fit_arguments(self) -> tuple[Any, Any, dict[str, Any]]:
+        """X, y and the keyword arguments of ``fit``, of the rows of this fold."""
         if self.rows is None:
             return self.X, self.y, self.params
         y = None if self.y is None else rows_of(self.y, self.rows)
@@ -49,85 +36,103 @@ class Fold:
         return rows_of(self.X, self.rows), y, params
 
     def complete(self, step: Any) -> Any:
-        """The fitted estimator with its fitted last step; folds share transformers."""
-        if self.pipeline is None or isinstance(step, Failure):
+        """Put a fitted last step behind the fitted transformers, which several candidates share."""
+        if self.pipeline is None:
             return step
         fitted = copy.copy(self.pipeline)
         fitted.steps = [*self.pipeline.steps[:-1], (self.pipeline.steps[-1][0], step)]
         return fitted
 
 
-class LastStep:
-    """Stands for the last step while a pipeline is fitted, and keeps what that would get."""
+class RecordingStep:
+    """Takes the place of the last step of a pipeline, and records what its ``fit`` is passed."""
 
-    def __init__(self, estimator: Any) -> None:
-        self.estimator = estimator
-        self.got: Any = None
+    def __init__(self, step: Any) -> None:
+        self.step = step
+        self.fit_arguments: Any = None
 
-    def fit(self, X: Any, y: Any = None, **params: Any) -> "LastStep":
-        """Keep what is passed."""
-        self.got = X, y, params
+    def fit(self, X: Any, y: Any = None, **params: Any) -> "RecordingStep":
+        """Record the transformed rows."""
+        self.fit_arguments = X, y, params
         return self
 
     def get_metadata_routing(self) -> Any:
-        """Ask for what the last step asks for."""
-        return get_routing_for_object(self.estimator)
+        """Request the metadata that the last step requests."""
+        return get_routing_for_object(self.step)
 
     def __sklearn_tags__(self) -> Any:
-        """Be what the last step is."""
-        return self.estimator.__sklearn_tags__()
+        """Return the tags of the last step."""
+        return self.step.__sklearn_tags__()
 
 
-def last_step(estimator: Any) -> tuple[Any, str]:
-    """The estimator that is ours, and the prefix of its parameters.
-
-    Raises
-    ------
-    TypeError
-        If it is none of ours.
-    """
+def last_step(estimator: Any, name: str = "estimator") -> tuple[Any, str]:
+    """The skweight estimator in ``estimator``, and the prefix that its parameters have there."""
     is_pipeline = isinstance(estimator, Pipeline) and bool(estimator.steps)
-    name, step = estimator.steps[-1] if is_pipeline else ("", estimator)
+    step_name, step = estimator.steps[-1] if is_pipeline else ("", estimator)
     if not isinstance(step, TorchEstimator):
-        last = f" that ends with {type(step).__name__}" * is_pipeline
+        found = f" whose last step is {type(step).__name__}" if is_pipeline else ""
         raise TypeError(
-            "estimator must be a WeightedTorchClassifier or WeightedTorchRegressor, or a Pipeline "
-            f"whose last step is one, got {type(estimator).__name__}{last}. Pass others to "
+            f"{name} must be a WeightedTorchClassifier or WeightedTorchRegressor, or a Pipeline: "
+            "then the last step must be a WeightedTorchClassifier or WeightedTorchRegressor. Got "
+            f"{type(estimator).__name__}{found}. For other estimators use "
             "sklearn.model_selection.GridSearchCV."
         )
-    return step, f"{name}__" * is_pipeline
+    return step, f"{step_name}__" if is_pipeline else ""
 
 
-def make_fold(estimator: Any, fold: Fold, raises: bool) -> Fold:
-    """Fit the steps before the last one on a fold, if there are any."""
+def transform_fold(estimator: Any, fold: Fold, raises: bool) -> Fold:
+    """Fit the transformers of a pipeline on a fold; without a pipeline the fold stays as it is."""
     if not isinstance(estimator, Pipeline):
         return fold
     start = time.perf_counter()
     pipeline = clone(estimator)
     name, step = pipeline.steps[-1]
-    last = LastStep(step)
-    pipeline.steps[-1] = name, last
+    recorder = RecordingStep(step)
+    pipeline.steps[-1] = name, recorder
     try:
-        X, y, params = fold.data()
+        X, y, params = fold.fit_arguments()
         pipeline.fit(X, y, **params)
-    except Exception as error:  # of every candidate, for GridSearchCV to treat as such
-        fold = Fold(None, None, {}, failure=Failure.of(error, raises))
+    except Exception as error:  # scikit-learn decides what to do about candidates that fail
+        transformed = Fold(None, None, {}, failure=failure_text(error, raises))
     else:
-        (X, y, params), last.got = last.got, None
-        fold = Fold(X, y, params, pipeline=pipeline)
-    fold.seconds = time.perf_counter() - start
-    return fold
+        X, y, params = recorder.fit_arguments
+        transformed = Fold(X, y, params, pipeline=pipeline)
+        recorder.fit_arguments = None  # the pipeline is kept longer than these rows
+    transformed.seconds = time.perf_counter() - start
+    return transformed
+
+
+def failure_text(error: Exception, raises: bool) -> str:
+    """The traceback as text, since not every exception can be sent to another process.
+
+    With ``raises`` the error is raised instead.
+    """
+    if raises:
+        raise error
+    return "".join(traceback.format_exception(error))
 
 
 def rows_of(values: Any, rows: Any) -> Any:
-    """Rows of X, y or anything else that is as long."""
+    """Select rows of X, y or anything else that has as many."""
     return _safe_indexing(values, rows)
 
 
+def n_selected(rows: Any) -> int:
+    """How many rows positions or a mask select."""
+    rows = np.asarray(rows)
+    return int(np.count_nonzero(rows)) if rows.dtype == bool else len(rows)
+
+
+def n_rows(values: Any) -> int | None:
+    """How many rows a table, array or list has; None for a scalar."""
+    if hasattr(values, "shape"):
+        return int(values.shape[0]) if len(values.shape) else None
+    return len(values)
+
+
 def _rows_of_param(value: Any, rows: Any, X: Any) -> Any:
-    """Rows of a parameter of ``fit`` that has one entry for each row of X."""
-    array_like = hasattr(value, "shape") or hasattr(value, "__array__")
-    if not array_like and not isinstance(value, (list, tuple)):
+    """Select rows of a parameter of ``fit`` if it has one entry for each row of X."""
+    is_array_like = hasattr(value, "shape") or hasattr(value, "__array__")
+    if not is_array_like and not isinstance(value, (list, tuple)):
         return value
-    length, n_rows = (v.shape[:1] if hasattr(v, "shape") else (len(v),) for v in (value, X))
-    return rows_of(indexable(value)[0], rows) if length == n_rows else value
+    return rows_of(indexable(value)[0], rows) if n_rows(value) == n_rows(X) else value

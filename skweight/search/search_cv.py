@@ -1,7 +1,6 @@
 """``WeightSearchCV`` and ``RandomizedWeightSearchCV``."""
 
 import copy
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from numbers import Integral
 from typing import Any
@@ -9,15 +8,18 @@ from typing import Any
 import numpy as np
 from sklearn import get_config
 from sklearn.metrics import check_scoring
-from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
+from sklearn.model_selection import GridSearchCV, RandomizedSearchCV, check_cv
+from sklearn.utils import indexable
 from sklearn.utils.metadata_routing import process_routing
 
-from skweight.search.adapter import Fits, Splitter, StandIn
+from skweight._keywords import warn
+from skweight.search.run import SearchRun
+from skweight.search.stand_in import StandIn
 from skweight.search.trainings import Trainings
 
 
 class StackedSearch:
-    """What the searches share: fits of candidates and splits are made together."""
+    """A search of scikit-learn whose candidates are trained together before they are scored."""
 
     estimator: Any
     n_jobs: int | None
@@ -29,17 +31,20 @@ class StackedSearch:
     stack_size: int | str
     return_predictions: bool
 
+    _run: SearchRun  # of the copy that scikit-learn's fit runs on
+
     def fit(self, X: Any, y: Any = None, **params: Any) -> Any:
-        """Try all candidates on all splits, and fit the best one on all rows.
+        """Train all candidates on all splits, and fit the best one on all rows.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
+            A sparse matrix, a DataFrame and whatever else the estimator takes.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
         **params : dict
-            ``sample_weight`` and whatever else ``fit`` of the estimator takes, ``groups`` for the
-            splitter; passed on as :class:`~sklearn.model_selection.GridSearchCV` does, also with
-            metadata routing.
+            ``sample_weight`` and the other parameters of the estimator's ``fit``, and ``groups``
+            for the splitter. They are passed on as :class:`~sklearn.model_selection.GridSearchCV`
+            passes them, also with metadata routing.
 
         Returns
         -------
@@ -48,127 +53,141 @@ class StackedSearch:
         Raises
         ------
         TypeError
-            If the estimator, or the last step of the pipeline, is none of ours.
+            If the estimator, or the last step of the pipeline, is not a WeightedTorchClassifier
+            or WeightedTorchRegressor; also if a candidate makes it another one.
         ValueError
-            What ``GridSearchCV`` refuses.
+            If ``stack_size`` is neither "auto" nor an int of at least 1, and in all cases in which
+            ``GridSearchCV`` raises it.
         """
-        routed = {name: value for name, value in params.items() if name != "groups"}
+        X, y = indexable(X, y)
+        search = copy.copy(self)
+        search._run = self._prepare(X, y, params)
+        search.estimator = StandIn(self.estimator, search._run.queue)
+        # scikit-learn only scores, in this process. It is to refuse values that are wrong.
+        search.cv = [*self.cv] if isinstance(self.cv, Iterator) else self.cv  # is read twice
+        if self.n_jobs is None or isinstance(self.n_jobs, Integral):
+            search.n_jobs = 1
+        if isinstance(self.verbose, Integral) and self.verbose >= 0:
+            search.verbose = 0
+        super(StackedSearch, search).fit(X, y, **params)  # type: ignore[misc]
+        self._take_results(search)
+        return self
+
+    def _prepare(self, X: Any, y: Any, params: dict[str, Any]) -> SearchRun:
+        """Route the parameters of ``fit`` as scikit-learn does."""
+        fit_params = {name: value for name, value in params.items() if name != "groups"}
+        split_params = {"groups": params.get("groups")}
         if get_config()["enable_metadata_routing"]:
-            routed = process_routing(self, "fit", **params).estimator.fit
+            routed = process_routing(self, "fit", **params)
+            fit_params, split_params = dict(routed.estimator.fit), dict(routed.splitter.split)
         trainings = Trainings(
             self.estimator,
-            dict(routed),
+            fit_params,
             n_jobs=self.n_jobs,
             pre_dispatch=self.pre_dispatch,
             stack_size=self.stack_size,
             verbose=self.verbose,
             raises=isinstance(self.error_score, str),
         )
-        fits = Fits(trainings, self.return_predictions)
-        search = self._with_stand_in(fits)
-        super(StackedSearch, search).fit(X, y, **params)  # type: ignore[misc]
-        self._take_over(search, fits)
-        return self
-
-    def _with_stand_in(self, fits: Fits) -> Any:
-        """A copy for scikit-learn, which only scores: fits are made and shown before.
-
-        Values that are wrong stay, to be refused by scikit-learn.
-        """
-        search = copy.copy(self)
-        search.estimator = StandIn(self.estimator, fits)
-        search.cv = [*self.cv] if isinstance(self.cv, Iterator) else self.cv  # is read twice
-        if self.n_jobs is None or isinstance(self.n_jobs, Integral):
-            search.n_jobs = 1
-        if isinstance(self.verbose, Integral) and self.verbose >= 0:
-            search.verbose = 0
-        return search
+        return SearchRun(X, y, split_params, trainings, self.return_predictions)
 
     def _run_search(
         self, evaluate_candidates: Callable[..., Any], *, callback_ctx: Any = None
     ) -> None:
-        """Have candidates evaluated; scikit-learn's documented hook for searches.
+        """Train the candidates, then have them scored.
 
-        From 1.9 on it passes ``callback_ctx``.
+        This is scikit-learn's documented hook for searches; from 1.9 on it passes
+        ``callback_ctx``.
         """
-        fits = self.estimator.fits
 
         def evaluate(candidates: Iterable[dict[str, Any]], **kwargs: Any) -> Any:
             candidates = [*candidates]
-            return evaluate_candidates(candidates, cv=Splitter(self.cv, candidates, fits), **kwargs)
+            splits = self._run.train(candidates, self.cv)
+            evaluated = evaluate_candidates(candidates, cv=check_cv(splits), **kwargs)
+            self._run.queue.check()
+            return evaluated
 
         context = {} if callback_ctx is None else {"callback_ctx": callback_ctx}
         super()._run_search(evaluate, **context)  # type: ignore[misc]
 
-    def _take_over(self, search: Any, fits: Fits) -> None:
-        """Keep what the search found, with the times of the fits and how they were made."""
+    def _take_results(self, search: Any) -> None:
+        """Take what the search found, with the real estimator and the times of its fits."""
         for name, value in vars(search).items():
             if name.endswith("_") and not name.startswith("_"):
-                setattr(self, name, value)
+                setattr(self, name, value.estimator if isinstance(value, StandIn) else value)
         if self.scoring is None:
             self.scorer_ = check_scoring(self.estimator)
-        seconds = fits.seconds()
+        run = search._run
         self.cv_results_: dict[str, Any]
-        self.cv_results_["mean_fit_time"] = seconds.mean(axis=1)
-        self.cv_results_["std_fit_time"] = seconds.std(axis=1)
-        self.stacked_, self.one_by_one_ = fits.stacked(), fits.one_by_one()
+        self.cv_results_["mean_fit_time"] = run.seconds.mean(axis=1)
+        self.cv_results_["std_fit_time"] = run.seconds.std(axis=1)
+        self.stacked_, self.one_by_one_ = run.stacked.all(axis=1), run.one_by_one
         for reason, numbers in self.one_by_one_.items():
-            warnings.warn(
-                f"{len(numbers)} of {len(seconds)} candidates were trained one by one, with the "
-                f"same results: {reason}.",
-                stacklevel=3,
+            warn(
+                f"{len(numbers)} of {len(self.stacked_)} candidates were trained one by one, with "
+                f"the same results: {reason}."
             )
         vars(self).pop("predictions_", None)  # of an earlier fit
         if self.return_predictions:
-            self.predictions_ = fits.predicted()
+            self.predictions_ = run.predictions
 
 
 class WeightSearchCV(StackedSearch, GridSearchCV):  # type: ignore[misc]
     """Grid search over weight settings whose candidates are trained together.
 
-    The parameters, attributes and results are those of
-    :class:`~sklearn.model_selection.GridSearchCV`. Candidates that differ in weights alone (and
-    in ``random_state`` or initial feature weights) are trained as one stacked network, with
-    rows, orders, early stopping and results of their own: those of training them one by one, on a
-    CPU bit for bit if the network consists of linear layers and activations.
+    Parameters, attributes and results are those of
+    :class:`~sklearn.model_selection.GridSearchCV`. Candidates that differ only in weight settings,
+    ``random_state`` or initial feature weights are trained as one stacked network. Each still has
+    its own rows, order of rows, early stopping and results, and these are the results of training
+    it by itself: on a CPU bit for bit if the network consists of linear layers and activations.
 
     Parameters
     ----------
-    estimator : WeightedTorchClassifier, WeightedTorchRegressor or Pipeline that ends with one
+    estimator : WeightedTorchClassifier, WeightedTorchRegressor or Pipeline
+        The last step of a pipeline must be one of the two estimators.
     param_grid : dict or list of dict
-        Any parameters; weight settings are what is cheap to search over.
+        Values of any parameters. Candidates that differ in other parameters than the weight
+        settings are trained in different stacks.
     scoring : str, callable, list, tuple or dict, default=None
+        As in ``GridSearchCV``. A callable is given a stand-in that passes everything on to the
+        fitted estimator, whose class it does not have.
     cv : int, splitter or iterable, default=None
     refit : bool, str or callable, default=True
     n_jobs : int, default=None
-        Number of processes that train stacks. Scores are taken in this process alone.
+        Number of processes that train stacks. Scores are computed in the calling process.
     error_score : "raise" or float, default=nan
+        Score of a fit that fails. With "raise" the first error ends the search.
     return_train_score : bool, default=False
     stack_size : "auto" or int, default="auto"
-        Number of networks in a stack at most. "auto" takes as many as 64 MiB, or a quarter of
-        the free memory of a GPU, hold, and trains alone where a stack would save nothing.
+        Largest number of networks in one stack. With "auto" it is the number that fits into
+        64 MiB, or into a quarter of a GPU's free memory; where stacking would save no time,
+        networks are trained one by one.
     return_predictions : bool, default=False
-        Whether to keep what every candidate predicts for the rows that it was not trained on.
+        Whether to keep the predictions of every candidate for its held-out rows.
     verbose : int, default=0
-        Above 0 a progress bar is shown.
+        Above 0, a progress bar is shown.
     pre_dispatch : int or str, default="2*n_jobs"
 
     Attributes
     ----------
-    cv_results_ : dict
-        Fit times of a stack are shared by its candidates.
-    best_estimator_ : estimator
-        Fitted by itself on all rows; likewise ``best_score_``, ``best_params_``, ``best_index_``,
-        ``scorer_``, ``n_splits_``, ``refit_time_`` and ``multimetric_``.
+    cv_results_ : dict of ndarray
+        As in ``GridSearchCV``. The fit time of a stack is divided equally among its fits, and so
+        is the time for fitting transformers that candidates share.
+    best_estimator_ : WeightedTorchClassifier, WeightedTorchRegressor or Pipeline
+        Fitted by itself on all rows. It and ``best_score_``, ``best_params_``, ``best_index_``,
+        ``scorer_``, ``n_splits_``, ``refit_time_`` and ``multimetric_`` are as in
+        ``GridSearchCV``.
     stacked_ : ndarray of bool of shape (n_candidates,)
-        Whether all fits of a candidate were made in stacks. Fits that failed were not.
+        Whether all fits of a candidate were trained in stacks. A fit that failed was not.
     one_by_one_ : dict of str to list of int
-        Why candidates could not be stacked, and which. What is not worth stacking is not named.
-    predictions_ : list of tuple
-        With ``return_predictions=True``: for each split the positions of its held-out rows, of
-        shape (n_test,), and what the candidates predict for them, of shape (n_candidates, n_test,
-        ...): ``predict_proba`` of a classifier, ``predict`` of a regressor. Columns are for all
-        classes of y, 0 for one that is in no row of a training; NaN if a fit failed.
+        Reasons why candidates could not be stacked, and the numbers of these candidates.
+        Candidates that could be stacked, but without saving time, are not listed.
+    predictions_ : list of tuple of (ndarray, ndarray)
+        Only with ``return_predictions=True``. For each split the positions of the held-out rows, of
+        shape (n_test,), or their mask if ``cv`` gives masks, and the predictions of all candidates
+        for these rows, of shape (n_candidates, n_test, ...): ``predict_proba`` of a classifier,
+        ``predict`` of a regressor. Probabilities have one column for each class of y, which is 0 if
+        the class is in no training row. Predictions are NaN where a fit or its prediction failed.
 
     Examples
     --------
@@ -219,21 +238,25 @@ class WeightSearchCV(StackedSearch, GridSearchCV):  # type: ignore[misc]
 class RandomizedWeightSearchCV(StackedSearch, RandomizedSearchCV):  # type: ignore[misc]
     """Randomized search over weight settings whose candidates are trained together.
 
-    As :class:`WeightSearchCV`, but over ``n_iter`` candidates that are drawn as
-    :class:`~sklearn.model_selection.RandomizedSearchCV` draws them.
+    It trains as :class:`WeightSearchCV` does, and has the same attributes. Its ``n_iter``
+    candidates are those that :class:`~sklearn.model_selection.RandomizedSearchCV` draws.
 
     Parameters
     ----------
-    estimator : WeightedTorchClassifier, WeightedTorchRegressor or Pipeline that ends with one
+    estimator : WeightedTorchClassifier, WeightedTorchRegressor or Pipeline
+        The last step of a pipeline must be one of the two estimators.
     param_distributions : dict or list of dict
         Lists of values, or distributions with a method ``rvs``.
     n_iter : int, default=10
+        Number of candidates.
     scoring, cv, refit, n_jobs, error_score, return_train_score, verbose, pre_dispatch
-        As in :class:`~sklearn.model_selection.RandomizedSearchCV`.
+        As in :class:`WeightSearchCV`.
     random_state : int, RandomState or None, default=None
-        For the candidates.
+        Seed for drawing the candidates.
     stack_size : "auto" or int, default="auto"
+        As in :class:`WeightSearchCV`.
     return_predictions : bool, default=False
+        As in :class:`WeightSearchCV`.
 
     Examples
     --------

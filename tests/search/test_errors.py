@@ -7,33 +7,33 @@ import numpy as np
 import pytest
 import sklearn
 import torch
+from searches import BINARY, WEIGHT, N, X, Y, assert_same_search_results, classifier, grid_of
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV, KFold
+from sklearn.model_selection import GridSearchCV, KFold, check_cv
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from skorch.callbacks import LRScheduler
-from test_search_cv import BINARY, WEIGHT, N, X, Y, assert_same_search_results, classifier, grid_of
 
 from skweight import WeightedTorchClassifier, WeightSearchCV
-from skweight.search import trainings as candidates
+from skweight.stacks import train_together
 
 
-def failure(warned):
-    """What scikit-learn says of fits that failed."""
+def failure_warning(warned):
+    """The text of scikit-learn's warning of fits that failed."""
     kind = sklearn.exceptions.FitFailedWarning
     (failed,) = [warning for warning in warned if warning.category is kind]
     return str(failed.message)
 
 
-def with_failures(estimator, grid, y=Y, fit_params=None, **params):
-    """A search together whose fits fail as those one by one do: as many of each kind."""
+def fit_both_with_failures(estimator, grid, y=Y, fit_params=None, **params):
+    """Fit both searches, whose fits fail with the same errors as often; return WeightSearchCV."""
     searches, failures = [], []
     for kind in (GridSearchCV, WeightSearchCV):
         with warnings.catch_warnings(record=True) as warned:
             warnings.simplefilter("always")
             searches.append(kind(estimator, grid, **params).fit(X, y, **fit_params or {}))
-        failures.append(failure(warned))
+        failures.append(failure_warning(warned))
     counts = [re.findall(r"^\d+ fits failed.*", text, re.MULTILINE) for text in failures]
     assert counts[0] == counts[1]
     errors = [
@@ -52,7 +52,7 @@ def test_a_candidate_that_fails_does_not_spoil_the_others(wrong):
     for kind in (GridSearchCV, WeightSearchCV):
         with pytest.warns() as warned:
             searches.append(kind(classifier(), grid, cv=2, error_score=-9.0).fit(X, Y))
-        assert next(iter(wrong)) in failure(warned)
+        assert next(iter(wrong)) in failure_warning(warned)
     assert_same_search_results(*searches[::-1])
     assert searches[1].cv_results_["mean_test_score"][2] == -9
     for kind in (GridSearchCV, WeightSearchCV):
@@ -127,7 +127,7 @@ def test_a_transformer_that_fails_follows_error_score():
     for kind in (GridSearchCV, WeightSearchCV):
         with pytest.warns() as warned:
             searches.append(kind(pipeline, grid, cv=2, scoring="neg_log_loss").fit(X, Y))
-        assert "n_components=50" in failure(warned)
+        assert "n_components=50" in failure_warning(warned)
     assert_same_search_results(*searches[::-1])
     assert np.isnan(searches[1].cv_results_["mean_test_score"]).tolist() == [False] * 2 + [True] * 2
 
@@ -168,7 +168,8 @@ FAILING = {
 
 @pytest.mark.parametrize("name, n_jobs", [*((name, 1) for name in FAILING), ("two parts", 2)])
 def test_exceptions_of_every_kind_are_those_of_their_candidates_alone(name, n_jobs):
-    found = with_failures(classifier(), FAILING[name], cv=2, scoring="neg_log_loss", n_jobs=n_jobs)
+    params = {"cv": 2, "scoring": "neg_log_loss", "n_jobs": n_jobs}
+    found = fit_both_with_failures(classifier(), FAILING[name], **params)
     failed = np.isnan(found.cv_results_["mean_test_score"])
     assert failed.any() and found.stacked_.tolist() == (~failed).tolist()
     assert found.one_by_one_ == {}
@@ -182,12 +183,12 @@ SPLITS = [(np.arange(60, N), np.arange(60)), (np.arange(90), np.arange(90, N))]
 @pytest.mark.parametrize("splits", [SPLITS, SPLITS[::-1]], ids=["first", "last"])
 def test_a_split_that_fails_leaves_the_others_in_their_stacks(splits, monkeypatch):
     stacks = []
-    train = candidates.train_together
     monkeypatch.setattr(
-        candidates, "train_together", lambda plans: stacks.append(len(plans)) or train(plans)
+        "skweight.search.fits.train_together",
+        lambda plans: stacks.append(len(plans)) or train_together(plans),
     )
     grid = {"class_weight": [None, "balanced", {0: 1, 1: 3}]}
-    found = with_failures(classifier(), grid, HALF, cv=splits, error_score=0.0)
+    found = fit_both_with_failures(classifier(), grid, HALF, cv=splits, error_score=0.0)
     assert stacks == [3]
     assert not found.stacked_.any()  # each has a fit that failed
 
@@ -205,7 +206,7 @@ def test_a_transformer_that_fails_in_another_process_is_told_as_grid_search_tell
     pipeline = make_pipeline(Refusing(), classifier())
     grid = {"refusing__refuse": [True, False]}
     grid |= grid_of("weightedtorchclassifier", class_weight=[None, "balanced"])
-    found = with_failures(pipeline, grid, cv=2, n_jobs=2)
+    found = fit_both_with_failures(pipeline, grid, cv=2, n_jobs=2)
     assert found.stacked_.tolist() == [False, False, True, True]
 
 
@@ -268,3 +269,24 @@ def test_miscounted_splits_are_refused_before_anything_is_trained():
     assert counted == []
     WeightSearchCV(classifier(), grid, cv=KFold(3)).fit(X, Y)
     assert counted
+
+
+def test_splits_in_another_order_than_the_fits_are_refused():
+    class Reordered(WeightSearchCV):
+        """Stands for a scikit-learn that asks for fits in another order."""
+
+        def _run_search(self, evaluate_candidates, callback_ctx=None):
+            def evaluate(candidates, cv, **kwargs):
+                first, second, third = cv.split()
+                splits = check_cv([second, first, third])
+                return evaluate_candidates(candidates, cv=splits, **kwargs)
+
+            super()._run_search(evaluate, callback_ctx=callback_ctx)
+
+    splits = [*SPLITS, (np.arange(50, N), np.arange(50))]
+    params = {"cv": splits, "scoring": "neg_log_loss", "error_score": -9.0}
+    WeightSearchCV(classifier(), BINARY, **params).fit(X, Y)
+    match = "in another order than .*: a fit on 90 rows where one on 190 rows was next"
+    failed = pytest.warns(sklearn.exceptions.FitFailedWarning)
+    with failed, pytest.raises(RuntimeError, match=match):
+        Reordered(classifier(), BINARY, **params).fit(X, Y)

@@ -9,25 +9,27 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 from scipy import sparse
-from sklearn.base import clone
-from sklearn.exceptions import DataConversionWarning
-from sklearn.model_selection import GridSearchCV, KFold
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
-from sklearn.utils.estimator_checks import parametrize_with_checks
-from test_search_cv import (
+from searches import (
     BINARY,
     RARE,
     WEIGHT,
-    Counted,
+    CountedScaler,
     N,
     X,
     Y,
     assert_same_search_results,
-    both,
     classifier,
+    fit_both,
     grid_of,
 )
+from sklearn.base import clone, is_classifier
+from sklearn.exceptions import DataConversionWarning
+from sklearn.metrics import log_loss
+from sklearn.model_selection import GridSearchCV, KFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.utils.validation import check_is_fitted
 
 from skweight import WeightedTorchClassifier, WeightedTorchRegressor, WeightSearchCV
 
@@ -53,13 +55,13 @@ class Convertible:
 def test_what_can_only_be_converted_is_converted():
     fit_params = {"sample_weight": Convertible(WEIGHT)}
     params = {"cv": 2, "scoring": "neg_log_loss", "refit": False}
-    both(classifier(), CLASS_WEIGHT, Convertible(X), Convertible(Y), fit_params, **params)
+    fit_both(classifier(), CLASS_WEIGHT, Convertible(X), Convertible(Y), fit_params, **params)
 
 
 @pytest.mark.parametrize("form", ["coo_matrix", "coo_array", "csc_array", "dok_matrix"])
 def test_sparse_x_may_come_in_every_form(form):
     sparse_X = getattr(sparse, form)(X * (X > 0))
-    both(classifier(), CLASS_WEIGHT, sparse_X, Y, cv=2, scoring="neg_log_loss")
+    fit_both(classifier(), CLASS_WEIGHT, sparse_X, Y, cv=2, scoring="neg_log_loss")
 
 
 QUICK = {"max_epochs": 10, "lr": 0.03, "device": "cpu", "random_state": 0}
@@ -91,19 +93,19 @@ def test_a_backend_of_joblib_that_gives_all_results_at_once_trains_too():
 
 
 def test_transformers_are_fitted_once_a_fold_also_where_the_last_step_varies():
-    pipeline = make_pipeline(Counted(), classifier())
+    pipeline = make_pipeline(CountedScaler(), classifier())
     grid = grid_of("weightedtorchclassifier", lr=[0.01, 0.02, 0.03], **CLASS_WEIGHT)
-    Counted.n_fits = 0
+    CountedScaler.n_fits = 0
     WeightSearchCV(pipeline, grid, cv=2, refit=False).fit(X, Y)
-    assert Counted.n_fits == 2
-    both(pipeline, grid, X, Y, cv=2, scoring="neg_log_loss")
+    assert CountedScaler.n_fits == 2
+    fit_both(pipeline, grid, X, Y, cv=2, scoring="neg_log_loss")
 
 
-def test_a_last_step_may_be_replaced_by_another_of_ours():
+def test_a_last_step_may_be_replaced_by_another_skweight_estimator():
     pipeline = make_pipeline(StandardScaler(), classifier())
     grid = {"weightedtorchclassifier": [classifier(), classifier(lr=0.1)]}
     grid |= grid_of("weightedtorchclassifier", **CLASS_WEIGHT)
-    assert both(pipeline, grid, X, Y, cv=2, scoring="neg_log_loss").stacked_.all()
+    assert fit_both(pipeline, grid, X, Y, cv=2, scoring="neg_log_loss").stacked_.all()
 
 
 class Kept(StandardScaler):
@@ -125,7 +127,7 @@ class Kept(StandardScaler):
 def test_transformed_data_are_dropped_before_those_of_the_next_setting_are_made():
     grid = {"kept__with_mean": [True, False], "kept__with_std": [True, False]}
     grid |= grid_of("weightedtorchclassifier", **CLASS_WEIGHT)
-    both(make_pipeline(Kept(), classifier()), grid, X, Y, cv=3, scoring="neg_log_loss")
+    fit_both(make_pipeline(Kept(), classifier()), grid, X, Y, cv=3, scoring="neg_log_loss")
     Kept.made, Kept.most = [], 0
     WeightSearchCV(make_pipeline(Kept(), classifier()), grid, cv=3, refit=False).fit(X, Y)
     assert Kept.most == 2  # of the splits before the last one
@@ -146,9 +148,9 @@ def seeded(kind, random_state, grid, seed=0):
 def test_seeds_are_drawn_in_the_order_of_grid_search(random_state):
     grid = [CLASS_WEIGHT, {"random_state": [0, None], "lr": [0.02, 0.03]}]
     expected, next_draw = seeded(GridSearchCV, random_state, grid)
-    found, next_draw_of_ours = seeded(WeightSearchCV, random_state, grid)
+    found, next_draw_found = seeded(WeightSearchCV, random_state, grid)
     assert_same_search_results(found, expected)
-    assert next_draw == next_draw_of_ours
+    assert next_draw == next_draw_found
     assert_array_equal(found.predict_proba(X), expected.predict_proba(X))
     other, _ = seeded(WeightSearchCV, random_state, grid, seed=1)
     to_device = other.cv_results_["mean_test_score"] != found.cv_results_["mean_test_score"]
@@ -166,6 +168,28 @@ def test_scorers_see_the_parameters_that_were_given():
     params = {"cv": 2, "scoring": scorer, "refit": False}
     WeightSearchCV(classifier(random_state=None), CLASS_WEIGHT, **params).fit(X, Y)
     assert seen == [None] * 4
+
+
+@pytest.mark.parametrize("in_pipeline", [False, True])
+def test_scorers_may_ask_a_fit_what_they_may_ask_the_estimator(in_pipeline):
+    def scorer(estimator, X, y):
+        check_is_fitted(estimator)
+        assert is_classifier(estimator) and estimator.n_features_in_ == 6
+        assert not in_pipeline or estimator[-1] is estimator.named_steps["weightedtorchclassifier"]
+        again = clone(estimator).fit(X, y)  # another fit, which takes no result of the search
+        assert type(again) is type(searched)
+        assert not np.array_equal(again.predict_proba(X), estimator.predict_proba(X))
+        return -log_loss(y, estimator.predict_proba(X), labels=estimator.classes_)
+
+    searched, grid = classifier(), CLASS_WEIGHT
+    if in_pipeline:
+        searched = make_pipeline(StandardScaler(), searched)
+        grid = grid_of("weightedtorchclassifier", **grid)
+    params = {"cv": 2, "scoring": scorer, "error_score": "raise"}
+    found = WeightSearchCV(searched, grid, **params).fit(X, Y)
+    expected = GridSearchCV(searched, grid, **params).fit(X, Y)
+    assert_same_search_results(found, expected)
+    assert type(found.best_estimator_) is type(searched)
 
 
 @pytest.mark.parametrize("grid", [CLASS_WEIGHT, {"class_weight": [None, "wrong"]}])

@@ -1,6 +1,6 @@
 """WeightSearchCV finds what GridSearchCV finds: every score, to the bit.
 
-Errors are in ``test_errors.py``, how stacks are trained in ``test_stack.py``.
+Errors are in ``test_errors.py``, how stacks are trained in ``tests/stacks``.
 """
 
 import pickle
@@ -12,6 +12,24 @@ import pytest
 import sklearn
 import torch
 from numpy.testing import assert_array_equal
+from searches import (
+    AMOUNT,
+    BINARY,
+    CLASSES,
+    GROUPS,
+    RARE,
+    STOPPING,
+    WEIGHT,
+    CountedScaler,
+    N,
+    X,
+    Y,
+    assert_same_search_results,
+    classifier,
+    fit_both,
+    grid_of,
+    regressor,
+)
 from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.metrics import get_scorer, make_scorer, recall_score
@@ -29,76 +47,8 @@ from torch import nn
 
 from skweight import (
     RandomizedWeightSearchCV,
-    WeightedTorchClassifier,
-    WeightedTorchRegressor,
     WeightSearchCV,
 )
-
-rng = np.random.default_rng(0)
-N = 250
-X = rng.normal(size=(N, 6))
-Y = (X[:, 0] + rng.normal(size=N) > 0.8).astype(int)
-CLASSES = np.array(["a", "b", "c"])[np.digitize(X[:, 0] + rng.normal(size=N), [-0.5, 0.9])]
-AMOUNT = 3 * X[:, 0] + rng.normal(size=N)
-WEIGHT = rng.integers(0, 3, N).astype(float)
-GROUPS = rng.integers(0, 9, N)
-RARE = CLASSES.copy()
-RARE[:5] = "d"
-BASE = {"batch_size": 32, "max_epochs": 4, "lr": 0.01, "random_state": 0, "device": "cpu"}
-STOPPING = {"early_stopping": True, "n_iter_no_change": 2, "max_epochs": 20}
-BINARY = {"class_weight": [None, "balanced", {0: 1, 1: 3}], "class_weight_power": [0.5, 1.0]}
-
-
-def classifier(**params):
-    return WeightedTorchClassifier(**BASE | params)
-
-
-def regressor(**params):
-    return WeightedTorchRegressor(**BASE | params)
-
-
-def grid_of(step, **grid):
-    return {f"{step}__{name}": values for name, values in grid.items()}
-
-
-def assert_same_search_results(found, expected):
-    """The same results of the same types, but for times."""
-    results, others = found.cv_results_, expected.cv_results_
-    assert [*results] == [*others]
-    for name in results:
-        assert type(results[name]) is type(others[name]), name
-        if name.endswith("_time"):
-            assert results[name].shape == others[name].shape and (results[name] >= 0).all()
-        elif name == "params":
-            assert results[name] == others[name]
-        else:
-            assert results[name].dtype == others[name].dtype, name
-            assert [*map(str, results[name])] == [*map(str, others[name])], name
-            if "_test_" in name or "_train_" in name:
-                assert_array_equal(results[name], others[name], err_msg=name)
-    assert found.n_splits_ == expected.n_splits_
-    assert found.multimetric_ == expected.multimetric_
-    assert hasattr(found, "best_index_") == hasattr(expected, "best_index_")
-    if hasattr(found, "best_index_"):
-        assert found.best_index_ == expected.best_index_
-        assert found.best_params_ == expected.best_params_
-    scores = [value for name, value in results.items() if name.startswith("mean_test")]
-    assert any(np.unique(values).size > 1 for values in scores)
-
-
-def both(estimator, grid, X, y, fit_params=None, **params):
-    """The same search, one by one and together."""
-    kinds = GridSearchCV, WeightSearchCV
-    expected, found = (
-        kind(clone(estimator), grid, **params).fit(X, y, **fit_params or {}) for kind in kinds
-    )
-    assert_same_search_results(found, expected)
-    if found.refit:
-        assert type(found.best_estimator_) is type(expected.best_estimator_)
-        assert_array_equal(found.predict(X), expected.predict(X))
-        assert found.score(X, y) == expected.score(X, y)
-    return found
-
 
 POWERS = {"sample_weight_power": [0.0, 0.5, 1.0]}
 SEARCHES = {
@@ -171,7 +121,7 @@ SEARCHES = {
 def test_all_results_are_those_of_grid_search(name, weighted):
     estimator, grid, y, params = SEARCHES[name]
     fit_params = {"sample_weight": WEIGHT} if weighted else {}
-    found = both(estimator, grid, X, y, fit_params, **params)
+    found = fit_both(estimator, grid, X, y, fit_params, **params)
     assert found.stacked_.all() or name == "mixed"
     assert found.one_by_one_ == {}
 
@@ -185,7 +135,7 @@ def test_splits_may_come_one_by_one():
 
 
 def test_a_fold_that_lacks_a_class_is_treated_as_grid_search_does():
-    found = both(
+    found = fit_both(
         classifier(), {"class_weight": [None, "balanced"]}, X, RARE, cv=KFold(5), scoring="accuracy"
     )
     assert found.stacked_.all()
@@ -199,7 +149,7 @@ def test_x_may_come_in_every_form(form):
         "list": X.tolist(),
     }
     grid = {"class_weight": [None, "balanced"]}
-    found = both(classifier(), grid, forms[form], Y, cv=2, scoring="neg_log_loss")
+    found = fit_both(classifier(), grid, forms[form], Y, cv=2, scoring="neg_log_loss")
     assert found.n_features_in_ == 6
     assert hasattr(found, "feature_names_in_") == (form == "frame")
 
@@ -207,22 +157,15 @@ def test_x_may_come_in_every_form(form):
 # Pipelines
 
 
-class Counted(StandardScaler):
-    n_fits = 0
-
-    def fit(self, X, y=None, sample_weight=None):
-        Counted.n_fits += 1
-        return super().fit(X, y, sample_weight)
-
-
 def test_transformers_that_do_not_vary_are_fitted_once_a_fold():
-    pipeline = make_pipeline(Counted(), classifier())
-    weights = {f"{step}__sample_weight": WEIGHT for step in ("counted", "weightedtorchclassifier")}
-    Counted.n_fits = 0
+    pipeline = make_pipeline(CountedScaler(), classifier())
+    steps = "countedscaler", "weightedtorchclassifier"
+    weights = {f"{step}__sample_weight": WEIGHT for step in steps}
+    CountedScaler.n_fits = 0
     grid = grid_of("weightedtorchclassifier", **BINARY)
     WeightSearchCV(pipeline, grid, cv=3, refit=False).fit(X, Y, **weights)
-    assert Counted.n_fits == 3
-    found = both(pipeline, grid, X, Y, weights, cv=3, scoring="neg_log_loss")
+    assert CountedScaler.n_fits == 3
+    found = fit_both(pipeline, grid, X, Y, weights, cv=3, scoring="neg_log_loss")
     assert found.stacked_.all()
     assert found.best_estimator_[0].mean_.shape == (6,)
 
@@ -231,7 +174,7 @@ def test_transformers_may_vary_too():
     pipeline = make_pipeline(StandardScaler(), PCA(), classifier())
     grid = {"pca__n_components": [2, 5], "standardscaler": [StandardScaler(), "passthrough"]}
     grid |= grid_of("weightedtorchclassifier", class_weight=[None, "balanced"])
-    found = both(pipeline, grid, X, Y, cv=2, scoring="neg_log_loss")
+    found = fit_both(pipeline, grid, X, Y, cv=2, scoring="neg_log_loss")
     assert found.stacked_.all() and len(found.stacked_) == 8
 
 
@@ -251,7 +194,7 @@ def test_metadata_are_routed_as_grid_search_routes_them(in_pipeline):
         fit_params = {"sample_weight": WEIGHT, "groups": GROUPS}
         scorer = get_scorer("neg_log_loss").set_score_request(sample_weight=True)
         params = {"cv": GroupKFold(3), "scoring": scorer if in_pipeline else None}
-        found = both(estimator, grid, X, Y, fit_params, **params)
+        found = fit_both(estimator, grid, X, Y, fit_params, **params)
         unweighted = WeightSearchCV(estimator, grid, **params).fit(X, Y, groups=GROUPS)
         name = "mean_test_score"
         assert not np.array_equal(found.cv_results_[name], unweighted.cv_results_[name])
@@ -261,7 +204,7 @@ def test_metadata_are_routed_as_grid_search_routes_them(in_pipeline):
 def test_groups_reach_the_splitter_without_routing():
     grid = {"class_weight": [None, "balanced"]}
     fit_params = {"sample_weight": WEIGHT, "groups": GROUPS}
-    both(classifier(), grid, X, Y, fit_params, cv=GroupKFold(3), scoring="neg_log_loss")
+    fit_both(classifier(), grid, X, Y, fit_params, cv=GroupKFold(3), scoring="neg_log_loss")
     with pytest.raises(ValueError, match="'groups' parameter should not be None"):
         WeightSearchCV(classifier(), grid, cv=GroupKFold(3)).fit(X, Y)
 
@@ -287,17 +230,17 @@ def test_what_cannot_be_stacked_is_trained_one_by_one_and_said_so_once(name):
     estimator, reason = NOT_STACKED[name]
     grid = {"class_weight": [None, "balanced"]}
     with pytest.warns(UserWarning) as warned:
-        found = both(estimator, grid, X, Y, cv=2, scoring="neg_log_loss")
+        found = fit_both(estimator, grid, X, Y, cv=2, scoring="neg_log_loss")
     message = f"2 of 2 candidates were trained one by one, with the same results: {reason}."
     assert [str(warning.message) for warning in warned] == [message]
-    assert warned[0].filename == __file__
+    assert warned[0].filename == fit_both.__code__.co_filename  # which called fit
     assert found.one_by_one_ == {reason: [0, 1]} and not found.stacked_.any()
 
 
 @pytest.mark.parametrize("stack_size", [1, 2, 100])
 def test_the_size_of_a_stack_changes_no_result(stack_size):
     params = {"cv": 3, "scoring": "neg_log_loss"}
-    found = both(classifier(), BINARY, X, Y, **params)
+    found = fit_both(classifier(), BINARY, X, Y, **params)
     other = WeightSearchCV(classifier(), BINARY, stack_size=stack_size, **params).fit(X, Y)
     assert_same_search_results(other, found)
     assert other.stacked_.all() == (stack_size > 1) and other.one_by_one_ == {}

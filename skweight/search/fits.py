@@ -1,0 +1,136 @@
+"""The fits of one task, in the process that runs it: in a stack or one by one."""
+
+import time
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from sklearn.base import clone
+
+from skweight.estimators import FitData, plan
+from skweight.search.folds import Fold, failure_text
+from skweight.stacks import NotStackable, train_together
+from skweight.training import Training
+
+
+@dataclass
+class Result:
+    """A fitted estimator, or the error of its fit."""
+
+    estimator: Any = None
+    error: Exception | None = None  # only in the process that trains
+    failure: str = ""  # the traceback of the error, for other processes
+    seconds: float = 0.0
+    stacked: bool = False
+    not_stackable: str = ""  # why it had to be trained by itself
+
+
+@dataclass
+class Task:
+    """Estimators that one process trains, each on the fold of a split."""
+
+    estimators: list[Any]
+    splits: list[int]  # of the estimators
+    folds: dict[int, Fold]  # of the splits
+    not_stackable: str  # why they cannot be stacked; empty if they can
+    raises: bool  # whether the first error is raised
+
+
+@dataclass
+class Planned:
+    """An estimator that has learned everything but its network, and the training of that."""
+
+    estimator: Any
+    training: Training
+
+
+def run_task(task: Task) -> list[Result]:
+    """Train the estimators of a task, as one stack where that is possible."""
+    results = _fit_all(task)
+    for result in results:
+        if result.error is not None:
+            result.failure, result.error = failure_text(result.error, task.raises), None
+    return results
+
+
+def _fit_all(task: Task) -> list[Result]:
+    reason = task.not_stackable
+    if len(task.estimators) > 1 and not reason:
+        try:
+            return _fit_in_stack(task)
+        except NotStackable as error:
+            reason = str(error)
+        except Exception as error:  # one by one, only the fits that cause it will fail
+            reason = f"{type(error).__name__}: {error}"
+    return [
+        _fit_alone(estimator, task.folds[split].fit_arguments(), reason)
+        for estimator, split in zip(task.estimators, task.splits)
+    ]
+
+
+def _fit_alone(estimator: Any, arguments: tuple[Any, Any, Any], reason: str = "") -> Result:
+    start = time.perf_counter()
+    X, y, params = arguments
+    try:
+        fitted = clone(estimator).fit(X, y, **params)
+    except Exception as error:  # scikit-learn decides what to do about candidates that fail
+        return Result(error=error, seconds=time.perf_counter() - start)
+    fitted.net_.release_optimizer()  # all fits are held until they are scored
+    return Result(fitted, seconds=time.perf_counter() - start, not_stackable=reason)
+
+
+def _fit_in_stack(task: Task) -> list[Result]:
+    start = time.perf_counter()
+    planned: dict[int, Planned] = {}
+    results: dict[int, Result] = {}
+    for split, numbers in groupby(range(len(task.estimators)), task.splits.__getitem__):
+        planned |= _plan_on_fold(task, numbers, task.folds[split], results)
+    outcomes = train_together([p.training for p in planned.values()]) if planned else []
+    seconds = (time.perf_counter() - start) / len(task.estimators)
+    for (number, fit), outcome in zip(planned.items(), outcomes):
+        if outcome.net is None:
+            results[number] = Result(error=outcome.error, seconds=seconds)
+        else:
+            fit.estimator.net_ = outcome.net
+            results[number] = Result(fit.estimator, seconds=seconds, stacked=outcome.stacked)
+    return [results[number] for number in range(len(task.estimators))]
+
+
+def _plan_on_fold(
+    task: Task, numbers: Iterable[int], fold: Fold, results: dict[int, Result]
+) -> dict[int, Planned]:
+    """Plan fits on one fold, whose rows are released afterwards; the plans share one tensor X.
+
+    An estimator that cannot be planned is fitted by itself, so that its error is that of ``fit``.
+    """
+    planned: dict[int, Planned] = {}
+    arguments = X, y, params = fold.fit_arguments()
+    for number in numbers:
+        estimator, error = clone(task.estimators[number]), None
+        try:
+            planned[number] = Planned(estimator, plan(estimator, FitData(X, y, **params)))
+        except Exception as raised:
+            error = raised
+        if error is None:
+            _share_X(planned)
+        else:  # not in the handler: the traceback of fit would show the error of plan as well
+            results[number] = _fit_unplanned(task.estimators[number], arguments, error)
+    return planned
+
+
+def _share_X(planned: dict[int, Planned]) -> None:
+    """Let the last training read the tensor X of the first one, which is equal to its own."""
+    trainings = [fit.training for fit in planned.values()]
+    shared, own = trainings[0].rows.X, trainings[-1].rows.X
+    for rows in (trainings[-1].rows, trainings[-1].valid_rows):
+        if rows is not None and rows.X is own:
+            rows.X = shared
+
+
+def _fit_unplanned(estimator: Any, arguments: tuple[Any, Any, Any], error: Exception) -> Result:
+    with warnings.catch_warnings():
+        if not isinstance(error, Warning):
+            warnings.simplefilter("ignore")  # planning has shown them
+        return _fit_alone(estimator, arguments)

@@ -1,0 +1,56 @@
+"""One run of a search: makes the splits, trains on them, and keeps times and reasons."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import is_classifier
+from sklearn.model_selection import check_cv
+
+from skweight.search.fits import Result
+from skweight.search.predictions import predict_held_out
+from skweight.search.stand_in import FitQueue
+from skweight.search.trainings import Trainings
+
+Splits = list[tuple[Any, Any]]
+
+
+@dataclass
+class SearchRun:
+    """What one call of a search's ``fit`` trains on, and a summary of the fits."""
+
+    X: Any
+    y: Any
+    split_params: dict[str, Any]
+    trainings: Trainings
+    keep_predictions: bool
+    queue: FitQueue = field(default_factory=FitQueue)
+    seconds: NDArray[np.float64] = field(init=False)  # of shape (n_candidates, n_splits)
+    stacked: NDArray[np.bool_] = field(init=False)  # likewise
+    one_by_one: dict[str, list[int]] = field(default_factory=dict)
+    predictions: list[tuple[Any, NDArray[Any]]] = field(default_factory=list)
+
+    def train(self, candidates: list[dict[str, Any]], cv: Any) -> Splits:
+        """Train all candidates on all splits, and return the splits."""
+        cv = check_cv(cv, self.y, classifier=is_classifier(self.trainings.estimator))
+        splits = [*cv.split(self.X, self.y, **self.split_params)]
+        if len(splits) != cv.get_n_splits(self.X, self.y, **self.split_params):
+            # scikit-learn refuses them: before fits, or after them in version 1.6
+            refused = Result(failure="cv.split and cv.get_n_splits returned inconsistent results")
+            self.queue.fill([[refused] * len(splits) for _ in candidates], splits)
+            return splits
+        results = self.trainings.run(self.X, self.y, candidates, splits)
+        self._summarize(results)
+        if self.keep_predictions:
+            self.predictions = predict_held_out(self.X, self.y, splits, results)
+        self.queue.fill(results, splits)
+        return splits
+
+    def _summarize(self, results: list[list[Result]]) -> None:
+        """Keep times, and which candidates were stacked; estimators are freed after scoring."""
+        self.seconds = np.array([[r.seconds for r in of_candidate] for of_candidate in results])
+        self.stacked = np.array([[r.stacked for r in of_candidate] for of_candidate in results])
+        for number, of_candidate in enumerate(results):
+            for reason in {r.not_stackable: None for r in of_candidate if r.not_stackable}:
+                self.one_by_one.setdefault(reason, []).append(number)
