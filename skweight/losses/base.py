@@ -1,4 +1,4 @@
-"""What a loss says about itself besides its values: its traits, its constant, its inverse link."""
+"""The two kinds of losses, of classes and of numbers, and the traits that describe a loss."""
 
 import math
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Losses of class scores and their inverse links, from raw scores to probabilities."""
+"""Losses of class scores, and their links from raw scores to probabilities."""
 # ruff: noqa: D102 - overrides do what the base class says, by the formula of their own class.
 
 import math
@@ -22,14 +22,14 @@ def cross_entropy(output: Tensor, target: Tensor, label_smoothing: float = 0.0) 
 
 
 class CrossEntropy(ClassLoss):
-    """``-log p_y``, with smoothed labels if asked for.
+    """``-log p_y``, optionally with smoothed labels.
 
     Smoothing replaces the target t of a logit by ``t (1 - eps) + eps / 2``, and the loss of k
     classes by ``(1 - eps) (-log p_y) + eps mean_c (-log p_c)`` (Szegedy et al. 2016, CVPR).
     The weight of a row multiplies all of that. ``CrossEntropyLoss(weight=, label_smoothing=)``
-    gives the smoothed part the weights of the other classes, and learns something else.
+    gives the smoothed part the weights of the other classes, and so has another minimum.
 
-    ``logits`` is the identity: smoothing is a regulariser, whose shrinkage stays.
+    ``logits`` is the identity: smoothing is a regulariser, whose shrinkage is not undone.
 
     Parameters
     ----------
@@ -51,15 +51,15 @@ class CrossEntropy(ClassLoss):
 class Focal(ClassLoss):
     """``-(1 - p_y)^gamma log p_y`` (Lin et al. 2017, ICCV, arXiv 1708.02002).
 
-    Without their alpha, which is a class weight. What minimises it is less confident than the
-    posterior, ``p_c ~ q_c / phi(q_c)`` with ``phi(v) = (1-v)^gamma - gamma (1-v)^(gamma-1) v
-    log v`` and q the sigmoid or softmax of the scores (Charoenphakdee et al. 2021, CVPR, arXiv
-    2011.09172): ``logits`` takes that back.
+    Without their alpha, which is a class weight. The scores that minimise it are less confident
+    than the posterior, ``p_c ~ q_c / phi(q_c)`` with ``phi(v) = (1-v)^gamma - gamma
+    (1-v)^(gamma-1) v log v`` and q the sigmoid or softmax of the scores (Charoenphakdee et al.
+    2021, CVPR, arXiv 2011.09172): ``logits`` corrects this.
 
     Parameters
     ----------
     gamma : float, default=2.0
-        At least 0, which is cross entropy.
+        At least 0; 0 is cross entropy.
     """
 
     def __init__(self, gamma: float = 2.0) -> None:
@@ -83,7 +83,7 @@ class Focal(ClassLoss):
             return scores - self._log_phi(log_q, log_rest) + self._log_phi(log_rest, log_q)
         total = scores.logsumexp(dim=1, keepdim=True)
         log_q = scores - total
-        # 1 - q loses its digits where q is near 1, which is so for one class at most.
+        # 1 - q loses digits where q is near 1, which only the largest can be.
         others = scores.scatter(1, scores.argmax(dim=1, keepdim=True), -torch.inf)
         log_others = others.logsumexp(dim=1, keepdim=True) - total
         q = log_q.exp()
@@ -98,13 +98,14 @@ class Focal(ClassLoss):
 
 
 class PolyTailed(ClassLoss):
-    """A loss of the margin ``v = (2 t - 1) z`` with a heavy tail, for weights that last.
+    """A loss of the margin ``v = (2 t - 1) z`` with a heavy tail, which keeps weights effective.
 
     ``v^-alpha`` for v >= 1 and ``2 alpha log(1 + e^(1-v)) + 1 - 2 alpha log 2`` below.
-    Networks that separate their training data forget class weights under cross entropy, less
-    so under such a tail (Wang, Chatterji, Haque & Hashimoto 2022, ICLR, arXiv 2112.12986). Their
-    code has ``log(1 + e^(1-v)) / log 2`` below 1, which has a kink there; here value and slope
-    are continuous and the loss phi is convex. ``logits`` is ``log(phi'(-z) / phi'(z))``.
+    In networks that separate their training data, class weights lose their effect under cross
+    entropy, and less so under such a tail (Wang, Chatterji, Haque & Hashimoto 2022, ICLR, arXiv
+    2112.12986). Their code has ``log(1 + e^(1-v)) / log 2`` below 1, whose slope jumps at 1; here
+    value and slope are continuous and the loss phi is convex. ``logits`` is
+    ``log(phi'(-z) / phi'(z))``.
 
     Parameters
     ----------
@@ -126,7 +127,7 @@ class PolyTailed(ClassLoss):
                 f"{tuple(output.shape)}."
             )
         margin = (2 * target - 1) * output
-        tail = margin.clamp(min=1) ** -self.alpha  # the branch not taken must be finite too
+        tail = margin.clamp(min=1) ** -self.alpha  # also finite where it is not used
         body = 1 - 2 * self.alpha * (F.logsigmoid(margin - 1) + math.log(2))
         return torch.where(margin >= 1, tail, body)
 
@@ -149,8 +150,8 @@ CLASSIFIER_CRITERIA: dict[str, type[ClassLoss]] = {
 def class_probabilities(scores: Tensor) -> Tensor:
     """Probabilities of shape (n, n_classes) from one column of logits or k of scores.
 
-    None of them is 0: one too small for its dtype is the smallest normal number, so that
-    its logarithm and a log loss stay finite.
+    None of them is 0: the smallest is the smallest normal number of the dtype, so that
+    logarithms and a log loss are finite.
     """
     if scores.shape[1] == 1:
         probability = torch.cat([torch.sigmoid(-scores), torch.sigmoid(scores)], dim=1)
@@ -160,16 +161,9 @@ def class_probabilities(scores: Tensor) -> Tensor:
 
 
 def to_columns(values: Tensor, n_columns: int) -> Tensor:
-    """Bring values of classes to columns of scores: one for two classes is a difference.
+    """Values of classes (n_classes,) or labels (n_labels, 2) as values of columns (n_columns,).
 
-    Parameters
-    ----------
-    values : Tensor of shape (n_classes,) or (n_labels, 2)
-    n_columns : int
-
-    Returns
-    -------
-    Tensor of shape (n_columns,)
+    A single logit, and the logit of a label, gets the difference of its two values.
     """
     if values.ndim == 2:
         return values[:, 1] - values[:, 0]
@@ -184,11 +178,11 @@ class ClassLink:
     loss : nn.Module or callable
         If it is a :class:`~skweight.losses.ClassLoss`, its own inverse link is applied.
     multilabel : bool
-        Whether each column is a label of its own.
+        Whether each column is one label.
     offset : Tensor of shape (n_classes,) or (n_labels, 2), or None
-        What the training added to the scores and is to be taken out of the odds.
+        Logit adjustment that was added to the scores in training, to be added again.
     log_weight : Tensor of shape (n_classes,) or (n_labels, 2), or None
-        Logarithms of the class weights that are to be taken out of the odds.
+        Logarithms of the class weights, to be subtracted from the scores.
 
     Notes
     -----

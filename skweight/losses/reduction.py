@@ -1,7 +1,7 @@
 """The one reduction of the package: the weighted mean of the losses of rows.
 
-The objective is ``R(theta) = sum_i w_i loss(f(x_i), y_i) / sum_i w_i``. A criterion knows nothing
-of weights: it returns one loss per row, and :func:`weighted_mean` does the rest.
+The objective is ``R(theta) = sum_i w_i loss(f(x_i), y_i) / sum_i w_i``. A criterion does not see
+weights: it returns one loss per row, and :func:`weighted_mean` averages them.
 """
 
 import math
@@ -16,7 +16,7 @@ def weighted_mean(loss: Tensor, row_weight: Tensor) -> Tensor:
     With ``row_weight`` of mean 1 over the whole training set this estimates the
     gradient of ``sum_i w_i loss_i / sum_i w_i`` without bias at any batch size. Dividing
     by the weights of the batch instead, as ``CrossEntropyLoss(weight=...)`` does,
-    discounts a heavy row by its share of its own batch.
+    gives heavy rows too little influence: they enlarge the sum that they are divided by.
 
     Parameters
     ----------
@@ -30,18 +30,10 @@ def weighted_mean(loss: Tensor, row_weight: Tensor) -> Tensor:
 
 
 def backpropagate_weighted_mean(loss: Tensor, row_weight: Tensor) -> Tensor:
-    """Return the weighted mean without a graph, after adding its gradients to the parameters.
+    """Add the gradients of the weighted mean to the parameters, and return it without a graph.
 
-    ``weighted_mean(loss, row_weight).backward()`` to the bit, but for the two operations at the
-    end of the graph whose derivative is known: ``row_weight / len(batch)``.
-
-    Parameters
-    ----------
-    loss, row_weight : Tensor of shape (n,), or (n, n_labels) for weights of labels
-
-    Returns
-    -------
-    Tensor of shape ()
+    The same bits as ``weighted_mean(loss, row_weight).backward()``, but faster: the derivative of
+    its two operations is known, ``row_weight / len(batch)``. Shapes are those of ``weighted_mean``.
     """
     dtype = torch.promote_types(loss.dtype, row_weight.dtype)
     slope = row_weight.to(dtype) * (1 / row_weight.numel())
@@ -51,7 +43,7 @@ def backpropagate_weighted_mean(loss: Tensor, row_weight: Tensor) -> Tensor:
 
 def mean_of_columns(loss: Tensor) -> Tensor:
     """Means of shape (n,) of losses of shape (n, ...)."""
-    # The mean of one value takes as long as that of many.
+    # The mean of one value would take as long as that of many.
     return loss.flatten() if width(loss) == 1 else loss.flatten(1).mean(1)
 
 

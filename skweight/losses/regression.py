@@ -14,10 +14,10 @@ from skweight.losses.base import TargetLoss, average, check_real
 
 def _quantiles(target: Tensor, weight: Tensor, levels: Sequence[float]) -> Tensor:
     """Smallest values whose cumulated weight reaches the levels, shape (n_levels,)."""
-    weight, order = weight.sort()  # so that equal targets are cumulated in one order
+    weight, order = weight.sort()  # weights of equal targets are then always summed in one order
     target, by_target = target[order].sort(stable=True)
     reached = weight[by_target].cumsum(0)
-    # A weight that reaches a level exactly must not miss it by the rounding of a sum.
+    # Rounding of the sum must not make a weight miss a level that it reaches exactly.
     wanted = torch.tensor(levels, dtype=reached.dtype, device=reached.device) * (1 - 1e-12)
     return target[torch.searchsorted(reached, wanted * reached[-1])]
 
@@ -42,8 +42,8 @@ class AbsoluteError(TargetLoss):
 class Huber(AbsoluteError):
     """``r^2 / 2`` where ``|r| <= delta``, ``delta (|r| - delta / 2)`` outside, r = y - f.
 
-    Huber 1964, Annals of Mathematical Statistics 35. The constant is the weighted median, near
-    the minimiser and as robust.
+    Huber 1964, Annals of Mathematical Statistics 35. Its constant is the weighted median, which is
+    near the minimum and as robust.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ class Quantile(TargetLoss):
     def mean(self, scores: Tensor) -> Tensor:
         """Quantiles in the order of ``levels``, the i-th smallest for the i-th smallest level.
 
-        Sorting ends crossings and brings them nearer to the true quantiles (Chernozhukov,
+        Sorted quantiles do not cross and are nearer to the true ones (Chernozhukov,
         Fernandez-Val & Galichon 2010, Econometrica 78(3)).
         """
         if len(self.levels) == 1:
@@ -134,11 +134,11 @@ class TweedieDeviance(TargetLoss):
 
     def forward(self, output: Tensor, target: Tensor) -> Tensor:
         # y^h (B_h(d) - B_g(d)), where d = z - log y, h = 2 - p, g = 1 - p and B is the Box-Cox
-        # power of e^d: the formula without its poles and without large terms that cancel.
+        # power of e^d. This form has no poles and no large terms that cancel.
         used, g, h = target > 0, 1 - self.power, 2 - self.power
         d = torch.where(used, output - target.log(), 0)
         loss = target**h * (_box_cox(d, h) - _box_cox(d, g))
-        if h > 0:  # where y = 0, only the last term of the formula is left
+        if h > 0:  # where y = 0, only the last term remains
             loss = loss + torch.exp(h * torch.where(used, -torch.inf, output)) / h
         return loss
 
@@ -151,7 +151,7 @@ class TweedieDeviance(TargetLoss):
 
 
 def exponential(scores: Tensor) -> Tensor:
-    """``exp(z)``, kept where float64 holds it, and holds it in any unit of y, above 0."""
+    """``exp(z)`` with z clipped, so that it is positive and finite in float64 in any unit of y."""
     return scores.clamp(-500, 500).exp()
 
 
@@ -190,7 +190,7 @@ class GaussianNLL(TargetLoss):
 
     def constant(self, target: Tensor, weight: Tensor) -> Tensor:
         mean = average(target, weight)
-        # A constant y has no variance, and no raw score gives the floor itself.
+        # A constant y has variance 0, and no raw score gives the floor exactly.
         above = (average((target - mean) ** 2, weight) - self.floor).clamp(min=self.floor)
         return torch.stack([mean, above + torch.log(-torch.expm1(-above))])
 

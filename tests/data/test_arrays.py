@@ -77,10 +77,10 @@ def messy_csr(kind):
 @pytest.mark.parametrize("kind", ["unsorted", "duplicates", "stored zeros", "sums to zero"])
 def test_csr_becomes_canonical_in_a_copy(kind):
     X = messy_csr(kind)
-    before = [part.copy() for part in (X.data, X.indices, X.indptr)]
+    before = {name: getattr(X, name).copy() for name in ("data", "indices", "indptr")}
     canonical = canonical_csr(X)
-    for part, then in zip((X.data, X.indices, X.indptr), before, strict=True):
-        assert_array_equal(part, then)
+    for name, then in before.items():
+        assert_array_equal(getattr(X, name), then, err_msg=name)
     assert_array_equal(canonical.data, np.float32([3, 1, 2]), strict=True)
     assert_array_equal(canonical.indices, [1, 2, 0])
     assert_array_equal(canonical.indptr, [0, 2, 3])

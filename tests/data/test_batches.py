@@ -273,12 +273,17 @@ def test_batches_are_those_that_are_gathered_each_by_itself(monkeypatch, kind, s
     for several in seen:
         assert [len(y) for _, y in several] == [5, 5, 5, 5, 5, 4] * 2
         for (batch, y), (expected, expected_y) in zip(several, seen[0], strict=True):
-            assert_array_equal(y, expected_y, strict=True)  # also the rows' positions
-            assert_array_equal(batch["X"], gather(rows.X, rows.index[y], CPU), strict=True)
-            assert_array_equal(batch["X"], WIDE[PLACES[y]].reshape(batch["X"].shape), strict=True)
-            assert_array_equal(batch["row_weight"], expected["row_weight"], strict=True)
+            weight, X = batch["row_weight"], batch["X"]
+            compared = {
+                "y": (y, expected_y),  # also the rows' positions
+                "X, gathered": (X, gather(rows.X, rows.index[y], CPU)),
+                "X, indexed": (X, WIDE[PLACES[y]].reshape(X.shape)),
+                "row_weight": (weight, expected["row_weight"]),
+            }
             if setting != "sampled":
-                assert_array_equal(batch["row_weight"], rows.row_weight[y], strict=True)
+                compared["row_weight, indexed"] = weight, rows.row_weight[y]
+            for name, (found, wanted) in compared.items():
+                assert_array_equal(found, wanted, strict=True, err_msg=name)
             assert all(part.is_contiguous() for part in (*batch.values(), y))
     first = torch.cat([y for _, y in seen[0][:6]]).tolist()
     assert (first == list(range(N))) is (setting == "in order")

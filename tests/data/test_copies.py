@@ -77,9 +77,9 @@ def test_blocks_are_copied_ahead_in_one_stream_and_each_is_waited_for(monkeypatc
         assert streams.current == "computing"
         streams.log.append("compute")
         their, their_y = expected[0][number]
-        assert_array_equal(y, their_y)
-        assert_array_equal(batch["X"], their["X"])
-        assert_array_equal(batch["row_weight"], their["row_weight"])
+        assert_array_equal(y, their_y, err_msg="y")
+        assert_array_equal(batch["X"], their["X"], err_msg="X")
+        assert_array_equal(batch["row_weight"], their["row_weight"], err_msg="row_weight")
         if number % 2 == 0:
             parts = batch["row_weight"], y  # X may be copied once more
             assert kept[-2:] == [part.data_ptr() for part in parts] and len(kept) % 3 == 0
@@ -107,9 +107,9 @@ def test_batches_on_a_gpu_that_does_not_hold_x_are_those_on_the_cpu(monkeypatch,
     for _ in range(2):
         for (batch, y), (their, their_y) in zip(found, expected, strict=True):
             assert y.is_cuda and batch["X"].is_cuda and batch["row_weight"].is_cuda
-            assert_array_equal(y.cpu(), their_y)
-            assert_array_equal(batch["X"].cpu(), their["X"])
-            assert_array_equal(batch["row_weight"].cpu(), their["row_weight"])
+            assert_array_equal(y.cpu(), their_y, err_msg="y")
+            assert_array_equal(batch["X"].cpu(), their["X"], err_msg="X")
+            assert_array_equal(batch["row_weight"].cpu(), their["row_weight"], err_msg="row_weight")
 
 
 @pytest.mark.parametrize("items", [[], ["only"], [1, 2], [3, None, 0, False, 3]])

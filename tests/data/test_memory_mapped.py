@@ -158,8 +158,8 @@ def test_rows_whose_projections_tie_are_told_apart_in_a_file_too(tmp_path):
     mass = rng.integers(0, 3, len(X)).astype(np.float64)
     found = distinct_rows(MappedRows(on_disk(tmp_path / "X", rows)), np.zeros(len(X)), mass)
     expected = distinct_rows(rows.astype(np.float32), np.zeros(len(X)), mass)
-    for part, other in zip(found, expected, strict=True):
-        assert_array_equal(part, other, strict=True)
+    for name, part, other in zip(("index", "mass"), found, expected, strict=True):
+        assert_array_equal(part, other, strict=True, err_msg=name)
     assert 50 < len(found[0]) < np.count_nonzero(mass)
 
 

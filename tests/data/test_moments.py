@@ -215,8 +215,9 @@ def test_never_more_than_a_block_is_gathered_and_nothing_is_written(monkeypatch,
     before = X.copy(), rows.row_weight.clone(), rows.index.clone()
     weighted_moments(rows)
     assert lengths == [64, 64, 64, 64, 44]
-    for now, then in zip((X, rows.row_weight, rows.index), before, strict=True):
-        assert_array_equal(now, then)
+    after = X, rows.row_weight, rows.index
+    for name, now, then in zip(("X", "row_weight", "index"), after, before, strict=True):
+        assert_array_equal(now, then, err_msg=name)
     in_blocks_of(monkeypatch, 0)  # rows of more values than a block come one by one
     weighted_moments(rows)
     assert lengths[5:] == [1] * N

@@ -91,7 +91,7 @@ def test_weights_of_labels_are_left_over_their_mean_in_the_row():
     assert seen == {0, 1, 2}
 
 
-def test_rows_that_weigh_more_than_the_first_of_a_stream_do_so_when_they_are_drawn():
+def test_rows_of_later_calls_of_partial_fit_keep_their_weight_when_they_are_drawn():
     weight = 3 * to_mean_one(np.array([1.0, 2.0, 5.0, 0.5]))
     left = [b["row_weight"] for b, _ in TensorBatches(weighing(weight), 2, sampling=True)]
     assert_allclose(np.concatenate(left), 3.0, rtol=1e-6)

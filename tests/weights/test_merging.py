@@ -62,8 +62,14 @@ def row_bytes(X, y):
 
 
 def assert_same_merge(first, second):
-    assert first[0] == second[0]
-    assert_array_equal(first[1], second[1])
+    assert first[0] == second[0], "other rows"
+    assert_array_equal(first[1], second[1], err_msg="mass")
+
+
+def assert_same_rows(found, expected):
+    """What ``distinct_rows`` returns is equal to the bit."""
+    for name, part, wanted in zip(("index", "mass"), found, expected, strict=True):
+        assert_array_equal(part, wanted, strict=True, err_msg=name)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -145,8 +151,7 @@ def test_what_gives_its_rows_as_an_array_does_is_merged_like_one(monkeypatch, ki
     expected = distinct_rows(X, y, mass)
     monkeypatch.setattr(merging, "COMPARED_AT_ONCE", 50)
     rows = OnlyRows(X)
-    for found, wanted in zip(distinct_rows(rows, y, mass), expected, strict=True):
-        assert_array_equal(found, wanted, strict=True)
+    assert_same_rows(distinct_rows(rows, y, mass), expected)
     assert len(expected[0]) < len(X)
     # The projection reads 256 rows of 1,000 columns at once, and here 120 of fewer.
     assert max(rows.reads) <= 256
@@ -172,8 +177,7 @@ def test_zero_and_minus_zero_are_the_same_number(kind, seed):
     signed = with_minus_zeros(X)
     before = signed.tobytes()
     for version in [(signed, y), (X, with_minus_zeros(y)), (signed, with_minus_zeros(y))]:
-        for found, wanted in zip(distinct_rows(*version, mass), expected, strict=True):
-            assert_array_equal(found, wanted, strict=True)
+        assert_same_rows(distinct_rows(*version, mass), expected)
     assert signed.tobytes() == before
 
 
@@ -183,8 +187,7 @@ def test_minus_zeros_of_y_are_zeros_beside_a_sparse_x_too(kind):
     y = y - y.min(axis=0).astype(float)
     mass = np.random.default_rng(0).random(X.shape[0])
     found = distinct_rows(X, with_minus_zeros(y), mass)
-    for part, wanted in zip(found, distinct_rows(X, y, mass), strict=True):
-        assert_array_equal(part, wanted, strict=True)
+    assert_same_rows(found, distinct_rows(X, y, mass))
 
 
 def test_equal_x_with_different_y_stay_apart():

@@ -74,8 +74,8 @@ def test_merging_copies_no_rows_and_changes_nothing_of_the_caller():
         array.setflags(write=False)
     rows = merge(*given, 0.5)
     assert rows.X is given[0]
-    for array, before in zip(given, (X, Y, WEIGHT)):
-        assert_array_equal(array, before)
+    for name, array, before in zip(("X", "y", "weight"), given, (X, Y, WEIGHT)):
+        assert_array_equal(array, before, err_msg=name)
     assert not np.shares_memory(rows.mass, given[2])
 
 
