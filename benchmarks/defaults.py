@@ -3,7 +3,7 @@
 Run ``OMP_NUM_THREADS=1 python benchmarks/defaults.py``: about 15 minutes on two cores. It prints
 the tables of ``docs/defaults.md``. ``--ablation`` changes one part of the default recipe at a time
 instead, on the tables that were looked at when it was chosen: about 15 minutes. ``--keep FILE``
-writes every fit down as it is made, and goes on from there in the next run.
+writes each result to a file as it is measured, and the next run continues from there.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from variants import VARIANTS
 from skweight import WeightedTorchClassifier, WeightedTorchRegressor
 
 SEEDS = (0, 1)
-# Of which one fold is enough for an ablation.
+# Large tables, of which an ablation uses only one fold.
 LARGE = ("HI", "CPS1988", "nassCDS", "diamonds", "HI_hours")
 Make = Callable[[bool, int], Any]
 
@@ -124,7 +124,7 @@ def of_numbers(model: Any, rows: Rows) -> dict[str, float]:
 
 
 def measure(make: Make, name: str, fold: int, seed: int) -> dict[str, float]:
-    """Fit on the training rows of a fold, look at the others."""
+    """Fit on the training rows of a fold and measure on its test rows."""
     warnings.simplefilter("ignore")  # networks that have not converged, weights on few rows
     train, test = folds(name)[fold]
     model = make(name in CLASSIFICATION, seed)
@@ -138,7 +138,7 @@ def measure(make: Make, name: str, fold: int, seed: int) -> dict[str, float]:
 
 
 def run(jobs: Iterable[tuple[str, Make, str, int, int]], keep: str | None) -> pd.DataFrame:
-    """All fits, those that were kept left out, as a table."""
+    """Run all fits that are not in the file yet; return all results as a table."""
     path = Path(keep) if keep else None
     lines = path.read_text().splitlines() if path and path.exists() else []
     rows = [json.loads(line) for line in lines]

@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional as F
 
 BATCH_SIZE = 256
-# What skweight does of its own accord and the peers do not; ``defaults.py`` tells what for.
+# Switches off what skweight does by default and the peers do not; ``defaults.py`` measures it.
 PLAIN = {
     "module__n_bins": 0,
     "module__clip": None,
@@ -68,7 +68,7 @@ def loop(
 
 
 class _TakesWeights(nn.Module):
-    """A module for skorch: ``forward`` has a parameter for everything in the dict X."""
+    """A module for skorch, whose ``forward`` has a parameter for every key of the dict X."""
 
     def __init__(self, n_features: int) -> None:
         super().__init__()
@@ -79,7 +79,7 @@ class _TakesWeights(nn.Module):
 
 
 class _WeightedSkorch(NeuralNetBinaryClassifier):
-    """What skorch's FAQ says of sample weights."""
+    """Sample weights as skorch's FAQ recommends them."""
 
     def get_loss(self, y_pred, y_true, X=None, training=False):
         losses = super().get_loss(y_pred, y_true.float(), X=X, training=training)

@@ -1,10 +1,10 @@
-"""What class weights do to probabilities, and what ``correct_prior`` makes of that.
+"""How class weights change probabilities, and how ``correct_prior`` corrects them.
 
 20 features, 5 % positives, 8,000 rows to train and 16,000 to test, rows weighted by a function of
 one feature in training and in all scores, a network with 32 hidden units, stopped early, means
 over 5 seeds. ``class_weight`` and ``logit_adjustment`` say how much a class is to
 count, and probabilities are then those of a population in which it does. With
-``correct_prior=True`` the same network tells them for the population that it was shown. The
+``correct_prior=True`` the same network gives probabilities for the population of its rows. The
 calibration error is the mean distance between claimed probabilities and weighted shares, over
 15 bins of equal width. The ranking of the rows, and so the area under the curve, stays as it is.
 Corrected logit adjustment is training without weights, after a shift of the scores.

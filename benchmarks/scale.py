@@ -46,13 +46,13 @@ def seconds(function: Callable[[], Any]) -> float:
 
 
 def held() -> float:
-    """Bytes that the process holds, apart from files."""
+    """Bytes of memory that the process holds, without pages of files."""
     status = Path("/proc/self/status").read_text()
     return 1024.0 * int(re.search(r"RssAnon:\s+(\d+)", status)[1])
 
 
 def peak(function: Callable[[], Any]) -> float:
-    """Bytes that were held at most during a call, beyond those before it."""
+    """The most bytes of memory held during a call, beyond those held before it."""
     before, most, over = held(), [0.0], threading.Event()
 
     def look() -> None:
@@ -70,7 +70,7 @@ def peak(function: Callable[[], Any]) -> float:
 
 
 def warm_up() -> None:
-    """Load what is loaded at the first fit."""
+    """Let libraries load what they load at the first fit."""
     estimator().fit(*peers.rows(1000))
 
 
@@ -123,7 +123,8 @@ def memory_mapped() -> None:
         X = np.lib.format.open_memmap(f"{folder}/X.npy", "w+", np.float64, shape)
         rng = np.random.default_rng(0)
         for start in range(0, N_ROWS, 100_000):
-            X[start : start + 100_000] = rng.standard_normal((100_000, 20))
+            block = X[start : start + 100_000]
+            block[:] = rng.standard_normal(block.shape)
         y = (X[:, 0] > 0).astype(np.int64)
         X = np.load(f"{folder}/X.npy", mmap_mode="r")
         extra = peak(lambda: estimator().fit(X, y))

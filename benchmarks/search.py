@@ -47,7 +47,7 @@ def search(kind: Any, model: Any, settings: Any, data: Any, n_jobs: int = 1) -> 
 
 
 def of_scikit_learn(width: int, batch_size: int, epochs: int, data: Any) -> Callable[[], Any]:
-    """Ten settings of scikit-learn's own network, which has no class weights, as many updates."""
+    """Ten settings of scikit-learn's network with as many updates; it has no class weights."""
     model = MLPClassifier(
         hidden_layer_sizes=(width, width),
         batch_size=batch_size,
@@ -110,7 +110,7 @@ def over_sizes(turns: int) -> None:
 
 
 class Normalised(nn.Module):
-    """A network of one's own."""
+    """A network with a normalisation, as a user might write it."""
 
     def __init__(self, n_features: int, n_outputs: int, norm: type[nn.Module] = nn.LayerNorm):
         super().__init__()

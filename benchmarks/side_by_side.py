@@ -1,7 +1,7 @@
-"""Times of several ways to do the same, taken in turns: A B C, A B C, and so on.
+"""Times of several ways to do the same thing, measured in turns: A B C, A B C, and so on.
 
-A machine gets slower and faster while it is measured, so only what ran side by side is
-compared: a ratio is the median of the ratios within the turns.
+The speed of a machine varies while it is measured, so only times of the same turn are
+compared: a ratio is the median of the ratios within turns.
 """
 
 import statistics
@@ -45,7 +45,7 @@ def print_table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
 
 
 def machine() -> str:
-    """Return what the numbers depend on."""
+    """Return the number of threads, the versions of libraries and the GPU, as text."""
     versions = ", ".join(
         f"{name} {sys.modules[name].__version__}"
         for name in ("torch", "sklearn", "skorch", "numpy")

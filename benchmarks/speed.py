@@ -38,7 +38,7 @@ def fits(n_rows: int, epochs: int, device: str) -> dict:
 
 
 def compiled_fits(device: str) -> dict:
-    """The same with a compiled step, once the compiler has done its work."""
+    """The same with a compiled training step; the time of compiling is left out."""
     ways = fits(LARGE, EPOCHS, device)
     model = WeightedTorchClassifier(
         max_epochs=EPOCHS, device=device, random_state=0, compile=True, **peers.PLAIN
@@ -52,7 +52,7 @@ def compiled_fits(device: str) -> dict:
 
 
 def predictions(n_rows: int, device: str) -> dict:
-    """``predict_proba``, and the forward pass of its network over tensors that are there."""
+    """``predict_proba``, and the forward pass of its network over tensors in memory."""
     X, y, weight = peers.rows(n_rows)
     model = WeightedTorchClassifier(max_epochs=1, device=device, random_state=0, **peers.PLAIN)
     model.fit(X[:LARGE], y[:LARGE], weight[:LARGE])
@@ -70,7 +70,7 @@ def predictions(n_rows: int, device: str) -> dict:
 
 
 def import_time(turns: int) -> float:
-    """Seconds that an interpreter takes to import skweight, beyond what it is built on."""
+    """Seconds to import skweight beyond those of torch and scikit-learn."""
     needed = "import torch, sklearn"
     commands = {"with": f"{needed}, skweight", "without": needed}
     seconds = in_turns(

@@ -19,7 +19,7 @@ from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, Str
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
-# More rows than these are left out at random: the benchmark is to end in an hour.
+# Larger tables are sampled down to this many rows, so that the benchmark ends in an hour.
 MOST_ROWS = 20_000
 N_FOLDS = 5
 
@@ -33,7 +33,7 @@ class Table:
     package, item : str
     target : str
     weight : str, default=""
-        Column of weights; for a ``rate`` the target is divided by it.
+        Column of weights. If ``rate`` is true, the target is divided by it.
     drop : tuple of str
         Columns that say the target, or identify rows.
     """
@@ -88,7 +88,7 @@ TABLES = CLASSIFICATION | REGRESSION
 
 
 def held_out(name: str) -> bool:
-    """Whether a table had no say in any choice: every third by name."""
+    """Whether a table was left out when the defaults were chosen: every third by name."""
     for tables in (CLASSIFICATION, REGRESSION):
         if name in tables:
             return sorted(tables, key=str.lower).index(name) % 3 == 2

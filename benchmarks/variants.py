@@ -43,7 +43,7 @@ class Periodic(MLP):
         self.hidden[0] = nn.Linear(4 * n_features, self.hidden[0].out_features)
 
     def forward(self, X: Tensor) -> Tensor:
-        """Standardised and clipped features with three periodic ones behind each."""
+        """Raw scores from standardised and clipped features, each with three periodic ones."""
         X = self.encode(X)
         waves = torch.cos(2 * math.pi * X.unsqueeze(-1) * self.frequency + self.phase)
         found = torch.einsum("ndw,dwk->ndk", waves, self.mix)
@@ -66,7 +66,8 @@ class Skip(MLP):
 class Members(MLP):
     """Four networks that share all but their weights of inputs and their last layers.
 
-    After TabM (Gorishniy et al., ICLR 2025): each has a loss of its own, predicted is their mean.
+    After TabM (Gorishniy et al., ICLR 2025): each has a loss of its own, and the prediction is
+    their mean.
     """
 
     def __init__(self, n_features: int, n_outputs: int) -> None:
@@ -87,7 +88,7 @@ class Members(MLP):
             head.bias.copy_(constant)
 
     def forward(self, X: Tensor) -> Tensor:
-        """The mean of the members' scores, which has theirs as an attribute."""
+        """The mean of the members' scores, which are in its attribute ``members``."""
         hidden = self.hidden(self.encode(X) * self.adapters.unsqueeze(1))
         scores = torch.stack([head(of_member) for head, of_member in zip(self.heads, hidden)])
         mean = scores.mean(dim=0)

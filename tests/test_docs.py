@@ -180,6 +180,11 @@ def test_the_table_of_gradient_noise_is_what_its_benchmark_prints(capsys):
 # --------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks").glob("*.py")), ids=name_of)
+def test_a_benchmark_finds_what_it_imports(path):
+    assert load_script(path.relative_to(ROOT)).__doc__
+
+
 def test_sampling_has_a_fifth_of_the_noise_at_one_percent_positives():
     noise = load_script("benchmarks/gradient_noise.py")
     noise.N_PASSES = 15
