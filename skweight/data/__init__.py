@@ -13,26 +13,3 @@ from skweight.data.moments import weighted_moments, weighted_quantiles
 from skweight.data.rows import Batch, RowDataset, gather, rows_at_once
 from skweight.data.split import split_validation
 from skweight.data.validation import validate_X, validate_X_y
-
-__all__ = [
-    "VALUES_AT_ONCE",
-    "Batch",
-    "MappedRows",
-    "RowDataset",
-    "TensorBatches",
-    "as_array",
-    "as_dense",
-    "as_tensor",
-    "canonical_csr",
-    "gather",
-    "is_mapped",
-    "place",
-    "prefetch",
-    "resolve_device",
-    "rows_at_once",
-    "split_validation",
-    "validate_X",
-    "validate_X_y",
-    "weighted_moments",
-    "weighted_quantiles",
-]

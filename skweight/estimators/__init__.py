@@ -6,16 +6,3 @@ from skweight.estimators.estimator import TorchEstimator
 from skweight.estimators.parameters import ALLOWED
 from skweight.estimators.planning import FitData, draw_seed, plan
 from skweight.estimators.regressor import WeightedTorchRegressor
-
-__all__ = [
-    "ALLOWED",
-    "ClassTask",
-    "FitData",
-    "Labels",
-    "TorchEstimator",
-    "WeightedTorchClassifier",
-    "WeightedTorchRegressor",
-    "draw_seed",
-    "is_fixed",
-    "plan",
-]

@@ -31,30 +31,3 @@ from skweight.losses.regression import (
     TweedieDeviance,
 )
 from skweight.losses.row_loss import RowLoss
-
-__all__ = [
-    "CLASSIFIER_CRITERIA",
-    "REGRESSOR_CRITERIA",
-    "AbsoluteError",
-    "ClassLink",
-    "CriterionError",
-    "CrossEntropy",
-    "Focal",
-    "GammaDeviance",
-    "GaussianNLL",
-    "Huber",
-    "PoissonDeviance",
-    "PolyTailed",
-    "Quantile",
-    "RowLoss",
-    "SquaredError",
-    "Traits",
-    "TweedieDeviance",
-    "backpropagate_weighted_mean",
-    "class_probabilities",
-    "cross_entropy",
-    "from_criterion",
-    "to_columns",
-    "weighted_mean",
-    "width",
-]

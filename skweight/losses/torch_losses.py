@@ -49,6 +49,9 @@ def traits_of(criterion: Any) -> Traits:
         return keywords.get(name, getattr(loss, name, None))
 
     traits = criterion.traits if isinstance(criterion, ClassLoss | TargetLoss) else _look_up(loss)
+    if isinstance(loss, nn.Module) and criterion is not loss:
+        # Inside of a partial it is a callable: y and the columns of scores are left as they are.
+        traits = Traits(has_probabilities=traits.has_probabilities)
     if isinstance(loss, nn.PoissonNLLLoss) and not loss.log_input:
         traits = Traits(for_numbers=True)  # its scores are the means themselves
     if given("label_smoothing"):

@@ -14,14 +14,3 @@ from skweight.stacks.networks import NotStackable, StackedNetwork
 from skweight.stacks.products import choose_implementation
 from skweight.stacks.stack import Stack
 from skweight.stacks.train import Outcome, train_together
-
-__all__ = [
-    "NotStackable",
-    "Outcome",
-    "Stack",
-    "StackedLinear",
-    "StackedNetwork",
-    "choose_implementation",
-    "models_at_once",
-    "train_together",
-]

@@ -18,21 +18,3 @@ from skweight.weights.sample_weight import (
     to_mean_one,
 )
 from skweight.weights.summary import weight_summary
-
-__all__ = [
-    "DistinctRows",
-    "EffectiveSampleSizeWarning",
-    "check_sample_weight",
-    "clip_weights",
-    "distinct_rows",
-    "effective_number",
-    "effective_sample_size",
-    "fill_targets_without_weight",
-    "flatten_mass",
-    "merge",
-    "resolve_class_weight",
-    "scale_near_one",
-    "time_decay",
-    "to_mean_one",
-    "weight_summary",
-]
