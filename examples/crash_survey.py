@@ -26,14 +26,19 @@ from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 
-from skweight import WeightedTorchClassifier, WeightSearchCV, effective_sample_size
+from skweight import (
+    EffectiveSampleSizeWarning,
+    WeightedTorchClassifier,
+    WeightSearchCV,
+    effective_sample_size,
+)
 
 SPEEDS = ["1-9km/h", "10-24", "25-39", "40-54", "55+"]
 CATEGORIES = ["airbag", "seatbelt", "sex", "abcat", "occRole"]
 NUMBERS = ["frontal", "ageOFocc", "yearacc", "yearVeh", "deploy"]
 FIGURE = Path(__file__).with_name("crash_survey.png")
 # The warning is expected: a few rows of this survey stand for most of the population.
-warnings.filterwarnings("ignore", message="The weights rest on few rows")
+warnings.simplefilter("ignore", EffectiveSampleSizeWarning)
 
 
 def load() -> tuple[pd.DataFrame, np.ndarray, np.ndarray, np.ndarray]:

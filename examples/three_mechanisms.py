@@ -31,7 +31,12 @@ from scipy.stats import hypergeom
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from skweight import WeightedLinear, WeightedTorchClassifier, WeightedTorchRegressor
+from skweight import (
+    EffectiveSampleSizeWarning,
+    WeightedLinear,
+    WeightedTorchClassifier,
+    WeightedTorchRegressor,
+)
 
 Floats = NDArray[np.float64]
 Objective = Callable[[Tensor, Tensor], Tensor]
@@ -248,7 +253,7 @@ def batch_normaliser() -> BatchNormaliser:
     )
     with warnings.catch_warnings():
         # The warning is expected: this program puts half of the weight on 1 % of the rows.
-        warnings.filterwarnings("ignore", message="The weights rest on few rows")
+        warnings.simplefilter("ignore", EffectiveSampleSizeWarning)
         estimator.fit(X, y)
 
     balanced = n_rows / (2 * torch.bincount(y))

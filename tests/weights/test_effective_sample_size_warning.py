@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator
 from sklearn.preprocessing import StandardScaler
 
 from skweight import EffectiveSampleSizeWarning
-from skweight._keywords import did_you_mean, warn
+from skweight._keywords import did_you_mean, warn, warn_once
 
 # --------------------------------------------------------------------------------------
 # The line that a warning points at
@@ -80,12 +80,14 @@ IMPORT = """
 import warnings
 {before_the_import}
 from skweight import EffectiveSampleSizeWarning
-from skweight._keywords import warn
+from skweight._keywords import warn_once
 """
 WARN_AT_TWO_LINES = """
 for _ in range(2):
-    warn("few rows", EffectiveSampleSizeWarning)
-warn("few rows", EffectiveSampleSizeWarning)
+    warn_once("few rows", EffectiveSampleSizeWarning)
+    with warnings.catch_warnings():  # as a fit does, after which Python's own "once" begins anew
+        warnings.simplefilter("ignore", ImportWarning)
+warn_once("few rows", EffectiveSampleSizeWarning)
 """
 
 
@@ -114,10 +116,10 @@ def test_an_option_of_the_command_line_comes_first():
 def test_each_test_of_pytest_sees_it(caught):
     """No fixture is needed: pytest sets its filters before each test."""
     for _ in range(2):
-        warn("few rows", EffectiveSampleSizeWarning)
+        warn_once("few rows", EffectiveSampleSizeWarning)
     assert len(caught) == 2
     with pytest.warns(EffectiveSampleSizeWarning, match="few rows"):
-        warn("few rows", EffectiveSampleSizeWarning)
+        warn_once("few rows", EffectiveSampleSizeWarning)
 
 
 # --------------------------------------------------------------------------------------
