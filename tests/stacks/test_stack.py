@@ -4,6 +4,7 @@ Searches, which train in stacks, are in ``tests/search``; stacked networks in ``
 """
 
 import copy
+from dataclasses import fields
 from functools import partial
 
 import numpy as np
@@ -24,7 +25,7 @@ from skweight.stacks import (
     models_at_once,
     train_together,
 )
-from skweight.training import train
+from skweight.training import TrainingOptions, train
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(303, 5)).astype(np.float32)
@@ -377,3 +378,13 @@ def test_wide_networks_and_large_batches_make_small_stacks_or_none():
     assert sizes == sorted(sizes, reverse=True) and sizes[0] == 64 and sizes[-1] == 1
     sizes = [size(256, batch_size, wide) for batch_size in (32, 256, 2048)]
     assert sizes[0] > 20 > sizes[1] > 10 > sizes[2] == 1
+
+
+def test_every_option_of_a_training_is_used_or_refused_by_stacks():
+    """A new option belongs into one of these sets, and into stacks or ``check_stackable``."""
+    of_nets = {"optimizer", "optimizer_params", "lr", "batch_size", "max_epochs", "ema_decay"}
+    of_models = {"seed", "weighting", "n_iter_no_change", "tol"}
+    of_callbacks_that_are_known = {"callbacks"}
+    refused = {"verbose", "compile"}
+    known = of_nets | of_models | of_callbacks_that_are_known | refused
+    assert {field.name for field in fields(TrainingOptions)} == known
