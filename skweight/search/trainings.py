@@ -149,12 +149,11 @@ class Trainings:
         """Choose by the first training that can be planned."""
         for fold, number in product(folds, group.candidates):
             step = clone(last_step(self.estimators[number])[0])
-            # No draw of the search, and no warning of few effective rows, which comes once.
-            step.set_params(random_state=0, weighting="sampling")
+            step.set_params(random_state=0)  # take no draw from the generator of the search
             try:
                 X, y, params = fold.fit_arguments()
                 with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")
+                    warnings.simplefilter("ignore")  # the fit itself will warn
                     group.stack_size = models_at_once(plan(step, FitData(X, y, **params)))
                 break
             except NotStackable as reason:
