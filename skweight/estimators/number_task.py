@@ -16,8 +16,8 @@ from skweight.weights import DistinctRows, to_mean_one
 class Units:
     """What targets are shifted and divided by in training: arrays of shape (n_targets,).
 
-    ``kind`` tells what the outputs of the network mean in these units: a network that was trained
-    for one kind cannot go on with another.
+    ``kind`` says what the outputs of the network mean in these units. A network that was trained
+    for one kind cannot be trained further for another.
     """
 
     mean: Floats

@@ -214,7 +214,7 @@ def warn_of_few_effective_rows(
 ) -> None:
     """Warn if the effective sample size is small.
 
-    Of the rows as they were passed: that a row has many copies is nobody's setting.
+    It is that of the rows as they were passed: copies of a row are not weights that the user set.
     """
     weighted = sample_weight is not None or getattr(estimator, "class_weight", None) is not None
     if not weighted or estimator.weighting != "loss":

@@ -120,7 +120,7 @@ def _check_callbacks(net: WeightedNet) -> None:
         if isinstance(callback, EpochScoring) and not callback.use_caching:
             raise ValueError(
                 "callbacks: EpochScoring must have use_caching=True, got False: without it skorch "
-                "looks for targets in a dataset of its own kind."
+                "takes the targets from its own class of dataset."
             )
         monitor = getattr(callback, "monitor", None)
         # Ignored by all schedules but that of plateaus, which has a message of its own.
