@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 # Warnings are shown at the first line outside of these packages: the user's, or scikit-learn's.
 _OWN_PACKAGES = ("skweight", "skorch", "torch")
+_SHOWN: set[type[Warning]] = set()  # categories that were shown once
 
 
 def check_keywords(function: Callable[..., Any], params: Mapping[str, Any], prefix: str) -> None:
@@ -80,13 +81,20 @@ def warn(message: str, category: type[Warning] = UserWarning) -> None:
 
 
 def warn_once(message: str, category: type[Warning]) -> None:
-    """Warn as :func:`warn` does, and then ignore the category unless a filter of the user's holds.
+    """Warn as :func:`warn` does, but once in a process unless a filter names the category.
 
-    Python's own "once" forgets what it has shown whenever a filter changes, as happens in every
-    fit of scikit-learn; so the filters themselves say that it has been shown.
+    Python's own "once" forgets what it has shown whenever filters change, which scikit-learn does
+    in every fit and search.
     """
-    warn(message, category)
-    warnings.simplefilter("ignore", category, append=True)
+    is_filtered = any(
+        issubclass(category, named) and (text is None or text.match(message))
+        for _, text, named, _, _ in warnings.filters
+    )
+    if is_filtered:
+        warn(message, category)
+    elif category not in _SHOWN:
+        _SHOWN.add(category)
+        warn(message, category)
 
 
 def _package_of(names: Mapping[str, Any]) -> str:

@@ -27,7 +27,7 @@ def rare():
 @pytest.mark.parametrize(
     ("weighting", "expectation"),
     [
-        ("loss", pytest.warns(UserWarning, match=r"^The weights rest on few rows")),
+        ("loss", pytest.warns(UserWarning, match=r"^A few rows have most of the weight")),
         ("sampling", nullcontext()),
     ],
 )

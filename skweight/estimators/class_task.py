@@ -112,7 +112,7 @@ class Labels:
     __hash__ = None  # type: ignore[assignment]
 
     def decode(self, scores: Floats) -> NDArray[Any]:
-        """Labels of the highest scores; of one score, or of labels, whether it is above 0."""
+        """The class of the highest score; for one logit, and for labels, whether it is above 0."""
         if self.multilabel:
             return np.asarray(scores > 0, dtype=np.int64)
         codes = (scores > 0).astype(np.intp) if scores.ndim == 1 else scores.argmax(axis=1)
@@ -217,8 +217,15 @@ class ClassTask:
             log_prior = labels.log(self.prior, "logit_adjustment needs weight in every class of y")
             criterion.adjust(self.logit_adjustment * torch.from_numpy(log_prior))
         criterion.per_column = labels.multilabel and bool((self.weight != 1).any())
-        if not (criterion.more_rows_follow or labels.multilabel):
-            self._check_two_classes(rows)
+        if not criterion.more_rows_follow:
+            weighted = self.weigh(rows)
+            self.check(weighted)
+            self._check_two_classes(weighted)
+
+    @property
+    def has_class_weights(self) -> bool:
+        """Whether the user gave class weights."""
+        return self.class_weight is not None
 
     def weigh(self, rows: DistinctRows) -> DistinctRows:
         """Multiply the weights of rows by their class weights; drop rows left without weight."""
@@ -228,14 +235,14 @@ class ClassTask:
         return rows if has_weight.all() else rows.take(has_weight)
 
     def check(self, rows: DistinctRows, name: str = "y") -> None:
-        """Refuse rows none of which has weight, after :meth:`weigh`."""
+        """Refuse rows of which :meth:`weigh` has left none."""
         if not len(rows.index):
             raise ValueError(
-                f"{name} must hold a row whose class has weight, got none: class_weight leaves no "
-                "row any."
+                f"{name} must hold a row whose class has weight: class_weight gives every row of "
+                "it weight 0."
             )
 
-    def targets(self, parts: list[DistinctRows], criterion: RowLoss) -> list[NDArray[Any]]:
+    def targets(self, parts: list[DistinctRows]) -> list[NDArray[Any]]:
         """Codes of the training and validation rows, as the loss sees them."""
         return [part.y for part in parts]
 
@@ -286,8 +293,8 @@ class ClassTask:
             )
 
     def _check_two_classes(self, rows: DistinctRows) -> None:
-        present = np.unique(self.weigh(rows).y)
-        if len(present) < 2:
+        present = np.unique(rows.y)
+        if len(present) < 2 and not self.labels.multilabel:
             raise ValueError(
                 "y must hold at least two classes whose rows have weight, got "
                 f"{len(present)} class{'es' * (len(present) != 1)}: "

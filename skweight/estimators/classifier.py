@@ -1,5 +1,6 @@
 """The classifier: parameters, docstrings, and scores, probabilities and labels for X."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -286,7 +287,8 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
         ValueError, TypeError
             On bad input. The estimator is left as it was.
         """
-        fitted: WeightedTorchClassifier = self._partial_fit(X, y, sample_weight, classes)
+        find_task = partial(self._find_partial_task, classes)
+        fitted: WeightedTorchClassifier = self._partial_fit(X, y, sample_weight, find_task)
         return fitted
 
     def decision_function(self, X: Any) -> NDArray[np.float64]:
@@ -361,7 +363,8 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
             )
         return self._task_for(labels)
 
-    def _make_partial_task(self, y: Any, classes: Any, first: bool) -> ClassTask:
+    def _find_partial_task(self, classes: Any, y: Any, first: bool) -> ClassTask:
+        """The task of ``partial_fit``, made in the first call; later ones must fit to it."""
         labels = Labels.of(y) if first else self._task.labels
         listed = None if classes is None else Labels.from_classes(classes)
         if first and not labels.multilabel:

@@ -19,6 +19,7 @@ from skweight.estimators.partial_fit import plan_partial_fit
 from skweight.estimators.planning import (
     FitData,
     PartialFits,
+    Task,
     make_criterion,
     plan,
     validate_to_predict,
@@ -32,7 +33,7 @@ class TorchEstimator(BaseEstimator):  # type: ignore[misc]
     """A scikit-learn estimator that trains a network.
 
     The constructor's last argument is ``**params``; it stores them, unchecked, as ``_params``. A
-    subclass has a task: ``_make_task``, ``_make_partial_task`` and ``_output`` say which.
+    subclass has a task, which ``_make_task`` makes, and ``_output`` says what its network is for.
     """
 
     net_: WeightedNet
@@ -93,10 +94,12 @@ class TorchEstimator(BaseEstimator):  # type: ignore[misc]
             self.net_ = train(plan(self, data))
         return self
 
-    def _partial_fit(self, X: Any, y: Any, sample_weight: Any, classes: Any = None) -> Any:
+    def _partial_fit(
+        self, X: Any, y: Any, sample_weight: Any, find_task: Callable[[Any, bool], Task]
+    ) -> Any:
         """Make one pass over more rows."""
         with self._unchanged_by_failure():
-            self.net_ = train(plan_partial_fit(self, X, y, sample_weight, classes))
+            self.net_ = train(plan_partial_fit(self, X, y, sample_weight, find_task))
         return self
 
     @contextmanager

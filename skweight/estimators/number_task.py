@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skweight._keywords import Floats
-from skweight.losses import RowLoss
+from skweight.losses import RowLoss, Traits
 from skweight.training import Output
 from skweight.weights import DistinctRows, to_mean_one
 
@@ -16,33 +16,26 @@ from skweight.weights import DistinctRows, to_mean_one
 class Units:
     """What targets are shifted and divided by in training: arrays of shape (n_targets,).
 
-    ``kind`` says what the outputs of the network mean in these units. A network that was trained
-    for one kind cannot be trained further for another.
+    ``meaning`` says what the outputs of the network mean; a warm start needs the same meaning.
     """
 
     mean: Floats
     scale: Floats
-    kind: tuple[Any, ...]
-
-    @classmethod
-    def of(cls, rows: DistinctRows, criterion: RowLoss) -> "Units":
-        """Those in which training under a criterion does best, from weighted moments."""
-        columns = rows.y.reshape(len(rows.y), -1).T
-        weight = to_mean_one(rows.weight)
-        pairs = [_mean_and_scale(y, weight, criterion.traits.units) for y in columns]
-        mean, scale = np.array(pairs).T
-        return cls(mean, scale, _kind(criterion))
+    meaning: tuple[Any, ...]
 
 
 class NumberTask:
     """What a fit does with numbers: checks, units of training and back.
 
-    Parameters are the shape of y but for its rows, how the user gave the criterion (for error
-    texts), and the task of the fit that this one continues, if any.
+    ``target_shape`` is the shape of y but for its rows, ``given`` the criterion as the user gave
+    it, for error texts, and ``previous`` the task of the fit that this one continues, if any.
     """
 
+    traits: Traits  # of the criterion
+    meaning: tuple[Any, ...]  # of the outputs of the network
+
     def __init__(
-        self, target_shape: tuple[int, ...], criterion: Any, previous: "NumberTask | None" = None
+        self, target_shape: tuple[int, ...], given: Any, previous: "NumberTask | None" = None
     ) -> None:
         self.target_shape: tuple[int, ...] = target_shape
         self.units: Units | None = None
@@ -50,8 +43,7 @@ class NumberTask:
             self.units = previous.units
             if previous.n_targets != self.n_targets:
                 self.target_shape = previous.target_shape  # so that ``encode`` refuses y
-        self.positive: str | None = None
-        self._criterion = criterion
+        self._given = given
 
     @property
     def n_targets(self) -> int:
@@ -77,8 +69,16 @@ class NumberTask:
         return numbers
 
     def learn(self, rows: DistinctRows, criterion: RowLoss) -> None:
-        """Learn which targets the criterion allows."""
-        self.positive = criterion.traits.positive
+        """Learn what the criterion needs, and refuse targets that it does not allow."""
+        self.traits = criterion.traits
+        several = type(criterion.criterion) if self.traits.n_columns > 1 else None
+        self.meaning = self.traits.units, self.traits.n_columns, self.traits.log_link, several
+        self.check(rows)
+
+    @property
+    def has_class_weights(self) -> bool:
+        """False: only classes have weights."""
+        return False
 
     def weigh(self, rows: DistinctRows) -> DistinctRows:
         """Rows with their weights: numbers have no class weights."""
@@ -86,23 +86,30 @@ class NumberTask:
 
     def check(self, rows: DistinctRows, name: str = "y") -> None:
         """Refuse targets that the criterion does not allow."""
-        lowest = rows.y.min()
-        if (self.positive and lowest < 0) or (self.positive == "positive" and lowest == 0):
+        positive, lowest = self.traits.positive, rows.y.min()
+        if (positive and lowest < 0) or (positive == "positive" and lowest == 0):
             raise ValueError(
-                f"{name} must be {self.positive} for criterion={self._criterion!r}, got a smallest "
-                f"value of {lowest}."
+                f"{name} must be {positive} for criterion={self._given!r}, got a smallest value of "
+                f"{lowest}."
             )
 
-    def targets(self, parts: list[DistinctRows], criterion: RowLoss) -> list[Floats]:
+    def targets(self, parts: list[DistinctRows]) -> list[Floats]:
         """Training and validation targets in units of training, learned from the training rows."""
         if self.units is None:
-            self.units = Units.of(parts[0], criterion)
-        elif self.units.kind != _kind(criterion):
+            self.units = self._learn_units(parts[0])
+        elif self.units.meaning != self.meaning:
             raise ValueError(
                 "warm_start=True continues with the network of the last fit, whose output does not "
-                f"mean what criterion={self._criterion!r} needs."
+                f"mean what criterion={self._given!r} needs."
             )
         return [self._to_units(part.y, self.units) for part in parts]
+
+    def _learn_units(self, rows: DistinctRows) -> Units:
+        columns = rows.y.reshape(len(rows.y), -1).T
+        weight = to_mean_one(rows.weight)
+        pairs = [_mean_and_scale(y, weight, self.traits.units) for y in columns]
+        mean, scale = np.array(pairs).T
+        return Units(mean, scale, self.meaning)
 
     def _to_units(self, y: Floats, units: Units) -> Floats:
         mean, scale = (
@@ -111,10 +118,10 @@ class NumberTask:
             else (float(units.mean[0]), float(units.scale[0]))
         )
         scaled = np.asarray((y - mean) / scale)
-        if self.positive == "positive" and not scaled.astype(np.float32).all():
+        if self.traits.positive == "positive" and not scaled.astype(np.float32).all():
             raise ValueError(
                 "y must not span more than float32 can hold for criterion="
-                f"{self._criterion!r}, got a smallest value of {y.min()} and a mean of {scale}."
+                f"{self._given!r}, got a smallest value of {y.min()} and a mean of {scale}."
             )
         return scaled
 
@@ -146,12 +153,6 @@ class NumberTask:
     def output(self, criterion: RowLoss) -> Output:
         """What the output of the network is for."""
         return Output((self.n_targets * criterion.traits.n_columns,), criterion.predictions)
-
-
-def _kind(criterion: RowLoss) -> tuple[Any, ...]:
-    traits = criterion.traits
-    several = type(criterion.criterion) if traits.n_columns > 1 else None
-    return traits.units, traits.n_columns, traits.log_link, several
 
 
 def _mean_and_scale(y: Floats, weight: NDArray[np.float64], units: str) -> tuple[float, float]:

@@ -1,6 +1,7 @@
 """``partial_fit``: when it is available, and the plan of one call."""
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import numpy as np
 from skweight.estimators.class_task import is_fixed
 from skweight.estimators.planning import (
     PartialFits,
+    Task,
     draw_seed,
     make_criterion,
     make_training,
@@ -20,7 +22,7 @@ from skweight.weights import merge
 
 
 def check_partial_fit(estimator: Any) -> bool:
-    """Say why ``partial_fit`` is unavailable under the parameters of an estimator, if it is."""
+    """Raise ValueError if the parameters of an estimator rule out ``partial_fit``."""
     class_weight = getattr(estimator, "class_weight", None)
     if not is_fixed(class_weight):
         raise ValueError(
@@ -49,15 +51,18 @@ def check_partial_fit(estimator: Any) -> bool:
 
 
 def plan_partial_fit(
-    estimator: Any, X: Any, y: Any, sample_weight: Any, classes: Any = None
+    estimator: Any, X: Any, y: Any, sample_weight: Any, find_task: Callable[[Any, bool], Task]
 ) -> Training:
-    """Plan one pass over more rows, with weights on the scale of the first call's rows."""
+    """Plan one pass over more rows, with weights on the scale of the first call's rows.
+
+    ``find_task(y, first)`` makes the task in the first call and returns it in later ones.
+    """
     estimator._check_params()
     previous: WeightedNet | None = getattr(estimator, "net_", None)
     first = previous is None
     criterion = make_criterion(estimator) if first else copy.deepcopy(previous.criterion_)  # type: ignore[union-attr]
     X, y = validate(estimator, X, y, sample_weight, reset=first)
-    task = estimator._make_partial_task(y, classes, first)
+    task = find_task(y, first)
     codes = task.encode(y)
     rows = merge(X, codes, sample_weight, estimator.sample_weight_power)
     power = estimator.sample_weight_power
@@ -70,7 +75,7 @@ def plan_partial_fit(
     task.check(rows)
     if first:
         warn_of_few_effective_rows(estimator, task, codes, sample_weight)
-    targets = task.targets([rows], criterion)
+    targets = task.targets([rows])
     estimator._keep(task)
     seed = _seed_of_call(calls, estimator.random_state)
     row_weights = [rows.weight / calls.weight_unit]

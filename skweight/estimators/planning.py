@@ -94,7 +94,6 @@ def plan(estimator: Any, data: FitData) -> Training:
     n_distinct = len(rows.index)
     task.learn(rows, criterion)
     rows = task.weigh(rows)
-    task.check(rows)
     warn_of_few_effective_rows(estimator, task, codes, data.sample_weight)
     warn_of_flattened_copies(estimator, data.sample_weight, len(codes), n_distinct)
     seed = draw_seed(estimator.random_state)
@@ -102,7 +101,7 @@ def plan(estimator: Any, data: FitData) -> Training:
         parts = _split(estimator, rows, seed)
     else:
         parts = [rows, _validation_rows(estimator, task, data)]
-    targets = task.targets(parts, criterion)
+    targets = task.targets(parts)
     estimator._keep(task)
     estimator._partial_fits = scales_of_weights(parts[0], task, estimator.sample_weight_power)
     row_weights = [to_mean_one(part.weight) for part in parts]
@@ -214,10 +213,10 @@ def warn_of_few_effective_rows(
 ) -> None:
     """Warn if the effective sample size is small.
 
-    It is that of the rows as they were passed: copies of a row are not weights that the user set.
+    It is computed before equal rows are merged: many copies of a row are not uneven weights.
     """
-    weighted = sample_weight is not None or getattr(estimator, "class_weight", None) is not None
-    if not weighted or estimator.weighting != "loss":
+    has_weights = sample_weight is not None or task.has_class_weights
+    if not has_weights or estimator.weighting != "loss":
         return
     mass = check_sample_weight(sample_weight, len(y))
     weight = scale_near_one(flatten_mass(mass, estimator.sample_weight_power))
@@ -226,7 +225,7 @@ def warn_of_few_effective_rows(
     per_row = per_row if per_row.ndim == 1 else per_row.mean(axis=1)
     if effective_sample_size(per_row) < _FEW_EFFECTIVE_ROWS * len(per_row):
         warn_once(
-            "The weights rest on few rows: their effective sample size is below 10 % of the "
+            "A few rows have most of the weight: the effective sample size is below 10 % of the "
             'rows, so gradients are noisy. weighting="sampling" draws heavy rows more often '
             "instead; sample_weight_power or class_weight_power below 1, or clip_weights, make "
             "the weights more even. weight_summary shows them.",
@@ -237,7 +236,7 @@ def warn_of_few_effective_rows(
 def warn_of_flattened_copies(
     estimator: Any, sample_weight: Any, n_rows: int, n_distinct: int
 ) -> None:
-    """Warn where ``sample_weight_power`` does more than to flatten the weights that were passed."""
+    """Warn if ``sample_weight_power`` also flattens how often rows occur."""
     power = estimator.sample_weight_power
     if power == 1:
         return

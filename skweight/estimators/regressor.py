@@ -257,7 +257,9 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         ValueError, TypeError
             On bad input. The estimator is left as it was.
         """
-        fitted: WeightedTorchRegressor = self._partial_fit(X, y, sample_weight)
+        fitted: WeightedTorchRegressor = self._partial_fit(
+            X, y, sample_weight, self._find_partial_task
+        )
         return fitted
 
     def predict(self, X: Any, return_std: bool = False) -> Any:
@@ -332,7 +334,7 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         previous = self._task if continues else None
         return NumberTask(np.shape(y)[1:], self.criterion, previous)
 
-    def _make_partial_task(self, y: Any, classes: None, first: bool) -> NumberTask:
+    def _find_partial_task(self, y: Any, first: bool) -> NumberTask:
         return self._make_task(y, continues=False) if first else self._task
 
     def _output(self, criterion: RowLoss) -> Output:

@@ -18,7 +18,12 @@ from skweight.losses.classification import (
     to_columns,
 )
 from skweight.losses.criterion import from_criterion
-from skweight.losses.reduction import backpropagate_weighted_mean, weighted_mean, width
+from skweight.losses.reduction import (
+    backpropagate_weighted_mean,
+    backpropagate_weighted_means,
+    weighted_mean,
+    width,
+)
 from skweight.losses.regression import (
     REGRESSOR_CRITERIA,
     AbsoluteError,

@@ -41,6 +41,15 @@ def backpropagate_weighted_mean(loss: Tensor, row_weight: Tensor) -> Tensor:
     return weighted_mean(loss.detach(), row_weight)
 
 
+def backpropagate_weighted_means(loss: Tensor, row_weight: Tensor) -> Tensor:
+    """The same for several models: a weighted mean, and its gradients, for each.
+
+    Both tensors have the models as their first axis, and so has the result, of shape (n_models,).
+    """
+    torch.autograd.backward(loss, row_weight * (1 / row_weight[0].numel()))
+    return (row_weight * loss.detach()).flatten(1).mean(1)
+
+
 def mean_of_columns(loss: Tensor) -> Tensor:
     """Means of shape (n,) of losses of shape (n, ...)."""
     # The mean of one value would take as long as that of many.

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from skweight._keywords import unwrap
 from skweight.data import TensorBatches
-from skweight.losses import weighted_mean
+from skweight.losses import backpropagate_weighted_means, weighted_mean
 from skweight.stacks.eligibility import stack_networks, validation_batches
 from skweight.stacks.networks import StackedNetwork
 from skweight.stacks.schedules import StackedSchedules
@@ -121,25 +121,24 @@ class Stack:
             self.average.restore()
         total = torch.zeros(len(self.in_stack), dtype=torch.float64, device=self.batches.device)
         for X, weight, y in self.batches:
-            losses = self._step(X, weight, y)
-            total += (weight * losses).flatten(1).mean(1) * X.shape[1]
+            total += self._step(X, weight, y) * X.shape[1]
             self.schedules.end_batch()
         if self.average is not None:
             self.average.apply()
         return total / self.batches.n_rows
 
     def _step(self, X: Tensor, weight: Tensor, y: Tensor) -> Tensor:
-        """Update all models; return the losses of their rows before it."""
+        """Update all models; return their mean losses before it."""
         self.parameters.drop_gradients()
         losses = self.losses(self.network(X), y)
-        torch.autograd.backward(losses, weight * (1 / weight[0].numel()))
+        means = backpropagate_weighted_means(losses, weight)
         for clipping in self.clippings:
             self.parameters.clip_gradients(clipping)
         self.parameters.give_gradients_to_views()
         self.optimizer.step()
         if self.average is not None:
             self.average.update()
-        return losses.detach()
+        return means
 
     @torch.no_grad()
     def _validate(self, batches: StackedBatches) -> Tensor:

@@ -9,9 +9,9 @@ from skweight._keywords import Floats
 
 
 class EffectiveSampleSizeWarning(UserWarning):
-    """The weights rest on few rows: their effective sample size is below 10 % of the rows.
+    """A few rows have most of the weight: the effective sample size is below 10 % of the rows.
 
-    Shown once in a process, unless a filter says otherwise.
+    Shown once in a process, or as a filter for this category says.
     """
 
 

@@ -121,7 +121,7 @@ def test_positive_targets_that_float32_would_take_for_zero_are_refused():
 
 def test_one_row_may_have_nearly_all_the_weight():
     for weight in (np.r_[1.0, np.full(59, 1e-60)], np.r_[1e-300, np.ones(58), 1e300]):
-        with pytest.warns(UserWarning, match="The weights rest on few rows"):
+        with pytest.warns(UserWarning, match="A few rows have most of the weight"):
             model = WeightedTorchRegressor(**QUICK).fit(X, amounts, weight)
         assert np.isfinite(model.predict(X)).all()
 

@@ -1,4 +1,4 @@
-"""The warning that weights rest on few rows, and its remedies."""
+"""The warning that a few rows have most of the weight, and its remedies."""
 
 import re
 import subprocess
@@ -40,25 +40,34 @@ def test_weights_in_the_loss_that_rest_on_few_rows_warn_once_and_name_the_remedi
         assert remedy in messages[0]
 
 
-THREE_FITS = """
+DATA = """
 import numpy as np
-from skweight import WeightedTorchClassifier
+from sklearn.model_selection import GridSearchCV
+from skweight import WeightedTorchClassifier, WeightSearchCV
 X = np.random.default_rng(0).normal(size=(2000, 2))
 y = np.arange(2000) % 100 == 0
 model = WeightedTorchClassifier(class_weight="balanced", max_epochs=1, random_state=0)
-for power in (1, 1.1, 1.2):
-    model.set_params(class_weight_power=power)
-    model.fit(X, y)  # the line that is named
 """
+FITS = {
+    "loop": """
+for power in (1, 1.1, 1.2):
+    model.set_params(class_weight_power=power).fit(X, y)  # the line that is named
+""",
+    "grid": "GridSearchCV(model, {'class_weight_power': [1, 1.1, 1.2]}, cv=3).fit(X, y)",
+    "stack": "WeightSearchCV(model, {'class_weight_power': [1, 1.1, 1.2]}, cv=3).fit(X, y)",
+}
 
 
-def test_the_warning_comes_once_in_a_process_however_many_fits_deserve_it(tmp_path):
-    script = tmp_path / "three_fits.py"
-    script.write_text(THREE_FITS)
+@pytest.mark.parametrize("kind", FITS)
+def test_the_warning_comes_once_in_a_process_however_many_fits_deserve_it(kind, tmp_path):
+    """Searches run each fit under a copy of the filters that were there before."""
+    script = tmp_path / "fits.py"
+    script.write_text(DATA + FITS[kind])
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
     assert done.stderr.count("EffectiveSampleSizeWarning") == 1
-    line = 1 + THREE_FITS.splitlines().index("    model.fit(X, y)  # the line that is named")
-    assert f"{script}:{line}: " in done.stderr
+    if kind == "loop":
+        line = 1 + script.read_text().splitlines().index(FITS[kind].splitlines()[2])
+        assert f"{script}:{line}: " in done.stderr
 
 
 def test_the_warning_has_a_category_to_filter_it_by(rare):

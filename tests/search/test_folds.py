@@ -216,7 +216,7 @@ def test_the_warning_of_few_effective_rows_comes_as_often_as_from_grid_search():
     heavy = np.where(np.arange(N) % 50, 1e-3, 1.0)
     counts = []
     for kind in (GridSearchCV, WeightSearchCV):
-        with pytest.warns(EffectiveSampleSizeWarning, match="rest on few rows") as warned:
+        with pytest.warns(EffectiveSampleSizeWarning, match="few rows have most") as warned:
             kind(classifier(), CLASS_WEIGHT, cv=2).fit(X, Y, sample_weight=heavy)
         counts.append(len(warned))
     assert counts == [5, 5]  # of four fits and the refit; pytest shows what else comes once
