@@ -123,13 +123,13 @@ def test_gradients_are_reset_in_the_way_of_the_optimizer_and_of_its_parameters_a
     layer = [*module[0].parameters()]
     for optimizer, adds_up in ((Keeps(layer), True), (torch.optim.SGD(layer), False)):
         module.zero_grad()
-        step.follow(optimizer)
+        step.attach(optimizer)
         step(batches[0])
         step(batches[1])
         for parameter, first, second in zip(layer, *gradients):
             assert torch.equal(parameter.grad, first + second if adds_up else second)
     others = torch.optim.SGD(module[-1].parameters())
-    step.follow(others)
+    step.attach(others)
     step(batches[0])
     for parameter, first, second in zip(layer, *gradients):
         assert torch.equal(parameter.grad, second + first)
