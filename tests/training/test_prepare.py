@@ -126,7 +126,7 @@ def test_moments_of_rows_of_three_dimensions_have_the_shape_of_a_row():
 
 @pytest.mark.parametrize("csr", [False, True])
 def test_only_adapt_has_all_rows_gathered(monkeypatch, csr):
-    monkeypatch.setattr(moments, "VALUES_AT_ONCE", 12)
+    monkeypatch.setattr(moments, "MOMENTS_AT_ONCE", 12)
     monkeypatch.setattr(moments, "SPARSE_ROWS_AT_ONCE", 4)
     monkeypatch.setattr(moments, "ROWS_SORTED", 4)
     gathered = []
