@@ -1,7 +1,7 @@
 """How scikit-learn's search, which fits one estimator after the other, gets fits made before.
 
-``fit`` of the estimator that scikit-learn scores is given neither the candidate nor the
-split that it is for. Its parameters do not tell: they are copies, need not be comparable, and a candidate may
+``fit`` of the estimator that scikit-learn scores is given neither the candidate nor the split that
+it is for. Its parameters do not tell: they are copies, need not be comparable, and a candidate may
 be given twice. So the fits are handed out in the order in which scikit-learn 1.6 to 1.9 ask for
 them in one process: all splits of the first candidate, all of the second, and the refit at last.
 The number of rows is compared each time.

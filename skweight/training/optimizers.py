@@ -30,8 +30,8 @@ def optimizer_params(options: TrainingOptions, module: nn.Module) -> dict[str, A
     params = dict(options.optimizer_params)
     has_own_decay = options.optimizer is not None or bool(_DECAY_SETTINGS & {*params})
     if not has_own_decay and getattr(module, "decays_by_default", False):
-        of_weights = {"weight_decay": min(_LARGEST_DECAY, _DECAY_PER_STEP / options.lr)}
-        params |= {"weight_decay": 0.0, "param_groups": [("*.weight", of_weights)]}
+        weight_settings = {"weight_decay": min(_LARGEST_DECAY, _DECAY_PER_STEP / options.lr)}
+        params |= {"weight_decay": 0.0, "param_groups": [("*.weight", weight_settings)]}
     optimizer, keywords = unwrap(options.optimizer_class)
     chosen = {"fused", "foreach", "capturable", "differentiable"} & {*params, *keywords}
     tensors = [*module.parameters()]

@@ -124,9 +124,10 @@ def test_a_fit_is_the_loop_written_by_hand_to_the_bit(n_rows, sizes):
             (loss * weight[chosen]).mean().backward()
             optimizer.step()
 
-    for found, expected, initial in zip(model.module_.parameters(), module.parameters(), before):
-        assert torch.equal(found, expected)
-        assert not torch.equal(initial, expected)
+    expected = dict(module.named_parameters())
+    assert_same_tensors(dict(model.module_.named_parameters()), expected)
+    for name, initial in zip(expected, before):
+        assert not torch.equal(initial, expected[name]), f"{name} was not trained"
     assert model.history_[:, "train_batch_count"] == [len(sizes)] * 6
 
 

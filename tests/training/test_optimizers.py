@@ -1,4 +1,4 @@
-"""Optimizers: what their steps may count on, whatever callbacks do to network and optimizer."""
+"""Optimizers: their steps see the current network, parameters and learning rate."""
 
 import copy
 
@@ -57,7 +57,7 @@ def replace(net):
 
 
 @pytest.mark.parametrize("per_batch", [False, True])
-def test_a_network_that_a_callback_replaces_goes_on_as_it_would_have(binary, per_batch):
+def test_a_network_that_a_callback_replaces_is_trained_as_the_old_one_would_be(binary, per_batch):
     X, y, weight = binary
     callbacks = [HasBatchMethod()] * per_batch
     settings = QUICK | {"optimizer": torch.optim.SGD}

@@ -187,7 +187,7 @@ def test_several_quantiles_of_several_targets_have_a_constant_each():
     assert_allclose(module.shift, np.average(X[INDEX], axis=0, weights=WEIGHT), rtol=1e-5)
 
 
-def test_a_network_that_goes_on_is_tried_and_keeps_what_it_has():
+def test_a_network_trained_before_is_tried_and_keeps_what_it_has():
     module = Recording()
     state = copy_of_state(module)
     prepare(module.eval(), of_classes(), make_rows(), (1,), adapt=False)
