@@ -333,7 +333,7 @@ class Plateau(torch.optim.lr_scheduler.ReduceLROnPlateau):
 
 
 NOT_STACKED = {
-    "LBFGS": ({"optimizer": torch.optim.LBFGS}, "optimizer LBFGS is not known to treat"),
+    "LBFGS": ({"optimizer": torch.optim.LBFGS}, "optimizer LBFGS is not known to update"),
     "callback": (
         {"callbacks": [("score", EpochScoring("accuracy"))]},
         "callback EpochScoring is not supported in stacks",
