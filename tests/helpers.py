@@ -84,12 +84,6 @@ def assert_same_tensors(found: Mapping[Any, Tensor], expected: Mapping[Any, Tens
             )
 
 
-def is_same_state(found, expected):
-    """Whether all tensors of two networks of one architecture are equal bit for bit."""
-    states = found.state_dict(), expected.state_dict()
-    return all(torch.equal(states[0][name], states[1][name]) for name in states[1])
-
-
 def copy_of_state(module):
     """Copy the parameters and buffers of a network, to be compared with after it has changed."""
     return {name: tensor.clone() for name, tensor in module.state_dict().items()}

@@ -36,6 +36,7 @@ MAY_IMPORT = {
         {"joblib", "numpy", "sklearn", "tqdm"},
     ),
 }
+TORCH_INTERNALS = "training/torch_internals.py"
 MOST_ENTRIES, LONGEST_FILE, LONGEST_FUNCTION, MOST_CLASSES_ABOVE = 11, 400, 50, 2
 
 
@@ -150,12 +151,37 @@ def test_private_names_stay_in_their_package():
         if name.startswith("_")
     ]
     exported = [
-        f"{package}: {name}"
-        for package in MAY_IMPORT
-        for name in getattr(importlib.import_module(f"skweight.{package}"), "__all__", [])
+        f"{where}: {name}"
+        for path, _, names, where in imports()
+        if path.name == "__init__.py"
+        for name in names
         if name.startswith("_")
     ]
     assert not faults + exported, listed(faults + exported)
+
+
+def test_private_attributes_are_used_only_in_the_package_that_defines_them():
+    """But for those of torch, which are in one file, and those of the object itself."""
+    defined = {(package_of(path), name) for path, name in definitions()}
+    faults = [
+        f"{where}: {ast.unparse(node)}"
+        for path, node, where in nodes(ast.Attribute)
+        if node.attr.startswith("_")
+        and not node.attr.startswith("__")
+        and name_of(path) != TORCH_INTERNALS
+        and ast.unparse(node.value) not in {"self", "cls", "super()"}
+        and (package_of(path), node.attr) not in defined
+    ]
+    assert not faults, listed(faults)
+
+
+def definitions():
+    """Names of functions, classes, variables and attributes, with the file that defines them."""
+    for path, node, _ in nodes(ast.FunctionDef, ast.ClassDef):
+        yield path, node.name
+    for path, node, _ in nodes(ast.Name, ast.Attribute):
+        if isinstance(node.ctx, ast.Store):
+            yield path, node.id if isinstance(node, ast.Name) else node.attr
 
 
 def test_other_libraries_are_imported_only_where_they_belong():
@@ -295,7 +321,7 @@ def test_private_corners_of_torch_are_in_one_file():
         found += [where] if module.startswith("torch._") else []
     for _, node, where in nodes(ast.Constant):  # names of modules, as texts
         found += [where] if str(node.value).startswith("torch._") else []
-    assert_only_in("training/torch_internals.py", {*found})
+    assert_only_in(TORCH_INTERNALS, {*found})
 
 
 def test_no_function_changes_a_variable_of_its_module():
@@ -311,7 +337,7 @@ def test_there_is_one_reduction():
         called = ast.unparse(node.func)
         if package_of(path) in ("training", "stacks"):
             weighted += [where] if called.endswith("weighted_mean") else []
-            means += [where] if called.endswith(".mean") and not node.args else []
+            means += [where] if called.endswith(".mean") else []
     faults = [where for where in means if "loss" in source_line(where)]
     assert not faults, listed(faults)
     assert weighted

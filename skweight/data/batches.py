@@ -31,9 +31,9 @@ class TensorBatches:
         Whether each pass has another random order, which depends on ``seed``.
     sampling : bool, default=False
         Whether a pass draws as many rows as there are, with replacement and with probability
-        proportional to their weight. Weights are then divided by what the draw accounts for,
-        which leaves the mean weight of all rows (1 except in ``partial_fit``), times the weight of
-        a label over the mean of its row.
+        proportional to their weight. Weights are then divided by the draw probability, up to a
+        constant: what is left is the mean weight of all rows (1 except in ``partial_fit``), times
+        the weight of a label over the mean of its row.
     seed : int, default=0
     """
 

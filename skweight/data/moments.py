@@ -11,7 +11,7 @@ from skweight._keywords import Floats
 from skweight.data.rows import RowDataset, gather
 
 # Values of dense X in a block, whose squares in float64 stay in the cache; rows of sparse X.
-VALUES_AT_ONCE = 2**17
+MOMENTS_AT_ONCE = 2**17
 SPARSE_ROWS_AT_ONCE = 2**13
 # Largest numbers of rows and of values to sort: more rows hardly change the quantiles.
 ROWS_SORTED, VALUES_SORTED = 2**16, 2**21
@@ -48,7 +48,7 @@ def weighted_quantiles(rows: RowDataset, n_bins: int) -> Tensor:
     if mass.any():
         index, mass = index[(mass > 0).to(index.device)], mass[mass > 0]
     values = np.empty((rows.X.shape[1], len(mass)), dtype=np.float32)
-    for start in range(0, len(mass), at_once := max(1, VALUES_AT_ONCE // max(1, len(values)))):
+    for start in range(0, len(mass), at_once := max(1, MOMENTS_AT_ONCE // max(1, len(values)))):
         block = index[start : start + at_once]
         values[:, start : start + at_once] = gather(rows.X, block, block.device).cpu().numpy().T
     quantiles = np.empty((n_bins + 1, len(values)))
@@ -62,17 +62,19 @@ def weighted_quantiles(rows: RowDataset, n_bins: int) -> Tensor:
 
 def _moments_of_blocks(rows: RowDataset) -> Iterator[tuple[float, Floats, Floats]]:
     """Total weight, mean, and weighted squares about the mean of each block with weight."""
-    of_block = _of_sparse if hasattr(rows.X, "indptr") else _of_dense
+    moments = _sparse_moments if hasattr(rows.X, "indptr") else _dense_moments
     n_values = max(1, int(np.prod(rows.X.shape[1:])))
-    n_rows = SPARSE_ROWS_AT_ONCE if of_block is _of_sparse else max(1, VALUES_AT_ONCE // n_values)
+    n_rows = (
+        SPARSE_ROWS_AT_ONCE if moments is _sparse_moments else max(1, MOMENTS_AT_ONCE // n_values)
+    )
     weights = rows.row_weight if rows.row_weight.ndim == 1 else rows.row_weight.mean(dim=1)
     blocks = (torch.split(part, n_rows) for part in (rows.index, weights.cpu().double()))
     for index, weight in zip(*blocks):
         if weight.any():
-            yield of_block(rows.X, index, weight.numpy())
+            yield moments(rows.X, index, weight.numpy())
 
 
-def _of_dense(X: Any, index: Tensor, weight: Floats) -> tuple[float, Floats, Floats]:
+def _dense_moments(X: Any, index: Tensor, weight: Floats) -> tuple[float, Floats, Floats]:
     # On the CPU: not every device has float64, nor keeps the order of a sum.
     where = index.device
     values = gather(X, index, where).flatten(1).cpu().numpy().astype(np.float64)
@@ -83,17 +85,17 @@ def _of_dense(X: Any, index: Tensor, weight: Floats) -> tuple[float, Floats, Flo
     return total, mean, weight @ values
 
 
-def _of_sparse(X: Any, index: Tensor, weight: Floats) -> tuple[float, Floats, Floats]:
+def _sparse_moments(X: Any, index: Tensor, weight: Floats) -> tuple[float, Floats, Floats]:
     stored = X[index.numpy()]
     value, column = stored.data.astype(np.float64), stored.indices
-    of_value = np.repeat(weight, np.diff(stored.indptr))
+    value_weight = np.repeat(weight, np.diff(stored.indptr))
 
     def sums(values: Floats) -> Floats:
         counts = np.bincount(column, weights=values, minlength=X.shape[1])
         return counts.astype(np.float64)
 
     total = float(weight.sum())
-    mean = sums(of_value * value) / total
-    squares = sums(of_value * (value - mean[column]) ** 2)
-    absent = np.maximum(total - sums(of_value), 0)
+    mean = sums(value_weight * value) / total
+    squares = sums(value_weight * (value - mean[column]) ** 2)
+    absent = np.maximum(total - sums(value_weight), 0)
     return total, mean, squares + absent * mean**2

@@ -65,7 +65,7 @@ class RowDataset(torch.utils.data.Dataset[Any]):
 
     def batch(self, positions: Tensor) -> Batch:
         """Rows and weights as a dict, and the targets."""
-        # Before X: copies to a device arrive in their order, and X takes longest.
+        # Copied first, since a device receives copies in their order, and that of X takes longest.
         on_device = to_device(positions, self.device)
         positions = positions if self.index.device.type == "cpu" else on_device
         X = gather(self.X, self.index[positions], self.device)

@@ -2,7 +2,7 @@
 
 The losses that have names are in ``classification`` and ``regression``; what a loss says about
 itself is in ``base``, and what is known of torch's own losses in ``torch_losses``. ``criterion``
-makes a ``RowLoss`` of the user's argument, which training calls; ``trial`` checks it first.
+makes a ``RowLoss`` of the user's argument, which is tried on a few rows before training calls it.
 ``reduction`` is the only place where losses of rows are averaged.
 """
 

@@ -15,7 +15,7 @@ class CriterionError(ValueError):
 
 @dataclass(frozen=True)
 class Traits:
-    """What a loss asks of y and of the network, and what its scores mean.
+    """Requirements of a loss on y and on the network, and the meaning of its scores.
 
     Attributes
     ----------

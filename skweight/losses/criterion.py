@@ -20,7 +20,7 @@ def from_criterion(
     ``reduction="none"`` if it takes that. An instance is copied. A callable
     ``f(output, target)`` gets ``params`` as keywords.
     """
-    found: Any = _look_up(criterion, names)
+    found: Any = _named_or_given(criterion, names)
     if isinstance(found, nn.Module) and params:
         raise ValueError(
             "criterion must be a class for criterion__* parameters to be applied, got an "
@@ -36,7 +36,7 @@ def from_criterion(
     return RowLoss(partial(found, **params) if params else found)
 
 
-def _look_up(criterion: Any, names: Mapping[str, type[nn.Module]]) -> Any:
+def _named_or_given(criterion: Any, names: Mapping[str, type[nn.Module]]) -> Any:
     """The class of a name; a class, instance or callable as it is."""
     expected = (
         f"one of {list(names)}, an nn loss class or a callable (output, target) -> one loss per row"

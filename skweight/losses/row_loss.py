@@ -1,17 +1,17 @@
 """A criterion as training uses it: exactly one loss per row."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from skweight._keywords import name_of
-from skweight.losses.base import ClassLoss, CriterionError, TargetLoss
+from skweight.losses.base import ClassLoss, CriterionError, TargetLoss, Traits
 from skweight.losses.classification import to_columns
 from skweight.losses.reduction import mean_of_columns, width
 from skweight.losses.regression import exponential
 from skweight.losses.torch_losses import traits_of
-from skweight.losses.trial import check_depends_on_logit, check_suits
 
 # A class without weight gets this prior as a start, instead of a score of minus infinity.
 _SMALLEST_PRIOR = 1e-6
@@ -29,15 +29,14 @@ class RowLoss(nn.Module):
     Attributes
     ----------
     traits : Traits
-        What the criterion asks of y and of the network.
+        Requirements of the criterion on y and on the network.
     per_column : bool
         Whether every column of the output has a target and a weight of its own, as
         labels have under class weights. Then losses keep the shape of the output.
     offset : Tensor of shape (n_classes,) or (n_labels, 2), or None
         Added to the scores of the classes, see :meth:`adjust`.
     more_rows_follow : bool
-        Whether later calls of ``partial_fit`` bring more rows, so that a class without weight
-        need not be rare.
+        Whether this is a call of ``partial_fit``: a class that has no weight now may still come.
     """
 
     offset: Tensor | None
@@ -110,7 +109,7 @@ class RowLoss(nn.Module):
             f"it: expected shape ({len(output)},) or {tuple(output.shape)}, got {got}. Pass "
             f"the loss class itself ({name}, not {name}()), or build it with "
             'reduction="none", or leave out the final mean or sum. The target comes in the '
-            "shape of the output, so neither must be squeezed alone."
+            "shape of the output, so do not squeeze only one of them."
         )
 
     def check(self, output: Tensor, target: Tensor) -> None:
@@ -119,7 +118,7 @@ class RowLoss(nn.Module):
         Shapes are those of :meth:`forward`.
         """
         name = name_of(self.criterion)
-        check_suits(self.traits, name, output, target)
+        _check_suits(self.traits, name, output, target)
         try:
             self(output, target)
         except CriterionError:
@@ -131,7 +130,7 @@ class RowLoss(nn.Module):
             ) from error
         has_one_logit = not target.is_floating_point() and target.ndim == 1 and width(output) == 1
         if has_one_logit and not isinstance(self.criterion, ClassLoss):
-            check_depends_on_logit(self, name, output)
+            _check_depends_on_logit(self, name, output)
 
     # Scores -----------------------------------------------------------------------------
 
@@ -188,9 +187,48 @@ class RowLoss(nn.Module):
         else:
             weight = weight.reshape(len(codes), -1)
             mass = torch.stack([(weight * (codes == c)).sum(0) for c in (0, 1)], dim=1)
-        if self.more_rows_follow:  # a class that is missing now need not be rare
+        if self.more_rows_follow:  # a class that is missing now may still come, and be frequent
             mass = torch.where((mass == 0).any(-1, keepdim=True), 1.0, mass)
         scores = (mass / mass.sum(-1, keepdim=True)).clamp(min=_SMALLEST_PRIOR).log()
         if self.offset is not None:
             scores = scores - self.offset.cpu()
         return to_columns(scores, n_outputs)
+
+
+def _check_suits(traits: Traits, name: str, output: Tensor, target: Tensor) -> None:
+    """Refuse a criterion whose traits do not fit the scores or y."""
+    has_classes = not target.is_floating_point()
+    if traits.takes_probabilities:
+        raise CriterionError(
+            f"criterion must take raw scores, but {name} takes probabilities: pass "
+            "nn.BCEWithLogitsLoss and a module without a final sigmoid."
+        )
+    if traits.for_numbers and has_classes:
+        raise CriterionError(
+            f"criterion must be a loss of class scores for a classifier, got {name}, which "
+            "compares numbers."
+        )
+    if traits.one_column_per_class and has_classes and target.ndim > 1:
+        raise CriterionError(
+            f"criterion must score each label by itself for multilabel y, got {name}, which is "
+            "for one class per row: pass nn.BCEWithLogitsLoss."
+        )
+    if traits.takes_log_probabilities and output.exp().sum(1).sub(1).abs().max() > 1e-3:
+        raise CriterionError(
+            f"criterion {name} takes logarithms of probabilities, which the module does not "
+            "return: pass nn.CrossEntropyLoss, or a module that ends with nn.LogSoftmax."
+        )
+
+
+def _check_depends_on_logit(
+    loss: Callable[[Tensor, Tensor], Tensor], name: str, output: Tensor
+) -> None:
+    """Refuse a softmax over one column: it is 1 whatever the logit, and nothing is learned."""
+    shape = (8, *output.shape[1:])
+    logits = torch.linspace(-2, 2, 8, device=output.device).reshape(shape).requires_grad_()
+    total = loss(logits, torch.arange(8, device=output.device) % 2).sum()
+    if not total.requires_grad or not bool(torch.autograd.grad(total, logits)[0].any()):
+        raise CriterionError(
+            f"criterion {name} does not depend on the one column of logits that a binary y "
+            "has. If it wants one column per class, pass a module that returns 2 columns."
+        )

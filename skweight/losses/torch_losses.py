@@ -15,7 +15,7 @@ from skweight.losses.base import ClassLoss, TargetLoss, Traits
 _MARGIN = Traits(has_probabilities=False)
 _MULTI_MARGIN = Traits(one_column_per_class=True, has_probabilities=False)
 _LOG_PROBABILITIES = Traits(one_column_per_class=True, takes_log_probabilities=True)
-# Their minimiser follows y when it is shifted and scaled, and they have no threshold in units of y.
+# Their minimiser is shifted and scaled as y is, and they have no threshold in units of y.
 _LOCATION_SCALE = Traits(units="standardised", for_numbers=True)
 
 # Subclasses inherit the traits of these classes.
@@ -48,7 +48,9 @@ def traits_of(criterion: Any) -> Traits:
     def given(name: str) -> Any:
         return keywords.get(name, getattr(loss, name, None))
 
-    traits = criterion.traits if isinstance(criterion, ClassLoss | TargetLoss) else _look_up(loss)
+    traits = (
+        criterion.traits if isinstance(criterion, ClassLoss | TargetLoss) else _known_traits(loss)
+    )
     if isinstance(loss, nn.Module) and criterion is not loss:
         # Inside of a partial it is a callable: y and the columns of scores are left as they are.
         traits = Traits(has_probabilities=traits.has_probabilities)
@@ -60,6 +62,6 @@ def traits_of(criterion: Any) -> Traits:
     return replace(traits, own_weight=own_weights[0]) if own_weights else traits
 
 
-def _look_up(loss: Any) -> Traits:
+def _known_traits(loss: Any) -> Traits:
     keys = [loss] if isfunction(loss) else type(loss).__mro__
     return next((TORCH_LOSSES[key] for key in keys if key in TORCH_LOSSES), Traits())

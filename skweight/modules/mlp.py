@@ -117,7 +117,7 @@ class MLP(nn.Module):
         is_linear = len(sizes) == 0
         self.n_bins = _check_bins(n_bins, math.inf if is_linear else n_features)
         self.clip = _check_clip(clip, is_linear)
-        # A weight is on a feature and on its bins alike, so that with weights each has bins.
+        # A weight is on a feature and on its bins alike, so every feature needs bins.
         self.bins = PiecewiseLinear(self.n_bins, every=feature_weights is not None)
         layers: list[nn.Module] = []
         width = n_features

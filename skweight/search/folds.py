@@ -72,10 +72,9 @@ def last_step(estimator: Any, name: str = "estimator") -> tuple[Any, str]:
     if not isinstance(step, TorchEstimator):
         found = f" whose last step is {type(step).__name__}" if is_pipeline else ""
         raise TypeError(
-            f"{name} must be a WeightedTorchClassifier or WeightedTorchRegressor, or a Pipeline: "
-            "then the last step must be a WeightedTorchClassifier or WeightedTorchRegressor. Got "
-            f"{type(estimator).__name__}{found}. For other estimators use "
-            "sklearn.model_selection.GridSearchCV."
+            f"{name} must be a WeightedTorchClassifier or WeightedTorchRegressor, or a Pipeline "
+            f"whose last step is one of them, got {type(estimator).__name__}{found}. For other "
+            "estimators use sklearn.model_selection.GridSearchCV."
         )
     return step, f"{step_name}__" if is_pipeline else ""
 

@@ -1,6 +1,7 @@
 """What all candidates predict for the rows that they were not trained on."""
 
 import warnings
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -16,20 +17,18 @@ def predict_held_out(
     X: Any, y: Any, splits: list[tuple[Any, Any]], results: list[list[Result]]
 ) -> list[tuple[Any, NDArray[Any]]]:
     """The held-out rows of each split, and predictions of shape (n_candidates, n_test, ...)."""
-    estimators = [[result.estimator for result in of_candidate] for of_candidate in results]
-    fitted = [e for of_candidate in estimators for e in of_candidate if e is not None]
+    estimators = [[result.estimator for result in candidate] for candidate in results]
+    fitted = [e for e in chain(*estimators) if e is not None]
     classes = _classes(y) if fitted and is_classifier(fitted[0]) else None
     predicted = []
     for split, (_, test) in enumerate(splits):
         rows = rows_of(X, test)
-        predicted.append(
-            [_predict(of_candidate[split], rows, classes) for of_candidate in estimators]
-        )
-    columns = next((p.shape[1:] for of_split in predicted for p in of_split if p is not None), ())
+        predicted.append([_predict(candidate[split], rows, classes) for candidate in estimators])
+    columns = next((p.shape[1:] for p in chain(*predicted) if p is not None), ())
     kept = []
-    for (_, test), of_split in zip(splits, predicted):
+    for (_, test), predictions in zip(splits, predicted):
         missing = np.full((n_selected(test), *columns), np.nan)
-        kept.append((test, np.stack([missing if p is None else p for p in of_split])))
+        kept.append((test, np.stack([missing if p is None else p for p in predictions])))
     return kept
 
 

@@ -49,8 +49,8 @@ class SearchRun:
 
     def _summarize(self, results: list[list[Result]]) -> None:
         """Keep times, and which candidates were stacked; estimators are freed after scoring."""
-        self.seconds = np.array([[r.seconds for r in of_candidate] for of_candidate in results])
-        self.stacked = np.array([[r.stacked for r in of_candidate] for of_candidate in results])
-        for number, of_candidate in enumerate(results):
-            for reason in {r.not_stackable: None for r in of_candidate if r.not_stackable}:
+        self.seconds = np.array([[r.seconds for r in candidate] for candidate in results])
+        self.stacked = np.array([[r.stacked for r in candidate] for candidate in results])
+        for number, candidate in enumerate(results):
+            for reason in {r.not_stackable: None for r in candidate if r.not_stackable}:
                 self.one_by_one.setdefault(reason, []).append(number)

@@ -54,7 +54,7 @@ class StackedSearch:
         ------
         TypeError
             If the estimator, or the last step of the pipeline, is not a WeightedTorchClassifier
-            or WeightedTorchRegressor; also if a candidate makes it another one.
+            or WeightedTorchRegressor; also if a candidate replaces it by another class.
         ValueError
             If ``stack_size`` is neither "auto" nor an int of at least 1, and in all cases in which
             ``GridSearchCV`` raises it.
@@ -63,7 +63,7 @@ class StackedSearch:
         search = copy.copy(self)
         search._run = self._prepare(X, y, params)
         search.estimator = StandIn(self.estimator, search._run.queue)
-        # scikit-learn only scores, in this process. It is to refuse values that are wrong.
+        # scikit-learn only scores, in this process. Wrong values are left for it to refuse.
         search.cv = [*self.cv] if isinstance(self.cv, Iterator) else self.cv  # is read twice
         if self.n_jobs is None or isinstance(self.n_jobs, Integral):
             search.n_jobs = 1
@@ -150,7 +150,7 @@ class WeightSearchCV(StackedSearch, GridSearchCV):  # type: ignore[misc]
         settings are trained in different stacks.
     scoring : str, callable, list, tuple or dict, default=None
         As in ``GridSearchCV``. A callable is given a stand-in that passes everything on to the
-        fitted estimator, whose class it does not have.
+        fitted estimator, but has another class, so ``isinstance`` checks fail.
     cv : int, splitter or iterable, default=None
     refit : bool, str or callable, default=True
     n_jobs : int, default=None

@@ -1,6 +1,6 @@
 """How scikit-learn's search, which fits one estimator after the other, gets fits made before.
 
-``fit`` of the estimator that scikit-learn scores is told neither which candidate nor which split
+``fit`` of the estimator that scikit-learn scores is given neither the candidate nor the split that
 it is for. Its parameters do not tell: they are copies, need not be comparable, and a candidate may
 be given twice. So the fits are handed out in the order in which scikit-learn 1.6 to 1.9 ask for
 them in one process: all splits of the first candidate, all of the second, and the refit at last.
@@ -28,8 +28,8 @@ class FitQueue:
     def fill(self, results: list[list[Result]], splits: list[tuple[Any, Any]]) -> None:
         """Add the results of each candidate on each split."""
         sizes = [n_selected(train) for train, _ in splits]
-        for of_candidate in results:
-            self.waiting.extend(zip(of_candidate, sizes))
+        for candidate_results in results:
+            self.waiting.extend(zip(candidate_results, sizes))
 
     def take(self, X: Any) -> Result | None:
         """The result of the fit on the rows X, or None if all results have been taken."""
@@ -45,7 +45,7 @@ class FitQueue:
     def check(self) -> None:
         """Refuse results that may have been taken for those of other candidates or splits."""
         if self.waiting and not self.mismatch:
-            self.mismatch = f"{len(self.waiting)} fits less than there are candidates and splits"
+            self.mismatch = f"the results of {len(self.waiting)} fits were never asked for"
         if self.mismatch:
             raise RuntimeError(
                 "scikit-learn asked for fits in another order than skweight knows: "
@@ -54,9 +54,9 @@ class FitQueue:
 
 
 class StandIn:
-    """Takes the estimator's place in scikit-learn's search, and passes everything but ``fit`` on.
+    """Takes the estimator's place in scikit-learn's search, with a ``fit`` of its own.
 
-    As with scikit-learn's ``FrozenEstimator``, ``estimator`` is what all else is asked of: an
+    As with scikit-learn's ``FrozenEstimator``, everything else is delegated to ``estimator``: an
     unfitted estimator before ``fit``, and the fitted one after it.
     """
 

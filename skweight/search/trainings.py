@@ -71,8 +71,8 @@ class Trainings:
         with _progress_bar(self.verbose, len(candidates) * len(splits)) as bar:
             for groups in self._group(candidates):
                 folds = [Fold(X, y, self.params, train) for train, _ in splits]
-                for pairs, of_pairs in self._run_groups(groups, folds):
-                    results.update(zip(pairs, of_pairs))
+                for pairs, trained in self._run_groups(groups, folds):
+                    results.update(zip(pairs, trained))
                     if bar is not None:
                         bar.update(len(pairs))
         return [[results[c, s] for s in range(len(splits))] for c in range(len(candidates))]
@@ -96,11 +96,11 @@ class Trainings:
         settings: dict[Any, dict[Any, Group]] = {}
         for number, candidate in enumerate(candidates):
             prefix = last_step(self.estimators[number])[1]
-            of_step = {name for name in candidate if name.startswith(prefix)}
+            step_names = {name for name in candidate if name.startswith(prefix)}
             stackable = {prefix + name for name in STACKABLE}
-            of_transformers = _comparable(candidate, candidate.keys() - of_step)
-            groups = settings.setdefault(of_transformers, {})
-            group = groups.setdefault(_comparable(candidate, of_step - stackable), Group())
+            transformers = _comparable(candidate, candidate.keys() - step_names)
+            groups = settings.setdefault(transformers, {})
+            group = groups.setdefault(_comparable(candidate, step_names - stackable), Group())
             group.candidates.append(number)
         return [[*groups.values()] for groups in settings.values()]
 
@@ -184,7 +184,7 @@ def _run_in_order(workers: dict[str, Any], jobs: Iterable[Any]) -> Iterable[Any]
 
 
 def _comparable(candidate: dict[str, Any], names: Iterable[str]) -> Any:
-    """Equal for settings with equal numbers and words, and otherwise the same objects."""
+    """A key of these settings: numbers and strings by value, other objects by identity."""
     return tuple((name, _identity(candidate[name])) for name in sorted(names))
 
 

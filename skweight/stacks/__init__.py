@@ -4,8 +4,8 @@
 - ``eligibility.py``: which trainings can be stacked, and how many models a stack should have.
 - ``stack.py``: the training loop of a stack.
 - ``networks.py``: several networks as one; ``layers.py``: its layers; ``products.py``: batched
-  products that give each model the bits that it has by itself.
-- ``steps.py``: batches, losses and gradients of a stack; ``schedules.py``: its learning rates.
+  products, bit-identical to computing each model alone.
+- ``steps.py``: batches, losses, gradients and learning rates of a stack.
 """
 
 from skweight.stacks.eligibility import models_at_once

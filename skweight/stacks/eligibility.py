@@ -22,7 +22,8 @@ _ELEMENTWISE_OPTIMIZERS = tuple(
         *("Adagrad", "Adadelta", "Rprop", "ASGD"),
     )
 )
-# Bytes that a stack computes with at most: above, access to memory costs what fewer calls save.
+# Bytes that a stack computes with at most: larger stacks save no time, since access to memory costs
+# what fewer calls save.
 _MOST_BYTES = 64 * 2**20
 # With more activations or parameters, a step spends its time on arithmetic and not on calls.
 _MANY_ACTIVATIONS, _MANY_PARAMETERS = 2**18, 2**17
@@ -58,7 +59,7 @@ def models_at_once(training: Training) -> int:
     return 1 if size < _FEWEST_MODELS[network.is_layered] else int(size)
 
 
-def pays_as_stack(network: StackedNetwork, n_models: int) -> bool:
+def is_worth_stacking(network: StackedNetwork, n_models: int) -> bool:
     """Whether to train this many networks as a stack.
 
     Batched layers cost no more than networks one by one, even for two models.
@@ -118,12 +119,12 @@ def check_stackable(training: Training) -> None:
     optimizer = unwrap(options.optimizer_class)[0]
     if optimizer not in _ELEMENTWISE_OPTIMIZERS:
         name = getattr(optimizer, "__name__", repr(optimizer))
-        raise NotStackable(f"optimizer {name} is not known to treat every parameter by itself")
+        raise NotStackable(f"optimizer {name} is not known to update each parameter independently")
     for callback in options.callbacks or []:
         callback = callback[1] if isinstance(callback, tuple) else callback
         if not (type(callback) is GradientNormClipping or _is_schedule(callback)):
             name = getattr(callback, "__name__", type(callback).__name__)
-            raise NotStackable(f"callback {name} acts on one net")
+            raise NotStackable(f"callback {name} is not supported in stacks")
     if options.verbose:
         raise NotStackable("verbose prints a table for each training")
     if options.compile:

@@ -103,7 +103,7 @@ class StackedActivation(nn.Module):
         """The activation of every number."""
         if X.device.type != "cpu" or X[0].numel() % _LARGEST_VECTOR == 0:
             return self.activation(X)  # type: ignore[no-any-return]
-        return torch.stack([self.activation(of_model) for of_model in X])
+        return torch.stack([self.activation(part) for part in X])
 
 
 class StackedWeightedLinear(StackedLinear):
@@ -128,7 +128,7 @@ class StackedWeightedLinear(StackedLinear):
 
 
 class StackedPiecewiseLinear(nn.Module):
-    """Bins of the same features, see :class:`~skweight.encodings.PiecewiseLinear`."""
+    """Bins of the same features, see :class:`~skweight.modules.PiecewiseLinear`."""
 
     start: Tensor
     slope: Tensor
@@ -173,10 +173,10 @@ class _Scale(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:  # type: ignore[override]
         X, weight = ctx.saved_tensors
-        of_X, of_weight = ctx.needs_input_grad
+        needs_X, needs_weight = ctx.needs_input_grad
         return (
-            gradient * weight if of_X else None,
-            sum_over_rows(gradient * X) if of_weight else None,
+            gradient * weight if needs_X else None,
+            sum_over_rows(gradient * X) if needs_weight else None,
         )
 
 
@@ -199,12 +199,12 @@ class _Linear(torch.autograd.Function):
         ctx: Any, gradient: Tensor
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
         X, weight = ctx.saved_tensors
-        of_X, of_weight, of_bias, _ = ctx.needs_input_grad
+        needs_X, needs_weight, needs_bias, _ = ctx.needs_input_grad
         out = ctx.reused.get("gradient", X.shape, X)
         return (
-            input_gradient(gradient, weight, out=out) if of_X else None,
-            weight_gradient(gradient, X) if of_weight else None,
-            sum_over_rows(gradient) if of_bias else None,
+            input_gradient(gradient, weight, out=out) if needs_X else None,
+            weight_gradient(gradient, X) if needs_weight else None,
+            sum_over_rows(gradient) if needs_bias else None,
             None,
         )
 

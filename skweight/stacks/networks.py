@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import repeat
 from typing import Any
 
@@ -39,8 +40,8 @@ class StackedNetwork:
 
     Linear layers become batched matrix products where the network consists of known layers; any
     other network goes through :func:`torch.func.vmap`. ``modules`` are copied. ``X`` of shape
-    (n_models, n, ...) holds a few rows for each: networks whose scores for them a stack cannot
-    give are refused with :class:`NotStackable`.
+    (n_models, n, ...) holds a few rows for each: networks whose scores for these rows the stack
+    cannot reproduce are refused with :class:`NotStackable`.
     """
 
     def __init__(self, modules: Sequence[nn.Module], X: Tensor) -> None:
@@ -48,6 +49,7 @@ class StackedNetwork:
         _check_structure(modules)
         expected = _run_one_by_one(modules, X)
         forward = _matching_forward(_Layered, modules, X, expected)
+        self.has_known_forward = forward is not None
         if forward is None:
             # If torch can batch it, no branch in it depends on values.
             forward = _matching_forward(_Mapped, modules, X, expected)
@@ -56,10 +58,10 @@ class StackedNetwork:
                     f"the forward of {type(first).__name__} cannot be run for several networks at "
                     "once"
                 )
-            forward = _matching_forward(_OwnForward, modules, X, expected) or forward
+            in_own_forward = partial(_Layered, own_forward=True)
+            forward = _matching_forward(in_own_forward, modules, X, expected) or forward
         self.forward = forward
-        self.has_known_forward = type(forward) is _Layered
-        self.is_layered = type(forward) is not _Mapped
+        self.is_layered = isinstance(forward, _Layered)
         self.tensors = forward.tensors
         self._shapes = {name: tensor.shape for name, tensor in _named_tensors(first)}
 
@@ -77,20 +79,22 @@ class StackedNetwork:
         scores = self(X)
         slope = torch.randn(scores.shape, generator=torch.Generator("cpu").manual_seed(0))
         stacked = {name: p for name, p in self.named_parameters() if p.requires_grad}
-        of_stack = torch.autograd.grad(scores, [*stacked.values()], slope, allow_unused=True)
+        stack_gradients = torch.autograd.grad(scores, [*stacked.values()], slope, allow_unused=True)
         for number, module in enumerate(modules):
             single = copy.deepcopy(module)
             own = single(X[number].clone())  # a copy begins where batches of one network do
             parameters = dict(single.named_parameters())
-            of_one = torch.autograd.grad(
+            own_gradients = torch.autograd.grad(
                 own, [parameters[name] for name in stacked], slope[number], allow_unused=True
             )
             pairs = [(own, scores[number])]
-            pairs += [(a, b[number]) for a, b in zip(of_one, of_stack) if b is not None]
+            pairs += [
+                (a, b[number]) for a, b in zip(own_gradients, stack_gradients) if b is not None
+            ]
             if not all(torch.equal(a, b.reshape(a.shape)) for a, b in pairs):
                 raise NotStackable(
-                    f"{type(module).__name__} has a forward of its own, which torch rounds in "
-                    "another way for several networks at once"
+                    f"{type(module).__name__} has its own forward, which rounds differently "
+                    "when stacked"
                 )
 
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
@@ -113,34 +117,30 @@ class StackedNetwork:
 
 
 class _Layered:
-    """Known layers, with batched matrix products in place of matrix products."""
+    """Known layers, with batched matrix products in place of matrix products.
 
-    own_forward = False
+    With ``own_forward`` they may be in a forward of the user's, if it also works with an axis of
+    models.
+    """
 
-    def __init__(self, modules: Sequence[nn.Module]) -> None:
-        self.tensors = _stacked_layers(modules, self.own_forward)
+    def __init__(self, modules: Sequence[nn.Module], own_forward: bool = False) -> None:
+        self.tensors = _stacked_layers(modules, own_forward)
+        has_linear = any(isinstance(layer, StackedLinear) for layer in self.tensors.modules())
+        if own_forward and not has_linear:
+            raise TypeError("a network without linear layers gains nothing from batched products")
 
     def __call__(self, X: Tensor) -> Tensor:
         output: Tensor = self.tensors(X)
         return output
 
 
-class _OwnForward(_Layered):
-    """Known layers in a forward of the user's that also works with an axis of models."""
-
-    own_forward = True
-
-    def __init__(self, modules: Sequence[nn.Module]) -> None:
-        super().__init__(modules)
-        if not any(isinstance(layer, StackedLinear) for layer in self.tensors.modules()):
-            raise TypeError("a network without linear layers gains nothing from batched products")
-
-
 class _Mapped:
     """Any network whose operations torch can batch."""
 
     def __init__(self, modules: Sequence[nn.Module]) -> None:
-        self.tensors = _with_tensors_of(modules, rows=False)
+        self.tensors = copy.deepcopy(modules[0])
+        for path, part in self.tensors.named_modules():
+            set_tensors(part, [module.get_submodule(path) for module in modules], rows=False)
         body = copy.deepcopy(modules[0]).to("meta")
 
         def run_one(tensors: dict[str, Tensor], X: Tensor) -> Any:
@@ -164,9 +164,9 @@ class _OneByOne(nn.Module):
 
     def forward(self, X: Tensor) -> Tensor:
         """The layer of each model on its rows."""
-        of_models = zip(*(tensor for _, tensor in _named_tensors(self)))
         names = [name for name, _ in _named_tensors(self)]
-        tensors = (dict(zip(names, of_model)) for of_model in of_models) if names else repeat({})
+        per_model = zip(*(tensor for _, tensor in _named_tensors(self)))
+        tensors = (dict(zip(names, own)) for own in per_model) if names else repeat({})
         parts = zip(tensors, X)
         return torch.stack([functional_call(self._bodies[0], own, (rows,)) for own, rows in parts])
 
@@ -175,7 +175,10 @@ Forward = _Layered | _Mapped
 
 
 def _matching_forward(
-    make: type[Forward], modules: Sequence[nn.Module], X: Tensor, expected: Tensor
+    make: Callable[[Sequence[nn.Module]], Forward],
+    modules: Sequence[nn.Module],
+    X: Tensor,
+    expected: Tensor,
 ) -> Forward | None:
     """A forward of all networks, or None if it fails or its scores are not the expected ones."""
     try:
@@ -231,13 +234,6 @@ def _stacked_container(modules: Sequence[nn.Module], own_forward: bool) -> nn.Mo
     return stacked
 
 
-def _with_tensors_of(modules: Sequence[nn.Module], rows: bool) -> nn.Module:
-    stacked = copy.deepcopy(modules[0])
-    for path, part in stacked.named_modules():
-        set_tensors(part, [module.get_submodule(path) for module in modules], rows)
-    return stacked
-
-
 def _named_tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
     yield from module.named_parameters()
     yield from module.named_buffers()
@@ -273,7 +269,7 @@ def _run_one_by_one(modules: Sequence[nn.Module], X: Tensor) -> Tensor:
     for module, rows, output in zip(copies, X, outputs):
         evaluated = module.eval()(rows)
         if not torch.allclose(evaluated, output, rtol=0, atol=0, equal_nan=True):
-            raise NotStackable(f"{name} does something else in training than in prediction")
+            raise NotStackable(f"{name} differs between train and eval mode")
     return torch.stack(outputs)
 
 

@@ -1,6 +1,6 @@
-"""Batched products that give each model the bits that it has by itself."""
+"""Batched products, bit-identical to computing each model alone."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import cache
 from typing import Any
 
@@ -12,27 +12,35 @@ Operation = Callable[..., Tensor]
 
 
 class ExactOperation:
-    """An operation on stacked tensors that rounds each model as if it were computed by itself.
+    """An operation on stacked tensors that rounds each model as if it were computed alone.
 
     Which batched implementation does so depends on the shapes, by which libraries choose their
     kernels, and is found by trials. On a GPU the first one is always used: there, rounding
     differs from one model of GPU to the next anyway.
 
     ``batched`` are implementations for tensors of shape (n_models, ...), the fastest first;
-    ``single`` is the operation on the tensors of one model.
+    ``single`` is the operation on the tensors of one model, and ``write_out`` are those of
+    ``batched`` that can write to ``out``.
     """
 
-    def __init__(self, *batched: Operation, single: Operation) -> None:
+    def __init__(
+        self, *batched: Operation, single: Operation, write_out: Collection[Operation] = ()
+    ) -> None:
         self.batched = batched
         self.one_by_one = _one_by_one(single)
+        self.write_out = {*write_out, self.one_by_one}
 
     def __call__(self, *tensors: Tensor, out: Tensor | None = None) -> Tensor:
         """The result for all models, written to ``out`` if the implementation can do that."""
-        if tensors[0].device.type != "cpu":
-            return self.batched[0](*tensors, out=out)
-        tensors = tuple(tensor.contiguous() for tensor in tensors)
-        shapes = tuple(tensor.shape[1:] for tensor in tensors)
-        return choose_implementation(self, shapes, torch.get_num_threads())(*tensors, out=out)
+        if tensors[0].device.type == "cpu":
+            tensors = tuple(tensor.contiguous() for tensor in tensors)
+            shapes = tuple(tensor.shape[1:] for tensor in tensors)
+            implementation = choose_implementation(self, shapes, torch.get_num_threads())
+        else:
+            implementation = self.batched[0]
+        if implementation in self.write_out:
+            return implementation(*tensors, out=out)
+        return implementation(*tensors)
 
 
 def _one_by_one(single: Operation) -> Operation:
@@ -43,7 +51,7 @@ def _one_by_one(single: Operation) -> Operation:
     """
 
     def one_by_one(*tensors: Tensor, out: Tensor | None = None) -> Tensor:
-        parts = [single(*(t.clone() for t in of_model)) for of_model in zip(*tensors)]
+        parts = [single(*(t.clone() for t in own)) for own in zip(*tensors)]
         return torch.stack(parts, out=out)
 
     return one_by_one
@@ -57,31 +65,34 @@ def _product(X: Tensor, weight: Tensor, out: Tensor | None = None) -> Tensor:
     return torch.bmm(X, weight.transpose(1, 2), out=out)
 
 
-def _transposed(X: Tensor, weight: Tensor, bias: Tensor | None = None, out: Any = None) -> Tensor:
+def _transposed(X: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """As a linear layer with one output multiplies a matrix by a vector."""
     product = torch.bmm(weight, X.transpose(1, 2)).transpose(1, 2)
     return product if bias is None else product + bias
 
 
-def _weight_gradient(gradient: Tensor, X: Tensor, out: Any = None) -> Tensor:
+def _weight_gradient(gradient: Tensor, X: Tensor) -> Tensor:
     return torch.bmm(gradient.transpose(1, 2), X)
 
 
-def _transposed_weight_gradient(gradient: Tensor, X: Tensor, out: Any = None) -> Tensor:
+def _transposed_weight_gradient(gradient: Tensor, X: Tensor) -> Tensor:
     return torch.bmm(X.transpose(1, 2), gradient).transpose(1, 2)
 
 
-def _sum(values: Tensor, out: Any = None) -> Tensor:
+def _sum(values: Tensor) -> Tensor:
     return values.sum(dim=1, keepdim=True)
 
 
 # Forward and backward of linear layers. Weights are (n_models, n_outputs, n_inputs), biases
 # (n_models, 1, n_outputs), inputs and gradients of outputs (n_models, n, ...).
 linear = ExactOperation(
-    _linear, _transposed, single=lambda X, weight, bias: F.linear(X, weight, bias[0])
+    _linear,
+    _transposed,
+    single=lambda X, weight, bias: F.linear(X, weight, bias[0]),
+    write_out=[_linear],
 )
-linear_without_bias = ExactOperation(_product, _transposed, single=F.linear)
-input_gradient = ExactOperation(torch.bmm, single=torch.mm)
+linear_without_bias = ExactOperation(_product, _transposed, single=F.linear, write_out=[_product])
+input_gradient = ExactOperation(torch.bmm, single=torch.mm, write_out=[torch.bmm])
 weight_gradient = ExactOperation(
     _weight_gradient, _transposed_weight_gradient, single=lambda gradient, X: gradient.t() @ X
 )

@@ -14,8 +14,12 @@ from skweight.data import TensorBatches
 from skweight.losses import backpropagate_weighted_means, weighted_mean
 from skweight.stacks.eligibility import stack_networks, validation_batches
 from skweight.stacks.networks import StackedNetwork
-from skweight.stacks.schedules import StackedSchedules
-from skweight.stacks.steps import StackedBatches, StackedLosses, StackedParameters
+from skweight.stacks.steps import (
+    StackedBatches,
+    StackedLosses,
+    StackedParameters,
+    StackedSchedules,
+)
 from skweight.training import (
     EpochLosses,
     Patience,
@@ -63,7 +67,7 @@ class Stack:
     ``nets`` are made for the trainings, and hold the trained networks in the end. ``models`` are
     all of them, ``in_stack`` those that are still in the stack, by their position in its tensors.
     When the share ``still_trained`` of the stack, or less, is still trained, the others leave it.
-    Until then they are computed in vain, since to leave a stack takes time too.
+    Until then they are still computed, because removal costs time.
     """
 
     def __init__(

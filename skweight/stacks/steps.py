@@ -1,12 +1,15 @@
-"""A training step of a stack: batches, losses and gradients of several models."""
+"""A training step of a stack: batches, losses, gradients and learning rates of several models."""
 
+import copy
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from types import SimpleNamespace
+from typing import Any
 
 import torch
-from skorch.callbacks import GradientNormClipping
+from skorch.callbacks import GradientNormClipping, LRScheduler
+from skorch.history import History
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -52,8 +55,8 @@ class StackedParameters:
             return
         # In the network's order, since the rounding of a norm depends on the order of its sum.
         gradients = [p.grad for p in self.in_order if p.grad is not None]
-        for of_model in zip(*gradients):
-            holders = [SimpleNamespace(grad=gradient) for gradient in of_model]
+        for own_gradients in zip(*gradients):
+            holders = [SimpleNamespace(grad=gradient) for gradient in own_gradients]
             nn.utils.clip_grad_norm_(
                 holders,  # type: ignore[arg-type]
                 clipping.gradient_clip_value,
@@ -157,3 +160,31 @@ class StackedBatches:
             rows = [batches.block(part) for batches, part in zip(self.batches, positions)]
             tensors = zip(*((of["X"], of["row_weight"], y) for of, y in rows))
             yield from zip(*(torch.split(torch.stack(parts), sizes, dim=1) for parts in tensors))
+
+
+class StackedSchedules:
+    """Runs copies of ``LRScheduler``, and is their net, with ``optimizer_`` and ``history``."""
+
+    def __init__(self, callbacks: Iterable[LRScheduler], optimizer: torch.optim.Optimizer) -> None:
+        self.optimizer_ = optimizer
+        self.history = History()
+        self._schedules = [copy.copy(callback).initialize() for callback in callbacks]
+        for schedule in self._schedules:
+            schedule.on_train_begin(self)
+
+    def begin_epoch(self) -> None:
+        """Begin to record an epoch."""
+        self.history.new_epoch()
+
+    def end_batch(self) -> None:
+        """Call the schedules that change the learning rate after a batch."""
+        for schedule in self._schedules:
+            if schedule.step_every == "batch":
+                self.history.new_batch()
+            schedule.on_batch_end(self, training=True)
+
+    def end_epoch(self) -> dict[str, Any]:
+        """Call those that change it after an epoch; return what they recorded of the epoch."""
+        for schedule in self._schedules:
+            schedule.on_epoch_end(self)
+        return {name: value for name, value in self.history[-1].items() if name != "batches"}

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from skweight.stacks.eligibility import check_stackable, group_alike, pays_as_stack
+from skweight.stacks.eligibility import check_stackable, group_alike, is_worth_stacking
 from skweight.stacks.stack import Stack
 from skweight.training import Training, WeightedNet, finish, isolated_torch, make_net, train
 
@@ -67,7 +67,7 @@ def _train_group(
     if len(trainings) > 1:
         with isolated_torch(trainings[0].options.seed, trainings[0].rows.device):
             stack = Stack(trainings, nets, still_trained)
-            if pays_as_stack(stack.network, len(trainings)):
+            if is_worth_stacking(stack.network, len(trainings)):
                 return [
                     Outcome(error=model.error, stacked=True)
                     if model.error is not None

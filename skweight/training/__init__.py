@@ -4,7 +4,7 @@
 - ``run.py``: ``train``, from a plan to a trained net. Begin here.
 - ``prepare.py``, ``optimizers.py``, ``defaults.py``: what happens before the first epoch.
 - ``net.py``: ``WeightedNet``, the skorch net: an epoch, and what callbacks see.
-- ``steps.py``, ``cuda_graphs.py``, ``choose_step.py``: one step, eager, compiled or replayed.
+- ``steps.py``: one step, eager or compiled; ``cuda_graphs.py``: recorded steps, and the choice.
 - ``stopping.py``: early stopping, the recorded losses, losses that are not finite.
 - ``average.py``: the moving average of the weights.
 - ``resume.py``: what one call of ``partial_fit`` hands to the next.
@@ -14,8 +14,7 @@
 """
 
 from skweight.training.average import WeightAverage
-from skweight.training.choose_step import make_step
-from skweight.training.cuda_graphs import CudaGraphs, ReplayedStep
+from skweight.training.cuda_graphs import CudaGraphs, ReplayedStep, make_step
 from skweight.training.defaults import (
     resolve_batch_size,
     resolve_early_stopping,

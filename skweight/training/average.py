@@ -6,7 +6,7 @@ from operator import is_
 import torch
 from torch import Tensor
 
-from skweight.training.torch_internals import add_each_, copy_each_, multiply_each_, subtract_each
+from skweight.training.torch_internals import copy_each_, move_each_
 
 
 class WeightAverage:
@@ -43,10 +43,10 @@ class WeightAverage:
         self.is_applied = False
         self._parameters: list[Tensor] = []
         self._stored: list[Tensor] = []  # the averages, or the parameters while those are applied
-        self.follow(parameters)
+        self.track(parameters)
 
-    def follow(self, parameters: Iterable[Tensor]) -> None:
-        """Average these from now on; those that were followed before keep their averages."""
+    def track(self, parameters: Iterable[Tensor]) -> None:
+        """Use the current parameters; those that were averaged before keep their averages."""
         now = [*parameters]
         if len(now) != len(self._parameters) or not all(map(is_, now, self._parameters)):
             before = {id(p): stored for p, stored in zip(self._parameters, self._stored)}
@@ -55,16 +55,10 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Update the average with the parameters after a step.
-
-        Subtraction, multiplication and addition are separate calls: kernels that do all three in
-        one round some of a tensor's last numbers differently.
-        """
+        """Update the average with the parameters after a step."""
         self.n_updates += 1
         decay = min(self.decay, (1 + self.n_updates) / (10 + self.n_updates))
-        gaps = subtract_each(self._parameters, self._stored)
-        multiply_each_(gaps, 1 - decay)
-        add_each_(self._stored, gaps)
+        move_each_(self._stored, self._parameters, 1 - decay)
 
     def apply(self) -> None:
         """Put the average into the parameters, and store their values."""

@@ -1,5 +1,8 @@
-"""A training step recorded as a CUDA graph and replayed."""
+"""Training steps recorded as CUDA graphs, and the choice of the kind of step."""
 
+import os
+import shutil
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from operator import is_
@@ -10,6 +13,7 @@ from torch import Tensor, nn
 
 from skweight.data import Batch
 from skweight.training.steps import (
+    CompiledStep,
     LossAndOutput,
     TrainingStep,
     dense_tensors,
@@ -21,6 +25,8 @@ from skweight.training.torch_internals import cuda_generator, zero_each_
 # A graph is recorded when a shape of batches comes for the third time: kernels then have their
 # workspaces, and a fit of few updates is over before a recording would pay.
 _N_WARMUP_STEPS = 2
+# A recording waits for the device and empties caches: it takes about as long as this many steps.
+_FEWEST_STEPS_TO_RECORD = 100
 
 
 class ReplayedStep(TrainingStep):
@@ -55,12 +61,12 @@ class ReplayedStep(TrainingStep):
         self._has_gradient: dict[Any, list[bool]] = {}
         self._recorded: dict[Any, Callable[..., LossAndOutput]] = {}
 
-    def follow(self, optimizer: torch.optim.Optimizer) -> None:
-        """Forget recordings of a network that is no longer made of the same tensors."""
-        followed = self.reset is None
-        super().follow(optimizer)
-        if followed and self.reset is not None:
-            warn_of_no_effect("the optimizer has a zero_grad of its own, which no graph can follow")
+    def attach(self, optimizer: torch.optim.Optimizer) -> None:
+        """Use the current optimizer; drop recordings if the network has other tensors."""
+        could_be_recorded = self.reset is None
+        super().attach(optimizer)
+        if could_be_recorded and self.reset is not None:
+            warn_of_no_effect("the optimizer has its own zero_grad, which no graph can record")
         tensors = [*self.parameters, *dense_tensors(self.module, self.criterion)]
         if not _same(tensors, self._tensors):
             self._tensors = tensors
@@ -161,7 +167,7 @@ class CudaGraphs:
                 step()
         except BaseException as error:
             random.graphsafe_set_state(state)  # or it would wait for the end of the recording
-            # Ending a failed recording raises a second error: the reason is the error before it.
+            # Ending a failed recording raises a second error: report the first error.
             before, reason = error.__context__, error
             if isinstance(before, RuntimeError) or not isinstance(before, Exception | None):
                 reason = before
@@ -185,3 +191,38 @@ def _address(tensor: Tensor) -> tuple[Any, ...]:
 
 def _same(tensors: list[Tensor], others: list[Tensor]) -> bool:
     return len(tensors) == len(others) and all(map(is_, tensors, others))
+
+
+def make_step(
+    module: nn.Module,
+    criterion: nn.Module,
+    device: torch.device,
+    compile: bool,
+    n_steps: int,
+    graphs: Callable[[torch.device], CudaGraphs] = CudaGraphs,
+) -> TrainingStep:
+    """Choose how gradients are computed in a training of ``n_steps`` steps.
+
+    ``compile`` spends time on the first batches to save it on the others. ``graphs`` makes the
+    recorder of steps on a GPU.
+    """
+    if not compile:
+        return TrainingStep(module, criterion)
+    if device.type == "cuda":
+        if n_steps < _FEWEST_STEPS_TO_RECORD:
+            return TrainingStep(module, criterion)
+        recorder = graphs(device)
+        return ReplayedStep(module, criterion, recorder.record, recorder.warmup)
+    if device.type == "cpu" and _missing_compiler():
+        warn_of_no_effect(f"torch.compile needs a C++ compiler, and {_missing_compiler()}")
+        return TrainingStep(module, criterion)
+    return CompiledStep(module, criterion)
+
+
+def _missing_compiler() -> str:
+    """Why there is no C++ compiler for torch.compile; empty if there is one."""
+    usual = {"win32": "cl", "darwin": "clang++"}.get(sys.platform, "g++")
+    name = os.environ.get("CXX", usual)
+    if shutil.which(name):
+        return ""
+    return f"{name!r} is not a program on the PATH (the environment variable CXX may name one)"

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from skweight.data import Batch, MappedRows, RowDataset, is_mapped, place
 from skweight.losses import weighted_mean
 from skweight.training.average import WeightAverage
-from skweight.training.choose_step import make_step
+from skweight.training.cuda_graphs import make_step
 from skweight.training.resume import to_cpu
 from skweight.training.steps import TrainingStep
 from skweight.training.stopping import EpochLosses
@@ -114,7 +114,7 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
         return module
 
     def get_default_callbacks(self) -> list[Any]:
-        """Leave out skorch's means of losses, which this class records, and a silent log."""
+        """Drop skorch's loss averages, which this class records, and the log unless verbose."""
         log = [("print_log", PrintLog())] if self.verbose else []
         return [("epoch_timer", EpochTimer()), *log]
 
@@ -139,7 +139,7 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
         """Make an update; return the loss and the output before it."""
         self._set_training(True)  # a callback may have used the network
         self._refresh_step()
-        return self._update(batch, grad_followed=self._followed("on_grad_computed"))
+        return self._update(batch, notify_gradients=self._has_callback("on_grad_computed"))
 
     def release_optimizer(self) -> None:
         """Free the memory of the optimizer; the net can predict, but no longer be trained."""
@@ -159,20 +159,20 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
             state.average.restore()
 
     def _refresh_step(self) -> None:
-        """Follow the network, the criterion and the optimizer as they now are.
+        """Use the current network, criterion and optimizer.
 
         Callbacks may replace them, or give the optimizer more parameters.
         """
         state, parts = self._current_fit, (self.module_, self.criterion_)
         if state.step is None or parts != (state.step.module, state.step.criterion):
             state.step = self.make_step(state.n_steps)
-        state.step.follow(self.optimizer_)
+        state.step.attach(self.optimizer_)
         if state.average is not None:
-            state.average.follow(self.module_.parameters())
+            state.average.track(self.module_.parameters())
         elif self.ema_decay:
             state.average = WeightAverage(self.module_.parameters(), self.ema_decay)
 
-    def _update(self, batch: Batch, grad_followed: bool = False) -> dict[str, Tensor]:
+    def _update(self, batch: Batch, notify_gradients: bool = False) -> dict[str, Tensor]:
         before: dict[str, Tensor] = {}
         state = self._current_fit
         step: Any = state.step
@@ -182,7 +182,7 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
             loss, output = step(batch)
             if not before:  # some optimizers compute the loss several times in a step
                 before.update(loss=loss, y_pred=output)
-            if grad_followed:
+            if notify_gradients:
                 parameters = TeeGenerator(self.get_all_learnable_params())
                 self.notify(
                     "on_grad_computed", named_parameters=parameters, batch=batch, training=True
@@ -200,14 +200,14 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
         """Go through the batches once, and record the mean of their losses.
 
         skorch's own loop, which records each batch and calls callbacks, runs only if a callback
-        follows batches. Otherwise losses stay on the device until the epoch is over.
+        has a per-batch method. Otherwise losses stay on the device until the epoch is over.
         """
         if iterator is None:
             return
         state = self._current_fit
         if training:
             state.n_steps = self.max_epochs * len(iterator)
-        if self._followed("on_batch_begin", "on_batch_end"):
+        if self._has_callback("on_batch_begin", "on_batch_end"):
             super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
         else:
             self._quick_epoch(iterator, training, prefix, step_fn)
@@ -223,7 +223,7 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
         self._set_training(training)
         if training:
             self._refresh_step()
-        quick = training and not self._followed("on_grad_computed")
+        quick = training and not self._has_callback("on_grad_computed")
         step = self._update if quick else step_fn
         batches, start = self.history[-1]["batches"], len(self.history[-1]["batches"])
         losses, latest, sizes = [], [], []
@@ -241,11 +241,11 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
 
     def forget_batches(self, epochs: list[dict[str, Any]]) -> None:
         """Drop the records of batches in these epochs of the history, unless callbacks use them."""
-        if not self._followed("on_batch_begin", "on_grad_computed", "on_batch_end"):
+        if not self._has_callback("on_batch_begin", "on_grad_computed", "on_batch_end"):
             for epoch in epochs:
                 epoch["batches"] = []
 
-    def _followed(self, *methods: str) -> bool:
+    def _has_callback(self, *methods: str) -> bool:
         """Whether a callback overrides one of these methods, which are empty in skorch's class."""
         return any(
             getattr(type(callback), method, empty) is not empty

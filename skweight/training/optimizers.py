@@ -14,8 +14,9 @@ from skweight.training.plan import TrainingOptions
 # no parameters whose first gradient comes later than that of others.
 _FUSED = (torch.optim.AdamW, torch.optim.Adam)
 _FUSED_ON = ("cpu", "cuda", "mps")
-# By default a step takes this share of the weights of the default network away, and never more
-# than the learning rate times them. A large learning rate does not enlarge the share.
+# The default weight decay is min(1, 0.001 / lr). A step of AdamW multiplies weights by
+# 1 - lr * decay, so it takes off a share of 0.001, or of lr if that is less: a large learning
+# rate does not enlarge it.
 _DECAY_PER_STEP, _LARGEST_DECAY = 0.001, 1.0
 # With these of the optimizer's settings the user has chosen how weights decay.
 _DECAY_SETTINGS = {"weight_decay", "param_groups"}
@@ -29,8 +30,8 @@ def optimizer_params(options: TrainingOptions, module: nn.Module) -> dict[str, A
     params = dict(options.optimizer_params)
     has_own_decay = options.optimizer is not None or bool(_DECAY_SETTINGS & {*params})
     if not has_own_decay and getattr(module, "decays_by_default", False):
-        of_weights = {"weight_decay": min(_LARGEST_DECAY, _DECAY_PER_STEP / options.lr)}
-        params |= {"weight_decay": 0.0, "param_groups": [("*.weight", of_weights)]}
+        weight_settings = {"weight_decay": min(_LARGEST_DECAY, _DECAY_PER_STEP / options.lr)}
+        params |= {"weight_decay": 0.0, "param_groups": [("*.weight", weight_settings)]}
     optimizer, keywords = unwrap(options.optimizer_class)
     chosen = {"fused", "foreach", "capturable", "differentiable"} & {*params, *keywords}
     tensors = [*module.parameters()]

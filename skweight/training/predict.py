@@ -21,8 +21,8 @@ def predict(
 ) -> Tensor:
     """Return the network's output for X as float64 on the CPU.
 
-    Every chunk is padded to a length of which kernels round all rows alike, so that the output
-    for a row does not depend on the rows that are predicted with it.
+    Every chunk is padded to a multiple of 64 rows, so that rounding does not depend on the position
+    of a row, nor its output on the rows that are predicted with it.
 
     Parameters
     ----------

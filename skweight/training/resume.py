@@ -12,7 +12,7 @@ def training_state(net: Any) -> dict[str, Any]:
     """The part of a trained net's training that the next call of ``partial_fit`` continues."""
     optimizer = net.optimizer_.state_dict()
     return {
-        "settings": (net.lr, _settings(net)),
+        "settings": (net.lr, _optimizer_settings(net)),
         "moments": optimizer["state"],
         "groups": optimizer["param_groups"],
         "schedules": [(type(s), s.state_dict()) for s in _schedulers(net)],
@@ -24,10 +24,10 @@ def restore_optimizer(net: Any, previous: Any) -> None:
 
     The learning rate may differ. After ``fit``, which keeps no state, moments start anew.
     """
-    for group in net.optimizer_.param_groups:  # schedulers need it when they start in mid-course
+    for group in net.optimizer_.param_groups:  # schedulers that resume read it
         group["initial_lr"] = group["lr"]
     last = previous.resume_state
-    if last is None or last["settings"][1] != _settings(net):
+    if last is None or last["settings"][1] != _optimizer_settings(net):
         return
     state = net.optimizer_.state_dict()
     # A copy, since steps of this net would change the moments of the other.
@@ -49,7 +49,7 @@ def restore_schedules(net: Any, previous: Any) -> None:
     last, now = previous.resume_state, _schedulers(net)
     if last is None or [type(s) for s in now] != [kind for kind, _ in last["schedules"]]:
         return
-    same = last["settings"] == (net.lr, _settings(net))
+    same = last["settings"] == (net.lr, _optimizer_settings(net))
     for scheduler, (_, state) in zip(now, last["schedules"]):
         own = {} if same or "base_lrs" not in state else {"base_lrs": scheduler.base_lrs}
         scheduler.load_state_dict(copy.deepcopy(state) | own)
@@ -69,7 +69,7 @@ def to_cpu(resume_state: Any) -> Any:
     return resume_state
 
 
-def _settings(net: Any) -> dict[str, Any]:
+def _optimizer_settings(net: Any) -> dict[str, Any]:
     own = {name: value for name, value in vars(net).items() if name.startswith("optimizer__")}
     return own | {"optimizer": unwrap(net.optimizer)}
 

@@ -71,15 +71,15 @@ def finish(net: WeightedNet) -> WeightedNet:
 
 def _wrap(module: nn.Module, training: Training) -> WeightedNet:
     criterion, output = training.criterion, training.output
-    settings = _settings(module, training)
+    arguments = _net_arguments(module, training)
     if output.n_classes is None:
-        return WeightedNet(module, criterion, **settings)
+        return WeightedNet(module, criterion, **arguments)
     return WeightedClassifierNet(
-        module, criterion, n_classes=output.n_classes, multilabel=output.multilabel, **settings
+        module, criterion, n_classes=output.n_classes, multilabel=output.multilabel, **arguments
     )
 
 
-def _settings(module: nn.Module, training: Training) -> dict[str, Any]:
+def _net_arguments(module: nn.Module, training: Training) -> dict[str, Any]:
     """The keyword arguments of the net."""
     options, rows, valid_rows = training.options, training.rows, training.valid_rows
     batch_size = resolve_batch_size(options.batch_size, len(rows))
@@ -111,7 +111,7 @@ def _settings(module: nn.Module, training: Training) -> dict[str, Any]:
 
 
 def _check_callbacks(net: WeightedNet) -> None:
-    """Refuse callbacks that would look for what is not recorded."""
+    """Refuse callbacks that need skorch's dataset or monitor a value that is not recorded."""
     scores = [callback for _, callback in net.callbacks_ if isinstance(callback, EpochScoring)]
     missing = {"valid_loss"} | {score.name_ for score in scores if not score.on_train}
     missing -= {score.name_ for score in scores if score.on_train}
@@ -119,14 +119,14 @@ def _check_callbacks(net: WeightedNet) -> None:
     for name, callback in net.callbacks_:
         if isinstance(callback, EpochScoring) and not callback.use_caching:
             raise ValueError(
-                "callbacks: EpochScoring must have use_caching=True, got False: without it skorch "
-                "takes the targets from its own class of dataset."
+                "callbacks: EpochScoring must have use_caching=True, got False: without caching it "
+                "needs a skorch Dataset, which this net does not use."
             )
         monitor = getattr(callback, "monitor", None)
-        # Ignored by all schedules but that of plateaus, which has a message of its own.
+        # Of all schedules only ReduceLROnPlateau uses monitor, and it raises an error itself.
         is_ignored = isinstance(callback, LRScheduler)
-        looks = isinstance(monitor, str) and monitor in missing and not is_ignored
-        if looks and net.train_split is None:
+        is_missing = isinstance(monitor, str) and monitor in missing and not is_ignored
+        if is_missing and net.train_split is None:
             raise ValueError(
                 f"callbacks: {name} monitors {monitor!r}, which is recorded with validation rows "
                 "only: pass early_stopping=True, or let it monitor 'train_loss'."

@@ -29,8 +29,8 @@ class TrainingStep:
         self.parameters: list[Tensor] = [*module.parameters(), *criterion.parameters()]
         self.reset: Callable[[], None] | None = None
 
-    def follow(self, optimizer: torch.optim.Optimizer) -> None:
-        """Reset the gradients of the optimizer's parameters, with its own method if it has one."""
+    def attach(self, optimizer: torch.optim.Optimizer) -> None:
+        """Use the current optimizer: its parameters, and its own ``zero_grad`` if it has one."""
         groups = optimizer.param_groups
         self.parameters = [parameter for group in groups for parameter in group["params"]]
         own_reset = type(optimizer).zero_grad is not torch.optim.Optimizer.zero_grad

@@ -17,7 +17,7 @@ from skorch.history import History
 class Patience:
     """Count the epochs without improvement of the validation loss.
 
-    The lowest loss is kept, not the last one that was lower by ``tol``.
+    ``best_loss`` is the lowest loss so far, even if it improved by less than ``tol``.
     """
 
     def __init__(self, n_iter_no_change: int, tol: float) -> None:

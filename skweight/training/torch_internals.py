@@ -16,19 +16,15 @@ from torch import Tensor, nn
 # them; there is no public form.
 
 
-def subtract_each(tensors: Sequence[Tensor], others: Sequence[Tensor]) -> list[Tensor]:
-    """Differences of pairs of tensors, in one call."""
-    return list(torch._foreach_sub(list(tensors), list(others)))
+def move_each_(tensors: Sequence[Tensor], others: Sequence[Tensor], share: float) -> None:
+    """Move tensors in place towards others, by a share of the differences.
 
-
-def multiply_each_(tensors: Sequence[Tensor], factor: float) -> None:
-    """Multiply tensors in place by a number, in one call."""
-    torch._foreach_mul_(list(tensors), factor)
-
-
-def add_each_(tensors: Sequence[Tensor], others: Sequence[Tensor]) -> None:
-    """Add to tensors in place, in one call."""
-    torch._foreach_add_(list(tensors), list(others))
+    Subtraction, multiplication and addition are separate calls: kernels that do all three in one
+    round some of a tensor's last numbers differently.
+    """
+    differences = torch._foreach_sub(list(others), list(tensors))
+    torch._foreach_mul_(differences, share)
+    torch._foreach_add_(list(tensors), differences)
 
 
 def copy_each_(tensors: Sequence[Tensor], others: Sequence[Tensor]) -> None:

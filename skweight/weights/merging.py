@@ -123,12 +123,12 @@ class _Columns:
         n_values = self._n_values(order[places]).cumsum() // COMPARED_AT_ONCE
         for place in np.split(places, np.flatnonzero(np.diff(n_values)) + 1):
             left, right = order[place], order[place + 1]
-            equal = _equal(self.y[left], self.y[right])
+            equal = equal_rows(self.y[left], self.y[right])
             if self.sparse:
                 unequal = self.X[left] != self.X[right]
                 equal &= np.diff(unequal.tocsr().indptr) == 0
             else:
-                equal &= _equal(self._dense(left), self._dense(right))
+                equal &= equal_rows(self._dense(left), self._dense(right))
             same[place] = equal
         return same
 
@@ -164,7 +164,7 @@ def _add_projection(key: Floats, rows: Callable[[slice], NDArray[Any]], directio
             part += column
 
 
-def _equal(left: NDArray[Any], right: NDArray[Any]) -> NDArray[np.bool_]:
+def equal_rows(left: NDArray[Any], right: NDArray[Any]) -> NDArray[np.bool_]:
     """Which rows are equal as numbers: 0.0 equals -0.0, which sparse X does not store."""
     return np.asarray((left == right).all(axis=1), dtype=bool)
 

@@ -114,14 +114,11 @@ def time_decay(age: ArrayLike, half_life: Any) -> Floats:
     >>> time_decay([0, 30, 90], half_life=30)
     array([1.   , 0.5  , 0.125])
     """
-    ages, of_time = _as_durations(age, "age")
-    half, half_of_time = _as_durations(half_life, "half_life")
-    if of_time != half_of_time:
-        kinds = ("a number", "a timedelta")
-        raise TypeError(
-            f"half_life must be {kinds[of_time]}, as age holds {kinds[of_time][2:]}s, got "
-            f"{half_life!r}."
-        )
+    ages, is_timedelta = _as_durations(age, "age")
+    half, half_is_timedelta = _as_durations(half_life, "half_life")
+    if is_timedelta != half_is_timedelta:
+        kind = "timedelta" if is_timedelta else "number"
+        raise TypeError(f"half_life must be a {kind}, as age holds {kind}s, got {half_life!r}.")
     if half.ndim or not 0 < half < np.inf:
         raise ValueError(f"half_life must be one positive, finite value, got {half_life!r}.")
     if ages.ndim != 1:

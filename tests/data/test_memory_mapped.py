@@ -119,7 +119,7 @@ def test_every_way_of_fitting_is_the_one_in_memory(tmp_path, name, form, way):
 
 @some_forms
 @each_estimator
-def test_a_stream_of_slices_of_a_file_is_the_one_in_memory(tmp_path, name, form):
+def test_partial_fit_on_slices_of_a_file_is_that_on_slices_in_memory(tmp_path, name, form):
     mapped, models = FORMS[form](tmp_path / "X", X), []
     for rows in (mapped, np.array(mapped)):
         models.append(ESTIMATORS[name](**QUICK))
@@ -305,10 +305,10 @@ def test_nothing_is_written_to_a_file_and_no_warning_is_given(tmp_path, name, fo
 def test_an_estimator_lets_go_of_the_file(tmp_path, name, form):
     mapped = FORMS[form](tmp_path / "X", X)
     stopped = ESTIMATORS[name](early_stopping=True, **QUICK).fit(mapped, Y[name])
-    stream = ESTIMATORS[name](**QUICK).fit(mapped, Y[name]).partial_fit(mapped, Y[name])
+    continued = ESTIMATORS[name](**QUICK).fit(mapped, Y[name]).partial_fit(mapped, Y[name])
     with pytest.raises(ValueError, match="features"):
-        stream.predict(mapped[:, :4])
-    scores = [model.score(mapped, Y[name]) for model in (stopped, stream)]
+        continued.predict(mapped[:, :4])
+    scores = [model.score(mapped, Y[name]) for model in (stopped, continued)]
     file = weakref.ref(mapped._mmap)
     assert file() is not None
     del mapped
@@ -343,7 +343,7 @@ def use(mapped, early_stopping=True):
 
 
 @each_large
-@pytest.mark.parametrize("early_stopping", [True, False], ids=["early_stopping", "stream"])
+@pytest.mark.parametrize("early_stopping", [True, False], ids=["early_stopping", "partial_fit"])
 def test_every_read_is_of_a_small_share_of_the_rows(large, rows, early_stopping, monkeypatch):
     mapped, lengths, checked = large[rows], [], []
     read, check = MappedRows.__getitem__, validation.check_array

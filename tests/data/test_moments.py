@@ -31,7 +31,7 @@ def data():
 
 
 def in_blocks_of(monkeypatch, n_rows, n_values=3):
-    monkeypatch.setattr(moments, "VALUES_AT_ONCE", n_rows * n_values)
+    monkeypatch.setattr(moments, "MOMENTS_AT_ONCE", n_rows * n_values)
     monkeypatch.setattr(moments, "SPARSE_ROWS_AT_ONCE", n_rows)
 
 
@@ -78,7 +78,7 @@ def test_more_rows_than_are_summed_at_once_give_the_same_moments(monkeypatch, ki
     rng = np.random.default_rng(0)
     X, weight = rng.normal(size=(150_000, 2)).astype(np.float32), rng.random(150_000)
     weight = weight.astype(np.float32)
-    assert len(X) > 2 * max(moments.VALUES_AT_ONCE // 2, moments.SPARSE_ROWS_AT_ONCE)
+    assert len(X) > 2 * max(moments.MOMENTS_AT_ONCE // 2, moments.SPARSE_ROWS_AT_ONCE)
     found = moments_of(X, weight, kind)
     in_blocks_of(monkeypatch, 10**6)
     assert_allclose(found, moments_of(X, weight, kind), rtol=1e-12)
@@ -259,7 +259,7 @@ def test_of_many_rows_some_are_sorted_and_they_tell_nearly_the_same(monkeypatch)
     X = np.random.default_rng(0).normal(size=(5000, 2))
     whole = quantiles(X, np.ones(5000), 4)
     monkeypatch.setattr(moments, "ROWS_SORTED", 1000)
-    monkeypatch.setattr(moments, "VALUES_AT_ONCE", 64)
+    monkeypatch.setattr(moments, "MOMENTS_AT_ONCE", 64)
     some = quantiles(X, np.ones(5000), 4)
     assert not np.array_equal(some, whole)
     np.testing.assert_allclose(some[1:-1], whole[1:-1], atol=0.1)

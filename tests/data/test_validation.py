@@ -207,7 +207,7 @@ MISFITS = {
     "row": lambda model, X: model.predict(X[0]),
     "no_rows": lambda model, X: model.predict(X[:0]),
     "no_columns": lambda model, X: model.predict(X[:, :0]),
-    "stream": lambda model, X: model.partial_fit(X[:, :4], Y),
+    "partial_fit": lambda model, X: model.partial_fit(X[:, :4], Y),
     "scalar_y": lambda model, X: model.fit(X, 3.0),
     "text_y": lambda model, X: model.fit(X, "no_targets"),
     "nan_y": lambda model, X: model.fit(X, np.r_[np.nan, np.zeros(59)]),

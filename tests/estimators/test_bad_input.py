@@ -155,7 +155,7 @@ def test_a_criterion_that_cannot_work_is_refused_before_training(params, labels,
 
 
 def test_a_squeezed_output_against_a_column_of_targets_is_refused_by_the_regressor_too():
-    with pytest.raises(ValueError, match=r"one loss per row.*neither must be squeezed"):
+    with pytest.raises(ValueError, match=r"one loss per row.*do not squeeze only one"):
         WeightedTorchRegressor(criterion=lambda o, t: (o.squeeze(-1) - t) ** 2).fit(X, X[:, 0])
 
 

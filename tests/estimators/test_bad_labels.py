@@ -392,7 +392,7 @@ def test_images_of_another_size_are_refused_at_prediction():
         ({"module__hidden_sizes": (8,)}, "module__hidden_sizes"),
     ],
 )
-def test_a_stream_keeps_what_its_network_and_its_weights_are_made_of(change, name):
+def test_settings_of_network_and_weights_are_fixed_between_calls_of_partial_fit(change, name):
     model = WeightedTorchClassifier(class_weight={1: 2}, random_state=0)
     model.partial_fit(X, binary, classes=[0, 1]).partial_fit(X, binary)
     expected, given = model.predict_proba(X), model.get_params()

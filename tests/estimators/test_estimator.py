@@ -205,7 +205,7 @@ def test_random_state_decides_everything_whatever_the_global_seeds(task):
     assert np.abs(other - first).max() > 1e-3
 
 
-def test_a_second_fit_starts_again_and_a_warm_start_goes_on(task):
+def test_a_second_fit_starts_again_and_a_warm_start_continues(task):
     estimator, X, y, weight = task
     model = estimator(**QUICK).fit(X, y, weight)
     first = model.history_[:, "train_loss"]

@@ -1,4 +1,4 @@
-"""Rates with their exposure as weight are an offset model, and 0 in 0 years is no row."""
+"""Rates weighted by exposure are an offset model; a row without exposure counts as missing."""
 
 import numpy as np
 import pytest
@@ -166,14 +166,14 @@ def test_a_row_without_exposure_is_a_missing_row(with_nothing, criterion, params
     assert np.isfinite(score)
 
 
-def test_a_stream_and_rows_for_stopping_may_hold_rows_without_exposure(with_nothing):
+def test_partial_fit_and_rows_for_stopping_may_hold_rows_without_exposure(with_nothing):
     X, rate, exposure = with_nothing
     seen = exposure > 0
-    streams = [WeightedTorchRegressor(criterion="poisson", random_state=0) for _ in range(2)]
+    continued = [WeightedTorchRegressor(criterion="poisson", random_state=0) for _ in range(2)]
     for _ in range(2):
-        streams[0].partial_fit(X, rate, exposure)
-        streams[1].partial_fit(X[seen], rate[seen], exposure[seen])
-    np.testing.assert_array_equal(streams[0].predict(X), streams[1].predict(X))
+        continued[0].partial_fit(X, rate, exposure)
+        continued[1].partial_fit(X[seen], rate[seen], exposure[seen])
+    np.testing.assert_array_equal(continued[0].predict(X), continued[1].predict(X))
     stopped = [
         WeightedTorchRegressor(criterion="poisson", random_state=0, **STOP).fit(
             X[rows],

@@ -1,4 +1,4 @@
-"""``partial_fit``: the laws of weights in a stream, and what a stream keeps, needs and refuses."""
+"""``partial_fit``: the laws of weights, and what calls keep, need and refuse."""
 
 import copy
 import pickle
@@ -31,7 +31,7 @@ TARGETS = {
 WEIGHT = rng.integers(0, 4, N_ROWS)
 
 
-class Stream:
+class Calls:
     """An estimator and the rows that come to it."""
 
     def __init__(self, name, **fixed):
@@ -59,31 +59,31 @@ class Stream:
         return getattr(model, "predict_proba", model.predict)(X)
 
     def after(self, chunks, **params):
-        """What a model predicts after a stream of these chunks, and what it recorded."""
+        """What a model predicts after calls with these chunks, and what it recorded."""
         model = self.feed(self.new(**params), chunks)
         return np.append(self.predictions(model), model.history_[:, "train_loss"])
 
 
 @pytest.fixture(params=["classifier", "regressor"])
-def stream(request):
-    return Stream(request.param)
+def calls(request):
+    return Calls(request.param)
 
 
 # Laws
 
 
 @pytest.fixture(params=[*TARGETS, "class_weight", "power"])
-def any_stream(request):
+def any_calls(request):
     settings = {"class_weight": {"class_weight": {1: 5, 2: 0.3}}}
     settings["power"] = {"sample_weight_power": 0.5}
     name = "classifier" if request.param in settings else request.param
-    return Stream(name, **settings.get(request.param, {}))
+    return Calls(name, **settings.get(request.param, {}))
 
 
 @pytest.mark.parametrize("weighting", ["loss", "sampling"])
-def test_the_laws_of_weights_hold_within_each_call(any_stream, weighting):
-    after = partial(any_stream.after, weighting=weighting)
-    chunks = any_stream.chunks()
+def test_the_laws_of_weights_hold_within_each_call(any_calls, weighting):
+    after = partial(any_calls.after, weighting=weighting)
+    chunks = any_calls.chunks()
     expected = after(chunks)
     copies = [(np.repeat(X, w, 0), np.repeat(y, w, 0), None) for X, y, w in chunks]
     present = [(X[w > 0], y[w > 0], w[w > 0]) for X, y, w in chunks]
@@ -98,15 +98,15 @@ def test_the_laws_of_weights_hold_within_each_call(any_stream, weighting):
 
 
 @pytest.mark.parametrize("weighting", ["loss", "sampling"])
-def test_weights_are_on_one_scale_whose_unit_is_the_mean_of_the_first_call(stream, weighting):
+def test_weights_are_on_one_scale_whose_unit_is_the_mean_of_the_first_call(calls, weighting):
     """One step of SGD a call: three times the weight is three times the step."""
     one_step = {"optimizer": torch.optim.SGD, "batch_size": -1, "weighting": weighting, "lr": 0.01}
-    first, second, *_ = stream.chunks(np.full(N_ROWS, 7.0))
+    first, second, *_ = calls.chunks(np.full(N_ROWS, 7.0))
 
     def step(weight):
-        model = stream.feed(stream.new(**one_step), [first])
+        model = calls.feed(calls.new(**one_step), [first])
         before = copy.deepcopy(model.module_)
-        stream.feed(model, [(*second[:2], weight)])
+        calls.feed(model, [(*second[:2], weight)])
         pairs = zip(model.module_.parameters(), before.parameters())
         return torch.cat([(now - old).detach().ravel() for now, old in pairs])
 
@@ -115,7 +115,7 @@ def test_weights_are_on_one_scale_whose_unit_is_the_mean_of_the_first_call(strea
     torch.testing.assert_close(step(None), step(second[2]) / 7, rtol=1e-3, atol=1e-6)
 
 
-def test_a_stream_is_this_loop():
+def test_calls_of_partial_fit_are_this_loop():
     """Written out in float64, for two classes, class weights and full batches."""
     y, class_weight, unit = (noisy > 0.5).astype(int), np.array([1.0, 4.0]), None
     network = nn.Linear(4, 1)
@@ -133,42 +133,43 @@ def test_a_stream_is_this_loop():
         optimizer.zero_grad()
         (torch.from_numpy(weight / unit) * loss).mean().backward()
         optimizer.step()
-    for found, wanted, start in zip(*map(nn.Module.parameters, (model.module_, expected, network))):
-        assert (wanted - start).abs().max() > 0.05
-        torch.testing.assert_close(found.double(), wanted, rtol=1e-5, atol=1e-6)
+    for name, start in network.named_parameters():
+        found, wanted = model.module_.get_parameter(name), expected.get_parameter(name)
+        assert (wanted - start).abs().max() > 0.05, name
+        assert_allclose(found.detach(), wanted.detach(), rtol=1e-5, atol=1e-6, err_msg=name)
 
 
 def test_a_class_weight_is_the_sample_weight_it_means():
-    stream = Stream("classifier")
-    chunks = stream.chunks(WEIGHT + 1)
+    calls = Calls("classifier")
+    chunks = calls.chunks(WEIGHT + 1)
     meant = [(X, y, w * np.array([1, 5, 0.3])[y]) for X, y, w in chunks]
-    by_class = stream.after(chunks, class_weight={1: 5, 2: 0.3})
-    assert np.abs(by_class - stream.after(chunks)).max() > 0.05
-    assert_allclose(by_class, stream.after(meant), rtol=1e-4, atol=1e-5)
+    by_class = calls.after(chunks, class_weight={1: 5, 2: 0.3})
+    assert np.abs(by_class - calls.after(chunks)).max() > 0.05
+    assert_allclose(by_class, calls.after(meant), rtol=1e-4, atol=1e-5)
 
 
 def test_class_weights_are_taken_out_again_by_correct_prior():
-    stream = Stream("classifier", class_weight={1: 5, 2: 0.3})
-    model = stream.feed(stream.new(), stream.chunks())
+    calls = Calls("classifier", class_weight={1: 5, 2: 0.3})
+    model = calls.feed(calls.new(), calls.chunks())
     weighted = model.decision_function(X)
     corrected = model.set_params(correct_prior=True).decision_function(X)
     assert_allclose(weighted - corrected, np.tile(np.log([1, 5, 0.3]), (N_ROWS, 1)), rtol=1e-6)
     assert_array_equal(model.classes_[corrected.argmax(axis=1)], model.predict(X))
 
 
-# What a stream keeps
+# What calls keep
 
 
 @pytest.mark.parametrize("name", TARGETS)
 @pytest.mark.parametrize("weighting", ["loss", "sampling"])
-def test_a_stream_learns_as_a_fit_does(name, weighting):
-    stream = Stream(name, weighting=weighting)
-    model = stream.new(lr=0.02)
+def test_calls_of_partial_fit_learn_as_a_fit_does(name, weighting):
+    calls = Calls(name, weighting=weighting)
+    model = calls.new(lr=0.02)
     for _ in range(8):
-        stream.feed(model, stream.chunks(np.ones(N_ROWS)))
-    score = stream.new(lr=0.02, max_epochs=8).fit(X, stream.y).score(X, stream.y)
+        calls.feed(model, calls.chunks(np.ones(N_ROWS)))
+    score = calls.new(lr=0.02, max_epochs=8).fit(X, calls.y).score(X, calls.y)
     assert model.n_iter_ == len(model.history_) == 8 * N_CHUNKS
-    assert model.score(X, stream.y) > score - 0.05 > 0.65
+    assert model.score(X, calls.y) > score - 0.05 > 0.65
 
 
 def save_and_load(model):
@@ -177,39 +178,39 @@ def save_and_load(model):
 
 @pytest.mark.parametrize("save", [save_and_load, copy.deepcopy])
 @pytest.mark.parametrize("begin", ["partial_fit", "fit"])
-def test_a_copy_goes_on_bit_for_bit(stream, save, begin):
-    chunks, model = stream.chunks(), stream.new(max_epochs=2)
-    model = model.fit(X, stream.y) if begin == "fit" else stream.feed(model, chunks[:2])
+def test_a_copy_continues_bit_for_bit(calls, save, begin):
+    chunks, model = calls.chunks(), calls.new(max_epochs=2)
+    model = model.fit(X, calls.y) if begin == "fit" else calls.feed(model, chunks[:2])
     saved = save(model)
-    before = stream.predictions(saved)
-    assert_array_equal(before, stream.predictions(model))
-    stream.feed(model, chunks[2:])
-    assert_array_equal(stream.predictions(saved), before)  # nothing is shared
-    stream.feed(saved, chunks[2:])
-    assert_array_equal(stream.predictions(saved), stream.predictions(model))
-    assert np.abs(stream.predictions(saved) - before).max() > 0.01
+    before = calls.predictions(saved)
+    assert_array_equal(before, calls.predictions(model))
+    calls.feed(model, chunks[2:])
+    assert_array_equal(calls.predictions(saved), before)  # nothing is shared
+    calls.feed(saved, chunks[2:])
+    assert_array_equal(calls.predictions(saved), calls.predictions(model))
+    assert np.abs(calls.predictions(saved) - before).max() > 0.01
 
 
-def test_partial_fit_goes_on_from_a_fit(stream):
-    fitted = stream.new(max_epochs=5).fit(X, stream.y)
-    before, history, chunk = stream.predictions(fitted), list(fitted.history_), stream.chunks()[0]
-    stream.feed(fitted, [chunk])
+def test_partial_fit_continues_a_fit(calls):
+    fitted = calls.new(max_epochs=5).fit(X, calls.y)
+    before, history, chunk = calls.predictions(fitted), list(fitted.history_), calls.chunks()[0]
+    calls.feed(fitted, [chunk])
     assert fitted.n_iter_ == 6 and list(fitted.history_)[:5] == history
-    alone = stream.feed(stream.new(), [chunk])
-    to_device, afresh = (np.abs(stream.predictions(m) - before).mean() for m in (fitted, alone))
-    assert 0 < to_device < afresh / 2
+    alone = calls.feed(calls.new(), [chunk])
+    continued, afresh = (np.abs(calls.predictions(m) - before).mean() for m in (fitted, alone))
+    assert 0 < continued < afresh / 2
 
 
-def test_fit_after_partial_fit_starts_afresh(stream):
-    model = stream.feed(stream.new(max_epochs=3), stream.chunks())
-    fresh = stream.new(max_epochs=3).fit(X[:60], stream.y[:60])
-    model.fit(X[:60], stream.y[:60])
+def test_fit_after_partial_fit_starts_afresh(calls):
+    model = calls.feed(calls.new(max_epochs=3), calls.chunks())
+    fresh = calls.new(max_epochs=3).fit(X[:60], calls.y[:60])
+    model.fit(X[:60], calls.y[:60])
     assert model.n_iter_ == 3
-    assert_array_equal(stream.predictions(model), stream.predictions(fresh))
+    assert_array_equal(calls.predictions(model), calls.predictions(fresh))
 
 
-def test_random_state_decides_everything_whatever_the_global_seeds(stream):
-    after = partial(stream.after, stream.chunks())
+def test_random_state_decides_everything_whatever_the_global_seeds(calls):
+    after = partial(calls.after, calls.chunks())
     torch.manual_seed(1), np.random.seed(1)
     expected = after(random_state=3)
     torch.manual_seed(2), np.random.seed(2)
@@ -218,71 +219,71 @@ def test_random_state_decides_everything_whatever_the_global_seeds(stream):
     by_state = after(random_state=np.random.RandomState(3))
     assert_array_equal(after(random_state=np.random.RandomState(3)), by_state)
     assert np.abs(after(random_state=None) - after(random_state=None)).max() > 1e-3
-    model = stream.new()
-    orders = [stream.feed(model, [c]).net_.iterator_train__seed for c in stream.chunks()]
+    model = calls.new()
+    orders = [calls.feed(model, [c]).net_.iterator_train__seed for c in calls.chunks()]
     assert len(set(orders)) == N_CHUNKS  # each call has one of its own
 
 
 def test_the_first_call_decides_the_units_of_a_regression():
-    stream = Stream("regressor")
-    chunks = stream.chunks(np.ones(N_ROWS))
-    model = stream.feed(stream.new(), chunks[:1])
+    calls = Calls("regressor")
+    chunks = calls.chunks(np.ones(N_ROWS))
+    model = calls.feed(calls.new(), chunks[:1])
     units, shift = (model.target_mean_, model.target_scale_), model.module_.shift.clone()
     assert_allclose(units, (chunks[0][1].mean(), chunks[0][1].std()))
     for _ in range(30):
-        stream.feed(model, [(X, y + 1000, w) for X, y, w in chunks[1:]])
+        calls.feed(model, [(X, y + 1000, w) for X, y, w in chunks[1:]])
     assert (model.target_mean_, model.target_scale_) == units
     assert torch.equal(model.module_.shift, shift)  # of the input, as well
-    assert abs(model.predict(X).mean() - 1000 - stream.y.mean()) < 100
+    assert abs(model.predict(X).mean() - 1000 - calls.y.mean()) < 100
 
 
-def test_settings_of_training_may_change_between_calls(stream):
-    model = stream.feed(stream.new(), stream.chunks()[:2])
-    before = stream.predictions(model)
-    stream.feed(model.set_params(lr=1e-12), stream.chunks()[2:3])
-    assert_allclose(stream.predictions(model), before, atol=1e-6)
+def test_settings_of_training_may_change_between_calls(calls):
+    model = calls.feed(calls.new(), calls.chunks()[:2])
+    before = calls.predictions(model)
+    calls.feed(model.set_params(lr=1e-12), calls.chunks()[2:3])
+    assert_allclose(calls.predictions(model), before, atol=1e-6)
     model.set_params(lr=0.01, optimizer=torch.optim.RMSprop, weighting="sampling", batch_size=8)
-    stream.feed(model, stream.chunks()[3:])
-    assert np.abs(stream.predictions(model) - before).max() > 0.01
+    calls.feed(model, calls.chunks()[3:])
+    assert np.abs(calls.predictions(model) - before).max() > 0.01
 
 
-def test_a_sparse_matrix_is_the_same_data(stream):
+def test_a_sparse_matrix_is_the_same_data(calls):
     holes = np.where(np.abs(X) < 0.5, 0.0, X)
-    chunks = [(rows, y, w) for rows, (_, y, w) in zip(np.split(holes, N_CHUNKS), stream.chunks())]
+    chunks = [(rows, y, w) for rows, (_, y, w) in zip(np.split(holes, N_CHUNKS), calls.chunks())]
     as_sparse = [(sparse.csr_array(rows), y, w) for rows, y, w in chunks]
-    expected = stream.after(chunks)
+    expected = calls.after(chunks)
     for same in (as_sparse, as_sparse[:1] + chunks[1:]):
         # The moments of the columns are summed in another order.
-        assert_allclose(stream.after(same), expected, rtol=1e-3, atol=1e-4)
+        assert_allclose(calls.after(same), expected, rtol=1e-3, atol=1e-4)
 
 
-def test_feature_names_are_kept_and_checked(stream):
+def test_feature_names_are_kept_and_checked(calls):
     frame = pd.DataFrame(X, columns=list("abcd"))
-    model = stream.feed(stream.new(), [(frame, stream.y, WEIGHT)] * 2)
+    model = calls.feed(calls.new(), [(frame, calls.y, WEIGHT)] * 2)
     assert_array_equal(model.feature_names_in_, list("abcd"))
     with pytest.raises(ValueError, match="feature names"):
-        model.partial_fit(frame.rename(columns={"a": "z"}), stream.y)
+        model.partial_fit(frame.rename(columns={"a": "z"}), calls.y)
 
 
 def test_the_first_rows_may_all_be_of_one_class():
-    stream = Stream("classifier")
-    order = np.argsort(stream.y, kind="stable")
-    model = stream.new(lr=0.02).partial_fit(X[order[:40]], stream.y[order[:40]], [0, 1, 2])
-    assert set(stream.y[order[:40]]) == {0} == set(model.predict(X))
+    calls = Calls("classifier")
+    order = np.argsort(calls.y, kind="stable")
+    model = calls.new(lr=0.02).partial_fit(X[order[:40]], calls.y[order[:40]], [0, 1, 2])
+    assert set(calls.y[order[:40]]) == {0} == set(model.predict(X))
     for _ in range(20):
-        stream.feed(model, stream.chunks(np.ones(N_ROWS)))
+        calls.feed(model, calls.chunks(np.ones(N_ROWS)))
     assert set(model.predict(X)) == {0, 1, 2}
-    assert model.score(X, stream.y) > 0.75
+    assert model.score(X, calls.y) > 0.75
 
 
 def test_labels_need_no_classes_but_may_have_them():
-    stream = Stream("labels")
-    unannounced = stream.after(stream.chunks())
-    stream.first = {"classes": [0, 1]}
-    assert_array_equal(stream.after(stream.chunks()), unannounced)
+    calls = Calls("labels")
+    unannounced = calls.after(calls.chunks())
+    calls.first = {"classes": [0, 1]}
+    assert_array_equal(calls.after(calls.chunks()), unannounced)
 
 
-# What a stream needs, and refuses
+# What calls need, and refuse
 
 
 @pytest.mark.parametrize(
@@ -349,30 +350,30 @@ def fail(model, bad, **arguments):
     + [("classifier", bad) for bad in BAD_CALLS_OF_CLASSES],
 )
 def test_a_call_that_fails_leaves_no_trace(name, bad):
-    stream = Stream(name)
-    chunks = stream.chunks()
-    model = stream.feed(stream.new(), chunks[:2])
-    before, state = stream.predictions(model), set(model.__dict__)
+    calls = Calls(name)
+    chunks = calls.chunks()
+    model = calls.feed(calls.new(), chunks[:2])
+    before, state = calls.predictions(model), set(model.__dict__)
     fail(model, bad)
     assert set(model.__dict__) == state and model.n_iter_ == 2
-    assert_array_equal(stream.predictions(model), before)
-    stream.feed(model, chunks[2:])
-    expected = stream.feed(stream.new(), chunks)
-    assert_array_equal(stream.predictions(model), stream.predictions(expected))
+    assert_array_equal(calls.predictions(model), before)
+    calls.feed(model, chunks[2:])
+    expected = calls.feed(calls.new(), chunks)
+    assert_array_equal(calls.predictions(model), calls.predictions(expected))
     assert model.n_iter_ == N_CHUNKS
 
 
 @pytest.mark.parametrize("bad", ["nan", "length", "weights", "callback"])
-def test_a_first_call_that_fails_leaves_no_trace(stream, bad):
-    model = stream.new()
+def test_a_first_call_that_fails_leaves_no_trace(calls, bad):
+    model = calls.new()
     state = set(model.__dict__)
-    fail(model, bad, **stream.first)
+    fail(model, bad, **calls.first)
     assert set(model.__dict__) == state
     with pytest.raises(NotFittedError):
         model.predict(X)
-    stream.feed(model, stream.chunks())
-    expected = stream.feed(stream.new(), stream.chunks())
-    assert_array_equal(stream.predictions(model), stream.predictions(expected))
+    calls.feed(model, calls.chunks())
+    expected = calls.feed(calls.new(), calls.chunks())
+    assert_array_equal(calls.predictions(model), calls.predictions(expected))
 
 
 def test_classes_must_be_announced_in_the_first_call():

@@ -34,7 +34,7 @@ def posterior(loss, raw):
 
 
 def weighted(population, weight):
-    """Posteriors of a population, as they are where its classes have weights."""
+    """Posteriors of a population whose classes have these weights."""
     return population * weight / (population * weight).sum(dim=1, keepdim=True)
 
 

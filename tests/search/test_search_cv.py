@@ -220,7 +220,7 @@ NOT_STACKED = {
     ),
     "optimizer": (
         classifier(optimizer=torch.optim.LBFGS),
-        "optimizer LBFGS is not known to treat every parameter by itself",
+        "optimizer LBFGS is not known to update each parameter independently",
     ),
 }
 

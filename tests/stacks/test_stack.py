@@ -333,19 +333,19 @@ class Plateau(torch.optim.lr_scheduler.ReduceLROnPlateau):
 
 
 NOT_STACKED = {
-    "LBFGS": ({"optimizer": torch.optim.LBFGS}, "optimizer LBFGS is not known to treat"),
+    "LBFGS": ({"optimizer": torch.optim.LBFGS}, "optimizer LBFGS is not known to update"),
     "callback": (
         {"callbacks": [("score", EpochScoring("accuracy"))]},
-        "callback EpochScoring acts on one net",
+        "callback EpochScoring is not supported in stacks",
     ),
-    "class": ({"callbacks": [Checkpoint]}, "callback Checkpoint acts on one net"),
+    "class": ({"callbacks": [Checkpoint]}, "callback Checkpoint is not supported in stacks"),
     "of plateau": (
         {"callbacks": [LRScheduler(Plateau, monitor="train_loss")]},
-        "callback LRScheduler acts on one net",
+        "callback LRScheduler is not supported in stacks",
     ),
     "plateau": (
         {"callbacks": [LRScheduler("ReduceLROnPlateau", monitor="train_loss")]},
-        "callback LRScheduler acts on one net",
+        "callback LRScheduler is not supported in stacks",
     ),
     "verbose": ({"verbose": 1}, "verbose prints a table for each training"),
     "compile": ({"compile": True}, "compile=True compiles one network"),

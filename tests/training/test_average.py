@@ -133,7 +133,7 @@ def test_parameters_that_join_begin_as_their_own_average():
     first += 1
     average.update()
     kept = first - 2 / 11
-    average.follow([first, second])
+    average.track([first, second])
     average.update()
     average.apply()
     torch.testing.assert_close(first, kept + (1 - kept) * (1 - 3 / 12))

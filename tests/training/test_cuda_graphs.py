@@ -148,11 +148,11 @@ ON_GPU = {"max_epochs": 20, "batch_size": 64, "lr": 0.01, "random_state": 0, "de
 
 
 @needs_gpu
-@pytest.mark.parametrize("followed", [False, True])
-def test_a_fit_with_cuda_graphs_is_close_to_that_without(binary, followed):
+@pytest.mark.parametrize("per_batch", [False, True])
+def test_a_fit_with_cuda_graphs_is_close_to_that_without(binary, per_batch):
     X, y, weight = binary
     score = EpochScoring("accuracy", name="accuracy", on_train=True, lower_is_better=False)
-    params = ON_GPU | {"callbacks": [score] if followed else None}
+    params = ON_GPU | {"callbacks": [score] if per_batch else None}
     losses = []
     for compile in (False, True):
         model = WeightedTorchClassifier(early_stopping=True, compile=compile, **params)

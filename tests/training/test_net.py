@@ -1,4 +1,4 @@
-"""An epoch: the loop that one would write by hand, with or without callbacks that follow it.
+"""An epoch: the loop that one would write by hand, with or without per-batch callbacks.
 
 How the gradients of a batch are made is in ``test_steps.py``.
 """
@@ -64,7 +64,7 @@ class OnEpochs(Callback):
         pass
 
 
-FOLLOWERS = {
+PER_BATCH = {
     "on_batch_begin": OnBatchBegin(),
     "on_batch_end": OnBatchEnd(),
     "progress_bar": ProgressBar(),
@@ -124,23 +124,24 @@ def test_a_fit_is_the_loop_written_by_hand_to_the_bit(n_rows, sizes):
             (loss * weight[chosen]).mean().backward()
             optimizer.step()
 
-    for found, expected, initial in zip(model.module_.parameters(), module.parameters(), before):
-        assert torch.equal(found, expected)
-        assert not torch.equal(initial, expected)
+    expected = dict(module.named_parameters())
+    assert_same_tensors(dict(model.module_.named_parameters()), expected)
+    for name, initial in zip(expected, before):
+        assert not torch.equal(initial, expected[name]), f"{name} was not trained"
     assert model.history_[:, "train_batch_count"] == [len(sizes)] * 6
 
 
-# With and without callbacks that follow batches
+# With and without per-batch callbacks
 
 
 @pytest.mark.parametrize("weighting", ["loss", "sampling"])
 @pytest.mark.parametrize("estimator", ESTIMATORS)
-@pytest.mark.parametrize("name", FOLLOWERS | OTHERS)
+@pytest.mark.parametrize("name", PER_BATCH | OTHERS)
 def test_a_callback_that_changes_nothing_leaves_the_training_as_it_is_to_the_bit(
     name, estimator, weighting, binary
 ):
     expected = fit(binary, estimator=estimator, weighting=weighting)
-    callback = (FOLLOWERS | OTHERS)[name]
+    callback = (PER_BATCH | OTHERS)[name]
     assert_same_fit(fit(binary, callback, estimator=estimator, weighting=weighting), expected)
     other = fit(binary, callback, estimator=estimator, weighting=weighting, module__dropout=0.0)
     assert other.history_[:, LOSSES] != expected.history_[:, LOSSES]
@@ -153,10 +154,10 @@ def test_what_a_callback_records_of_gradients_is_kept(binary):
     assert min(norm for epoch in norms for norm, _ in epoch) > 0
 
 
-@pytest.mark.parametrize("name", FOLLOWERS | OTHERS)
+@pytest.mark.parametrize("name", PER_BATCH | OTHERS)
 @pytest.mark.parametrize("early_stopping", [False, True])
-def test_batches_are_in_the_history_only_if_a_callback_follows_them(name, early_stopping, binary):
-    callback, kept = (FOLLOWERS | OTHERS)[name], name in (*FOLLOWERS, "on_grad_computed")
+def test_batches_are_in_the_history_only_for_per_batch_callbacks(name, early_stopping, binary):
+    callback, kept = (PER_BATCH | OTHERS)[name], name in (*PER_BATCH, "on_grad_computed")
     history = fit(binary, ("named", callback), early_stopping=early_stopping).history_
     n_train = history[0, "train_batch_count"]
     n_valid = history[0, "valid_batch_count"] if early_stopping else 0
@@ -176,7 +177,7 @@ def test_batches_are_in_the_history_only_if_a_callback_follows_them(name, early_
     assert all(duration > 0 for duration in history[:, "dur"])
 
 
-@pytest.mark.parametrize("callbacks", [[], [OnBatchEnd()]], ids=["quick", "followed"])
+@pytest.mark.parametrize("callbacks", [[], [OnBatchEnd()]], ids=["quick", "per_batch"])
 def test_the_loss_of_a_batch_is_that_before_its_update_also_of_several_tries(callbacks, binary):
     params = {"batch_size": -1, "early_stopping": False, "module__dropout": 0.0}
     lbfgs = fit(binary, *callbacks, optimizer=torch.optim.LBFGS, **params).history_
@@ -185,7 +186,7 @@ def test_the_loss_of_a_batch_is_that_before_its_update_also_of_several_tries(cal
     assert lbfgs[1, "train_loss"] < adam[1, "train_loss"] < adam[0, "train_loss"]
 
 
-@pytest.mark.parametrize("callbacks", [[], [OnBatchEnd()]], ids=["quick", "followed"])
+@pytest.mark.parametrize("callbacks", [[], [OnBatchEnd()]], ids=["quick", "per_batch"])
 def test_the_lowest_loss_so_far_is_marked(callbacks, binary):
     history = fit(binary, *callbacks, max_epochs=30, lr=0.05, n_iter_no_change=30).history_
     for name in LOSSES:
@@ -195,7 +196,7 @@ def test_the_lowest_loss_so_far_is_marked(callbacks, binary):
         assert 1 < sum(lowest) < 30
 
 
-@pytest.mark.parametrize("callbacks", [[], [OnBatchEnd()]], ids=["quick", "followed"])
+@pytest.mark.parametrize("callbacks", [[], [OnBatchEnd()]], ids=["quick", "per_batch"])
 def test_a_checkpoint_keeps_the_best_network(callbacks, binary, tmp_path):
     checkpoint = Checkpoint(monitor="valid_loss_best", dirname=tmp_path, f_pickle="net.pkl")
     model = fit(binary, checkpoint, *callbacks, max_epochs=30, lr=0.05, n_iter_no_change=30)
@@ -241,7 +242,7 @@ class Predicts(Callback):
 
 
 @pytest.mark.parametrize("early_stopping", [False, True])
-@pytest.mark.parametrize("callbacks", [[], [OnBatchEnd()]], ids=["quick", "followed"])
+@pytest.mark.parametrize("callbacks", [[], [OnBatchEnd()]], ids=["quick", "per_batch"])
 def test_a_prediction_at_the_end_of_an_epoch_does_not_change_the_training(
     callbacks, early_stopping, binary
 ):
@@ -262,9 +263,7 @@ class HoldsStatistics(Callback):
 
 
 @pytest.mark.parametrize("early_stopping", [False, True])
-def test_the_mode_of_a_layer_does_not_depend_on_whether_batches_are_followed(
-    early_stopping, binary
-):
+def test_the_mode_of_a_layer_does_not_depend_on_per_batch_callbacks(early_stopping, binary):
     module = nn.Sequential(nn.Linear(8, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 1))
     params = {"module": module, "early_stopping": early_stopping}
     models = [fit(binary, HoldsStatistics(), *more, **params) for more in ([], [OnBatchEnd()])]

@@ -1,4 +1,4 @@
-"""Optimizers: what their steps may count on, whatever callbacks do to network and optimizer."""
+"""Optimizers: their steps see the current network, parameters and learning rate."""
 
 import copy
 
@@ -38,7 +38,7 @@ class InThirdEpoch(Callback):
             self.what(net)
 
 
-class FollowsBatches(Callback):
+class HasBatchMethod(Callback):
     def on_batch_end(self, net, **kwargs):
         pass
 
@@ -56,10 +56,10 @@ def replace(net):
     net._initialize_optimizer()
 
 
-@pytest.mark.parametrize("followed", [False, True])
-def test_a_network_that_a_callback_replaces_goes_on_as_it_would_have(binary, followed):
+@pytest.mark.parametrize("per_batch", [False, True])
+def test_a_network_that_a_callback_replaces_is_trained_as_the_old_one_would_be(binary, per_batch):
     X, y, weight = binary
-    callbacks = [FollowsBatches()] * followed
+    callbacks = [HasBatchMethod()] * per_batch
     settings = QUICK | {"optimizer": torch.optim.SGD}
     plain = WeightedTorchClassifier(Grows, callbacks=callbacks, **settings).fit(X, y, weight)
     replaced = WeightedTorchClassifier(
@@ -69,17 +69,17 @@ def test_a_network_that_a_callback_replaces_goes_on_as_it_would_have(binary, fol
     assert replaced.history_[:, "train_loss"] == losses and losses[-1] < losses[2]
 
 
-@pytest.mark.parametrize("followed", [False, True])
-def test_parameters_that_a_callback_adds_learn_from_one_batch_at_a_time(binary, followed):
+@pytest.mark.parametrize("per_batch", [False, True])
+def test_parameters_that_a_callback_adds_learn_from_one_batch_at_a_time(binary, per_batch):
     """Two equal parts with half the learning rate each move as one with all of it."""
     X, y, weight = binary
     halve = InThirdEpoch(lambda net: net.optimizer_.param_groups[0].update(lr=0.025))
     both = InThirdEpoch(lambda net: (grow(net), [g.update(lr=0.025) for g in groups(net)]))
     settings = QUICK | {"optimizer": torch.optim.SGD, "max_epochs": 6}
-    follows = [FollowsBatches()] * followed
-    two = WeightedTorchClassifier(Grows, callbacks=[*follows, both], **settings).fit(X, y, weight)
-    one = WeightedTorchClassifier(Grows, callbacks=follows, **settings).fit(X, y, weight)
-    slow = WeightedTorchClassifier(Grows, callbacks=[*follows, halve], **settings)
+    others = [HasBatchMethod()] * per_batch
+    two = WeightedTorchClassifier(Grows, callbacks=[*others, both], **settings).fit(X, y, weight)
+    one = WeightedTorchClassifier(Grows, callbacks=others, **settings).fit(X, y, weight)
+    slow = WeightedTorchClassifier(Grows, callbacks=[*others, halve], **settings)
     slow.fit(X, y, weight)
     assert_allclose(two.decision_function(X), one.decision_function(X), atol=1e-5)
     assert np.abs(slow.decision_function(X) - one.decision_function(X)).max() > 0.01

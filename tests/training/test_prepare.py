@@ -126,7 +126,7 @@ def test_moments_of_rows_of_three_dimensions_have_the_shape_of_a_row():
 
 @pytest.mark.parametrize("csr", [False, True])
 def test_only_adapt_has_all_rows_gathered(monkeypatch, csr):
-    monkeypatch.setattr(moments, "VALUES_AT_ONCE", 12)
+    monkeypatch.setattr(moments, "MOMENTS_AT_ONCE", 12)
     monkeypatch.setattr(moments, "SPARSE_ROWS_AT_ONCE", 4)
     monkeypatch.setattr(moments, "ROWS_SORTED", 4)
     gathered = []
@@ -187,7 +187,7 @@ def test_several_quantiles_of_several_targets_have_a_constant_each():
     assert_allclose(module.shift, np.average(X[INDEX], axis=0, weights=WEIGHT), rtol=1e-5)
 
 
-def test_a_network_that_goes_on_is_tried_and_keeps_what_it_has():
+def test_a_network_trained_before_is_tried_and_keeps_what_it_has():
     module = Recording()
     state = copy_of_state(module)
     prepare(module.eval(), of_classes(), make_rows(), (1,), adapt=False)

@@ -107,7 +107,7 @@ def test_a_frozen_parameter_stays_as_it_is_and_moves_when_it_is_not_frozen(froze
     expected = train_thirty_batches(TrainingStep, frozen=frozen)
     assert_same_training(train_thirty_batches(replayed(kernels), frozen=frozen), expected)
     for i, (before, after) in enumerate(pairwise(expected.weights)):
-        assert torch.equal(before, after) == (i in frozen)
+        assert torch.equal(before, after) == (i in frozen), f"weights around batch {i}"
 
 
 @pytest.mark.parametrize("record", [steps, kernels])

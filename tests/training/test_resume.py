@@ -151,10 +151,13 @@ def test_rows_that_weigh_next_to_nothing_change_next_to_nothing():
         ([0], "^classes must be a list of at least two"),
         ([[0, 1], [1, 0]], "^classes must be a list of at least two"),
         (2, "^classes must be a list of at least two classes, got 2"),
-        ([0, 1, 1], "^classes must hold each class once, got 3 .* 2 values. Weights are passed"),
+        (
+            [0, 1, 1],
+            "^classes must hold each class once, got 3 .* 2 values. Sample weights are passed",
+        ),
         (
             np.linspace(0, 1, 3000),
-            "^classes must hold labels.*Weights are passed as",
+            r"^classes \(sample weights are passed as sample_weight=\) must hold labels",
         ),
     ],
     ids=lambda value: str(value)[:30],

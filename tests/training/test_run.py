@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
-from helpers import Intercept
+from helpers import Intercept, assert_same_tensors
 from numpy.testing import assert_array_equal
 from skorch.callbacks import (
     Callback,
@@ -182,11 +182,13 @@ def test_a_fit_leaves_global_state_as_it_was_also_after_an_error(binary, module,
             except RuntimeError as error:
                 assert "out of order" in str(error)
             assert not torch.is_grad_enabled()
-        assert torch.equal(torch.get_rng_state(), torch_state)
-        assert all(np.array_equal(a, b) for a, b in zip(np.random.get_state(), numpy_state))
+        assert_same_tensors({"random state": torch.get_rng_state()}, {"random state": torch_state})
+        for i, (now, before) in enumerate(zip(np.random.get_state(), numpy_state)):
+            assert_array_equal(now, before, err_msg=f"part {i} of numpy's random state")
         assert torch.get_default_dtype() == dtype
         assert torch.get_num_threads() == threads
-        assert all(np.array_equal(a, b) for a, b in zip(given, (X, y, weight)))
+        for name, before, now in zip(("X", "y", "weight"), given, (X, y, weight)):
+            assert_array_equal(now, before, err_msg=name)
     finally:
         torch.set_default_dtype(torch.float32)
 

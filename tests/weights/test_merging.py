@@ -216,9 +216,11 @@ def test_rows_are_compared_in_blocks_of_what_they_store(sparse_rows, monkeypatch
     X[:100, :2] = 1
     X[100:] = np.arange(1, 101)
     X, lengths = sparse.csr_matrix(X) if sparse_rows else X, []
-    equal = merging._equal
+    compare = merging.equal_rows
     monkeypatch.setattr(
-        merging, "_equal", lambda left, right: lengths.append(left.shape) or equal(left, right)
+        merging,
+        "equal_rows",
+        lambda left, right: lengths.append(left.shape) or compare(left, right),
     )
     index, mass = distinct_rows(X, np.zeros(200), np.ones(200))
     assert len(index) == 2 and sum(mass) == 200

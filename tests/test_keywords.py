@@ -1,7 +1,8 @@
-"""Warnings point at the user's line, that of few effective rows comes once; hints at near names.
+"""``_keywords``: the line that a warning points at, warnings shown once, and hints at near names.
 
-When a fit warns is in ``test_effective_rows.py``. Each test of filters has a Python process of its
-own: pytest turns warnings into errors here, and Python remembers what it has shown.
+When a fit warns of few effective rows is in ``test_effective_rows.py``. Each test of filters has a
+Python process of its own: pytest turns warnings into errors here, and Python remembers what it has
+shown.
 """
 
 import warnings
