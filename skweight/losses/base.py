@@ -34,7 +34,8 @@ class Traits:
     n_columns : int
         Number of raw scores for each target of a regression.
     units : "standardised", "mean_one" or "as_given"
-        How y may be rescaled without changing the fit: shifted and scaled, scaled, or not.
+        How y is rescaled for training: to mean 0 and standard deviation 1, to mean 1, or not. A
+        parameter such as Huber's delta is in the units of the rescaled y.
     positive : None, "non-negative" or "positive"
         What y must be.
     power : float or None
