@@ -166,12 +166,13 @@ def draw(
                 f"{row[power]:g}",
                 (row["risk_%"], row["balanced_accuracy"]),
                 # On different sides, because points of the two kinds of weights are close.
-                xytext=(6, -12) if color == "C0" else (-4, 8),
+                xytext=(7, -15) if color == "C0" else (-4, 8),
                 ha="left" if color == "C0" else "right",
                 textcoords="offset points",
             )
     right.axvline(truth, color="k", linestyle=":", label="observed, weighted")
     right.set(xscale="log", xlabel="predicted deaths per 100 occupants")
+    right.margins(y=0.1)
     right.set(ylabel="balanced accuracy", title="Predicted risk and accuracy of each setting")
     right.legend(frameon=False, loc="upper left", bbox_to_anchor=(0.08, 1.0))
     for axes in (left, right):
