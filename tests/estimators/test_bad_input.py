@@ -327,3 +327,23 @@ def test_a_warm_start_with_other_classes_or_columns_is_refused():
     with pytest.raises(ValueError, match="expecting 4 features"):
         model.fit(X[:, :3], y)
     np.testing.assert_array_equal(model.predict_proba(X), before)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"y": np.zeros(60)},
+        {"sample_weight": -np.ones(60)},
+        {"y_val": np.full(60, 7)},
+        {"sample_weight_val": -np.ones(60)},
+        {"X_val": np.ones((60, 2))},
+    ],
+    ids=lambda bad: next(iter(bad)),
+)
+def test_rows_that_are_refused_leave_the_callers_random_state_as_it_was(bad):
+    rows = np.random.default_rng(0).normal(size=(60, 3))
+    data = {"X": rows, "y": np.arange(60) % 2, "X_val": rows + 1, "y_val": np.arange(60) % 2}
+    state = np.random.RandomState(0)
+    with pytest.raises(ValueError, match=next(iter(bad)).partition("_")[0]):
+        WeightedTorchClassifier(random_state=state).fit(**data | bad)
+    assert state.randint(10**9) == np.random.RandomState(0).randint(10**9)
