@@ -96,11 +96,9 @@ def plan(estimator: Any, data: FitData) -> Training:
     rows = task.weigh(rows)
     warn_of_few_effective_rows(estimator, task, codes, data.sample_weight)
     warn_of_flattened_copies(estimator, data.sample_weight, len(codes), n_distinct)
-    seed = draw_seed(estimator.random_state)
-    if data.X_val is None:
-        parts = _split(estimator, rows, seed)
-    else:
-        parts = [rows, _validation_rows(estimator, task, data)]
+    validation = None if data.X_val is None else _validation_rows(estimator, task, data)
+    seed = draw_seed(estimator.random_state)  # last: refused rows draw none
+    parts = _split(estimator, rows, seed) if validation is None else [rows, validation]
     targets = task.targets(parts)
     estimator._keep(task)
     estimator._partial_fits = scales_of_weights(parts[0], task, estimator.sample_weight_power)
