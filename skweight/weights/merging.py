@@ -49,15 +49,20 @@ def distinct_rows(X: Any, y: NDArray[Any], mass: Floats) -> tuple[Indices, Float
 
     Notes
     -----
-    Rows are sorted by a fixed random projection of ``(x, y)`` in float64. Rows that
-    tie are compared as a whole: equal ones are merged, different ones (a tie by
-    rounding) are sorted by their bytes.
+    Rows are sorted by a fixed random projection of ``x`` in float64, and where it ties by
+    ``y``, so that the order is the same in any unit of ``y``. Rows that still tie are compared as
+    a whole: equal ones are merged, different ones (a tie by rounding) are sorted by their bytes.
     """
     columns = _Columns(X, y)
-    key = columns.projection()
+    with np.errstate(invalid="ignore"):  # rows without mass may hold NaN and infinity
+        key = columns.projection()
     order = np.argsort(key, kind="stable")
     order = order[mass[order] > 0]
     tied = key[order[1:]] == key[order[:-1]]
+    if tied.any():
+        if (tied & ~columns.equal_y(order)).any():
+            order = order[np.lexsort((*columns.y[order].T[::-1], key[order]))]
+        tied &= columns.equal_y(order)
     if not tied.any():
         return order, mass[order]
 
@@ -101,35 +106,35 @@ class _Columns:
         self.y = np.ascontiguousarray(y).reshape(X.shape[0], -1)
 
     def projection(self) -> Floats:
-        """Random projection of every row, with the same bits for equal rows.
+        """Random projection of the x of every row, with the same bits for equal rows.
 
         Columns are added one after the other: a matrix product may round a row
         differently at another position, and then copies would not be merged.
         """
-        n_columns = self.n_columns
-        direction = np.random.default_rng(20240229).standard_normal(n_columns + self.y.shape[1])
+        direction = np.random.default_rng(20240229).standard_normal(self.n_columns)
         if self.sparse:
-            key = np.asarray(self.X @ direction[:n_columns], dtype=np.float64)
-        else:
-            key = np.zeros(len(self.y))
-            _add_projection(key, self._dense, direction[:n_columns])
-        _add_projection(key, self.y.__getitem__, direction[n_columns:])
+            return np.asarray(self.X @ direction, dtype=np.float64)
+        key = np.zeros(len(self.y))
+        _add_projection(key, self._dense, direction)
         return key
 
+    def equal_y(self, order: Indices) -> NDArray[np.bool_]:
+        """Whether the y of ``order[i]`` and ``order[i + 1]`` are equal."""
+        y = self.y[order]
+        return equal_rows(y[:-1], y[1:])
+
     def equal_neighbours(self, order: Indices, tied: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Whether the rows at ``order[i]`` and ``order[i + 1]`` are equal, where tied."""
+        """Whether the x of ``order[i]`` and ``order[i + 1]`` are equal, where tied."""
         same = np.zeros(len(tied), dtype=bool)
         places = np.flatnonzero(tied)
         n_values = self._n_values(order[places]).cumsum() // COMPARED_AT_ONCE
         for place in np.split(places, np.flatnonzero(np.diff(n_values)) + 1):
             left, right = order[place], order[place + 1]
-            equal = equal_rows(self.y[left], self.y[right])
             if self.sparse:
                 unequal = self.X[left] != self.X[right]
-                equal &= np.diff(unequal.tocsr().indptr) == 0
+                same[place] = np.diff(unequal.tocsr().indptr) == 0
             else:
-                equal &= equal_rows(self._dense(left), self._dense(right))
-            same[place] = equal
+                same[place] = equal_rows(self._dense(left), self._dense(right))
         return same
 
     def _n_values(self, rows: Indices) -> NDArray[np.integer[Any]]:
@@ -143,13 +148,12 @@ class _Columns:
         return part.reshape(len(part), -1)
 
     def content(self, row: int) -> bytes:
-        """The row as bytes, which differ between different rows."""
-        y = (self.y[row] + 0).tobytes()  # -0.0 + 0 is 0.0
+        """The x of a row as bytes, which differ between different rows."""
         if not self.sparse:
-            return bytes((self._dense([row]) + 0).tobytes() + y)
+            return bytes((self._dense([row]) + 0).tobytes())  # -0.0 + 0 is 0.0
         stored = slice(self.X.indptr[row], self.X.indptr[row + 1])
         indices = self.X.indices[stored].astype(np.int64)
-        return bytes(indices.tobytes() + self.X.data[stored].tobytes() + y)
+        return bytes(indices.tobytes() + self.X.data[stored].tobytes())
 
 
 def _add_projection(key: Floats, rows: Callable[[slice], NDArray[Any]], direction: Floats) -> None:
