@@ -25,7 +25,8 @@ class RowDataset(torch.utils.data.Dataset[Any]):
     index : ndarray of shape (n_rows,)
         Position in X of each row.
     y : ndarray of shape (n_rows,) or (n_rows, n_targets)
-        Class codes, labels 0 and 1 (int64), or float targets.
+        Class codes, labels 0 and 1 (int64), or float targets, which keep their precision where
+        the device has it.
     row_weight : ndarray of shape (n_rows,) or (n_rows, n_labels)
         Weights of mean 1, except in later calls of ``partial_fit``.
     device : torch.device
@@ -44,8 +45,8 @@ class RowDataset(torch.utils.data.Dataset[Any]):
         self.X = X
         where = X.device if isinstance(X, Tensor) else torch.device("cpu")
         self.index = torch.from_numpy(index.astype(np.int64, copy=False)).to(where)
-        dtype = torch.int64 if y.dtype.kind == "i" else torch.float32
-        self.y = torch.from_numpy(y).to(dtype).to(device)
+        dtype = torch.float32 if device.type == "mps" and y.dtype.kind == "f" else None
+        self.y = torch.from_numpy(y).to(device=device, dtype=dtype)
         self.row_weight = torch.from_numpy(row_weight).to(torch.float32).to(device)
         self.device = device
 

@@ -26,7 +26,7 @@ from skweight.estimators.planning import (
 )
 from skweight.losses import RowLoss
 from skweight.modules import input_feature_weights
-from skweight.training import WeightedNet, on_cpu, predict, train
+from skweight.training import TrainingInterrupted, WeightedNet, on_cpu, predict, train
 
 
 class TorchEstimator(BaseEstimator):  # type: ignore[misc]
@@ -104,10 +104,14 @@ class TorchEstimator(BaseEstimator):  # type: ignore[misc]
 
     @contextmanager
     def _unchanged_by_failure(self) -> Iterator[None]:
-        """A fit that fails leaves the estimator as it was."""
+        """A fit that fails leaves the estimator as it was; one that the user stops is a fit."""
         before = dict(self.__dict__)
         try:
             yield
+        except TrainingInterrupted as stop:
+            self.net_ = stop.net
+            # A plain one: the error may travel between processes, without the network.
+            raise KeyboardInterrupt(str(stop)) from None
         except BaseException:
             self.__dict__ = before
             raise

@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from skweight._keywords import Floats
-from skweight.losses import RowLoss, Traits
+from skweight.losses import RowLoss, Traits, mean_and_deviation, quantile_and_deviation
 from skweight.training import Output
 from skweight.weights import DistinctRows, to_mean_one
 
@@ -19,7 +20,7 @@ class Units:
     ``meaning`` says what the outputs of the network mean; a warm start needs the same meaning.
     """
 
-    mean: Floats
+    location: Floats
     scale: Floats
     meaning: tuple[Any, ...]
 
@@ -72,7 +73,9 @@ class NumberTask:
         """Learn what the criterion needs, and refuse targets that it does not allow."""
         self.traits = criterion.traits
         several = type(criterion.criterion) if self.traits.n_columns > 1 else None
-        self.meaning = self.traits.units, self.traits.n_columns, self.traits.log_link, several
+        # Of all standardised targets the output means the same.
+        units = "standardised" if self.traits.units == "robust" else self.traits.units
+        self.meaning = units, self.traits.n_columns, self.traits.log_link, several
         self.check(rows)
 
     @property
@@ -93,8 +96,11 @@ class NumberTask:
                 f"{lowest}."
             )
 
-    def targets(self, parts: list[DistinctRows]) -> list[Floats]:
-        """Training and validation targets in units of training, learned from the training rows."""
+    def targets(self, parts: list[DistinctRows]) -> list[NDArray[Any]]:
+        """Training and validation targets in units of training, learned from the training rows.
+
+        In float32, but in float64 for a loss that compares predictions with y itself.
+        """
         if self.units is None:
             self.units = self._learn_units(parts[0])
         elif self.units.meaning != self.meaning:
@@ -107,18 +113,20 @@ class NumberTask:
     def _learn_units(self, rows: DistinctRows) -> Units:
         columns = rows.y.reshape(len(rows.y), -1).T
         weight = to_mean_one(rows.weight)
-        pairs = [_mean_and_scale(y, weight, self.traits.units) for y in columns]
-        mean, scale = np.array(pairs).T
-        return Units(mean, scale, self.meaning)
+        pairs = [_location_and_scale(y, weight, self.traits.units) for y in columns]
+        location, scale = np.array(pairs).T
+        return Units(location, scale, self.meaning)
 
-    def _to_units(self, y: Floats, units: Units) -> Floats:
-        mean, scale = (
-            (units.mean, units.scale)
+    def _to_units(self, y: Floats, units: Units) -> NDArray[Any]:
+        if self.traits.units == "as_given":
+            return y
+        location, scale = (
+            (units.location, units.scale)
             if self.target_shape
-            else (float(units.mean[0]), float(units.scale[0]))
+            else (float(units.location[0]), float(units.scale[0]))
         )
-        scaled = np.asarray((y - mean) / scale)
-        if self.traits.positive == "positive" and not scaled.astype(np.float32).all():
+        scaled = ((y - location) / scale).astype(np.float32)
+        if self.traits.positive == "positive" and not scaled.all():
             raise ValueError(
                 "y must not span more than float32 can hold for criterion="
                 f"{self._given!r}, got a smallest value of {y.min()} and a mean of {scale}."
@@ -133,7 +141,7 @@ class NumberTask:
         units = self._learned_units
         trailing = (1,) * (values.ndim - 2)
         values = values * np.reshape(units.scale, (-1, *trailing))
-        values = values + (np.reshape(units.mean, (-1, *trailing)) if shift else 0.0)
+        values = values + (np.reshape(units.location, (-1, *trailing)) if shift else 0.0)
         return np.asarray(values if self.target_shape else values[:, 0])
 
     @property
@@ -146,7 +154,7 @@ class NumberTask:
         """What a fitted regressor shows of it: floats for y of one dimension, else arrays."""
         units, one = self._learned_units, not self.target_shape
         return {
-            "target_mean_": float(units.mean[0]) if one else units.mean,
+            "target_location_": float(units.location[0]) if one else units.location,
             "target_scale_": float(units.scale[0]) if one else units.scale,
         }
 
@@ -155,23 +163,17 @@ class NumberTask:
         return Output((self.n_targets * criterion.traits.n_columns,), criterion.predictions)
 
 
-def _mean_and_scale(y: Floats, weight: NDArray[np.float64], units: str) -> tuple[float, float]:
-    """What one target is shifted and divided by: weighted moments, in canonical order."""
+def _location_and_scale(y: Floats, weight: Floats, units: str) -> tuple[float, float]:
+    """What one target is shifted and divided by, from its rows in canonical order."""
     if units == "as_given":
         return 0.0, 1.0
-    mean = float(np.average(y, weights=weight))
     if units == "mean_one":
+        mean = float(np.average(y, weights=weight))
         if not mean > 0:
             raise ValueError(
                 "y must hold at least one positive value with weight for a logarithm of its mean, "
                 f"got a weighted mean of {mean}."
             )
         return 0.0, mean
-    largest = np.abs(y - mean).max()
-    # A spread of rounding errors alone is no spread.
-    if largest <= 10 * np.finfo(np.float64).eps * abs(mean):
-        return mean, 1.0
-    # Divided first: squares of very large or small numbers leave float64.
-    squares = ((y - mean) / largest) ** 2
-    # Where one row has nearly all the weight, the others must stay within float32.
-    return mean, float(largest * max(np.sqrt(np.average(squares, weights=weight)), 1e-9))
+    learn = mean_and_deviation if units == "standardised" else quantile_and_deviation
+    return learn(torch.from_numpy(np.ascontiguousarray(y)), torch.from_numpy(weight))

@@ -104,6 +104,8 @@ def plan(estimator: Any, data: FitData) -> Training:
     estimator._partial_fits = scales_of_weights(parts[0], task, estimator.sample_weight_power)
     row_weights = [to_mean_one(part.weight) for part in parts]
     previous = estimator.net_ if continues else None
+    if previous is not None:
+        criterion.keep_units_of(previous.criterion_)
     return make_training(estimator, parts, targets, row_weights, criterion, seed, previous)
 
 

@@ -119,7 +119,7 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
     n_features_in_ : int
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Only if X has string names for all columns.
-    target_mean_, target_scale_ : float or ndarray of shape (n_targets,)
+    target_location_, target_scale_ : float or ndarray of shape (n_targets,)
         The mean and scale by which y was shifted and divided for training.
     net_ : WeightedNet
         The trained skorch net.
@@ -142,7 +142,7 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
     True
     """
 
-    target_mean_: Any
+    target_location_: Any
     target_scale_: Any
     _criteria = REGRESSOR_CRITERIA
     _task: NumberTask

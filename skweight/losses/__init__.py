@@ -3,6 +3,7 @@
 The losses that have names are in ``classification`` and ``regression``; what a loss says about
 itself is in ``base``, and what is known of torch's own losses in ``torch_losses``. ``criterion``
 makes a ``RowLoss`` of the user's argument, which is tried on a few rows before training calls it.
+``units`` finds location and scale of y, so that networks work at unit scale under any loss.
 ``reduction`` is the only place where losses of rows are averaged.
 """
 
@@ -36,3 +37,4 @@ from skweight.losses.regression import (
     TweedieDeviance,
 )
 from skweight.losses.row_loss import RowLoss
+from skweight.losses.units import mean_and_deviation, quantile_and_deviation

@@ -33,9 +33,10 @@ class Traits:
         Name of the parameter with which the loss weighs classes itself, if it does.
     n_columns : int
         Number of raw scores for each target of a regression.
-    units : "standardised", "mean_one" or "as_given"
-        How y is rescaled for training: to mean 0 and standard deviation 1, to mean 1, or not. A
-        parameter such as Huber's delta is in the units of the rescaled y.
+    units : "standardised", "robust", "mean_one" or "as_given"
+        How y is rescaled for training: to mean 0 and standard deviation 1, to median 0 and a
+        standard deviation of 1 that ignores outliers, to mean 1, or not. A parameter such as
+        Huber's delta is in the units of the rescaled y.
     positive : None, "non-negative" or "positive"
         What y must be.
     power : float or None

@@ -10,16 +10,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from skweight.losses.base import TargetLoss, average, check_real
+from skweight.losses.units import quantiles
 
 
-def _quantiles(target: Tensor, weight: Tensor, levels: Sequence[float]) -> Tensor:
-    """Smallest values whose cumulated weight reaches the levels, shape (n_levels,)."""
-    weight, order = weight.sort()  # weights of equal targets are then always summed in one order
-    target, by_target = target[order].sort(stable=True)
-    reached = weight[by_target].cumsum(0)
-    # Rounding of the sum must not make a weight miss a level that it reaches exactly.
-    wanted = torch.tensor(levels, dtype=reached.dtype, device=reached.device) * (1 - 1e-12)
-    return target[torch.searchsorted(reached, wanted * reached[-1])]
+# Each halves the distance from the minimum at least where half of the rows are within delta.
+_HUBER_ITERATIONS = 30
 
 
 class SquaredError(TargetLoss):
@@ -32,23 +27,24 @@ class SquaredError(TargetLoss):
 class AbsoluteError(TargetLoss):
     """``|y - f|``: f estimates the median."""
 
+    traits = replace(TargetLoss.traits, units="robust")
+
     def forward(self, output: Tensor, target: Tensor) -> Tensor:
         return (output - target).abs()
 
     def constant(self, target: Tensor, weight: Tensor) -> Tensor:
-        return _quantiles(target, weight, [0.5])
+        return quantiles(target, weight, [0.5])
 
 
 class Huber(AbsoluteError):
     """``r^2 / 2`` where ``|r| <= delta``, ``delta (|r| - delta / 2)`` outside, r = y - f.
 
-    Huber 1964, Annals of Mathematical Statistics 35. Its constant is the weighted median, which is
-    near the minimum and as robust.
+    Huber 1964, Annals of Mathematical Statistics 35.
 
     Parameters
     ----------
     delta : float, default=1.0
-        Above 0, in weighted standard deviations of y, since the target is standardised.
+        Above 0, in robust standard deviations of y, since that is what the target is divided by.
     """
 
     def __init__(self, delta: float = 1.0) -> None:
@@ -57,6 +53,15 @@ class Huber(AbsoluteError):
 
     def forward(self, output: Tensor, target: Tensor) -> Tensor:
         return F.huber_loss(output, target, reduction="none", delta=self.delta)
+
+    def constant(self, target: Tensor, weight: Tensor) -> Tensor:
+        """The minimum, by iteratively reweighted means from the median on."""
+        center = super().constant(target, weight)
+        for _ in range(_HUBER_ITERATIONS):
+            # A residual beyond delta pulls like one of delta.
+            pull = weight * (self.delta / (target - center).abs()).clamp(max=1)
+            center = average(target, pull).reshape(1)
+        return center
 
 
 class Quantile(TargetLoss):
@@ -73,6 +78,8 @@ class Quantile(TargetLoss):
     ----------
     levels : tuple of float
     """
+
+    traits = replace(TargetLoss.traits, units="robust")
 
     def __init__(self, quantile: float | Sequence[float] = 0.5) -> None:
         super().__init__()
@@ -95,7 +102,7 @@ class Quantile(TargetLoss):
         return torch.maximum(level * residual, (level - 1) * residual).mean(dim=-1)
 
     def constant(self, target: Tensor, weight: Tensor) -> Tensor:
-        return _quantiles(target, weight, self.levels)
+        return quantiles(target, weight, self.levels)
 
     def mean(self, scores: Tensor) -> Tensor:
         """Quantiles in the order of ``levels``, the i-th smallest for the i-th smallest level.

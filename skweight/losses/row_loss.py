@@ -12,6 +12,7 @@ from skweight.losses.classification import to_columns
 from skweight.losses.reduction import mean_of_columns, width
 from skweight.losses.regression import exponential
 from skweight.losses.torch_losses import traits_of
+from skweight.losses.units import TriedLoss
 
 # A class without weight gets this prior as a start, instead of a score of minus infinity.
 _SMALLEST_PRIOR = 1e-6
@@ -37,9 +38,15 @@ class RowLoss(nn.Module):
         Added to the scores of the classes, see :meth:`adjust`.
     more_rows_follow : bool
         Whether this is a call of ``partial_fit``: a class that has no weight now may still come.
+    location, scale, loss_unit : Tensor or None
+        Units of a criterion that compares predictions with y itself, see :meth:`learn_units`.
     """
 
     offset: Tensor | None
+    location: Tensor | None
+    scale: Tensor | None
+    loss_unit: Tensor | None
+    start: Tensor | None
 
     def __init__(self, criterion: Any) -> None:
         super().__init__()
@@ -47,7 +54,9 @@ class RowLoss(nn.Module):
         self.traits = traits_of(criterion)
         self.per_column = False
         self.more_rows_follow = False
-        self.register_buffer("offset", None)
+        self.has_own_link = False
+        for name in ("offset", "location", "scale", "loss_unit", "start"):
+            self.register_buffer(name, None)
 
     def adjust(self, offset: Tensor) -> None:
         """Add ``offset`` to the scores before the criterion: logit adjustment.
@@ -58,7 +67,69 @@ class RowLoss(nn.Module):
         """
         self.offset = offset.to(torch.float32)
 
-    # Losses -----------------------------------------------------------------------------
+    # Units of y -------------------------------------------------------------------------
+
+    @property
+    def compares_with_y(self) -> bool:
+        """Whether a criterion of a regression gets y as it is, and not rescaled."""
+        return self.traits.units == "as_given" and not isinstance(self.criterion, TargetLoss)
+
+    def learn_units(self, target: Tensor, row_weight: Tensor, output: Tensor) -> None:
+        """Learn location and scale of the predictions that the criterion compares with y.
+
+        The criterion gets ``location + scale * output`` in float64, which holds every digit of y,
+        and its losses are divided by that of an error of one ``scale``. So neither the training
+        nor the recorded losses depend on the units of y. A criterion with a link of its own, whose
+        best score for y is another number than y, gets the output as it is.
+
+        Units that are known from an earlier fit are kept.
+
+        Parameters
+        ----------
+        target : Tensor of shape (n,) or (n, n_targets)
+        row_weight : Tensor of shape (n,)
+        output : Tensor of shape (m,) or (m, n_targets)
+            Of the network, for any rows: the criterion is tried on scores of this shape.
+        """
+        if self.loss_unit is not None:
+            return
+        # MPS has no float64.
+        to = output.device, torch.float32 if output.device.type == "mps" else torch.float64
+        if isinstance(self.criterion, nn.Module):
+            self.criterion.to(*to)
+        # On the CPU: not every device keeps the order of a sum.
+        y, weight = target.cpu().double().reshape(len(target), -1), row_weight.cpu().double()
+        tried = TriedLoss(
+            lambda predicted, y: self.criterion(predicted.to(*to), y.to(*to)),
+            y,
+            weight,
+            tuple(output.shape[1:]),
+        )
+        continues = self.location is not None
+        if self.location is None and self.traits.positive:  # no prediction may be negative
+            self.location, self.scale = y.new_zeros(y.shape[1]), weight @ y / weight.sum()
+        units = tried.units(self.location, self.scale)
+        if continues and units.has_own_link != self.has_own_link:
+            raise CriterionError(
+                "warm_start=True continues with the network of the last fit, whose output does not "
+                f"mean what criterion {name_of(self.criterion)} needs."
+            )
+        self.has_own_link = units.has_own_link
+        for name in ("location", "scale", "loss_unit", "start"):
+            setattr(self, name, getattr(units, name).to(*to))
+
+    def keep_units_of(self, previous: "RowLoss") -> None:
+        """Use location and scale of an earlier fit, whose network is trained further."""
+        self.location, self.scale = previous.location, previous.scale
+        self.has_own_link = previous.has_own_link
+
+    def in_units_of_y(self, output: Tensor) -> Tensor:
+        """Predictions of y from the output of the network, once units are known."""
+        if self.location is None or self.scale is None:
+            return output
+        dtype = torch.promote_types(output.dtype, self.scale.dtype)
+        scale, location = (part.to(output.device, dtype) for part in (self.scale, self.location))
+        return output * scale + location
 
     def forward(self, output: Tensor, target: Tensor) -> Tensor:
         """Loss of each row.
@@ -78,13 +149,20 @@ class RowLoss(nn.Module):
         if isinstance(self.criterion, TargetLoss):
             target = target.to(output.dtype).reshape(len(output), -1)
             return mean_of_columns(self.criterion(self.by_target(output), target))
+        if self.loss_unit is not None:
+            predicted = self.in_units_of_y(output)
+            losses = self.criterion(predicted, target.to(predicted).reshape(output.shape))
+            return self._per_row(output, losses, self.loss_unit).to(output.dtype)
         if self.offset is not None:
             output = output + to_columns(self.offset, width(output))
             if self.traits.takes_log_probabilities:
                 output = output.log_softmax(dim=1)
         if target.is_floating_point() or target.ndim > 1 or width(output) == 1:
             target = target.to(output.dtype).reshape(output.shape)
-        loss = self.criterion(output, target)
+        return self._per_row(output, self.criterion(output, target))
+
+    def _per_row(self, output: Tensor, loss: Any, unit: Tensor | None = None) -> Tensor:
+        """The criterion's losses in a unit, one for each row of the output or each label."""
         sizes = (width(output),) if self.per_column else (1, width(output))
         if (
             not isinstance(loss, Tensor)
@@ -93,6 +171,7 @@ class RowLoss(nn.Module):
             or width(loss) not in sizes
         ):
             raise self._wrong_shape(output, loss)
+        loss = loss if unit is None else loss / unit
         return loss if self.per_column else mean_of_columns(loss)
 
     def _wrong_shape(self, output: Tensor, loss: Any) -> CriterionError:
@@ -145,7 +224,7 @@ class RowLoss(nn.Module):
         -------
         Tensor of shape (n, n_targets), or (n, n_targets, n_levels) for several quantiles
         """
-        scores = self.by_target(raw)
+        scores = self.in_units_of_y(self.by_target(raw))
         if isinstance(self.criterion, TargetLoss):
             return self.criterion.mean(scores)
         return exponential(scores) if self.traits.log_link else scores
@@ -172,6 +251,8 @@ class RowLoss(nn.Module):
         target, weight = target.cpu(), row_weight.cpu().double()
         if not target.is_floating_point():
             return self._log_priors(target, weight, n_outputs)
+        if self.start is not None:
+            return self.start
         target = target.double().reshape(len(target), -1)
         if isinstance(self.criterion, TargetLoss):
             return torch.cat([self.criterion.constant(y, weight) for y in target.T])

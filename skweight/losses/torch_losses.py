@@ -15,8 +15,6 @@ from skweight.losses.base import ClassLoss, TargetLoss, Traits
 _MARGIN = Traits(has_probabilities=False)
 _MULTI_MARGIN = Traits(one_column_per_class=True, has_probabilities=False)
 _LOG_PROBABILITIES = Traits(one_column_per_class=True, takes_log_probabilities=True)
-# Their minimiser is shifted and scaled as y is, and they have no threshold in units of y.
-_LOCATION_SCALE = Traits(units="standardised", for_numbers=True)
 
 # Subclasses inherit the traits of these classes.
 TORCH_LOSSES: dict[type | Callable[..., Any], Traits] = {
@@ -31,8 +29,9 @@ TORCH_LOSSES: dict[type | Callable[..., Any], Traits] = {
     F.soft_margin_loss: _MARGIN,
     nn.HingeEmbeddingLoss: _MARGIN,
     F.hinge_embedding_loss: _MARGIN,
-    nn.MSELoss: _LOCATION_SCALE,
-    nn.L1Loss: _LOCATION_SCALE,
+    # These two have no threshold in units of y, so that y can be standardised for them.
+    nn.MSELoss: Traits(for_numbers=True, units="standardised"),
+    nn.L1Loss: Traits(for_numbers=True, units="robust"),
     nn.HuberLoss: Traits(for_numbers=True),
     nn.SmoothL1Loss: Traits(for_numbers=True),
     nn.PoissonNLLLoss: Traits(
@@ -55,7 +54,8 @@ def traits_of(criterion: Any) -> Traits:
         # Inside of a partial it is a callable: y and the columns of scores are left as they are.
         traits = Traits(has_probabilities=traits.has_probabilities)
     if isinstance(loss, nn.PoissonNLLLoss) and not loss.log_input:
-        traits = Traits(for_numbers=True)  # its scores are the means themselves
+        # Its scores are the means themselves.
+        traits = Traits(for_numbers=True, positive="non-negative")
     if given("label_smoothing"):
         traits = replace(traits, has_probabilities=False)
     own_weights = [name for name in ("weight", "pos_weight") if given(name) is not None]

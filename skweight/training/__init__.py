@@ -28,7 +28,12 @@ from skweight.training.predict import predict
 from skweight.training.prepare import prepare
 from skweight.training.run import finish, make_net, train
 from skweight.training.steps import CompiledStep, TrainingStep, compiled_losses
-from skweight.training.stopping import EpochLosses, Patience, check_finite_losses
+from skweight.training.stopping import (
+    EpochLosses,
+    Patience,
+    TrainingInterrupted,
+    check_finite_losses,
+)
 from skweight.training.torch_internals import (
     children_of,
     empty_copy,

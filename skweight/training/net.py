@@ -22,11 +22,7 @@ from skweight.training.average import WeightAverage
 from skweight.training.cuda_graphs import make_step
 from skweight.training.resume import to_cpu
 from skweight.training.steps import TrainingStep
-from skweight.training.stopping import EpochLosses
-
-
-class StoppedByCallback(Exception):
-    """A callback ended the training, which in skorch it does by raising KeyboardInterrupt."""
+from skweight.training.stopping import EpochLosses, StoppedByCallback, is_from_statement
 
 
 @dataclass
@@ -91,10 +87,7 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
         return RowDataset(place(X, device), np.arange(n_rows), y, np.ones(n_rows), device)
 
     def notify(self, method_name: str, **cb_kwargs: Any) -> None:
-        """Call every callback, also in the epoch in which one of them ends the training.
-
-        Callbacks end it with KeyboardInterrupt, which must not be confused with the user's.
-        """
+        """Call every callback, also in the epoch in which one of them ends the training."""
         stopped = None
         getattr(self, method_name)(self, **cb_kwargs)
         if method_name == "on_epoch_begin" and self.fit_state_ is not None:
@@ -103,7 +96,7 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
             try:
                 getattr(callback, method_name)(self, **cb_kwargs)
             except KeyboardInterrupt as stop:
-                if not method_name.startswith("on_epoch"):
+                if method_name.startswith("on_train") or not is_from_statement(stop):
                     raise
                 stopped = stop
         if stopped is not None:

@@ -32,6 +32,9 @@ def prepare(
     output, tried_y = _try(module, rows, widths)
     _warn_of_probabilities(module, output, tried_y)
     criterion.to(rows.device).check(output, tried_y)
+    if criterion.compares_with_y and tried_y.is_floating_point():
+        criterion.learn_units(rows.y, rows.row_weight, output)
+        criterion.check(output, tried_y)
     if adapt and _has_method(module, "adapt_output"):
         constant = criterion.constant(rows.y, rows.row_weight, width(output))
         module.adapt_output(constant)  # type: ignore[operator]
@@ -41,6 +44,7 @@ def prepare(
 def _adapt_to_input(module: Any, rows: RowDataset) -> None:
     if _has_method(module, "adapt"):
         X, y, weight = rows.tensors()
+        y = y.float() if y.is_floating_point() else y
         module.adapt(X, y, weight if weight.ndim == 1 else weight.mean(dim=1))
         del X
     if _has_method(module, "adapt_input"):

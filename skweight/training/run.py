@@ -11,16 +11,21 @@ from skorch.helper import predefined_split
 from skorch.history import History
 from torch import nn
 
-from skweight._keywords import warn
 from skweight.data import RowDataset, TensorBatches, rows_at_once
 from skweight.training.defaults import resolve_batch_size, resolve_ema_decay, resolve_epochs
 from skweight.training.isolation import isolated_torch
-from skweight.training.net import StoppedByCallback, WeightedClassifierNet, WeightedNet
+from skweight.training.net import WeightedClassifierNet, WeightedNet
 from skweight.training.optimizers import check_param_groups, optimizer_params
 from skweight.training.plan import Training
 from skweight.training.prepare import prepare
 from skweight.training.resume import restore_optimizer, restore_schedules, training_state
-from skweight.training.stopping import EarlyStopping, FiniteLoss, check_finite_parameters
+from skweight.training.stopping import (
+    EarlyStopping,
+    FiniteLoss,
+    StoppedByCallback,
+    TrainingInterrupted,
+    check_finite_parameters,
+)
 
 
 def train(training: Training) -> WeightedNet:
@@ -30,12 +35,23 @@ def train(training: Training) -> WeightedNet:
     -------
     WeightedNet
         Trained and in evaluation mode; with validation rows, at its best epoch.
+
+    Raises
+    ------
+    TrainingInterrupted
+        If the user stops the training, with the network so far.
     """
     with isolated_torch(training.options.seed, training.rows.device):
         net = make_net(training)
-        _run(net, training.rows, training.previous)
+        is_complete = _run(net, training.rows, training.previous)
         net.resume_state = training_state(net) if training.is_partial else None
-    return finish(net)
+    if is_complete:
+        return finish(net)
+    try:
+        finish(net)
+    except ValueError as error:  # there is no network to keep
+        raise KeyboardInterrupt from error
+    raise TrainingInterrupted(net, is_best=training.valid_rows is not None)
 
 
 def make_net(training: Training) -> WeightedNet:
@@ -133,7 +149,9 @@ def _check_callbacks(net: WeightedNet) -> None:
             )
 
 
-def _run(net: WeightedNet, rows: RowDataset, previous: WeightedNet | None) -> None:
+def _run(net: WeightedNet, rows: RowDataset, previous: WeightedNet | None) -> bool:
+    """Train, and return whether the training was not stopped by the user."""
+    is_complete = True
     n_epochs_before = len(net.history)
     net.notify("on_train_begin", X=rows, y=None)
     if previous is not None:
@@ -143,7 +161,7 @@ def _run(net: WeightedNet, rows: RowDataset, previous: WeightedNet | None) -> No
     except StoppedByCallback:
         pass
     except KeyboardInterrupt:
-        epoch = len(net.history)
-        warn(f"Training was interrupted in epoch {epoch}; the network is kept as it was.")
+        is_complete = False
     net.notify("on_train_end", X=rows, y=None)
     net.forget_batches(net.history[n_epochs_before:])
+    return is_complete

@@ -5,6 +5,7 @@ through the callbacks below, and each network of a stack.
 """
 
 import copy
+import dis
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -12,6 +13,35 @@ from typing import Any
 from skorch import NeuralNet
 from skorch.callbacks import Callback
 from skorch.history import History
+
+
+class StoppedByCallback(Exception):
+    """A callback ended the training, which in skorch it does by raising KeyboardInterrupt."""
+
+
+class TrainingInterrupted(KeyboardInterrupt):
+    """The user stopped a training; ``net`` is the network so far, the best one if that is known."""
+
+    def __init__(self, net: NeuralNet, is_best: bool) -> None:
+        super().__init__(
+            f"The training was stopped in epoch {len(net.history)}. The estimator is fitted with "
+            f"the {'best network' if is_best else 'network as it was'} so far."
+        )
+        self.net = net
+
+
+def is_from_statement(error: KeyboardInterrupt) -> bool:
+    """Whether a ``raise`` statement raised the error, as callbacks do, and not the user's Ctrl-C.
+
+    Python raises that one between two instructions of whatever code is running, also of a callback.
+    """
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return False
+    code = trace.tb_frame.f_code.co_code
+    return code[trace.tb_lasti] == dis.opmap["RAISE_VARARGS"]
 
 
 class Patience:

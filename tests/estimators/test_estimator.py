@@ -161,7 +161,7 @@ def test_predictions_are_in_the_units_of_the_target(regression):
     to_device = WeightedTorchRegressor(**params).fit(X, y * 1024 + 2**20, weight)
     assert model.score(X, y) > 0.5
     np.testing.assert_allclose(to_device.predict(X), model.predict(X) * 1024 + 2**20, rtol=1e-4)
-    assert model.target_mean_ == pytest.approx(np.average(y, weights=weight))
+    assert model.target_location_ == pytest.approx(np.average(y, weights=weight))
 
 
 @pytest.mark.parametrize("unit", [1e160, 1e-170])
@@ -219,10 +219,10 @@ def test_a_second_fit_starts_again_and_a_warm_start_continues(task):
 def test_a_warm_start_keeps_the_input_scaling_and_the_units_of_the_first_fit(regression):
     X, y, _ = regression
     model = WeightedTorchRegressor(warm_start=True, **QUICK).fit(X, y)
-    shift, mean = model.module_.shift.clone(), model.target_mean_
+    shift, mean = model.module_.shift.clone(), model.target_location_
     model.fit(X[:50] + 10, y[:50] + 10)
     assert_array_equal(model.module_.shift, shift)
-    assert model.target_mean_ == mean
+    assert model.target_location_ == mean
 
 
 def test_an_own_module_instance_is_trained_from_its_state_and_left_alone(task):

@@ -228,11 +228,11 @@ def test_the_first_call_decides_the_units_of_a_regression():
     calls = Calls("regressor")
     chunks = calls.chunks(np.ones(N_ROWS))
     model = calls.feed(calls.new(), chunks[:1])
-    units, shift = (model.target_mean_, model.target_scale_), model.module_.shift.clone()
+    units, shift = (model.target_location_, model.target_scale_), model.module_.shift.clone()
     assert_allclose(units, (chunks[0][1].mean(), chunks[0][1].std()))
     for _ in range(30):
         calls.feed(model, [(X, y + 1000, w) for X, y, w in chunks[1:]])
-    assert (model.target_mean_, model.target_scale_) == units
+    assert (model.target_location_, model.target_scale_) == units
     assert torch.equal(model.module_.shift, shift)  # of the input, as well
     assert abs(model.predict(X).mean() - 1000 - calls.y.mean()) < 100
 

@@ -128,7 +128,7 @@ def test_several_targets_come_back_in_their_units_and_shapes(rng):
     y = np.stack([1000 * X[:, 0] + 5000, 0.001 * X[:, 1] ** 2, X[:, 2]], axis=1)
     model = WeightedTorchRegressor(random_state=0).fit(X, y, rng.exponential(size=400))
     assert model.predict(X).shape == (400, 3)
-    assert_allclose(model.target_mean_, y.mean(axis=0), rtol=0.3, atol=0.3)
+    assert_allclose(model.target_location_, y.mean(axis=0), rtol=0.3, atol=0.3)
     assert r2_score(y, model.predict(X), multioutput="raw_values").min() > 0.7
     assert model.score(X, y) == pytest.approx(r2_score(y, model.predict(X)))
     column = WeightedTorchRegressor(random_state=0).fit(X, y[:, :1])

@@ -217,7 +217,7 @@ class SubclassOfCrossEntropy(nn.CrossEntropyLoss):
         ("gaussian_nll", False, "standardised"),
         ("tweedie", False, "mean_one"),
         (nn.MSELoss, False, "standardised"),
-        (nn.L1Loss(reduction="none"), False, "standardised"),
+        (nn.L1Loss(reduction="none"), False, "robust"),
         (nn.HuberLoss, False, "as_given"),
         (nn.PoissonNLLLoss, False, "mean_one"),
         (own_function, False, "as_given"),

@@ -11,6 +11,7 @@ SEARCH = """
 import os, signal, sys, threading, time
 import numpy as np
 from pathlib import Path
+from sklearn.model_selection import GridSearchCV, cross_val_score
 from skweight import WeightedTorchClassifier, WeightSearchCV
 
 
@@ -25,18 +26,16 @@ def interrupt():
     while workers() < 2:
         time.sleep(0.05)
     time.sleep(1)
-    os.kill(os.getpid(), signal.SIGINT)
+    os.killpg(os.getpgid(0), signal.SIGINT)  # as a terminal does
 
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
 X = np.random.default_rng(0).normal(size=(2000, 5))
 threading.Thread(target=interrupt, daemon=True).start()
 try:
-    WeightSearchCV(
-        WeightedTorchClassifier(device="cpu", max_epochs=100_000),
-        {"class_weight": [None, "balanced"]},
-        n_jobs=2,
-    ).fit(X, (X[:, 0] > 0) * 1)
+    model = WeightedTorchClassifier(device="cpu", max_epochs=100_000)
+    grid = {"class_weight": [None, "balanced"]}
+    RUN
 except KeyboardInterrupt:
     waited = 0
     while workers() and waited < 20:
@@ -47,8 +46,21 @@ except KeyboardInterrupt:
 
 
 @pytest.mark.skipif(not CHILDREN, reason="looks for processes where Linux lists them")
-def test_an_interrupt_leaves_no_worker_behind():
+@pytest.mark.parametrize(
+    "run",
+    [
+        "WeightSearchCV(model, grid, n_jobs=2).fit(X, (X[:, 0] > 0) * 1)",
+        "GridSearchCV(model, grid, n_jobs=2, error_score=0.0).fit(X, (X[:, 0] > 0) * 1)",
+        "cross_val_score(model, X, (X[:, 0] > 0) * 1, n_jobs=2, error_score=0.0)",
+    ],
+)
+def test_an_interrupt_ends_it_and_leaves_no_worker_behind(run):
     done = subprocess.run(
-        [sys.executable, "-c", SEARCH], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-c", SEARCH.replace("RUN", run)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        start_new_session=True,
     )
     assert done.stdout.strip() == "interrupted, 0 left", done.stderr

@@ -124,13 +124,13 @@ def test_learning_rates_that_are_set_between_calls_take_effect():
     assert not torch.equal(model.module_.output.weight, before)
 
 
-def test_partial_fit_continues_after_a_fit_that_was_interrupted_at_once():
+def test_partial_fit_continues_after_a_fit_that_a_callback_stopped_at_once():
     class Stop(Callback):
         def on_batch_end(self, net, **kwargs):
             raise KeyboardInterrupt
 
-    with pytest.warns(UserWarning, match="interrupted"):
-        model = WeightedTorchClassifier(callbacks=[Stop()], random_state=0).fit(X, y)
+    model = WeightedTorchClassifier(callbacks=[Stop()], random_state=0).fit(X, y)
+    assert model.n_iter_ == 1
     assert model.set_params(callbacks=None).partial_fit(X, y).n_iter_ == 2
 
 

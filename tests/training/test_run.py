@@ -106,23 +106,8 @@ class Follows(Callback):
         pass
 
 
-def test_an_interrupt_keeps_the_network_and_warns(binary):
-    X, y, _ = binary
-
-    class Interrupt(Callback):
-        def on_batch_end(self, net, **kwargs):
-            if len(net.history) == 3:
-                raise KeyboardInterrupt
-
-    with pytest.warns(UserWarning, match="interrupted in epoch 3"):
-        model = WeightedTorchClassifier(callbacks=[Interrupt()], **QUICK).fit(X, y)
-    assert model.predict(X).shape == y.shape
-
-
 @pytest.mark.parametrize("n_calls", [0, 1])
-def test_an_interrupt_before_the_first_epoch_keeps_the_network_and_warns(
-    n_calls, binary, monkeypatch
-):
+def test_an_interrupt_before_the_first_epoch_keeps_the_network(n_calls, binary, monkeypatch):
     X, y, _ = binary
     model = WeightedTorchClassifier(callbacks=[Follows()], **QUICK)
     for _ in range(n_calls):
@@ -132,7 +117,7 @@ def test_an_interrupt_before_the_first_epoch_keeps_the_network_and_warns(
         raise KeyboardInterrupt
 
     monkeypatch.setattr("skorch.NeuralNet.get_iterator", interrupt)
-    with pytest.warns(UserWarning, match=f"interrupted in epoch {n_calls}"):
+    with pytest.raises(KeyboardInterrupt, match=f"stopped in epoch {n_calls}"):
         model.partial_fit(X, y, classes=[0, 1])
     assert len(model.history_) == n_calls
     assert all(len(epoch["batches"]) > 1 for epoch in model.history_)

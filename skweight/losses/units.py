@@ -1,0 +1,192 @@
+"""Location and scale of y, on which networks predict numbers, and the scale of a loss of y itself.
+
+A network learns at the scale 1. The losses of this package get y standardised. Any other loss gets
+y as it is, and ``location + scale * output`` as the prediction.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+# Difference between the quartiles of a normal distribution in standard deviations.
+_NORMAL_QUARTILES = 1.349
+# Of more rows than this, evenly spaced ones tell which constant a loss prefers.
+_MOST_ROWS_TRIED = 2**14
+_LEVELS = [level / 20 for level in range(1, 20)]
+_TRIED_LEVELS = [0.05, 0.25, 0.5, 0.75, 0.95]
+
+
+@dataclass(frozen=True)
+class Units:
+    """How a loss of y itself is used: predictions, and the unit of the loss. float64.
+
+    A prediction is ``location + scale * output``, of shape (n_targets,), and losses are divided by
+    ``loss_unit``, of their trailing shape. ``start`` is the output from which training starts, of
+    shape (n_targets,). A loss ``has_own_link`` if the score that minimises it is another number
+    than y, such as its logarithm: then its predictions are the output as it is.
+    """
+
+    location: Tensor
+    scale: Tensor
+    loss_unit: Tensor
+    start: Tensor
+    has_own_link: bool
+
+
+# One target -----------------------------------------------------------------------------------
+
+
+def quantiles(target: Tensor, weight: Tensor, levels: Any) -> Tensor:
+    """Smallest values whose cumulated weight reaches the levels, shape (n_levels,)."""
+    weight, order = weight.sort()  # weights of equal targets are then always summed in one order
+    target, by_target = target[order].sort(stable=True)
+    reached = weight[by_target].cumsum(0)
+    # Rounding of the sum must not make a weight miss a level that it reaches exactly.
+    wanted = torch.tensor(levels, dtype=reached.dtype, device=reached.device) * (1 - 1e-12)
+    return target[torch.searchsorted(reached, wanted * reached[-1])]
+
+
+def mean_and_deviation(target: Tensor, weight: Tensor) -> tuple[float, float]:
+    """Weighted mean and standard deviation; the deviation of a constant is 1."""
+    mean = float((weight * target).sum() / weight.sum())
+    distance = (target - mean).abs()
+    largest = float(distance.max())
+    if _is_rounding_error(largest, mean):
+        return mean, 1.0
+    # Divided first: squares of very large or small numbers leave float64.
+    variance = float((weight * (distance / largest) ** 2).sum() / weight.sum())
+    # Where one row has nearly all the weight, the others must stay within float32.
+    return mean, largest * max(math.sqrt(variance), 1e-9)
+
+
+def quantile_and_deviation(
+    target: Tensor, weight: Tensor, level: float = 0.5
+) -> tuple[float, float]:
+    """A weighted quantile, the median by default, and a standard deviation that ignores outliers.
+
+    The deviation is the weighted interquartile range over 1.349, its value for a normal
+    distribution with standard deviation 1. Where the quartiles are equal it is the weighted median
+    distance from that value of the rows that differ from it, and 1 for a constant.
+    """
+    location, low, middle, high = quantiles(target, weight, [level, 0.25, 0.5, 0.75]).tolist()
+    distance = (target - middle).abs()
+    deviation = (high - low) / _NORMAL_QUARTILES
+    if _is_rounding_error(high - low, middle):
+        differs = distance > 10 * torch.finfo(torch.float64).eps * abs(middle)
+        if not differs.any():
+            return location, 1.0
+        deviation = float(quantiles(distance[differs], weight[differs], [0.5]))
+    return location, max(deviation, 1e-30 * float(distance.max()))  # all within float32
+
+
+def _is_rounding_error(spread: float, location: float) -> bool:
+    return spread <= 10 * torch.finfo(torch.float64).eps * abs(location)
+
+
+# A loss of y itself ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class TriedLoss:
+    """A loss of y, on rows to try it on.
+
+    ``loss`` takes predictions and targets, ``target`` has the shape (n, n_targets) and ``weight``
+    (n,), both in float64, and ``shape`` is that of the network's output but for its rows.
+    """
+
+    loss: Callable[[Tensor, Tensor], Any]
+    target: Tensor
+    weight: Tensor
+    shape: tuple[int, ...]
+
+    def units(self, location: Tensor | None = None, scale: Tensor | None = None) -> Units:
+        """Units for the loss, with this location and scale if they are given."""
+        mean = self.weight @ self.target / self.weight.sum()
+        if self._has_own_link():
+            one = torch.ones_like(mean)
+            return Units(0 * one, one, one[:1], self._best_start(mean), True)
+        if location is not None and scale is not None:
+            start = (mean - location) / scale
+        else:
+            location, scale = self._location_and_scale()
+            start = torch.zeros_like(mean)
+        return Units(location, scale, self._loss_of_one(scale), start, False)
+
+    def _best_start(self, mean: Tensor) -> Tensor:
+        """The best of the scores that usual links make of the weighted mean."""
+        links = [torch.zeros_like(mean), mean, mean.log(), mean.logit()]
+        links = [scores for scores in links if scores.isfinite().all()]
+        return links[int(torch.stack([self._mean(scores).mean() for scores in links]).argmin())]
+
+    def _has_own_link(self) -> bool:
+        """Whether for some value of y the loss is smaller a little beside y than at y."""
+        tried = self._some_targets
+        step = 0.1 * self._columns(lambda y, weight: quantile_and_deviation(y, weight)[1])
+        at_target = self._losses(tried, tried)
+        margin = 1e-9 * at_target.abs()
+        beside = [self._losses(tried + sign * step, tried) for sign in (-1, 1)]
+        return any(bool((losses < at_target - margin).any()) for losses in beside)
+
+    def _location_and_scale(self) -> Tensor:
+        """Mean and deviation, or the best quantile and a robust deviation: shape (2, n_targets).
+
+        The former if the loss prefers the weighted mean to all quantiles, as squared errors do.
+        """
+        rows = self._some_rows()
+        constants = rows._columns(_mean_and_quantiles)
+        means = torch.stack([rows._mean(constant) for constant in constants])
+        best = means.reshape(len(constants), -1).argmin(dim=0).expand(len(self.target.T)).tolist()
+        pairs = [
+            quantile_and_deviation(y, self.weight, _LEVELS[place - 1])
+            if place
+            else mean_and_deviation(y, self.weight)
+            for y, place in zip(self.target.T, best)
+        ]
+        return torch.tensor(pairs, dtype=torch.float64).T
+
+    def _loss_of_one(self, scale: Tensor) -> Tensor:
+        """The loss of an error of one ``scale``, in proportion to which losses are measured.
+
+        The median, over some values of y, of the mean over both signs; 1 if it is not positive.
+        """
+        tried = self._some_targets
+        at_target = self._losses(tried, tried)
+        errors = [self._losses(tried + sign * scale, tried) - at_target for sign in (-1, 1)]
+        unit = torch.stack(errors).nanmean(dim=0).nanmedian(dim=0).values
+        return torch.where(unit.isfinite() & (unit > 0), unit, 1.0)
+
+    def _some_rows(self) -> "TriedLoss":
+        """Evenly spaced rows, few enough to try many constants on them."""
+        step = -(-len(self.target) // _MOST_ROWS_TRIED)
+        return replace(self, target=self.target[::step], weight=self.weight[::step])
+
+    @property
+    def _some_targets(self) -> Tensor:
+        """A few quantiles of each target, shape (n, n_targets)."""
+        return self._columns(lambda y, weight: quantiles(y, weight, _TRIED_LEVELS))
+
+    def _columns(self, function: Callable[[Tensor, Tensor], Tensor | float]) -> Tensor:
+        """What a function of target and weight makes of each target, as columns."""
+        made = [torch.as_tensor(function(y, self.weight)) for y in self.target.T]
+        return torch.stack([column.double().reshape(-1) for column in made], dim=1)
+
+    def _losses(self, predicted: Tensor, target: Tensor) -> Tensor:
+        """Losses of shape (n, ...) of predictions and targets of shape (n, n_targets)."""
+        with torch.no_grad():
+            losses = self.loss(predicted.reshape(-1, *self.shape), target.reshape(-1, *self.shape))
+        return torch.as_tensor(losses).detach().cpu().double()
+
+    def _mean(self, constant: Tensor) -> Tensor:
+        """Weighted mean loss of a constant prediction (n_targets,); infinite if it is NaN."""
+        losses = self._losses(constant.expand(len(self.target), -1), self.target)
+        mean = (self.weight @ losses.reshape(len(self.target), -1)) / self.weight.sum()
+        return torch.where(mean.isnan(), math.inf, mean)
+
+
+def _mean_and_quantiles(target: Tensor, weight: Tensor) -> Tensor:
+    mean = (weight * target).sum() / weight.sum()
+    return torch.cat([mean.reshape(1), quantiles(target, weight, _LEVELS)])
