@@ -26,9 +26,7 @@ MODELS: dict[str, Callable[[int], object]] = {
         criterion="absolute_error", random_state=seed
     ),
     "quantile": lambda seed: WeightedTorchRegressor(criterion="quantile", random_state=seed),
-    "nn.HuberLoss": lambda seed: WeightedTorchRegressor(
-        criterion=nn.HuberLoss, random_state=seed
-    ),
+    "nn.HuberLoss": lambda seed: WeightedTorchRegressor(criterion=nn.HuberLoss, random_state=seed),
     "callable": lambda seed: WeightedTorchRegressor(
         criterion=lambda output, target: (output - target).abs(), random_state=seed
     ),

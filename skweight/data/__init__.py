@@ -1,6 +1,7 @@
 """From the user's tables to checked rows, and from rows to batches of tensors.
 
-``validation`` checks X and y; ``arrays`` converts them, whether in memory, sparse or on disk;
+``validation`` checks X and y; ``shift`` makes X float32, and ``arrays`` knows X in memory, sparse
+and on disk;
 ``device`` finds the device and puts X there; ``split`` chooses validation rows. Training
 reads a ``RowDataset`` from ``rows`` in the order of ``batches``; ``moments`` computes its weighted
 moments and quantiles.
@@ -11,5 +12,6 @@ from skweight.data.batches import VALUES_AT_ONCE, TensorBatches, prefetch
 from skweight.data.device import place, resolve_device
 from skweight.data.moments import weighted_moments, weighted_quantiles
 from skweight.data.rows import Batch, RowDataset, gather, rows_at_once
+from skweight.data.shift import find_shift
 from skweight.data.split import split_validation
 from skweight.data.validation import validate_X, validate_X_y

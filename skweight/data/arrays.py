@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 from torch import Tensor
 
+from skweight._keywords import Floats
+
 
 def as_array(values: Any) -> Any:
     """A tensor as an array on the CPU; anything else unchanged."""
@@ -56,11 +58,15 @@ def is_mapped(X: Any) -> bool:
 
 
 class MappedRows:
-    """A memory-mapped array of numbers; only the rows asked for are read, as float32."""
+    """A memory-mapped array of numbers; only the rows asked for are read, as float32.
 
-    def __init__(self, array: NDArray[Any]) -> None:
+    ``shift`` of shape (n_features,), if any, is subtracted from the columns first.
+    """
+
+    def __init__(self, array: NDArray[Any], shift: Floats | None = None) -> None:
         self.array = array
         self.shape = array.shape
+        self.shift = shift
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -68,7 +74,8 @@ class MappedRows:
 
     def __getitem__(self, rows: Any) -> NDArray[np.float32]:
         """Read the rows of a slice or an array of positions."""
-        return np.array(self.array[rows], dtype=np.float32, order="C")
+        values = self.array[rows] if self.shift is None else self.array[rows] - self.shift
+        return np.array(values, dtype=np.float32, order="C")
 
 
 def as_dense(rows: Any) -> Tensor:

@@ -45,7 +45,9 @@ class RowDataset(torch.utils.data.Dataset[Any]):
         self.X = X
         where = X.device if isinstance(X, Tensor) else torch.device("cpu")
         self.index = torch.from_numpy(index.astype(np.int64, copy=False)).to(where)
-        dtype = torch.float32 if device.type == "mps" and y.dtype.kind == "f" else None
+        dtype = torch.int64 if y.dtype.kind == "i" else None
+        if device.type == "mps" and y.dtype == np.float64:
+            dtype = torch.float32
         self.y = torch.from_numpy(y).to(device=device, dtype=dtype)
         self.row_weight = torch.from_numpy(row_weight).to(torch.float32).to(device)
         self.device = device

@@ -1,67 +1,108 @@
 """X and y as scikit-learn checks them, as float32 rows for training."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
+from sklearn.utils import assert_all_finite
 from sklearn.utils.validation import check_array, validate_data
 
+from skweight._keywords import Floats
 from skweight.data.arrays import MappedRows, as_array, canonical_csr, is_mapped
-from skweight.weights import fill_targets_without_weight
+from skweight.data.shift import to_float32
+from skweight.weights import fill_targets_without_weight, rows_with_weight
 
 # Values of X on disk that are checked at once; scikit-learn copies what it checks.
 CHECKED_AT_ONCE = 2**20
+Mask = NDArray[np.bool_]
+# What is subtracted from the columns of X, given X and which of its rows have weight.
+ShiftOf = Callable[[Any, Mask | None], Floats | None]
 
 
-def validate_X(estimator: Any, X: Any, *, reset: bool, allow_nd: bool) -> Any:
+def validate_X(
+    estimator: Any, X: Any, *, reset: bool, allow_nd: bool, shift_of: ShiftOf | None = None
+) -> Any:
     """X as a C-ordered float32 array, a canonical CSR matrix or ``MappedRows``.
 
     The estimator stores the number and names of the features if ``reset``, else they must match.
     """
     X = as_array(X)
     if is_mapped(X):
-        return _check_mapped(estimator, X, reset, allow_nd)
-    return canonical_csr(validate_data(estimator, X, **_expected(reset, allow_nd)))
+        X = _check_mapped(estimator, X, None, reset, allow_nd)
+    else:
+        X = validate_data(estimator, X, **_expected(reset, allow_nd))
+    return _finish(estimator, X, None, shift_of)
 
 
 def validate_X_y(
-    estimator: Any, X: Any, y: Any, sample_weight: Any, *, reset: bool, allow_nd: bool
+    estimator: Any,
+    X: Any,
+    y: Any,
+    sample_weight: Any,
+    *,
+    reset: bool,
+    allow_nd: bool,
+    only_known: bool = False,
+    shift_of: ShiftOf | None = None,
 ) -> tuple[Any, Any]:
     """X as in :func:`validate_X`, and y as an array or sparse matrix with as many rows.
 
-    Targets of rows whose ``sample_weight`` is 0 may be missing.
+    Rows whose ``sample_weight`` is 0 may hold anything: NaN and infinity in X, missing targets, and
+    with ``only_known`` unknown labels.
     """
-    X = as_array(X)
-    y = fill_targets_without_weight(as_array(y), as_array(sample_weight))
+    X, sample_weight = as_array(X), as_array(sample_weight)
+    y = fill_targets_without_weight(as_array(y), sample_weight, all_rows=only_known)
     if is_mapped(X):
-        rows = _check_mapped(estimator, X, reset, allow_nd)
-        return rows, _check_targets(estimator, y, len(rows))
-    X, y = validate_data(estimator, X, y, multi_output=True, **_expected(reset, allow_nd))
-    return canonical_csr(X), y
+        has_weight = rows_with_weight(sample_weight, X.shape[0]) if X.ndim else None
+        X = _check_mapped(estimator, X, has_weight, reset, allow_nd)
+        y = _check_targets(estimator, y, len(X))
+    else:
+        X, y = validate_data(estimator, X, y, multi_output=True, **_expected(reset, allow_nd))
+        has_weight = rows_with_weight(sample_weight, X.shape[0])
+    return _finish(estimator, X, has_weight, shift_of), y
 
 
 def _expected(reset: bool, allow_nd: bool) -> dict[str, Any]:
-    """What scikit-learn is to make of an X in memory."""
+    """What scikit-learn is to make of an X in memory: finite is only checked where it counts."""
     return {
         "reset": reset,
         "accept_sparse": "csr",
-        "dtype": np.float32,
-        "order": "C",
         "allow_nd": allow_nd,
+        "ensure_all_finite": False,
     }
 
 
-def _check_mapped(estimator: Any, X: NDArray[Any], reset: bool, allow_nd: bool) -> MappedRows:
+def _finish(estimator: Any, X: Any, has_weight: Mask | None, shift_of: ShiftOf | None) -> Any:
+    """Shifted float32 X, with finite numbers in every row with weight."""
+    converted = to_float32(X, None if shift_of is None else shift_of(X, has_weight))
+    if not isinstance(X, MappedRows):
+        _check_finite(estimator, converted, has_weight)
+    return canonical_csr(converted)
+
+
+def _check_finite(estimator: Any, X: Any, has_weight: Mask | None) -> None:
+    X = X if has_weight is None else X[has_weight]
+    values = X.data if sparse.issparse(X) else X
+    assert_all_finite(values, estimator_name=type(estimator).__name__, input_name="X")
+
+
+def _check_mapped(
+    estimator: Any, X: NDArray[Any], has_weight: Mask | None, reset: bool, allow_nd: bool
+) -> MappedRows:
     """Check X some rows at a time: scikit-learn would make a copy of all of it in memory."""
     step = max(1, CHECKED_AT_ONCE // max(1, int(np.prod(X.shape[1:]))))
     for start in range(0, max(1, X.shape[0]) if X.ndim else 1, step):
-        check_array(
+        block = check_array(
             X[start : start + step] if X.ndim else X,
-            dtype=np.float32,
             allow_nd=allow_nd,
+            ensure_all_finite=False,
             estimator=estimator,
             input_name="X",
         )
+        kept = None if has_weight is None else has_weight[start : start + step]
+        _check_finite(estimator, to_float32(block, None), kept)
     validate_data(estimator, X, reset=reset, skip_check_array=True)
     return MappedRows(X)
 

@@ -10,7 +10,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from skweight.estimators.class_task import ClassTask, Labels
-from skweight.estimators.estimator import TorchEstimator
+from skweight.estimators.estimator import TorchEstimator, without_weightless_rows
 from skweight.estimators.partial_fit import check_partial_fit
 from skweight.estimators.planning import FitData
 from skweight.losses import CLASSIFIER_CRITERIA, ClassLink, RowLoss
@@ -353,6 +353,22 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
         ndarray of shape (n_samples, n_classes) or (n_samples, n_labels)
         """
         return np.asarray(np.log(self.predict_proba(X)))
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Weighted accuracy; for multilabel y, of rows whose labels are all right.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame, tensor or sparse matrix of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_labels)
+            Rows of weight 0 are ignored.
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        float
+        """
+        return float(super().score(*without_weightless_rows(X, y, sample_weight)))
 
     def _make_task(self, y: Any, continues: bool) -> ClassTask:
         labels = Labels.of(y)

@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
 from torch import nn
 
+from skweight.data import as_array
 from skweight.estimators.parameters import check_parameters, has_prefix, without_prefix
 from skweight.estimators.partial_fit import plan_partial_fit
 from skweight.estimators.planning import (
@@ -27,6 +28,7 @@ from skweight.estimators.planning import (
 from skweight.losses import RowLoss
 from skweight.modules import input_feature_weights
 from skweight.training import TrainingInterrupted, WeightedNet, on_cpu, predict, train
+from skweight.weights import rows_with_weight, take_rows
 
 
 class TorchEstimator(BaseEstimator):  # type: ignore[misc]
@@ -41,6 +43,7 @@ class TorchEstimator(BaseEstimator):  # type: ignore[misc]
     _params: dict[str, Any]
     _task: Any  # ClassTask or NumberTask
     _row_shape: tuple[int, ...]
+    _shift: NDArray[np.float64] | None  # what is subtracted from the columns of X, if anything
     _shaping: dict[str, Any]  # parameters that a fit which continues this one must keep
     _partial_fits: PartialFits
 
@@ -184,3 +187,16 @@ class TorchEstimator(BaseEstimator):  # type: ignore[misc]
         tags.input_tags.sparse = True
         tags.input_tags.three_d_array = self.module is not None
         return tags
+
+
+def without_weightless_rows(X: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
+    """X, y and weights to score on: a row of weight 0 counts as missing, whatever it holds."""
+    X, y, sample_weight = as_array(X), as_array(y), as_array(sample_weight)
+    n_rows = y.shape[0] if hasattr(y, "shape") else len(y)
+    has_weight = rows_with_weight(sample_weight, n_rows)
+    if has_weight is None:
+        return X, y, sample_weight
+    check_consistent_length(X, y)
+    kept = np.flatnonzero(has_weight)
+    X = X.tocsr() if hasattr(X, "tocsr") else X
+    return take_rows(X, kept), take_rows(y, kept), take_rows(sample_weight, kept)

@@ -61,7 +61,7 @@ def plan_partial_fit(
     previous: WeightedNet | None = getattr(estimator, "net_", None)
     first = previous is None
     criterion = make_criterion(estimator) if first else copy.deepcopy(previous.criterion_)  # type: ignore[union-attr]
-    X, y = validate(estimator, X, y, sample_weight, reset=first)
+    X, y = validate(estimator, X, y, sample_weight, reset=first, only_known=True)
     task = find_task(y, first)
     codes = task.encode(y)
     rows = merge(X, codes, sample_weight, estimator.sample_weight_power)

@@ -17,6 +17,7 @@ from torch import nn
 from skweight._keywords import Floats, check_keywords, warn, warn_once
 from skweight.data import (
     RowDataset,
+    find_shift,
     place,
     resolve_device,
     split_validation,
@@ -26,7 +27,7 @@ from skweight.data import (
 from skweight.estimators.class_task import ClassTask
 from skweight.estimators.number_task import NumberTask
 from skweight.losses import RowLoss, from_criterion
-from skweight.modules import build_module
+from skweight.modules import build_module, is_mlp
 from skweight.training import Training, TrainingOptions, WeightedNet, resolve_early_stopping
 from skweight.weights import (
     DistinctRows,
@@ -87,7 +88,8 @@ def plan(estimator: Any, data: FitData) -> Training:
     _check_validation_arguments(data, estimator.early_stopping)
     continues = bool(estimator.warm_start) and hasattr(estimator, "net_")
     criterion = make_criterion(estimator)
-    X, y = validate(estimator, data.X, data.y, data.sample_weight, reset=not continues)
+    given = data.X, data.y, data.sample_weight
+    X, y = validate(estimator, *given, reset=not continues, only_known=continues)
     task: Task = estimator._make_task(y, continues)
     codes = task.encode(y)
     rows = merge(X, codes, data.sample_weight, estimator.sample_weight_power)
@@ -151,7 +153,7 @@ def _split(estimator: Any, rows: DistinctRows, seed: int) -> list[DistinctRows]:
 def _validation_rows(estimator: Any, task: Task, data: FitData) -> DistinctRows:
     weight = data.sample_weight_val
     try:
-        X, y = validate(estimator, data.X_val, data.y_val, weight, reset=False)
+        X, y = validate(estimator, data.X_val, data.y_val, weight, reset=False, only_known=True)
     except ValueError as error:
         raise ValueError(f"X_val and y_val: {error}") from error
     y = task.encode(y, "y_val")
@@ -171,19 +173,63 @@ def scales_of_weights(rows: DistinctRows, task: Task, power: float) -> PartialFi
 # X and y -----------------------------------------------------------------------------------
 
 
-def validate(estimator: Any, X: Any, y: Any, sample_weight: Any, reset: bool) -> tuple[Any, Any]:
-    """X as training reads it, with rows of the shape of those of ``fit``, and y."""
+def validate(
+    estimator: Any,
+    X: Any,
+    y: Any,
+    sample_weight: Any,
+    reset: bool,
+    only_known: bool = False,
+) -> tuple[Any, Any]:
+    """X as training reads it, with rows of the shape of those of ``fit``, and y.
+
+    With ``only_known``, labels of rows of weight 0 may be unknown to the fit.
+    """
     _check_dimensions(estimator, X)
-    allow_nd = estimator.module is not None
-    X, y = validate_X_y(estimator, X, y, sample_weight, reset=reset, allow_nd=allow_nd)
+    X, y = validate_X_y(
+        estimator,
+        X,
+        y,
+        sample_weight,
+        reset=reset,
+        allow_nd=estimator.module is not None,
+        only_known=only_known,
+        shift_of=partial(_learn_shift if reset else _known_shift, estimator),
+    )
     _check_row_shape(estimator, X, reset)
     return X, y
+
+
+def _known_shift(estimator: Any, X: Any, has_weight: Any) -> Floats | None:
+    shift: Floats | None = estimator._shift
+    return shift
+
+
+def _learn_shift(estimator: Any, X: Any, has_weight: Any) -> Floats | None:
+    """What is subtracted from the columns of X; nothing for a network that may not expect it."""
+    shift = find_shift(X, has_weight)
+    if shift is not None and not is_mlp(estimator.module):
+        names = getattr(estimator, "feature_names_in_", np.arange(X.shape[1]))
+        warn(
+            f"Columns {names[shift != 0].tolist()} of X vary so little, compared with their size, "
+            "that float32 makes different values equal. The module gets them as they are: "
+            "subtract a constant from them before, or use StandardScaler."
+        )
+        shift = None
+    estimator._shift = shift
+    return shift
 
 
 def validate_to_predict(estimator: Any, X: Any) -> Any:
     """X as prediction reads it, with rows of the shape of those of ``fit``."""
     _check_dimensions(estimator, X)
-    X = validate_X(estimator, X, reset=False, allow_nd=estimator.module is not None)
+    X = validate_X(
+        estimator,
+        X,
+        reset=False,
+        allow_nd=estimator.module is not None,
+        shift_of=partial(_known_shift, estimator),
+    )
     _check_row_shape(estimator, X, reset=False)
     return X
 

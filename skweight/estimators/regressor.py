@@ -10,14 +10,13 @@ from sklearn.metrics import d2_pinball_score, d2_tweedie_score, r2_score
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted
 
-from skweight.data import as_array
-from skweight.estimators.estimator import TorchEstimator
+from skweight.estimators.estimator import TorchEstimator, without_weightless_rows
 from skweight.estimators.number_task import NumberTask
 from skweight.estimators.partial_fit import check_partial_fit
 from skweight.estimators.planning import FitData
 from skweight.losses import REGRESSOR_CRITERIA, GaussianNLL, Quantile, RowLoss
 from skweight.training import Output
-from skweight.weights import check_sample_weight, fill_targets_without_weight
+from skweight.weights import check_sample_weight
 
 
 class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[misc]
@@ -312,7 +311,7 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         -------
         float
         """
-        y = fill_targets_without_weight(as_array(y), as_array(sample_weight))
+        X, y, sample_weight = without_weightless_rows(X, y, sample_weight)
         y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
         weight = check_sample_weight(sample_weight, len(y))
         predicted = self.predict(X)
@@ -321,14 +320,13 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         if y.shape[1:] != shape:
             expected = ("n_samples", *shape)
             raise ValueError(f"y must have shape {expected}, as in fit, got {y.shape}.")
-        kept = weight > 0
         n_targets = self._task.n_targets
         pairs = zip(
-            y[kept].reshape(-1, n_targets).T,
-            np.moveaxis(predicted[kept].reshape(kept.sum(), n_targets, -1), 1, 0),
+            y.reshape(-1, n_targets).T,
+            np.moveaxis(predicted.reshape(len(y), n_targets, -1), 1, 0),
         )
         criterion = self.net_.criterion_
-        return float(np.mean([_score(y, f, weight[kept], criterion) for y, f in pairs]))
+        return float(np.mean([_score(y, f, weight, criterion) for y, f in pairs]))
 
     def _make_task(self, y: Any, continues: bool) -> NumberTask:
         previous = self._task if continues else None

@@ -12,7 +12,6 @@ from torch.nn import functional as F
 from skweight.losses.base import TargetLoss, average, check_real
 from skweight.losses.units import quantiles
 
-
 # Each halves the distance from the minimum at least where half of the rows are within delta.
 _HUBER_ITERATIONS = 30
 

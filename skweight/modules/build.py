@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from skweight._keywords import check_keywords, name_of
+from skweight._keywords import check_keywords, name_of, unwrap
 from skweight.modules.mlp import MLP
 
 
@@ -44,3 +44,13 @@ def build_module(
     if not isinstance(built, nn.Module):
         raise TypeError(f"module must make an nn.Module, got {type(built).__name__}.")
     return built
+
+
+def is_mlp(module: Any) -> bool:
+    """Whether the user's ``module`` makes an :class:`MLP`, which shifts and scales its input."""
+    found = unwrap(module)[0]
+    return (
+        module is None
+        or isinstance(found, MLP)
+        or (isinstance(found, type) and issubclass(found, MLP))
+    )

@@ -203,26 +203,3 @@ def merge(
     """Distinct rows of checked X and encoded y, their masses to the power of ``power``."""
     index, mass = distinct_rows(X, y, check_sample_weight(sample_weight, len(y), name))
     return DistinctRows(X, index, y[index], mass, scale_near_one(flatten_mass(mass, power)))
-
-
-def fill_targets_without_weight(y: Any, sample_weight: Any) -> Any:
-    """Replace targets that are NaN or infinite by a finite value where their weight is 0.
-
-    Such a row counts as missing; a rate of 0 claims in 0 years is NaN. Other bad targets and
-    bad weights are left for later checks.
-    """
-    if sample_weight is None:
-        return y
-    array = np.asarray(y)
-    if array.dtype.kind != "f" or array.ndim not in (1, 2) or not array.size:
-        return y
-    try:
-        weight = np.asarray(sample_weight, dtype=np.float64)
-    except (TypeError, ValueError):
-        return y
-    bad = ~np.isfinite(array.reshape(len(array), -1)).all(axis=1)
-    if weight.shape != bad.shape or not (bad & (weight == 0)).any() or (weight == 0).all():
-        return y
-    array = array.copy()
-    array[bad & (weight == 0)] = array[(weight != 0).argmax()]
-    return array

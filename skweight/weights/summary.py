@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from skweight._keywords import Floats
 from skweight.weights.class_weight import resolve_class_weight
+from skweight.weights.missing import fill_targets_without_weight
 from skweight.weights.sample_weight import (
     as_numbers,
     check_sample_weight,
@@ -40,7 +41,7 @@ def weight_summary(
     ----------
     y : array-like of shape (n_samples,)
         Labels of any dtype that can be sorted. Floats that are not all integral are a
-        regression target and give the row "all" only.
+        regression target and give the row "all" only. Where the weight is 0 they may be missing.
     sample_weight : array-like of shape (n_samples,), default=None
         Non-negative weights. None is 1 for every row.
     class_weight : None, "balanced", dict or callable, default=None
@@ -75,6 +76,8 @@ def weight_summary(
       yes     1     1               1           2.5         0.5
       all     4     5         2.90909           nan           1
     """
+    y = as_numbers(y) if hasattr(y, "detach") else y
+    y = fill_targets_without_weight(y, sample_weight)
     classes, codes, continuous = _as_classes(as_numbers(y), class_weight)
     weight = check_sample_weight(sample_weight, len(codes))
     kept = weight > 0  # a callable must not count rows of weight 0

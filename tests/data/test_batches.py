@@ -73,11 +73,11 @@ def test_all_rows_come_in_the_order_of_the_index(kind):
     [
         (np.array([0, 1, 2], dtype=np.int32), torch.int64),
         (np.array([0, 1, 2]), torch.int64),
-        (np.array([0.5, 1.0, 2.0]), torch.float32),
+        (np.array([0.5, 1.0, 2.0]), torch.float64),
         (np.array([0.5, 1.0, 2.0], dtype=np.float32), torch.float32),
     ],
 )
-def test_codes_are_int64_and_everything_else_is_float32(y, dtype):
+def test_codes_are_int64_and_floats_keep_their_digits(y, dtype):
     rows = make_rows(y=y)
     assert rows.y.dtype == dtype
     assert_array_equal(rows.y, y)

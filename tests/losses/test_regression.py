@@ -192,7 +192,9 @@ def test_losses_of_numbers_say_what_they_take_and_what_they_return():
         assert loss.levels == tuple(np.ravel(given))
         assert loss.traits.n_columns == np.size(given)
     for loss in TARGET_LOSSES:
-        assert loss.traits.units == ("mean_one" if loss in LOG_LINKS else "standardised")
+        units = "mean_one" if loss in LOG_LINKS else "standardised"
+        is_robust = isinstance(loss, (AbsoluteError, Quantile))
+        assert loss.traits.units == ("robust" if is_robust else units)
     assert [loss.traits.positive for loss in LOG_LINKS] == ["non-negative"] * 3 + ["positive"] * 2
     assert SquaredError.traits.positive is GaussianNLL.traits.positive is None
     assert GaussianNLL.traits.n_columns == 2

@@ -1,0 +1,100 @@
+"""X becomes float32, with columns shifted in float64 first where float32 would merge their values.
+
+Seconds since 1970 differ by 128 or not at all in float32. Less a constant that is near all of them,
+they keep their differences.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from skweight._keywords import Floats
+from skweight.data.arrays import MappedRows
+
+# A column is shifted if float32 has fewer numbers than this between its ends.
+_FEWEST_NUMBERS = 2**13
+# Values of dense X that are looked at together.
+_VALUES_AT_ONCE = 2**20
+
+
+def find_shift(X: Any, has_weight: NDArray[np.bool_] | None) -> Floats | None:
+    """What to subtract from each column, shape (n_features,): the middle of its range, or 0.
+
+    None if no column needs it. Only rows with weight count, by the ends of their range, which
+    depend neither on their order nor on weights. ``X`` is a numeric array with two dimensions,
+    ``MappedRows`` or CSR; None for ``has_weight`` is all rows.
+    """
+    X = X.array if isinstance(X, MappedRows) else X
+    if X.ndim != 2 or not X.shape[0] or X.dtype == np.float32:
+        return None
+    columns, dense = np.arange(X.shape[1]), X
+    if sparse.issparse(X):
+        # Zeros that are not stored are far from all other values of a column that needs a shift.
+        columns = _full_columns(X, has_weight)
+        dense = X[:, columns].toarray()
+    low, high = _ranges(dense, has_weight)
+    with np.errstate(all="ignore"):  # of columns with infinity or NaN, which are refused later
+        step = np.spacing(np.maximum(np.abs(low), np.abs(high)).astype(np.float32))
+        is_coarse = (step * _FEWEST_NUMBERS > high - low) & (high > low)
+    places = np.flatnonzero(is_coarse)
+    coarse = [place for place in places if _changes(dense[:, place], has_weight)]
+    if not coarse:
+        return None
+    shift = np.zeros(X.shape[1])
+    shift[columns[coarse]] = (low + (high - low) / 2)[coarse]
+    return shift
+
+
+def to_float32(X: Any, shift: Floats | None) -> Any:
+    """X less the shift of its columns, as a C-ordered float32 array, CSR or ``MappedRows``.
+
+    An array that is that already is returned as it is.
+    """
+    if isinstance(X, MappedRows):
+        return MappedRows(X.array, shift)
+    if sparse.issparse(X):
+        return (X if shift is None else _shifted_csr(X, shift)).astype(np.float32, copy=False)
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        if shift is None:
+            return np.asarray(X, dtype=np.float32, order="C")
+        return np.subtract(X, shift, dtype=np.float64).astype(np.float32, order="C")
+
+
+def _full_columns(X: Any, has_weight: NDArray[np.bool_] | None) -> NDArray[np.intp]:
+    """Columns of which every row with weight is stored."""
+    rows = X if has_weight is None else X[has_weight]
+    return np.flatnonzero(np.bincount(rows.indices, minlength=X.shape[1]) == rows.shape[0])
+
+
+def _ranges(X: Any, has_weight: NDArray[np.bool_] | None) -> tuple[Floats, Floats]:
+    """Smallest and largest value of each column."""
+    low, high = np.full(X.shape[1], np.inf), np.full(X.shape[1], -np.inf)
+    step = max(1, _VALUES_AT_ONCE // max(1, X.shape[1]))
+    for start in range(0, X.shape[0], step):
+        block = np.asarray(X[start : start + step])
+        if has_weight is not None:
+            block = block[has_weight[start : start + step]]
+        if len(block):
+            low = np.minimum(low, block.min(axis=0))
+            high = np.maximum(high, block.max(axis=0))
+    return low, high
+
+
+def _changes(column: NDArray[Any], has_weight: NDArray[np.bool_] | None) -> bool:
+    """Whether float32 changes any value of a column."""
+    column = np.asarray(column if has_weight is None else column[has_weight])
+    return bool((column.astype(np.float32) != column).any())
+
+
+def _shifted_csr(X: Any, shift: Floats) -> Any:
+    """CSR whose columns with a shift are stored whole, less the shift."""
+    columns = np.flatnonzero(shift)
+    others = X.astype(np.float64)
+    others.data[np.isin(others.indices, columns)] = 0
+    n_rows = X.shape[0]
+    values = X[:, columns].toarray().astype(np.float64) - shift[columns]
+    starts = np.arange(n_rows + 1) * len(columns)
+    shifted = type(X)((values.ravel(), np.tile(columns, n_rows), starts), shape=X.shape)
+    return others + shifted

@@ -1,0 +1,125 @@
+"""Targets that are missing: no class and no number, and allowed only in rows of weight 0."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skweight.weights.sample_weight import as_numbers
+
+# pandas is not imported for them.
+_MISSING_TYPES = ("NAType", "NaTType")
+
+
+def fill_targets_without_weight(
+    y: Any, sample_weight: Any, name: str = "y", *, all_rows: bool = False
+) -> Any:
+    """Replace missing targets of rows of weight 0 by the target of a row with weight.
+
+    Such a row counts as missing, whatever it holds: a rate of 0 claims in 0 years is NaN.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,) or (n_samples, n_targets)
+        Of any kind. Missing are None, NaN, infinity and the missing values of pandas.
+    sample_weight : array-like of shape (n_samples,) or None
+        Bad weights are left for later checks.
+    name : str, default="y"
+        What errors call y.
+    all_rows : bool, default=False
+        Whether to replace the target of every row of weight 0, for labels that are unknown.
+
+    Returns
+    -------
+    array-like
+        y itself if there is nothing to replace, else a copy of the same kind.
+
+    Raises
+    ------
+    ValueError
+        If a target is missing in a row with weight. In numbers NaN and infinity are left for later
+        checks, which name them.
+    """
+    values = _as_values(y)
+    if values is None:
+        return y
+    missing = _missing_rows(values)
+    has_weight = rows_with_weight(sample_weight, len(values))
+    weightless = np.zeros(len(values), dtype=bool) if has_weight is None else ~has_weight
+    if values.dtype.kind == "O" and missing.any():
+        _refuse_missing(values, missing & ~weightless, name)
+    usable = ~missing & ~weightless
+    replaced = weightless & (True if all_rows else missing)
+    if not replaced.any() or not usable.any():
+        return y
+    return take_rows(y, np.where(replaced, usable.argmax(), np.arange(len(values))))
+
+
+def take_rows(values: Any, positions: NDArray[np.intp]) -> Any:
+    """Rows of an array, sparse matrix, list, or column of a DataFrame, as the same kind."""
+    if hasattr(values, "iloc"):
+        return values.iloc[positions]
+    if isinstance(values, (list, tuple)):
+        return [values[position] for position in positions]
+    return values[positions]
+
+
+def _as_values(y: Any) -> NDArray[Any] | None:
+    """Y as an array whose missing values can be seen, or None if there is nothing to see."""
+    if y is None or hasattr(y, "toarray"):  # no or sparse y
+        return None
+    try:
+        values = np.asarray(y)
+        if values.dtype.kind in "US" and isinstance(y, (list, tuple)):
+            values = np.asarray(y, dtype=object)  # else NaN beside strings is the string "nan"
+    except ValueError:  # of a ragged list
+        return None
+    return values if values.ndim in (1, 2) and values.size else None
+
+
+def _missing_rows(values: NDArray[Any]) -> NDArray[np.bool_]:
+    if values.dtype.kind in "fc":
+        missing = ~np.isfinite(values)
+    elif values.dtype.kind == "O":
+        flags = [_is_missing(value) for value in values.flat]
+        missing = np.array(flags, dtype=bool).reshape(values.shape)
+    else:
+        return np.zeros(len(values), dtype=bool)
+    return np.asarray(missing.reshape(len(values), -1).any(axis=1))
+
+
+def _refuse_missing(values: NDArray[Any], missing: NDArray[np.bool_], name: str) -> None:
+    """Refuse missing values of these rows, unless they are floats among numbers."""
+    is_float = [isinstance(value, float) for value in values.flat]
+    is_text = any(isinstance(value, str) for value in values.flat)
+    floats = np.reshape(is_float, (len(values), -1)).all(axis=1)
+    refused = missing if is_text else missing & ~floats
+    if refused.any():
+        first = int(refused.argmax())
+        value = next(filter(_is_missing, values.reshape(len(values), -1)[first]))
+        raise ValueError(
+            f"{name} must not be missing in a row with weight, got {value!r} at position "
+            f"{first}. Leave such rows out, or give them sample_weight 0."
+        )
+
+
+def _is_missing(value: Any) -> bool:
+    if isinstance(value, (float, np.floating)):
+        return not np.isfinite(value)
+    return value is None or type(value).__name__ in _MISSING_TYPES
+
+
+def rows_with_weight(sample_weight: Any, n_rows: int) -> NDArray[np.bool_] | None:
+    """Rows whose weight is not 0; None if these are all, or if weights are not as they should be.
+
+    Bad weights are left for later checks.
+    """
+    if sample_weight is None:
+        return None
+    try:
+        weight = np.asarray(as_numbers(sample_weight), dtype=np.float64)
+    except (TypeError, ValueError):
+        return None
+    if weight.shape != (n_rows,) or weight.all() or not weight.any():
+        return None
+    return np.asarray(weight != 0)
