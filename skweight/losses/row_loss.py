@@ -12,7 +12,7 @@ from skweight.losses.classification import to_columns
 from skweight.losses.reduction import mean_of_columns, width
 from skweight.losses.regression import exponential
 from skweight.losses.torch_losses import traits_of
-from skweight.losses.units import TriedLoss
+from skweight.losses.units import TriedLoss, quantiles
 
 # A class without weight gets this prior as a start, instead of a score of minus infinity.
 _SMALLEST_PRIOR = 1e-6
@@ -256,6 +256,8 @@ class RowLoss(nn.Module):
         target = target.double().reshape(len(target), -1)
         if isinstance(self.criterion, TargetLoss):
             return torch.cat([self.criterion.constant(y, weight) for y in target.T])
+        if self.traits.units == "robust":
+            return torch.cat([quantiles(y, weight, [0.5]) for y in target.T])
         mean = (weight @ target / weight.sum()).expand(n_outputs)
         if not self.traits.log_link:
             return mean

@@ -14,6 +14,8 @@ from torch import Tensor
 
 # Difference between the quartiles of a normal distribution in standard deviations.
 _NORMAL_QUARTILES = 1.349
+# A loss that grows more than this when the error grows tenfold is taken for one of squares.
+_GROWTH = 10**1.5
 # Of more rows than this, evenly spaced ones tell which constant a loss prefers.
 _MOST_ROWS_TRIED = 2**14
 _LEVELS = [level / 20 for level in range(1, 20)]
@@ -114,7 +116,7 @@ class TriedLoss:
         else:
             location, scale = self._location_and_scale()
             start = torch.zeros_like(mean)
-        return Units(location, scale, self._loss_of_one(scale), start, False)
+        return Units(location, scale, self._loss_of(scale), start, False)
 
     def _best_start(self, mean: Tensor) -> Tensor:
         """The best of the scores that usual links make of the weighted mean."""
@@ -132,37 +134,41 @@ class TriedLoss:
         return any(bool((losses < at_target - margin).any()) for losses in beside)
 
     def _location_and_scale(self) -> Tensor:
-        """Mean and deviation, or the best quantile and a robust deviation: shape (2, n_targets).
+        """Location and scale of each target, shape (2, n_targets).
 
-        The former if the loss prefers the weighted mean to all quantiles, as squared errors do.
+        Mean and standard deviation where the largest errors count about as their squares, and else
+        the quantile that the loss prefers, and a deviation that ignores outliers.
         """
-        rows = self._some_rows()
-        constants = rows._columns(_mean_and_quantiles)
-        means = torch.stack([rows._mean(constant) for constant in constants])
-        best = means.reshape(len(constants), -1).argmin(dim=0).expand(len(self.target.T)).tolist()
+        largest = self._columns(lambda y, weight: (y - quantiles(y, weight, [0.5])).abs().max())
+        growth = self._loss_of(largest) / self._loss_of(largest / 10)
+        is_square = (growth > _GROWTH).expand(len(self.target.T)).tolist()
+        levels = self._best_levels().expand(len(self.target.T)).tolist()
         pairs = [
-            quantile_and_deviation(y, self.weight, _LEVELS[place - 1])
-            if place
-            else mean_and_deviation(y, self.weight)
-            for y, place in zip(self.target.T, best)
+            mean_and_deviation(y, self.weight)
+            if square
+            else quantile_and_deviation(y, self.weight, level)
+            for y, square, level in zip(self.target.T, is_square, levels)
         ]
         return torch.tensor(pairs, dtype=torch.float64).T
 
-    def _loss_of_one(self, scale: Tensor) -> Tensor:
-        """The loss of an error of one ``scale``, in proportion to which losses are measured.
+    def _best_levels(self) -> Tensor:
+        """Levels of the quantiles of y with the least loss, one for all targets or for each."""
+        step = -(-len(self.target) // _MOST_ROWS_TRIED)
+        rows = replace(self, target=self.target[::step], weight=self.weight[::step])
+        constants = rows._columns(lambda y, weight: quantiles(y, weight, _LEVELS))
+        means = torch.stack([rows._mean(constant) for constant in constants])
+        return torch.tensor(_LEVELS)[means.reshape(len(constants), -1).argmin(dim=0)]
 
-        The median, over some values of y, of the mean over both signs; 1 if it is not positive.
+    def _loss_of(self, error: Tensor) -> Tensor:
+        """How much an error of this size adds to the loss: the mean over both signs.
+
+        The median over some values of y; 1 if it is not positive.
         """
         tried = self._some_targets
         at_target = self._losses(tried, tried)
-        errors = [self._losses(tried + sign * scale, tried) - at_target for sign in (-1, 1)]
-        unit = torch.stack(errors).nanmean(dim=0).nanmedian(dim=0).values
-        return torch.where(unit.isfinite() & (unit > 0), unit, 1.0)
-
-    def _some_rows(self) -> "TriedLoss":
-        """Evenly spaced rows, few enough to try many constants on them."""
-        step = -(-len(self.target) // _MOST_ROWS_TRIED)
-        return replace(self, target=self.target[::step], weight=self.weight[::step])
+        added = [self._losses(tried + sign * error, tried) - at_target for sign in (-1, 1)]
+        median = torch.stack(added).nanmean(dim=0).nanmedian(dim=0).values
+        return torch.where(median.isfinite() & (median > 0), median, 1.0)
 
     @property
     def _some_targets(self) -> Tensor:
@@ -185,8 +191,3 @@ class TriedLoss:
         losses = self._losses(constant.expand(len(self.target), -1), self.target)
         mean = (self.weight @ losses.reshape(len(self.target), -1)) / self.weight.sum()
         return torch.where(mean.isnan(), math.inf, mean)
-
-
-def _mean_and_quantiles(target: Tensor, weight: Tensor) -> Tensor:
-    mean = (weight * target).sum() / weight.sum()
-    return torch.cat([mean.reshape(1), quantiles(target, weight, _LEVELS)])

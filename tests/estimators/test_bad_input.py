@@ -236,7 +236,7 @@ def test_a_loss_that_diverges_stops_the_fit_and_says_when(estimator):
 
 def test_a_last_step_that_diverges_is_refused(estimator):
     with pytest.raises(ValueError, match=r"parameters became NaN or infinite in epoch 1\..*lr"):
-        steep = {"criterion": lambda o, t: 1e3 * (o - t) ** 2, "optimizer": torch.optim.SGD}
+        steep = {"criterion": lambda o, t: (1e3 * o - t) ** 2, "optimizer": torch.optim.SGD}
         once = {"batch_size": -1, "max_epochs": 1, "early_stopping": False}
         estimator(lr=1e38, **once, **steep).fit(X, y)
 

@@ -169,7 +169,7 @@ def test_calls_of_partial_fit_learn_as_a_fit_does(name, weighting):
         calls.feed(model, calls.chunks(np.ones(N_ROWS)))
     score = calls.new(lr=0.02, max_epochs=8).fit(X, calls.y).score(X, calls.y)
     assert model.n_iter_ == len(model.history_) == 8 * N_CHUNKS
-    assert model.score(X, calls.y) > score - 0.05 > 0.65
+    assert model.score(X, calls.y) > score - 0.05 > 0.6
 
 
 def save_and_load(model):
