@@ -5,7 +5,7 @@ robust losses under outliers of any size. Functions are tested in ``losses/test_
 """
 
 import pickle
-from functools import partial
+from functools import cache, partial
 from itertools import product
 
 import numpy as np
@@ -29,7 +29,7 @@ SIGNAL = X[:, 0] + np.sin(2 * X[:, 1])
 Y = SIGNAL + 0.1 * rng.normal(size=N_ROWS)
 WEIGHT = rng.integers(0, 4, N_ROWS)
 POSITIVE = np.exp(0.5 * Y)
-QUICK = {"max_epochs": 60, "random_state": 0, "lr": 0.003, "device": "cpu"}
+QUICK = {"max_epochs": 30, "random_state": 0, "lr": 0.003, "device": "cpu"}
 
 
 def squares(output, target):
@@ -59,14 +59,18 @@ EQUIVARIANT = {
 }
 
 
+@cache
+def fitted_to_y(name):
+    return WeightedTorchRegressor(**EQUIVARIANT[name], **QUICK).fit(X, Y, WEIGHT)
+
+
 @pytest.mark.parametrize(
     ("a", "b"), [(1e-6, 0.0), (1e-6, 1e-4), (1e-3, 1.0), (7.0, -3.0), (1e3, 1e5), (1e6, 3e6)]
 )
 @pytest.mark.parametrize("name", EQUIVARIANT)
 def test_a_fit_to_shifted_and_scaled_y_predicts_shifted_and_scaled_numbers(name, a, b):
-    model = WeightedTorchRegressor(**EQUIVARIANT[name], **QUICK)
-    expected = clone(model).fit(X, Y, WEIGHT).predict(X)
-    found = model.fit(X, a * Y + b, WEIGHT).predict(X)
+    expected = fitted_to_y(name).predict(X)
+    found = clone(fitted_to_y(name)).fit(X, a * Y + b, WEIGHT).predict(X)
     assert np.std(expected) > 0.3
     # Rounding of y in float64 is 1e-12 of its spread here, and training may amplify it.
     assert_allclose((found - b) / a, expected, rtol=1e-5, atol=1e-5)
@@ -74,9 +78,8 @@ def test_a_fit_to_shifted_and_scaled_y_predicts_shifted_and_scaled_numbers(name,
 
 @pytest.mark.parametrize("name", EQUIVARIANT)
 def test_by_a_power_of_two_it_is_the_same_to_the_bit(name):
-    model = WeightedTorchRegressor(**EQUIVARIANT[name], **QUICK)
-    expected = clone(model).fit(X, Y, WEIGHT)
-    found = model.fit(X, 2.0**20 * Y, WEIGHT)
+    expected = fitted_to_y(name)
+    found = clone(expected).fit(X, 2.0**20 * Y, WEIGHT)
     assert_array_equal(found.predict(X), 2.0**20 * expected.predict(X))
     assert found.history_[:, "train_loss"] == expected.history_[:, "train_loss"]
     assert found.n_iter_ == expected.n_iter_ > 1
@@ -209,7 +212,7 @@ def test_a_fitted_model_with_units_of_its_own_is_saved_continued_and_searched():
     assert scores[0].min() > 0.5
 
 
-@pytest.mark.parametrize("size", [1e2, 1e3, 1e4, 1e6])
+@pytest.mark.parametrize("size", [1e2, 1e6])
 @pytest.mark.parametrize(
     "criterion",
     [
@@ -223,9 +226,10 @@ def test_a_fitted_model_with_units_of_its_own_is_saved_continued_and_searched():
     ids=["huber", "absolute_error", "quantile", "L1Loss", "HuberLoss", "own"],
 )
 def test_outliers_of_any_size_do_not_spoil_a_robust_loss(criterion, size):
-    features = rng.normal(size=(1000, 5))
+    draws = np.random.default_rng(0)
+    features = draws.normal(size=(1000, 5))
     signal = features[:, 0] + np.sin(2 * features[:, 1])
-    y = signal + 0.3 * rng.normal(size=1000)
+    y = signal + 0.3 * draws.normal(size=1000)
     y[::100] += size * np.where(np.arange(10) % 2, 1, -1)
     boosting = HistGradientBoostingRegressor(loss="absolute_error", random_state=0)
     model = WeightedTorchRegressor(criterion=criterion, random_state=0)
