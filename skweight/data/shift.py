@@ -15,6 +15,8 @@ from skweight.data.arrays import MappedRows
 
 # A column is shifted if float32 has fewer numbers than this between its ends.
 _FEWEST_NUMBERS = 2**13
+# A column whose range is a smaller share of its values varies by rounding errors of float64 only.
+_ROUNDING = 64 * np.finfo(np.float64).eps
 # Values of dense X that are looked at together.
 _VALUES_AT_ONCE = 2**20
 
@@ -36,8 +38,9 @@ def find_shift(X: Any, has_weight: NDArray[np.bool_] | None) -> Floats | None:
         dense = X[:, columns].toarray()
     low, high = _ranges(dense, has_weight)
     with np.errstate(all="ignore"):  # of columns with infinity or NaN, which are refused later
-        step = np.spacing(np.maximum(np.abs(low), np.abs(high)).astype(np.float32))
-        is_coarse = (step * _FEWEST_NUMBERS > high - low) & (high > low)
+        size = np.maximum(np.abs(low), np.abs(high))
+        is_coarse = np.spacing(size.astype(np.float32)) * _FEWEST_NUMBERS > high - low
+        is_coarse &= high - low > _ROUNDING * size
     places = np.flatnonzero(is_coarse)
     coarse = [place for place in places if _changes(dense[:, place], has_weight)]
     if not coarse:
