@@ -32,10 +32,16 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
     3 therefore gives the same network, bit for bit, as three copies of the row, and a weight of 0
     the same as leaving the row out.
 
-    Predictions are in the units of y. The training and the losses it records are not: y is
-    standardised to weighted mean 0 and standard deviation 1, or scaled to weighted mean 1 if the
-    loss is a deviance. Callables, and ``nn`` losses other than ``MSELoss`` and ``L1Loss``, get y
-    unchanged.
+    Predictions are in the units of y, and a fit to ``a * y + b`` predicts ``a * f(x) + b`` for any
+    ``a > 0``. For this the network learns at unit scale: y is standardised by its weighted mean and
+    standard deviation; by its weighted median and a standard deviation that ignores outliers under
+    "absolute_error", "huber", "quantile" and ``nn.L1Loss``; or divided by its weighted mean under a
+    deviance. The losses that are recorded are those of the rescaled y.
+
+    Any other loss is given y as it is, so that its thresholds are in the units of y, and
+    ``location + scale * output`` as the prediction; its losses are divided by that of an error of
+    one ``scale``. A loss whose best prediction of y is not y itself, but for instance its
+    logarithm, is given the raw output, which ``predict`` returns.
 
     Parameters
     ----------
@@ -56,8 +62,8 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         (``criterion__delta``), "quantile" (``criterion__quantile``, one level or several),
         "poisson", "gamma", "tweedie" (``criterion__power``) and "gaussian_nll"; see
         :mod:`skweight.losses`. A class is built with ``reduction="none"`` and ``criterion__*``. A
-        callable ``f(output, target)`` returns one loss per row; the target is in the units of y
-        and has the shape of the output.
+        callable ``f(output, target)`` returns one loss per row; both are in the units of y, in
+        float64 (float32 on MPS), and have the shape of the network's output.
     sample_weight_power : float, default=1.0
         Exponent on the total weight of each distinct row. 1 uses the weights as they are; below 1
         they become more even, which lowers the variance of the fit and adds bias.
@@ -95,7 +101,8 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
     n_iter_no_change : int, default=10
         Epochs without improvement after which early stopping ends the training.
     tol : float, default=1e-4
-        Smallest decrease of the validation loss that counts as an improvement.
+        Smallest decrease of the validation loss that counts as an improvement. That loss does not
+        depend on the units of y, see above.
     device : str or torch.device, default="auto"
         "auto" is CUDA if available, else MPS, else the CPU, as found when ``fit`` is called.
     compile : bool, default=False
@@ -119,7 +126,7 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Only if X has string names for all columns.
     target_location_, target_scale_ : float or ndarray of shape (n_targets,)
-        The mean and scale by which y was shifted and divided for training.
+        What y was shifted and divided by for training; 0 and 1 if the loss is given y as it is.
     net_ : WeightedNet
         The trained skorch net.
     module_ : nn.Module
