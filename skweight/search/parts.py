@@ -19,10 +19,10 @@ _NOT_USED_BY_FIT = {
     *("set_fit_request", "set_partial_fit_request", "set_predict_request", "set_score_request"),
 }
 _USED_BY_FIT_OF_PIPELINE = {
-    *("fit", "_fit", "_iter", "_final_estimator", "_validate_steps", "_check_method_params"),
+    *("_fit", "_iter", "_final_estimator", "_validate_steps", "_check_method_params"),
     *("get_params", "set_params"),
 }
-_USED_BY_EVERY_FIT = {"__getattribute__", "__setattr__"}
+_USED_BY_EVERY_FIT = {"fit", "__getattribute__", "__setattr__"}
 # Their pipelines fit one step after the other, as the search does. (object is in builtins.)
 _KNOWN_PACKAGES = ("skweight", "sklearn", "imblearn", "builtins")
 

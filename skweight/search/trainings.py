@@ -61,6 +61,7 @@ class Trainings:
         self.workers: dict[str, Any] = {"n_jobs": n_jobs, "pre_dispatch": pre_dispatch}
         self.candidates: list[dict[str, Any]] = []
         self.estimators: list[Any] = []  # of the candidates
+        self.overrides: list[str] = []  # of their fits
         self.random_states: dict[Pair, Any] = {}
 
     def run(
@@ -69,6 +70,7 @@ class Trainings:
         """Train every candidate on every split; return the results of each candidate."""
         self.candidates = candidates
         self.estimators = [self._with_parameters(candidate) for candidate in candidates]
+        self.overrides = [overrides(trained_part(estimator)[0]) for estimator in self.estimators]
         self.random_states = self._draw_random_states(len(splits))
         results: dict[Pair, Result] = {}
         with _progress_bar(self.verbose, len(candidates) * len(splits)) as bar:
@@ -86,10 +88,14 @@ class Trainings:
         return estimator
 
     def _draw_random_states(self, n_splits: int) -> dict[Pair, Any]:
-        """Numpy's global random state as each fit without a seed would find it in GridSearchCV."""
+        """Numpy's global random state as each fit without a seed would find it in GridSearchCV.
+
+        A subclass with a fit of its own draws from the global state itself, as often as it likes.
+        """
         states = {}
         for pair in product(range(len(self.estimators)), range(n_splits)):
-            if last_step(self.estimators[pair[0]])[0].random_state is None:
+            step = last_step(self.estimators[pair[0]])[0]
+            if step.random_state is None and not self.overrides[pair[0]]:
                 states[pair] = copy.deepcopy(check_random_state(None))
                 draw_seed(None)
         return states
@@ -103,8 +109,11 @@ class Trainings:
             stackable = {prefix + name for name in STACKABLE}
             transformers = _comparable(candidate, candidate.keys() - step_names)
             groups = settings.setdefault(transformers, {})
-            group = groups.setdefault(_comparable(candidate, step_names - stackable), Group())
-            group.candidates.append(number)
+            key = _comparable(candidate, step_names - stackable)
+            if self.overrides[number]:  # trained one by one, in the order of GridSearchCV
+                key = number
+            groups.setdefault(key, Group(not_stackable=self.overrides[number]))
+            groups[key].candidates.append(number)
         return [[*groups.values()] for groups in settings.values()]
 
     def _run_groups(
@@ -141,7 +150,7 @@ class Trainings:
         pairs = [(c, s) for s in usable for c in group.candidates]
         if not pairs:
             return []
-        if self.stack_size != 1 and len(pairs) > 1:
+        if self.stack_size != 1 and len(pairs) > 1 and not group.not_stackable:
             self._choose_stack_size(group, [folds[s] for s in usable])
         n_jobs = joblib.effective_n_jobs(self.workers["n_jobs"])
         n_tasks = max(math.ceil(len(pairs) / group.stack_size), min(n_jobs, len(pairs)))
@@ -149,10 +158,7 @@ class Trainings:
         return [pairs[start:stop] for start, stop in pairwise(bounds)]
 
     def _choose_stack_size(self, group: Group, folds: list[Fold]) -> None:
-        """Choose by the first training that can be planned, if the fit is that of skweight."""
-        group.not_stackable = overrides(trained_part(self.estimators[group.candidates[0]])[0])
-        if group.not_stackable:
-            return
+        """Choose by the first training that can be planned."""
         for fold, number in product(folds, group.candidates):
             step = copy.deepcopy(trained_part(self.estimators[number])[0])
             step.random_state = 0  # take no draw from the generator of the search
@@ -179,7 +185,8 @@ class Trainings:
             parts.append(part)
         splits = [s for _, s in pairs]
         rows = {s: replace(folds[s], pipeline=None) for s in splits}  # workers need no transformers
-        return Task(parts, splits, rows, group.not_stackable, self.raises)
+        reason = "" if self.stack_size == 1 else group.not_stackable
+        return Task(parts, splits, rows, reason, self.raises)
 
 
 def _run_in_order(workers: dict[str, Any], jobs: Iterable[Any]) -> Iterable[Any]:

@@ -186,6 +186,34 @@ def test_a_stack_size_of_one_asks_for_no_stacks_and_no_warning():
     assert found.one_by_one_ == {}
 
 
+class DrawsTwice(WeightedTorchClassifier):
+    """One that draws rows before it is trained, and trains a second time on other rows."""
+
+    def fit(self, X, y, sample_weight=None):
+        if self.random_state is not None:
+            raise AssertionError("it was given a seed")
+        for _ in range(1 if self.class_weight is None else 2):
+            rows = np.random.permutation(len(X))[:100]
+            super().fit(X[rows], y[rows])
+        return self
+
+
+def test_a_fit_that_draws_from_numpys_global_state_draws_what_it_does_in_grid_search():
+    estimator = DrawsTwice(**BASE | {"random_state": None})
+    grid = CLASS_WEIGHT | {"lr": [0.01, 0.02, 0.01]}
+    searches, drawn = [], []
+    for kind in (GridSearchCV, WeightSearchCV):
+        np.random.seed(7)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            searches.append(kind(estimator, grid, cv=2, scoring="neg_log_loss").fit(X, Y))
+        drawn.append(np.random.random())
+    assert_same_search_results(*searches[::-1])
+    assert_array_equal(searches[0].predict_proba(X), searches[1].predict_proba(X))
+    assert drawn[0] == drawn[1]
+    assert len({*searches[1].cv_results_["mean_test_score"]}) == 6
+
+
 class RefusesBalance(WeightedTorchClassifier):
     def fit(self, X, y, sample_weight=None):
         if self.class_weight == "balanced":
