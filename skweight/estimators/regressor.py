@@ -4,9 +4,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from sklearn.base import RegressorMixin
-from sklearn.metrics import d2_pinball_score, d2_tweedie_score, r2_score
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted
 
@@ -14,8 +12,8 @@ from skweight.estimators.estimator import TorchEstimator, without_weightless_row
 from skweight.estimators.number_task import NumberTask
 from skweight.estimators.partial_fit import check_partial_fit
 from skweight.estimators.planning import FitData
-from skweight.losses import REGRESSOR_CRITERIA, GaussianNLL, Quantile, RowLoss
-from skweight.training import Output
+from skweight.losses import REGRESSOR_CRITERIA, GaussianNLL, RowLoss
+from skweight.training import Output, explained_share
 from skweight.weights import check_sample_weight
 
 
@@ -327,13 +325,7 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         if y.shape[1:] != shape:
             expected = ("n_samples", *shape)
             raise ValueError(f"y must have shape {expected}, as in fit, got {y.shape}.")
-        n_targets = self._task.n_targets
-        pairs = zip(
-            y.reshape(-1, n_targets).T,
-            np.moveaxis(predicted.reshape(len(y), n_targets, -1), 1, 0),
-        )
-        criterion = self.net_.criterion_
-        return float(np.mean([_score(y, f, weight, criterion) for y, f in pairs]))
+        return explained_share(y, predicted, weight, self.net_.criterion_)
 
     def _make_task(self, y: Any, continues: bool) -> NumberTask:
         previous = self._task if continues else None
@@ -352,24 +344,3 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         criterion = self._criterion_for_tags()
         tags.target_tags.positive_only = bool(criterion and criterion.traits.positive)
         return tags
-
-
-def _score(
-    y: NDArray[np.float64],
-    predicted: NDArray[np.float64],
-    weight: NDArray[np.float64],
-    criterion: RowLoss,
-) -> float:
-    """R2 or D2 of one target; ``predicted`` has shape (n_samples, n_levels)."""
-    if isinstance(criterion.criterion, Quantile):
-        scores = [
-            d2_pinball_score(y, column, sample_weight=weight, alpha=level)
-            for column, level in zip(predicted.T, criterion.criterion.levels)
-        ]
-        return float(np.mean(scores))
-    predicted = predicted[:, 0]
-    if criterion.traits.power is None:
-        return float(r2_score(y, predicted, sample_weight=weight))
-    if np.ptp(y) == 0:  # no deviance to explain: what r2_score says of a constant y
-        return float(np.array_equal(y, predicted))
-    return float(d2_tweedie_score(y, predicted, sample_weight=weight, power=criterion.traits.power))

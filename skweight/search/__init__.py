@@ -1,3 +1,12 @@
-"""Searches over weight settings whose candidates are trained together."""
+"""Searches over weight settings whose candidates are trained together.
+
+- ``search_cv.py``: the two searches. Begin here.
+- ``run.py``: one run of a search, from candidates to results.
+- ``parts.py``: which part of an estimator is trained, and whether it has a fit of its own.
+- ``trainings.py``, ``fits.py``: which fits are stacked, and in which process they are trained.
+- ``folds.py``: the training rows of a split, transformed by a pipeline.
+- ``stand_in.py``, ``callbacks.py``: what scikit-learn's search and its callbacks are given.
+- ``predictions.py``: predictions for the held-out rows.
+"""
 
 from skweight.search.search_cv import RandomizedWeightSearchCV, WeightSearchCV

@@ -1,5 +1,6 @@
 """The fits of one task, in the process that runs it: in a stack or one by one."""
 
+import copy
 import time
 import warnings
 from collections.abc import Iterable
@@ -7,12 +8,11 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from sklearn.base import clone
-
 from skweight.estimators import FitData, plan
 from skweight.search.folds import Fold, failure_text
+from skweight.search.parts import last_step
 from skweight.stacks import NotStackable, train_together
-from skweight.training import Training
+from skweight.training import Training, WeightedNet
 
 
 @dataclass
@@ -74,11 +74,13 @@ def _fit_alone(estimator: Any, arguments: tuple[Any, Any, Any], reason: str = ""
     start = time.perf_counter()
     X, y, params = arguments
     try:
-        fitted = clone(estimator).fit(X, y, **params)
+        estimator.fit(X, y, **params)
     except Exception as error:  # scikit-learn decides what to do about candidates that fail
         return Result(error=error, seconds=time.perf_counter() - start)
-    fitted.net_.release_optimizer()  # all fits are held until they are scored
-    return Result(fitted, seconds=time.perf_counter() - start, not_stackable=reason)
+    net = getattr(last_step(estimator)[0], "net_", None)  # a subclass may have another network
+    if isinstance(net, WeightedNet):
+        net.release_optimizer()  # all fits are held until they are scored
+    return Result(estimator, seconds=time.perf_counter() - start, not_stackable=reason)
 
 
 def _fit_in_stack(task: Task) -> list[Result]:
@@ -104,11 +106,13 @@ def _plan_on_fold(
     """Plan fits on one fold, whose rows are released afterwards; the plans share one tensor X.
 
     An estimator that cannot be planned is fitted by itself, so that its error is that of ``fit``.
+    Copies are fitted, since all are fitted anew if their stack fails. They are no clones, which
+    would lose what a subclass stores beside its parameters.
     """
     planned: dict[int, Planned] = {}
     arguments = X, y, params = fold.fit_arguments()
     for number in numbers:
-        estimator, error = clone(task.estimators[number]), None
+        estimator, error = copy.deepcopy(task.estimators[number]), None
         try:
             planned[number] = Planned(estimator, plan(estimator, FitData(X, y, **params)))
         except Exception as raised:
@@ -116,7 +120,8 @@ def _plan_on_fold(
         if error is None:
             _share_X(planned)
         else:  # not in the handler: the traceback of fit would show the error of plan as well
-            results[number] = _fit_unplanned(task.estimators[number], arguments, error)
+            unplanned = copy.deepcopy(task.estimators[number])
+            results[number] = _fit_unplanned(unplanned, arguments, error)
     return planned
 
 

@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import clone
-from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing, indexable
 from sklearn.utils.metadata_routing import get_routing_for_object
 
-from skweight.estimators import TorchEstimator
+from skweight.search.parts import trained_part
 
 
 @dataclass
@@ -65,23 +64,10 @@ class RecordingStep:
         return self.step.__sklearn_tags__()
 
 
-def last_step(estimator: Any, name: str = "estimator") -> tuple[Any, str]:
-    """The skweight estimator in ``estimator``, and the prefix that its parameters have there."""
-    is_pipeline = isinstance(estimator, Pipeline) and bool(estimator.steps)
-    step_name, step = estimator.steps[-1] if is_pipeline else ("", estimator)
-    if not isinstance(step, TorchEstimator):
-        found = f" whose last step is {type(step).__name__}" if is_pipeline else ""
-        raise TypeError(
-            f"{name} must be a WeightedTorchClassifier or WeightedTorchRegressor, or a Pipeline "
-            f"whose last step is one of them, got {type(estimator).__name__}{found}. For other "
-            "estimators use sklearn.model_selection.GridSearchCV."
-        )
-    return step, f"{step_name}__" if is_pipeline else ""
-
-
 def transform_fold(estimator: Any, fold: Fold, raises: bool) -> Fold:
-    """Fit the transformers of a pipeline on a fold; without a pipeline the fold stays as it is."""
-    if not isinstance(estimator, Pipeline):
+    """Fit the transformers before the trained part; without any the fold stays as it is."""
+    _, prefix = trained_part(estimator)
+    if not prefix:
         return fold
     start = time.perf_counter()
     pipeline = clone(estimator)

@@ -6,6 +6,7 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn import get_config
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import GridSearchCV, RandomizedSearchCV, check_cv
@@ -13,6 +14,7 @@ from sklearn.utils import indexable
 from sklearn.utils.metadata_routing import process_routing
 
 from skweight._keywords import warn
+from skweight.search.callbacks import SearchCallback
 from skweight.search.run import SearchRun
 from skweight.search.stand_in import StandIn
 from skweight.search.trainings import Trainings
@@ -30,6 +32,10 @@ class StackedSearch:
     scoring: Any
     stack_size: int | str
     return_predictions: bool
+
+    predictions_: list[tuple[Any, NDArray[Any]]]
+    stacked_: NDArray[np.bool_]
+    one_by_one_: dict[str, list[int]]
 
     _run: SearchRun  # of the copy that scikit-learn's fit runs on
 
@@ -60,7 +66,7 @@ class StackedSearch:
             ``GridSearchCV`` raises it.
         """
         X, y = indexable(X, y)
-        search = copy.copy(self)
+        search: Any = copy.copy(self)
         search._run = self._prepare(X, y, params)
         search.estimator = StandIn(self.estimator, search._run.queue)
         # scikit-learn only scores, in this process. Wrong values are left for it to refuse.
@@ -69,8 +75,13 @@ class StackedSearch:
             search.n_jobs = 1
         if isinstance(self.verbose, Integral) and self.verbose >= 0:
             search.verbose = 0
+        if callbacks := vars(self).get("_skl_callbacks"):  # of scikit-learn 1.9
+            search.set_callbacks(*(SearchCallback(c, self._take_results) for c in callbacks))
         super(StackedSearch, search).fit(X, y, **params)  # type: ignore[misc]
         self._take_results(search)
+        if not self.return_predictions:
+            vars(self).pop("predictions_", None)  # of an earlier fit
+        self._warn_of_one_by_one()
         return self
 
     def _prepare(self, X: Any, y: Any, params: dict[str, Any]) -> SearchRun:
@@ -101,35 +112,36 @@ class StackedSearch:
         """
 
         def evaluate(candidates: Iterable[dict[str, Any]], **kwargs: Any) -> Any:
-            candidates = [*candidates]
-            splits = self._run.train(candidates, self.cv)
-            evaluated = evaluate_candidates(candidates, cv=check_cv(splits), **kwargs)
-            self._run.queue.check()
-            return evaluated
+            run, candidates = self._run, [*candidates]
+            splits = run.train(candidates, self.cv)
+            results = evaluate_candidates(candidates, cv=check_cv(splits), **kwargs)
+            run.queue.check()
+            results["mean_fit_time"] = run.seconds.mean(axis=1)
+            results["std_fit_time"] = run.seconds.std(axis=1)
+            self.stacked_ = np.asarray(run.stacked.all(axis=1))
+            self.one_by_one_ = run.one_by_one
+            if self.return_predictions:
+                self.predictions_ = run.predictions
+            return results
 
         context = {} if callback_ctx is None else {"callback_ctx": callback_ctx}
         super()._run_search(evaluate, **context)  # type: ignore[misc]
 
-    def _take_results(self, search: Any) -> None:
-        """Take what the search found, with the real estimator and the times of its fits."""
-        for name, value in vars(search).items():
-            if name.endswith("_") and not name.startswith("_"):
-                setattr(self, name, value.estimator if isinstance(value, StandIn) else value)
-        if self.scoring is None:
+    def _take_results(self, search: Any) -> Any:
+        """Take what scikit-learn's fit of the copy has found so far, with the real estimator."""
+        found = {k: v for k, v in vars(search).items() if k.endswith("_") and k[0] != "_"}
+        for name, value in found.items():
+            setattr(self, name, value.estimator if isinstance(value, StandIn) else value)
+        if self.scoring is None and "scorer_" in found:
             self.scorer_ = check_scoring(self.estimator)
-        run = search._run
-        self.cv_results_: dict[str, Any]
-        self.cv_results_["mean_fit_time"] = run.seconds.mean(axis=1)
-        self.cv_results_["std_fit_time"] = run.seconds.std(axis=1)
-        self.stacked_, self.one_by_one_ = run.stacked.all(axis=1), run.one_by_one
+        return self
+
+    def _warn_of_one_by_one(self) -> None:
         for reason, numbers in self.one_by_one_.items():
             warn(
                 f"{len(numbers)} of {len(self.stacked_)} candidates were trained one by one, with "
                 f"the same results: {reason}."
             )
-        vars(self).pop("predictions_", None)  # of an earlier fit
-        if self.return_predictions:
-            self.predictions_ = run.predictions
 
 
 class WeightSearchCV(StackedSearch, GridSearchCV):  # type: ignore[misc]

@@ -17,7 +17,8 @@ from sklearn.utils.parallel import Parallel, delayed
 
 from skweight.estimators import FitData, draw_seed, plan
 from skweight.search.fits import Result, Task, run_task
-from skweight.search.folds import Fold, last_step, transform_fold
+from skweight.search.folds import Fold, transform_fold
+from skweight.search.parts import last_step, overrides, trained_part
 from skweight.stacks import NotStackable, models_at_once
 
 # Parameters in which the estimators of one stack may differ.
@@ -58,14 +59,18 @@ class Trainings:
         self.estimator, self.params = estimator, params
         self.stack_size, self.verbose, self.raises = stack_size, verbose, raises
         self.workers: dict[str, Any] = {"n_jobs": n_jobs, "pre_dispatch": pre_dispatch}
+        self.candidates: list[dict[str, Any]] = []
         self.estimators: list[Any] = []  # of the candidates
+        self.overrides: list[str] = []  # of their fits
         self.random_states: dict[Pair, Any] = {}
 
     def run(
         self, X: Any, y: Any, candidates: list[dict[str, Any]], splits: list[tuple[Any, Any]]
     ) -> list[list[Result]]:
         """Train every candidate on every split; return the results of each candidate."""
+        self.candidates = candidates
         self.estimators = [self._with_parameters(candidate) for candidate in candidates]
+        self.overrides = [overrides(trained_part(estimator)[0]) for estimator in self.estimators]
         self.random_states = self._draw_random_states(len(splits))
         results: dict[Pair, Result] = {}
         with _progress_bar(self.verbose, len(candidates) * len(splits)) as bar:
@@ -83,10 +88,14 @@ class Trainings:
         return estimator
 
     def _draw_random_states(self, n_splits: int) -> dict[Pair, Any]:
-        """Numpy's global random state as each fit without a seed would find it in GridSearchCV."""
+        """Numpy's global random state as each fit without a seed would find it in GridSearchCV.
+
+        A subclass with a fit of its own draws from the global state itself, as often as it likes.
+        """
         states = {}
         for pair in product(range(len(self.estimators)), range(n_splits)):
-            if last_step(self.estimators[pair[0]])[0].random_state is None:
+            step = last_step(self.estimators[pair[0]])[0]
+            if step.random_state is None and not self.overrides[pair[0]]:
                 states[pair] = copy.deepcopy(check_random_state(None))
                 draw_seed(None)
         return states
@@ -95,13 +104,16 @@ class Trainings:
         """Candidates that one stack may hold; a list for each setting of the transformers."""
         settings: dict[Any, dict[Any, Group]] = {}
         for number, candidate in enumerate(candidates):
-            prefix = last_step(self.estimators[number])[1]
+            prefix = trained_part(self.estimators[number])[1]
             step_names = {name for name in candidate if name.startswith(prefix)}
             stackable = {prefix + name for name in STACKABLE}
             transformers = _comparable(candidate, candidate.keys() - step_names)
             groups = settings.setdefault(transformers, {})
-            group = groups.setdefault(_comparable(candidate, step_names - stackable), Group())
-            group.candidates.append(number)
+            key = _comparable(candidate, step_names - stackable)
+            if self.overrides[number]:  # trained one by one, in the order of GridSearchCV
+                key = number
+            groups.setdefault(key, Group(not_stackable=self.overrides[number]))
+            groups[key].candidates.append(number)
         return [[*groups.values()] for groups in settings.values()]
 
     def _run_groups(
@@ -121,14 +133,14 @@ class Trainings:
             for (c, s), result in zip(pairs, results):
                 result.seconds += shares[s]
                 if result.estimator is not None:
-                    if (c, s) in self.random_states:
-                        result.estimator.random_state = None  # as the user set it
+                    if (c, s) in self.random_states:  # as the user set it
+                        last_step(result.estimator)[0].random_state = None
                     result.estimator = folds[s].complete(result.estimator)
             yield pairs, results
 
     def _transform(self, estimator: Any, folds: list[Fold]) -> list[Fold]:
-        is_pipeline = bool(last_step(estimator)[1])
-        workers = self.workers if is_pipeline else {"n_jobs": 1}
+        has_transformers = bool(trained_part(estimator)[1])
+        workers = self.workers if has_transformers else {"n_jobs": 1}
         jobs = (delayed(transform_fold)(estimator, fold, self.raises) for fold in folds)
         return [*Parallel(**workers)(jobs)]
 
@@ -138,7 +150,7 @@ class Trainings:
         pairs = [(c, s) for s in usable for c in group.candidates]
         if not pairs:
             return []
-        if self.stack_size != 1 and len(pairs) > 1:
+        if self.stack_size != 1 and len(pairs) > 1 and not group.not_stackable:
             self._choose_stack_size(group, [folds[s] for s in usable])
         n_jobs = joblib.effective_n_jobs(self.workers["n_jobs"])
         n_tasks = max(math.ceil(len(pairs) / group.stack_size), min(n_jobs, len(pairs)))
@@ -148,8 +160,8 @@ class Trainings:
     def _choose_stack_size(self, group: Group, folds: list[Fold]) -> None:
         """Choose by the first training that can be planned."""
         for fold, number in product(folds, group.candidates):
-            step = clone(last_step(self.estimators[number])[0])
-            step.set_params(random_state=0)  # take no draw from the generator of the search
+            step = copy.deepcopy(trained_part(self.estimators[number])[0])
+            step.random_state = 0  # take no draw from the generator of the search
             try:
                 X, y, params = fold.fit_arguments()
                 with warnings.catch_warnings():
@@ -165,12 +177,16 @@ class Trainings:
             group.stack_size = int(self.stack_size)
 
     def _task(self, group: Group, pairs: list[Pair], folds: list[Fold]) -> Task:
-        steps = [clone(last_step(self.estimators[c])[0]) for c, _ in pairs]
-        for step, pair in zip(steps, pairs):
-            step.random_state = self.random_states.get(pair, step.random_state)
+        parts = []
+        for c, s in pairs:
+            part, _ = trained_part(self._with_parameters(self.candidates[c]))
+            if (c, s) in self.random_states:
+                last_step(part)[0].random_state = self.random_states[c, s]
+            parts.append(part)
         splits = [s for _, s in pairs]
         rows = {s: replace(folds[s], pipeline=None) for s in splits}  # workers need no transformers
-        return Task(steps, splits, rows, group.not_stackable, self.raises)
+        reason = "" if self.stack_size == 1 else group.not_stackable
+        return Task(parts, splits, rows, reason, self.raises)
 
 
 def _run_in_order(workers: dict[str, Any], jobs: Iterable[Any]) -> Iterable[Any]:

@@ -8,7 +8,7 @@
 - ``stopping.py``: early stopping, the recorded losses, losses that are not finite.
 - ``average.py``: the moving average of the weights.
 - ``resume.py``: what one call of ``partial_fit`` hands to the next.
-- ``predict.py``: the output of a trained network.
+- ``predict.py``: the output of a trained network; ``scores.py``: the score of a regression.
 - ``isolation.py``: torch's global state during a fit.
 - ``torch_internals.py``: every use of torch that its documentation does not cover.
 """
@@ -27,6 +27,7 @@ from skweight.training.plan import Output, Training, TrainingOptions
 from skweight.training.predict import predict
 from skweight.training.prepare import prepare
 from skweight.training.run import finish, make_net, train
+from skweight.training.scores import explained_share
 from skweight.training.steps import CompiledStep, TrainingStep, compiled_losses
 from skweight.training.stopping import (
     EpochLosses,

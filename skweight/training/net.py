@@ -10,10 +10,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import sparse
-from sklearn.base import ClassifierMixin
+from sklearn.base import ClassifierMixin, RegressorMixin
 from skorch import NeuralNet
-from skorch.callbacks import Callback, EpochTimer, PrintLog
-from skorch.utils import TeeGenerator, to_tensor
+from skorch.callbacks import (
+    Callback,
+    EpochTimer,
+    LoadInitState,
+    PrintLog,
+    TrainEndCheckpoint,
+)
+from skorch.utils import TeeGenerator, to_numpy, to_tensor
 from torch import Tensor, nn
 
 from skweight.data import Batch, MappedRows, RowDataset, is_mapped, place
@@ -21,6 +27,7 @@ from skweight.losses import weighted_mean
 from skweight.training.average import WeightAverage
 from skweight.training.cuda_graphs import make_step
 from skweight.training.resume import to_cpu
+from skweight.training.scores import explained_share
 from skweight.training.steps import TrainingStep
 from skweight.training.stopping import EpochLosses, StoppedByCallback, is_from_statement
 
@@ -74,9 +81,11 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
         return weighted_mean(self.criterion_(y_pred, y_true), X["row_weight"])
 
     def get_dataset(self, X: Any, y: Any = None) -> Any:
-        """Wrap plain arrays, as skorch's own methods and scorers pass them."""
+        """Wrap plain arrays and batches, as skorch's own methods and scorers pass them."""
         if isinstance(X, torch.utils.data.Dataset):
             return X
+        if isinstance(X, Mapping):
+            X = to_numpy(X["X"])
         n_rows = X.shape[0]
         y = np.zeros(n_rows, dtype=np.int64) if y is None else np.asarray(y)
         device = torch.device(self.device)
@@ -105,6 +114,16 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
     def torch_compile(self, module: nn.Module, name: str) -> nn.Module:
         """Leave modules as they are: the whole training step is compiled, see ``steps.py``."""
         return module
+
+    def initialize_callbacks(self) -> Any:
+        """Initialize also a checkpoint to load, a copy of the one that is among the callbacks."""
+        super().initialize_callbacks()
+        for _, callback in self.callbacks_:
+            if isinstance(callback, LoadInitState) and isinstance(
+                callback.checkpoint, TrainEndCheckpoint
+            ):
+                callback.checkpoint.initialize()
+        return self
 
     def get_default_callbacks(self) -> list[Any]:
         """Drop skorch's loss averages, which this class records, and the log unless verbose."""
@@ -282,6 +301,14 @@ class WeightedClassifierNet(ClassifierMixin, WeightedNet):  # type: ignore[misc]
         if self.multilabel:
             return np.asarray(probability > 0.5, dtype=np.intp)
         return np.asarray(probability.argmax(axis=1))
+
+
+class WeightedRegressorNet(RegressorMixin, WeightedNet):  # type: ignore[misc]
+    """A :class:`WeightedNet` that scorers in callbacks recognise as a regressor."""
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the score of the estimator: it does not depend on the units of y."""
+        return explained_share(np.asarray(y), self.predict(X), sample_weight, self.criterion_)
 
 
 def on_cpu(module: nn.Module) -> nn.Module:

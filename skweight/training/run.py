@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from sklearn.base import clone
-from skorch.callbacks import EpochScoring, LRScheduler
+from skorch.callbacks import EpochScoring, InputShapeSetter, LRScheduler
 from skorch.helper import predefined_split
 from skorch.history import History
 from torch import nn
@@ -14,7 +14,7 @@ from torch import nn
 from skweight.data import RowDataset, TensorBatches, rows_at_once
 from skweight.training.defaults import resolve_batch_size, resolve_ema_decay, resolve_epochs
 from skweight.training.isolation import isolated_torch
-from skweight.training.net import WeightedClassifierNet, WeightedNet
+from skweight.training.net import WeightedClassifierNet, WeightedNet, WeightedRegressorNet
 from skweight.training.optimizers import check_param_groups, optimizer_params
 from skweight.training.plan import Training
 from skweight.training.prepare import prepare
@@ -89,7 +89,7 @@ def _wrap(module: nn.Module, training: Training) -> WeightedNet:
     criterion, output = training.criterion, training.output
     arguments = _net_arguments(module, training)
     if output.n_classes is None:
-        return WeightedNet(module, criterion, **arguments)
+        return WeightedRegressorNet(module, criterion, **arguments)
     return WeightedClassifierNet(
         module, criterion, n_classes=output.n_classes, multilabel=output.multilabel, **arguments
     )
@@ -133,10 +133,16 @@ def _check_callbacks(net: WeightedNet) -> None:
     missing -= {score.name_ for score in scores if score.on_train}
     missing |= {f"{name}_best" for name in missing}
     for name, callback in net.callbacks_:
+        if isinstance(callback, InputShapeSetter):
+            raise ValueError(
+                "callbacks: InputShapeSetter is not supported, because the network is made before "
+                "callbacks are called. It is made by module(n_features, n_outputs, **module__), "
+                "with the number of columns of X."
+            )
         if isinstance(callback, EpochScoring) and not callback.use_caching:
             raise ValueError(
-                "callbacks: EpochScoring must have use_caching=True, got False: without caching it "
-                "needs a skorch Dataset, which this net does not use."
+                f"callbacks: {type(callback).__name__} must have use_caching=True, got False: "
+                "without caching it needs a skorch Dataset, which this net does not use."
             )
         monitor = getattr(callback, "monitor", None)
         # Of all schedules only ReduceLROnPlateau uses monitor, and it raises an error itself.

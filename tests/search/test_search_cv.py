@@ -275,6 +275,15 @@ def test_predictions_of_held_out_rows_are_kept_on_request():
     assert not hasattr(WeightSearchCV(regressor(), POWERS, cv=2).fit(X, AMOUNT), "predictions_")
 
 
+def test_a_refit_that_chooses_by_time_sees_the_time_of_the_fits():
+    seen = []
+    search = WeightSearchCV(classifier(max_epochs=40), BINARY, cv=2)
+    search.set_params(refit=lambda results: seen.append(results["mean_fit_time"].min()) or 0)
+    search.fit(X, Y)
+    assert seen == [search.cv_results_["mean_fit_time"].min()]
+    assert seen[0] > 1e-3  # to take a fit that is made takes some 1e-4 seconds
+
+
 def test_a_search_is_left_as_it_was_but_for_its_results_and_keeps_no_data():
     search = WeightSearchCV(classifier(), BINARY, cv=2)
     before = search.get_params()
