@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 from torch import nn
 
-from skweight._keywords import Floats, check_keywords, warn, warn_once
+from skweight._keywords import Floats, check_keywords, underflow_is_zero, warn, warn_once
 from skweight.data import (
     RowDataset,
     place,
@@ -78,6 +78,7 @@ class PartialFits:
     n_calls: int = 0
 
 
+@underflow_is_zero
 def plan(estimator: Any, data: FitData) -> Training:
     """Plan a fit on all rows: the estimator learns everything but its network.
 

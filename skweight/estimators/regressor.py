@@ -10,6 +10,7 @@ from sklearn.metrics import d2_pinball_score, d2_tweedie_score, r2_score
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted
 
+from skweight._keywords import underflow_is_zero
 from skweight.data import as_array
 from skweight.estimators.estimator import TorchEstimator
 from skweight.estimators.number_task import NumberTask
@@ -17,7 +18,7 @@ from skweight.estimators.partial_fit import check_partial_fit
 from skweight.estimators.planning import FitData
 from skweight.losses import REGRESSOR_CRITERIA, GaussianNLL, Quantile, RowLoss
 from skweight.training import Output
-from skweight.weights import check_sample_weight, fill_targets_without_weight
+from skweight.weights import check_sample_weight, fill_targets_without_weight, scale_near_one
 
 
 class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[misc]
@@ -262,6 +263,7 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         )
         return fitted
 
+    @underflow_is_zero
     def predict(self, X: Any, return_std: bool = False) -> Any:
         """Predictions in the units of y.
 
@@ -294,6 +296,7 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         mean, std = (f(torch.from_numpy(scores)).numpy() for f in (loss.mean, loss.spread))
         return self._task.from_units(mean), self._task.from_units(std, shift=False)
 
+    @underflow_is_zero
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Weighted share of the variance or deviance that is explained.
 
@@ -322,6 +325,7 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
             expected = ("n_samples", *shape)
             raise ValueError(f"y must have shape {expected}, as in fit, got {y.shape}.")
         kept = weight > 0
+        weight = scale_near_one(weight)  # so that their sums do not overflow
         n_targets = self._task.n_targets
         pairs = zip(
             y[kept].reshape(-1, n_targets).T,
@@ -364,6 +368,8 @@ def _score(
         return float(np.mean(scores))
     predicted = predicted[:, 0]
     if criterion.traits.power is None:
+        unit = -int(np.frexp(np.abs(y).max())[1])  # squares of very large or small y leave float64
+        y, predicted = np.ldexp(y, unit), np.ldexp(predicted, unit)
         return float(r2_score(y, predicted, sample_weight=weight))
     if np.ptp(y) == 0:  # no deviance to explain: what r2_score says of a constant y
         return float(np.array_equal(y, predicted))
