@@ -27,7 +27,7 @@ from skweight.training.plan import Output, Training, TrainingOptions
 from skweight.training.predict import predict
 from skweight.training.prepare import prepare
 from skweight.training.run import finish, make_net, train
-from skweight.training.steps import CompiledStep, TrainingStep, compiled_losses
+from skweight.training.steps import CompiledStep, TrainingStep, compiled_losses, with_row_axis
 from skweight.training.stopping import EpochLosses, Patience, check_finite_losses
 from skweight.training.torch_internals import (
     children_of,
