@@ -3,6 +3,7 @@
 What classes and numbers need is in the tasks, the order of steps in a fit in ``planning``.
 """
 
+import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -39,6 +40,7 @@ class TorchEstimator(BaseEstimator):  # type: ignore[misc]
     net_: WeightedNet
     _criteria: Mapping[str, type[nn.Module]]  # names that ``criterion`` may have
     _params: dict[str, Any]
+    callbacks: Any
     _task: Any  # ClassTask or NumberTask
     _row_shape: tuple[int, ...]
     _shaping: dict[str, Any]  # parameters that a fit which continues this one must keep
@@ -76,6 +78,14 @@ class TorchEstimator(BaseEstimator):  # type: ignore[misc]
         super().set_params(**{k: v for k, v in params.items() if k not in extra})
         self._params = {**self._params, **extra}
         return self
+
+    def __sklearn_clone__(self) -> Any:
+        """Clone the parameters but for callbacks, of which each fit makes copies of its own."""
+        others = copy.copy(self)
+        others.callbacks = None
+        cloned = BaseEstimator.__sklearn_clone__(others)
+        cloned.callbacks = copy.copy(self.callbacks)
+        return cloned
 
     def _params_for(self, prefix: str) -> dict[str, Any]:
         """What was given as ``prefix__*``, without the prefix."""

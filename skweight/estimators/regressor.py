@@ -109,7 +109,8 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
     random_state : int, RandomState instance or None, default=None
         Seeds initial values, shuffling, sampling, dropout and the choice of validation rows.
     callbacks : None or list of skorch callbacks, default=None
-        Copied before use. They are called with the skorch net, ``net_``.
+        Called with the skorch net, ``net_``. Each fit makes new ones from the parameters of these,
+        so that these never change; lists and loggers among the parameters are used as they are.
     verbose : int, default=0
         1 prints a line per epoch; 0 prints nothing.
     **params
