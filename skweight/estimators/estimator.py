@@ -15,6 +15,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
+from skweight.estimators.callbacks import callback_params, set_callback_params
 from skweight.estimators.parameters import check_parameters, has_prefix, without_prefix
 from skweight.estimators.partial_fit import plan_partial_fit
 from skweight.estimators.planning import (
@@ -54,16 +55,21 @@ class TorchEstimator(BaseEstimator):  # type: ignore[misc]
         Parameters
         ----------
         deep : bool, default=True
-            Whether to include the parameters of contained estimators.
+            Whether to include the parameters of contained estimators and of ``callbacks``, which
+            are called ``callbacks__name__param``.
 
         Returns
         -------
         dict
         """
-        return {**super().get_params(deep), **self._params}
+        of_callbacks = callback_params(self.callbacks) if deep else {}
+        return {**super().get_params(deep), **of_callbacks, **self._params}
 
     def set_params(self, **params: Any) -> "TorchEstimator":
         """Set parameters; ``module__*``, ``criterion__*``, ``optimizer__*`` may be new ones.
+
+        ``callbacks__name__param`` is a parameter of the callback ``("name", callback)`` or of the
+        only one of the class ``name``. ``callbacks__name`` replaces it; None leaves it out.
 
         Parameters
         ----------
@@ -75,7 +81,11 @@ class TorchEstimator(BaseEstimator):  # type: ignore[misc]
         self
         """
         extra = {k: v for k, v in params.items() if k in self._params or has_prefix(k)}
-        super().set_params(**{k: v for k, v in params.items() if k not in extra})
+        of_callbacks = {k: v for k, v in params.items() if k.startswith("callbacks__")}
+        own = params.keys() - extra.keys() - of_callbacks.keys()
+        super().set_params(**{k: v for k, v in params.items() if k in own})
+        if of_callbacks:
+            self.callbacks = set_callback_params(self.callbacks, of_callbacks)
         self._params = {**self._params, **extra}
         return self
 

@@ -120,6 +120,11 @@ def check_parameters(params: Mapping[str, Any], own: Collection[str], estimator:
     """
     for name in params.keys() - own:
         if not has_prefix(name):
+            if name.startswith("callbacks__"):
+                raise ValueError(
+                    f"Unknown parameter {name!r} of {estimator}: give it to the callback in "
+                    "callbacks, or pass it to set_params."
+                )
             raise ValueError(
                 f"Unknown parameter {name!r} of {estimator}: expected one of {[*own]} or a name "
                 f"that begins with one of {[f'{prefix}__' for prefix in PREFIXES]}."
