@@ -32,10 +32,8 @@ def check_keywords(function: Callable[..., Any], params: Mapping[str, Any], pref
     for name in params:
         if name not in known:
             hint = did_you_mean(name, {k: f"{prefix}__{k}" for k in known})
-            raise ValueError(
-                f"Unknown parameter {prefix}__{name}: {prefix} "
-                f"{name_of(function)} takes {known}.{hint}"
-            )
+            text = f"{prefix} {name_of(function)} takes {known}."
+            raise ValueError(f"{hint} Unknown parameter {prefix}__{name}: {text}".strip())
 
 
 def parameters_of(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:

@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skweight.estimators.class_task import ClassTask, Labels
 from skweight.estimators.estimator import TorchEstimator
+from skweight.estimators.fit_arguments import explain_unknown
 from skweight.estimators.partial_fit import check_partial_fit
 from skweight.estimators.planning import FitData
 from skweight.losses import CLASSIFIER_CRITERIA, ClassLink, RowLoss
@@ -217,6 +218,7 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
         self.verbose = verbose
         self._params = params
 
+    @explain_unknown
     def fit(
         self,
         X: Any,
@@ -259,6 +261,7 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
         return fitted
 
     @available_if(check_partial_fit)  # type: ignore[untyped-decorator]
+    @explain_unknown
     def partial_fit(
         self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
     ) -> "WeightedTorchClassifier":

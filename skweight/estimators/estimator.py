@@ -16,7 +16,12 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from skweight.estimators.callbacks import callback_params, set_callback_params
-from skweight.estimators.parameters import check_parameters, has_prefix, without_prefix
+from skweight.estimators.parameters import (
+    check_parameters,
+    has_prefix,
+    unknown_parameter,
+    without_prefix,
+)
 from skweight.estimators.partial_fit import plan_partial_fit
 from skweight.estimators.planning import (
     FitData,
@@ -83,6 +88,10 @@ class TorchEstimator(BaseEstimator):  # type: ignore[misc]
         extra = {k: v for k, v in params.items() if k in self._params or has_prefix(k)}
         of_callbacks = {k: v for k, v in params.items() if k.startswith("callbacks__")}
         own = params.keys() - extra.keys() - of_callbacks.keys()
+        known = super().get_params(deep=False)
+        for name in sorted(own):
+            if name.partition("__")[0] not in known:
+                raise unknown_parameter(name, known, type(self).__name__)
         super().set_params(**{k: v for k, v in params.items() if k in own})
         if of_callbacks:
             self.callbacks = set_callback_params(self.callbacks, of_callbacks)

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_array, check_consistent_length, check
 from skweight._keywords import underflow_is_zero
 from skweight.data import as_array
 from skweight.estimators.estimator import TorchEstimator
+from skweight.estimators.fit_arguments import explain_unknown
 from skweight.estimators.number_task import NumberTask
 from skweight.estimators.partial_fit import check_partial_fit
 from skweight.estimators.planning import FitData
@@ -194,6 +195,7 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         self.verbose = verbose
         self._params = params
 
+    @explain_unknown
     def fit(
         self,
         X: Any,
@@ -236,6 +238,7 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         return fitted
 
     @available_if(check_partial_fit)  # type: ignore[untyped-decorator]
+    @explain_unknown
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> "WeightedTorchRegressor":
         """Train on more rows: one pass over them in batches, whatever ``max_epochs`` is.
 
