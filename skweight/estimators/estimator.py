@@ -159,25 +159,31 @@ class TorchEstimator(BaseEstimator):  # type: ignore[misc]
         return np.asarray(predict(self.net_.module_, X, device, link).numpy())
 
     @property
+    def _fitted_net(self) -> WeightedNet:
+        """The net; before a fit NotFittedError, which is an AttributeError, for ``hasattr``."""
+        check_is_fitted(self, "net_")
+        return self.net_
+
+    @property
     def module_(self) -> nn.Module:
         """The trained network."""
-        module: nn.Module = self.net_.module_
+        module: nn.Module = self._fitted_net.module_
         return module
 
     @property
     def history_(self) -> Any:
         """What skorch recorded in each epoch; losses are weighted means."""
-        return self.net_.history
+        return self._fitted_net.history
 
     @property
     def n_iter_(self) -> int:
         """Number of epochs of the last fit, and of calls of ``partial_fit`` since."""
-        return len(self.net_.history)
+        return len(self._fitted_net.history)
 
     @property
     def feature_weights_(self) -> NDArray[np.float32]:
         """Weights on the input features after the fit, if the network has such a layer."""
-        weights = input_feature_weights(self.net_.module_, self.n_features_in_)
+        weights = input_feature_weights(self._fitted_net.module_, self.n_features_in_)
         if weights is None:
             raise AttributeError(
                 "feature_weights_ needs a network with a FeatureWeight on its "
