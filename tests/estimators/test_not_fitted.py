@@ -21,7 +21,7 @@ each_attribute = pytest.mark.parametrize(
 def test_attributes_of_a_fit_need_one(estimator, attribute):
     model = estimator(module__feature_weights=1.0, max_epochs=1)
     fitted = clone(model).fit(X, Y)
-    with pytest.raises(ValueError, match="y must be finite|NaN"):
+    with pytest.raises(ValueError, match=r"y must be finite|NaN"):
         model.fit(X, np.where(Y, np.nan, 1.0))  # which leaves it as it was
     for unfitted in (model, clone(fitted)):
         assert not hasattr(unfitted, attribute)
