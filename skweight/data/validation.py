@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_array, validate_data
 
 from skweight.data.arrays import MappedRows, as_array, canonical_csr, is_mapped
+from skweight.data.cells import explained_cells
 from skweight.weights import fill_targets_without_weight
 
 # Values of X on disk that are checked at once; scikit-learn copies what it checks.
@@ -19,9 +20,10 @@ def validate_X(estimator: Any, X: Any, *, reset: bool, allow_nd: bool) -> Any:
     The estimator stores the number and names of the features if ``reset``, else they must match.
     """
     X = as_array(X)
-    if is_mapped(X):
-        return _check_mapped(estimator, X, reset, allow_nd)
-    return canonical_csr(validate_data(estimator, X, **_expected(reset, allow_nd)))
+    with explained_cells(X):
+        if is_mapped(X):
+            return _check_mapped(estimator, X, reset, allow_nd)
+        return canonical_csr(validate_data(estimator, X, **_expected(reset, allow_nd)))
 
 
 def validate_X_y(
@@ -33,10 +35,11 @@ def validate_X_y(
     """
     X = as_array(X)
     y = fill_targets_without_weight(as_array(y), as_array(sample_weight))
-    if is_mapped(X):
-        rows = _check_mapped(estimator, X, reset, allow_nd)
-        return rows, _check_targets(estimator, y, len(rows))
-    X, y = validate_data(estimator, X, y, multi_output=True, **_expected(reset, allow_nd))
+    with explained_cells(X):
+        if is_mapped(X):
+            rows = _check_mapped(estimator, X, reset, allow_nd)
+            return rows, _check_targets(estimator, y, len(rows))
+        X, y = validate_data(estimator, X, y, multi_output=True, **_expected(reset, allow_nd))
     return canonical_csr(X), y
 
 

@@ -151,8 +151,9 @@ def _validation_rows(estimator: Any, task: Task, data: FitData) -> DistinctRows:
     weight = data.sample_weight_val
     try:
         X, y = validate(estimator, data.X_val, data.y_val, weight, reset=False)
-    except ValueError as error:
-        raise ValueError(f"X_val and y_val: {error}") from error
+    except (TypeError, ValueError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"X_val and y_val: {error}") from error
     y = task.encode(y, "y_val")
     rows = merge(X, y, weight, estimator.sample_weight_power, name="sample_weight_val")
     rows = task.weigh(rows)
