@@ -1,16 +1,18 @@
-"""What every package uses: checks of keywords, hints, warnings at the user's line, type aliases."""
+"""What every package uses: checks of keywords, hints, warnings, underflow, type aliases."""
 
 import inspect
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
-from functools import lru_cache, partial
-from typing import Any
+from functools import lru_cache, partial, wraps
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Parameters = ParamSpec("Parameters")
+Returned = TypeVar("Returned")
 # Warnings are shown at the first line outside of these packages: the user's, or scikit-learn's.
 _OWN_PACKAGES = ("skweight", "skorch", "torch")
 _SHOWN: set[type[Warning]] = set()  # categories that were shown once
@@ -30,10 +32,8 @@ def check_keywords(function: Callable[..., Any], params: Mapping[str, Any], pref
     for name in params:
         if name not in known:
             hint = did_you_mean(name, {k: f"{prefix}__{k}" for k in known})
-            raise ValueError(
-                f"Unknown parameter {prefix}__{name}: {prefix} "
-                f"{name_of(function)} takes {known}.{hint}"
-            )
+            text = f"{prefix} {name_of(function)} takes {known}."
+            raise ValueError(f"{hint} Unknown parameter {prefix}__{name}: {text}".strip())
 
 
 def parameters_of(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
@@ -67,6 +67,21 @@ def did_you_mean(name: str, known: Iterable[str] | Mapping[str, Any], cutoff: fl
     shown = known if isinstance(known, Mapping) else {k: k for k in known}
     near = get_close_matches(name, [*shown], n=1, cutoff=cutoff)
     return f" Did you mean {shown[near[0]]!r}?" if near else ""
+
+
+def underflow_is_zero(function: Callable[Parameters, Returned]) -> Callable[Parameters, Returned]:
+    """Decorate a function in which numbers may become too small, whatever ``np.seterr`` says.
+
+    A weight that is 1e-320 of another is 0 to every sum. ``np.errstate`` is itself a decorator, but
+    before NumPy 2 one whose calls from several threads restore each other's settings.
+    """
+
+    @wraps(function)
+    def call(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Returned:
+        with np.errstate(under="ignore"):
+            return function(*args, **kwargs)
+
+    return call
 
 
 def warn(message: str, category: type[Warning] = UserWarning) -> None:

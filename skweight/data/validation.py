@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_array, validate_data
 
 from skweight._keywords import Floats
 from skweight.data.arrays import MappedRows, as_array, canonical_csr, is_mapped
+from skweight.data.cells import explained_cells
 from skweight.data.shift import to_float32
 from skweight.weights import fill_targets_without_weight, rows_with_weight
 
@@ -29,10 +30,11 @@ def validate_X(
     The estimator stores the number and names of the features if ``reset``, else they must match.
     """
     X = as_array(X)
-    if is_mapped(X):
-        X = _check_mapped(estimator, X, None, reset, allow_nd)
-    else:
-        X = validate_data(estimator, X, **_expected(reset, allow_nd))
+    with explained_cells(X):
+        if is_mapped(X):
+            X = _check_mapped(estimator, X, None, reset, allow_nd)
+        else:
+            X = validate_data(estimator, X, **_expected(reset, allow_nd))
     return _finish(estimator, X, None, shift_of)
 
 
@@ -54,13 +56,14 @@ def validate_X_y(
     """
     X, sample_weight = as_array(X), as_array(sample_weight)
     y = fill_targets_without_weight(as_array(y), sample_weight, all_rows=only_known)
-    if is_mapped(X):
-        has_weight = rows_with_weight(sample_weight, X.shape[0]) if X.ndim else None
-        X = _check_mapped(estimator, X, has_weight, reset, allow_nd)
-        y = _check_targets(estimator, y, len(X))
-    else:
-        X, y = validate_data(estimator, X, y, multi_output=True, **_expected(reset, allow_nd))
-        has_weight = rows_with_weight(sample_weight, X.shape[0])
+    with explained_cells(X):
+        if is_mapped(X):
+            has_weight = rows_with_weight(sample_weight, X.shape[0]) if X.ndim else None
+            X = _check_mapped(estimator, X, has_weight, reset, allow_nd)
+            y = _check_targets(estimator, y, len(X))
+        else:
+            X, y = validate_data(estimator, X, y, multi_output=True, **_expected(reset, allow_nd))
+            has_weight = rows_with_weight(sample_weight, X.shape[0])
     return _finish(estimator, X, has_weight, shift_of), y
 
 

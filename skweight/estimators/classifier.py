@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skweight.estimators.class_task import ClassTask, Labels
 from skweight.estimators.estimator import TorchEstimator, without_weightless_rows
+from skweight.estimators.fit_arguments import explain_unknown
 from skweight.estimators.partial_fit import check_partial_fit
 from skweight.estimators.planning import FitData
 from skweight.losses import CLASSIFIER_CRITERIA, ClassLink, RowLoss
@@ -119,7 +120,8 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
     random_state : int, RandomState instance or None, default=None
         Seeds initial values, shuffling, sampling, dropout and the choice of validation rows.
     callbacks : None or list of skorch callbacks, default=None
-        Copied before use. They are called with the skorch net, ``net_``.
+        Called with the skorch net, ``net_``. Each fit makes new ones from the parameters of these,
+        so that these never change; lists and loggers among the parameters are used as they are.
     verbose : int, default=0
         1 prints a line per epoch; 0 prints nothing.
     **params
@@ -216,6 +218,7 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
         self.verbose = verbose
         self._params = params
 
+    @explain_unknown
     def fit(
         self,
         X: Any,
@@ -258,6 +261,7 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
         return fitted
 
     @available_if(check_partial_fit)  # type: ignore[untyped-decorator]
+    @explain_unknown
     def partial_fit(
         self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
     ) -> "WeightedTorchClassifier":

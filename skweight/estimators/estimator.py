@@ -3,6 +3,7 @@
 What classes and numbers need is in the tasks, the order of steps in a fit in ``planning``.
 """
 
+import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -15,7 +16,13 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 from torch import nn
 
 from skweight.data import as_array
-from skweight.estimators.parameters import check_parameters, has_prefix, without_prefix
+from skweight.estimators.callbacks import callback_params, set_callback_params
+from skweight.estimators.parameters import (
+    check_parameters,
+    has_prefix,
+    unknown_parameter,
+    without_prefix,
+)
 from skweight.estimators.partial_fit import plan_partial_fit
 from skweight.estimators.planning import (
     FitData,
@@ -41,6 +48,7 @@ class TorchEstimator(BaseEstimator):  # type: ignore[misc]
     net_: WeightedNet
     _criteria: Mapping[str, type[nn.Module]]  # names that ``criterion`` may have
     _params: dict[str, Any]
+    callbacks: Any
     _task: Any  # ClassTask or NumberTask
     _row_shape: tuple[int, ...]
     _shift: NDArray[np.float64] | None  # what is subtracted from the columns of X, if anything
@@ -55,16 +63,21 @@ class TorchEstimator(BaseEstimator):  # type: ignore[misc]
         Parameters
         ----------
         deep : bool, default=True
-            Whether to include the parameters of contained estimators.
+            Whether to include the parameters of contained estimators and of ``callbacks``, which
+            are called ``callbacks__name__param``.
 
         Returns
         -------
         dict
         """
-        return {**super().get_params(deep), **self._params}
+        of_callbacks = callback_params(self.callbacks) if deep else {}
+        return {**super().get_params(deep), **of_callbacks, **self._params}
 
     def set_params(self, **params: Any) -> "TorchEstimator":
         """Set parameters; ``module__*``, ``criterion__*``, ``optimizer__*`` may be new ones.
+
+        ``callbacks__name__param`` is a parameter of the callback ``("name", callback)`` or of the
+        only one of the class ``name``. ``callbacks__name`` replaces it; None leaves it out.
 
         Parameters
         ----------
@@ -76,9 +89,25 @@ class TorchEstimator(BaseEstimator):  # type: ignore[misc]
         self
         """
         extra = {k: v for k, v in params.items() if k in self._params or has_prefix(k)}
-        super().set_params(**{k: v for k, v in params.items() if k not in extra})
+        of_callbacks = {k: v for k, v in params.items() if k.startswith("callbacks__")}
+        own = params.keys() - extra.keys() - of_callbacks.keys()
+        known = super().get_params(deep=False)
+        for name in sorted(own):
+            if name.partition("__")[0] not in known:
+                raise unknown_parameter(name, known, type(self).__name__)
+        super().set_params(**{k: v for k, v in params.items() if k in own})
+        if of_callbacks:
+            self.callbacks = set_callback_params(self.callbacks, of_callbacks)
         self._params = {**self._params, **extra}
         return self
+
+    def __sklearn_clone__(self) -> Any:
+        """Clone the parameters but for callbacks, of which each fit makes copies of its own."""
+        others = copy.copy(self)
+        others.callbacks = None
+        cloned = BaseEstimator.__sklearn_clone__(others)
+        cloned.callbacks = copy.copy(self.callbacks)
+        return cloned
 
     def _params_for(self, prefix: str) -> dict[str, Any]:
         """What was given as ``prefix__*``, without the prefix."""
@@ -137,25 +166,31 @@ class TorchEstimator(BaseEstimator):  # type: ignore[misc]
         return np.asarray(predict(self.net_.module_, X, device, link).numpy())
 
     @property
+    def _fitted_net(self) -> WeightedNet:
+        """The net; before a fit NotFittedError, which is an AttributeError, for ``hasattr``."""
+        check_is_fitted(self, "net_")
+        return self.net_
+
+    @property
     def module_(self) -> nn.Module:
         """The trained network."""
-        module: nn.Module = self.net_.module_
+        module: nn.Module = self._fitted_net.module_
         return module
 
     @property
     def history_(self) -> Any:
         """What skorch recorded in each epoch; losses are weighted means."""
-        return self.net_.history
+        return self._fitted_net.history
 
     @property
     def n_iter_(self) -> int:
         """Number of epochs of the last fit, and of calls of ``partial_fit`` since."""
-        return len(self.net_.history)
+        return len(self._fitted_net.history)
 
     @property
     def feature_weights_(self) -> NDArray[np.float32]:
         """Weights on the input features after the fit, if the network has such a layer."""
-        weights = input_feature_weights(self.net_.module_, self.n_features_in_)
+        weights = input_feature_weights(self._fitted_net.module_, self.n_features_in_)
         if weights is None:
             raise AttributeError(
                 "feature_weights_ needs a network with a FeatureWeight on its "

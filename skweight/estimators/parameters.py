@@ -27,7 +27,7 @@ _COMMON = (
     "criterion__power",
     "criterion__delta",
 )
-_SYNONYMS = {
+SYNONYMS = {
     "alpha": "optimizer__weight_decay",
     "loss": "criterion",
     "quantile": "criterion__quantile",
@@ -118,13 +118,24 @@ def check_parameters(params: Mapping[str, Any], own: Collection[str], estimator:
 
     ``own`` are the names in the constructor's signature, ``estimator`` is the name of the class.
     """
-    for name in params.keys() - own:
+    for name in sorted(params.keys() - own):
         if not has_prefix(name):
-            raise ValueError(
-                f"Unknown parameter {name!r} of {estimator}: expected one of {[*own]} or a name "
-                f"that begins with one of {[f'{prefix}__' for prefix in PREFIXES]}."
-                + did_you_mean(_SYNONYMS.get(name, name), [*own, *_COMMON])
-            )
+            raise unknown_parameter(name, own, estimator)
     for name, (is_allowed, expected) in ALLOWED.items():
         if name in own and not is_allowed(params[name]):
             raise ValueError(f"{name} must be {expected}, got {params[name]!r}.")
+
+
+def unknown_parameter(name: str, own: Collection[str], estimator: str) -> ValueError:
+    """The error for a name that is no parameter: first the nearest name, then all of them."""
+    if name.startswith("callbacks__"):
+        return ValueError(
+            f"Unknown parameter {name!r} of {estimator}: give it to the callback in callbacks, or "
+            "pass it to set_params."
+        )
+    hint = did_you_mean(SYNONYMS.get(name, name), [*own, *_COMMON])
+    text = (
+        f"Unknown parameter {name!r} of {estimator}: expected one of {[*own]} or a name that "
+        f"begins with one of {[f'{prefix}__' for prefix in PREFIXES]}."
+    )
+    return ValueError(f"{hint} {text}".strip())

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from skweight._keywords import underflow_is_zero
 from skweight.estimators.class_task import is_fixed
 from skweight.estimators.planning import (
     PartialFits,
@@ -50,6 +51,7 @@ def check_partial_fit(estimator: Any) -> bool:
     return True
 
 
+@underflow_is_zero
 def plan_partial_fit(
     estimator: Any, X: Any, y: Any, sample_weight: Any, find_task: Callable[[Any, bool], Task]
 ) -> Training:

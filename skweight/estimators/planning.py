@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 from torch import nn
 
-from skweight._keywords import Floats, check_keywords, warn, warn_once
+from skweight._keywords import Floats, check_keywords, underflow_is_zero, warn, warn_once
 from skweight.data import (
     RowDataset,
     find_shift,
@@ -79,6 +79,7 @@ class PartialFits:
     n_calls: int = 0
 
 
+@underflow_is_zero
 def plan(estimator: Any, data: FitData) -> Training:
     """Plan a fit on all rows: the estimator learns everything but its network.
 
@@ -154,8 +155,9 @@ def _validation_rows(estimator: Any, task: Task, data: FitData) -> DistinctRows:
     weight = data.sample_weight_val
     try:
         X, y = validate(estimator, data.X_val, data.y_val, weight, reset=False, only_known=True)
-    except ValueError as error:
-        raise ValueError(f"X_val and y_val: {error}") from error
+    except (TypeError, ValueError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"X_val and y_val: {error}") from error
     y = task.encode(y, "y_val")
     rows = merge(X, y, weight, estimator.sample_weight_power, name="sample_weight_val")
     rows = task.weigh(rows)

@@ -8,7 +8,9 @@ from sklearn.base import RegressorMixin
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted
 
+from skweight._keywords import underflow_is_zero
 from skweight.estimators.estimator import TorchEstimator, without_weightless_rows
+from skweight.estimators.fit_arguments import explain_unknown
 from skweight.estimators.number_task import NumberTask
 from skweight.estimators.partial_fit import check_partial_fit
 from skweight.estimators.planning import FitData
@@ -112,7 +114,8 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
     random_state : int, RandomState instance or None, default=None
         Seeds initial values, shuffling, sampling, dropout and the choice of validation rows.
     callbacks : None or list of skorch callbacks, default=None
-        Copied before use. They are called with the skorch net, ``net_``.
+        Called with the skorch net, ``net_``. Each fit makes new ones from the parameters of these,
+        so that these never change; lists and loggers among the parameters are used as they are.
     verbose : int, default=0
         1 prints a line per epoch; 0 prints nothing.
     **params
@@ -196,6 +199,7 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         self.verbose = verbose
         self._params = params
 
+    @explain_unknown
     def fit(
         self,
         X: Any,
@@ -238,6 +242,7 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         return fitted
 
     @available_if(check_partial_fit)  # type: ignore[untyped-decorator]
+    @explain_unknown
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> "WeightedTorchRegressor":
         """Train on more rows: one pass over them in batches, whatever ``max_epochs`` is.
 
@@ -266,6 +271,7 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         )
         return fitted
 
+    @underflow_is_zero
     def predict(self, X: Any, return_std: bool = False) -> Any:
         """Predictions in the units of y.
 
@@ -298,6 +304,7 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         mean, std = (f(torch.from_numpy(scores)).numpy() for f in (loss.mean, loss.spread))
         return self._task.from_units(mean), self._task.from_units(std, shift=False)
 
+    @underflow_is_zero
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Weighted share of the variance or deviance that is explained.
 

@@ -20,7 +20,7 @@ from skweight.stacks.layers import (
     StackedWeightedLinear,
     set_tensors,
 )
-from skweight.training import children_of, empty_copy, has_hooks
+from skweight.training import children_of, empty_copy, has_hooks, with_row_axis
 
 # Layers whose forward works on (n_models, n, ...) as on (n, ...), if their tensors have an axis
 # for the models and one for the rows; every number is rounded alike.
@@ -61,13 +61,18 @@ class StackedNetwork:
             in_own_forward = partial(_Layered, own_forward=True)
             forward = _matching_forward(in_own_forward, modules, X, expected) or forward
         self.forward = forward
+        self._row_shape = expected.shape[2:]
         self.is_layered = isinstance(forward, _Layered)
         self.tensors = forward.tensors
         self._shapes = {name: tensor.shape for name, tensor in _named_tensors(first)}
 
     def __call__(self, X: Tensor) -> Tensor:
         """Raw scores of shape (n_models, n, ...), which the next call may overwrite."""
-        return self.forward(X)
+        scores = self.forward(X)
+        if scores.ndim == 2 + len(self._row_shape):
+            return scores
+        # squeeze() in a module also drops the axis of one row, or of one model.
+        return scores.reshape(*X.shape[:2], *self._row_shape)
 
     def check_rounding(self, modules: Sequence[nn.Module], X: Tensor) -> None:
         """Refuse a stack whose scores or gradients are not those of ``modules`` to the bit.
@@ -82,7 +87,8 @@ class StackedNetwork:
         stack_gradients = torch.autograd.grad(scores, [*stacked.values()], slope, allow_unused=True)
         for number, module in enumerate(modules):
             single = copy.deepcopy(module)
-            own = single(X[number].clone())  # a copy begins where batches of one network do
+            rows = X[number].clone()  # a copy begins where batches of one network do
+            own = with_row_axis(single(rows), len(rows))
             parameters = dict(single.named_parameters())
             own_gradients = torch.autograd.grad(
                 own, [parameters[name] for name in stacked], slope[number], allow_unused=True

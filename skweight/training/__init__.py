@@ -2,6 +2,7 @@
 
 - ``plan.py``: ``Training``, everything that a training needs; the estimators make it.
 - ``run.py``: ``train``, from a plan to a trained net. Begin here.
+- ``callbacks.py``: the copies of the user's callbacks.
 - ``prepare.py``, ``optimizers.py``, ``defaults.py``: what happens before the first epoch.
 - ``net.py``: ``WeightedNet``, the skorch net: an epoch, and what callbacks see.
 - ``steps.py``: one step, eager or compiled; ``cuda_graphs.py``: recorded steps, and the choice.
@@ -14,6 +15,7 @@
 """
 
 from skweight.training.average import WeightAverage
+from skweight.training.callbacks import copy_for_fit
 from skweight.training.cuda_graphs import CudaGraphs, ReplayedStep, make_step
 from skweight.training.defaults import (
     resolve_batch_size,
@@ -28,7 +30,7 @@ from skweight.training.predict import predict
 from skweight.training.prepare import prepare
 from skweight.training.run import finish, make_net, train
 from skweight.training.scores import explained_share
-from skweight.training.steps import CompiledStep, TrainingStep, compiled_losses
+from skweight.training.steps import CompiledStep, TrainingStep, compiled_losses, with_row_axis
 from skweight.training.stopping import (
     EpochLosses,
     Patience,

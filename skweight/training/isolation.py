@@ -1,13 +1,30 @@
 """Torch's global state during a fit: seeded, float32, and restored afterwards."""
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 
-# Random state and default dtype belong to the process: only one thread may fit at a time.
-_torch_state = threading.RLock()
+
+class _TorchState:
+    """The lock of torch's random state and default dtype, which belong to the process.
+
+    Only one thread may fit at a time.
+    """
+
+    def __init__(self) -> None:
+        self.renew()
+
+    def renew(self) -> None:
+        """Make a new lock: in a forked process, no thread would ever release the old one."""
+        self.lock = threading.RLock()
+
+
+_torch_state = _TorchState()
+if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
+    os.register_at_fork(after_in_child=_torch_state.renew)
 
 
 @contextmanager
@@ -18,7 +35,7 @@ def isolated_torch(seed: int, device: torch.device) -> Iterator[None]:
     """
     cuda_devices = [device] if device.type == "cuda" else []
     with (
-        _torch_state,
+        _torch_state.lock,
         torch.random.fork_rng(devices=cuda_devices),
         torch.inference_mode(False),
         torch.enable_grad(),

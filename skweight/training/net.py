@@ -28,7 +28,7 @@ from skweight.training.average import WeightAverage
 from skweight.training.cuda_graphs import make_step
 from skweight.training.resume import to_cpu
 from skweight.training.scores import explained_share
-from skweight.training.steps import TrainingStep
+from skweight.training.steps import TrainingStep, with_row_axis
 from skweight.training.stopping import EpochLosses, StoppedByCallback, is_from_statement
 
 
@@ -72,7 +72,7 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
     def infer(self, x: Any, **fit_params: Any) -> Tensor:
         """Give the module X without the weights, which it never sees."""
         X = x["X"] if isinstance(x, Mapping) else x
-        return self.module_(to_tensor(X, device=self.device))  # type: ignore[no-any-return]
+        return with_row_axis(self.module_(to_tensor(X, device=self.device)), len(X))
 
     def get_loss(
         self, y_pred: Tensor, y_true: Tensor, X: Any = None, training: bool = False

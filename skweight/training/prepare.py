@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from skweight._keywords import warn
 from skweight.data import RowDataset, weighted_moments, weighted_quantiles
 from skweight.losses import RowLoss, width
+from skweight.training.steps import with_row_axis
 
 
 def prepare(
@@ -70,6 +71,8 @@ def _try(module: nn.Module, rows: RowDataset, widths: tuple[int, ...]) -> tuple[
         raise ValueError(
             f"module {type(module).__name__} failed on X of shape {tuple(X.shape)}: {error}"
         ) from error
+    if isinstance(output, Tensor):
+        output = with_row_axis(output, len(X))
     shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
     allowed: list[Any] = [(len(X), columns) for columns in widths]
     if shape not in allowed + [(len(X),)] * (1 in widths):

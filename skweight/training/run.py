@@ -5,13 +5,13 @@ from contextlib import nullcontext
 from typing import Any
 
 import torch
-from sklearn.base import clone
 from skorch.callbacks import EpochScoring, InputShapeSetter, LRScheduler
 from skorch.helper import predefined_split
 from skorch.history import History
 from torch import nn
 
 from skweight.data import RowDataset, TensorBatches, rows_at_once
+from skweight.training.callbacks import copy_for_fit
 from skweight.training.defaults import resolve_batch_size, resolve_ema_decay, resolve_epochs
 from skweight.training.isolation import isolated_torch
 from skweight.training.net import WeightedClassifierNet, WeightedNet, WeightedRegressorNet
@@ -116,7 +116,7 @@ def _net_arguments(module: nn.Module, training: Training) -> dict[str, Any]:
         "iterator_valid": TensorBatches,
         "iterator_valid__batch_size": rows_at_once(rows.X, rows.device),
         "train_split": None if valid_rows is None else predefined_split(valid_rows),
-        "callbacks": callbacks + clone([*(options.callbacks or [])], safe=False),
+        "callbacks": callbacks + [copy_for_fit(callback) for callback in options.callbacks or []],
         "verbose": int(options.verbose),
         "device": str(rows.device),
         "compile": options.compile,

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import d2_pinball_score, d2_tweedie_score, r2_score
 
 from skweight.losses import Quantile, RowLoss
+from skweight.weights import scale_near_one
 
 
 def explained_share(
@@ -17,6 +18,7 @@ def explained_share(
     It is the same in the units of y and in those of training. ``y`` has the shape (n_samples,) or
     (n_samples, n_targets), and ``predicted`` may have one more axis, of levels.
     """
+    weight = None if weight is None else scale_near_one(weight)  # so that no sum overflows
     targets = y.reshape(len(y), -1)
     predicted = predicted.reshape(*targets.shape, -1)
     scores = [
@@ -38,6 +40,8 @@ def _of_one_target(
         return float(np.mean(scores))
     predicted = predicted[:, 0]
     if criterion.traits.power is None:
+        unit = -int(np.frexp(np.abs(y).max())[1])  # squares of very large or small y leave float64
+        y, predicted = np.ldexp(y, unit), np.ldexp(predicted, unit)
         return float(r2_score(y, predicted, sample_weight=weight))
     if np.ptp(y) == 0:  # no deviance to explain: what r2_score says of a constant y
         return float(np.array_equal(y, predicted))

@@ -89,8 +89,18 @@ def compiled_losses(structure: str) -> Losses:
 
 
 def _losses(module: nn.Module, criterion: nn.Module, X: Tensor, y: Tensor) -> LossAndOutput:
-    output = module(X)
+    output = with_row_axis(module(X), len(X))
     return criterion(output, y), output
+
+
+def with_row_axis(output: Tensor, n_rows: int) -> Tensor:
+    """Scores of shape (n,) or (n, k), also of a module that ends with ``squeeze()``.
+
+    For one row that drops the axis of the rows as well.
+    """
+    if output.ndim < 2 and n_rows == 1:
+        return output.reshape(1) if output.numel() == 1 else output.unsqueeze(0)
+    return output
 
 
 def dense_tensors(*modules: nn.Module) -> Iterator[Tensor]:

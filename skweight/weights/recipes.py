@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from skweight._keywords import Floats
+from skweight._keywords import Floats, underflow_is_zero
 from skweight.weights.sample_weight import as_float64, as_numbers, check_weights_alone
 
 
@@ -18,6 +18,7 @@ from skweight.weights.sample_weight import as_float64, as_numbers, check_weights
 class _EffectiveNumber:
     beta: float
 
+    @underflow_is_zero
     def __call__(self, counts: ArrayLike) -> Floats:
         count = np.asarray(counts, dtype=np.float64)
         present = count > 0
@@ -77,6 +78,7 @@ def effective_number(beta: float) -> Callable[[ArrayLike], Floats]:
     return _EffectiveNumber(float(beta))
 
 
+@underflow_is_zero
 def time_decay(age: ArrayLike, half_life: Any) -> Floats:
     """Weights that halve with every ``half_life`` of age, ``2**(-age / half_life)``.
 
@@ -155,6 +157,7 @@ def _as_durations(values: Any, name: str) -> tuple[Floats, bool]:
     return as_float64(array, name), False
 
 
+@underflow_is_zero
 def clip_weights(sample_weight: ArrayLike, ratio: float) -> Floats:
     """Cut weights at ``ratio`` times their mean: less variance for some bias.
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from skweight._keywords import Floats
+from skweight._keywords import Floats, underflow_is_zero
 
 
 class EffectiveSampleSizeWarning(UserWarning):
@@ -82,6 +82,7 @@ def as_float64(values: Any, name: str) -> Floats:
     return array.astype(np.float64)
 
 
+@underflow_is_zero
 def effective_sample_size(sample_weight: ArrayLike) -> float:
     """Kish's effective number of rows, ``(sum w)^2 / sum w^2``.
 
@@ -120,6 +121,7 @@ def check_weights_alone(sample_weight: ArrayLike) -> Floats:
     return check_sample_weight(weight, len(np.atleast_1d(weight)))
 
 
+@underflow_is_zero
 def flatten_mass(mass: Floats, power: float) -> Floats:
     """Summed weights of distinct rows to the power of ``power``, up to a common factor.
 
@@ -135,12 +137,14 @@ def flatten_mass(mass: Floats, power: float) -> Floats:
     return mass if power == 1 else (mass / mass.max()) ** power
 
 
+@underflow_is_zero
 def to_mean_one(mass: Floats) -> Floats:
     """Scale weights to mean 1: the ``row_weight`` that training sees."""
     mass = scale_near_one(mass)
     return np.asarray(mass / mass.mean())
 
 
+@underflow_is_zero
 def scale_near_one(mass: Floats) -> Floats:
     """Scale by a power of two, which is exact, so that sums and ratios do not overflow."""
     return np.asarray(np.ldexp(mass, -int(np.frexp(mass.max())[1])))

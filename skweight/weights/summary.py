@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from skweight._keywords import Floats
+from skweight._keywords import Floats, underflow_is_zero
 from skweight.weights.class_weight import resolve_class_weight
 from skweight.weights.missing import fill_targets_without_weight
 from skweight.weights.sample_weight import (
@@ -28,6 +28,7 @@ class WeightSummary(dict[str, NDArray[Any]]):
         return "\n".join("  ".join(row) for row in zip(*columns))
 
 
+@underflow_is_zero
 def weight_summary(
     y: ArrayLike, sample_weight: Any = None, class_weight: Any = None
 ) -> WeightSummary:

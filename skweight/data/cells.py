@@ -1,0 +1,188 @@
+"""Cells of X that are no numbers: errors that say where they are and what to do about them.
+
+scikit-learn decides what a number is: strings that hold one are converted. Its errors and NumPy's
+name neither row nor column, and dates alone become large numbers without an error.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import date, time, timedelta
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+# What cells may hold: the classes, and what to do with them.
+_KINDS: dict[str, tuple[tuple[type, ...], str]] = {
+    "strings": (
+        (str, bytes),
+        "Encode them with OneHotEncoder or OrdinalEncoder in a Pipeline",
+    ),
+    "durations": (
+        (timedelta, np.timedelta64),
+        'Divide them by a unit, such as np.timedelta64(1, "D")',
+    ),
+    "dates": (
+        (date, time, np.datetime64),
+        "Turn them into numbers, such as days since the first of them: "
+        '(dates - dates.min()) / np.timedelta64(1, "D")',
+    ),
+    "complex numbers": (
+        (complex, np.complexfloating),
+        "Complex data not supported: give real and imaginary parts a column each",
+    ),
+    "several values in one cell": (
+        (Mapping, list, tuple, set, frozenset, np.ndarray, np.void),
+        "Give each value a column of its own",
+    ),
+}
+_TIMES = {"M": "dates", "m": "durations"}  # by the kind of their dtype
+
+
+@contextmanager
+def explained_cells(X: Any) -> Iterator[None]:
+    """Explain an error of the checks of X by its cells; refuse dates, which pass these checks."""
+    _refuse_times(X)
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        explanation = _explain(X)
+        if not explanation:
+            raise
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        detail = f" ({error})" if kind is TypeError else ""
+        raise kind(explanation + detail) from error
+
+
+def _refuse_times(X: Any) -> None:
+    """Refuse columns of dates and durations: NumPy makes numbers of them if there are no others."""
+    if isinstance(X, np.ndarray):
+        found = _TIMES.get(X.dtype.kind)
+        if found:
+            raise TypeError(f"X holds {found}, got dtype {X.dtype}. {_KINDS[found][1]}.")
+    elif _is_frame(X):
+        times = {name: _kind_of_dtype(dtype) for name, dtype in zip(X.columns, X.dtypes)}
+        for found in filter(None, times.values()):
+            raise TypeError(_about_columns([name for name in times if times[name] == found], found))
+
+
+def _is_frame(X: Any) -> bool:
+    return hasattr(X, "columns") and hasattr(X, "dtypes")
+
+
+def _kind_of_dtype(dtype: Any) -> str:
+    """The kind of times that a dtype of pandas or polars stands for; empty for other dtypes."""
+    if hasattr(dtype, "is_temporal"):  # polars
+        is_duration = str(dtype).startswith("Duration")
+        return ("durations" if is_duration else "dates") if dtype.is_temporal() else ""
+    return _TIMES.get(getattr(dtype, "kind", ""), "")
+
+
+def _explain(X: Any) -> str:
+    """Which cells of X are no numbers, and what to do; empty if all are."""
+    if _is_frame(X):
+        return _explain_frame(X)
+    if isinstance(X, np.ndarray):
+        return _explain_fields(X) or _explain_cells(np.ndenumerate(X))
+    if isinstance(X, (list, tuple)):
+        return _explain_rows(X) or _explain_cells(_cells(X))
+    if X is None or isinstance(X, (Mapping, str, bytes, set, frozenset, Iterator)):
+        hint = " Pass pandas.DataFrame(X)." if isinstance(X, Mapping) else ""
+        return f"X must be a table of numbers with rows and columns, got {type(X).__name__}.{hint}"
+    return ""
+
+
+def _explain_frame(X: Any) -> str:
+    """All columns with cells of the same kind as the first bad one."""
+    columns = X.items() if hasattr(X, "items") else zip(X.columns, X.iter_columns())
+    found: dict[str, list[Any]] = {}  # names of columns by kind
+    examples: dict[str, Any] = {}
+    for name, column in columns:
+        if getattr(column.dtype, "kind", "O") not in "fiub":
+            values = np.asarray(column)
+            cells = values if values.ndim == 1 else [*values]  # structs of polars are rows
+            bad = next((value for value in cells if not _is_number(value)), None)
+            if bad is not None:
+                examples.setdefault(_kind_of(bad), bad)
+                found.setdefault(_kind_of(bad), []).append(name)
+    return next((_about_columns(found[kind], kind, examples[kind]) for kind in found), "")
+
+
+def _about_columns(names: list[Any], kind: str, *example: Any) -> str:
+    listed = ", ".join(map(repr, names))
+    holds = f"Column {listed} of X holds" if len(names) == 1 else f"Columns {listed} of X hold"
+    return _with_remedy(f"{holds} {kind}", kind, *example)
+
+
+def _explain_fields(X: NDArray[Any]) -> str:
+    if not X.dtype.names:
+        return ""
+    return (
+        f"X must be a table of numbers, got an array with the fields {[*X.dtype.names]}. "
+        "Pass numpy.lib.recfunctions.structured_to_unstructured(X)."
+    )
+
+
+def _explain_rows(X: Sequence[Any]) -> str:
+    """What is wrong with the rows of a list: dicts, or rows of different lengths."""
+    lengths = [len(row) if isinstance(row, (list, tuple, np.ndarray)) else 0 for row in X]
+    for number, row in enumerate(X):
+        if isinstance(row, Mapping):
+            return (
+                f"X must have rows of numbers, got a dict in row {number}. Pass "
+                "pandas.DataFrame(X)."
+            )
+        if lengths[number] != lengths[0]:
+            return (
+                f"X must have rows of one length, got {lengths[0]} values in row 0 and "
+                f"{lengths[number]} in row {number}. Give every row the same features."
+            )
+    return ""
+
+
+def _cells(X: Sequence[Any]) -> Iterator[tuple[tuple[int, ...], Any]]:
+    """Places and values of the cells of nested lists; a list beside numbers is a cell."""
+    is_nested = all(isinstance(item, (list, tuple, np.ndarray)) for item in X)
+    for number, item in enumerate(X):
+        if is_nested:
+            yield from (((number, *place), value) for place, value in _cells(item))
+        else:
+            yield (number,), item
+
+
+def _explain_cells(cells: Iterator[tuple[tuple[int, ...], Any]]) -> str:
+    """The first cell that is no number."""
+    for place, value in cells:
+        if not _is_number(value):
+            kind = _kind_of(value)
+            names = ("row", "column", *(f"axis {axis}" for axis in range(2, len(place))))
+            where = ", ".join(f"{name} {index}" for name, index in zip(names, place))
+            return _with_remedy(f"X holds {kind} in {where}", kind, value)
+    return ""
+
+
+def _is_number(value: Any) -> bool:
+    """Whether scikit-learn converts a cell to a number, or sees that it is missing."""
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    if isinstance(value, (np.ndarray, np.void)) or np.iscomplexobj(value):
+        return False
+    try:
+        float(value)
+    except (TypeError, ValueError, OverflowError):
+        return False
+    return True
+
+
+def _kind_of(value: Any) -> str:
+    for kind, (classes, _) in _KINDS.items():
+        if isinstance(value, classes):
+            return kind
+    return f"values of type {type(value).__name__}"
+
+
+def _with_remedy(text: str, kind: str, *example: Any) -> str:
+    values = (value.item() if isinstance(value, np.generic) else value for value in example)
+    shown = "".join(f", such as {value!r}" for value in values)
+    remedy = _KINDS[kind][1] if kind in _KINDS else "Turn them into numbers"
+    return f"{text}{shown}. {remedy}."

@@ -1,0 +1,189 @@
+"""Cells of X that are no numbers: the error says where they are and what to do with them."""
+
+import datetime as dt
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+from sklearn.compose import make_column_transformer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
+
+from skweight import WeightedTorchRegressor
+
+N_ROWS = 6
+A = np.arange(N_ROWS) / 2
+Y = A * 2
+DAYS = pd.date_range("2020-01-01", periods=N_ROWS)
+
+
+def frame(**named):
+    """A table with a column of numbers before the given ones."""
+    return pd.DataFrame({"a": A} | named)
+
+
+ENCODE = r"Encode them with OneHotEncoder or OrdinalEncoder in a Pipeline\."
+SUBTRACT = r"Turn them into numbers, such as days since the first of them"
+DIVIDE = r"Divide them by a unit, such as np.timedelta64\(1, \"D\"\)"
+SPREAD = r"Give each value a column of its own"
+PARTS = r"give real and imaginary parts a column each"
+CITY = [*"xyzxyz"]
+FRAMES = {
+    "strings": (frame(city=CITY), rf"Column 'city' of X holds strings, such as 'x'\. {ENCODE}"),
+    "two columns": (
+        frame(city=CITY, b=A, street=["q"] * 6),
+        rf"Columns 'city', 'street' of X hold strings, such as 'x'\. {ENCODE}",
+    ),
+    "categories": (frame(c=pd.Categorical(CITY)), "Column 'c' of X holds strings, such as 'x'"),
+    "object": (
+        frame(o=pd.Series([1, "2", None, "high", 5, 6], dtype=object)),
+        "Column 'o' of X holds strings, such as 'high'",
+    ),
+    "missing strings": (frame(s=[None, "x", np.nan, "y", "x", "x"]), "Column 's' of X holds str"),
+    "no names": (pd.DataFrame([[1.0, "x"]] * N_ROWS), "Column 1 of X holds strings"),
+    "several levels": (
+        pd.DataFrame([[1.0, "x"]] * N_ROWS, columns=pd.MultiIndex.from_tuples(["ab", "cd"])),
+        r"Column \('c', 'd'\) of X holds strings",
+    ),
+    "equal names": (
+        pd.DataFrame([[1.0, "x"]] * N_ROWS, columns=["a", "a"]),
+        "Column 'a' of X holds strings",
+    ),
+    "dates": (frame(day=DAYS), rf"Column 'day' of X holds dates\. {SUBTRACT}"),
+    "only dates": (pd.DataFrame({"day": DAYS}), "Column 'day' of X holds dates"),
+    "zone": (frame(day=DAYS.tz_localize("UTC")), "Column 'day' of X holds dates"),
+    "objects": (
+        frame(day=pd.Series([dt.date(2020, 1, 1)] * N_ROWS, dtype=object)),
+        rf"Column 'day' of X holds dates, such as datetime.date\(2020, 1, 1\)\. {SUBTRACT}",
+    ),
+    "durations": (frame(age=DAYS - DAYS[0]), rf"Column 'age' of X holds durations\. {DIVIDE}"),
+    "periods": (
+        frame(p=DAYS.to_period("D")),
+        r"Column 'p' of X holds values of type Period, such as .*\. Turn them into numbers",
+    ),
+    "complex": (
+        frame(z=A * 1j),
+        rf"Column 'z' of X holds complex numbers, such as 0j\. Complex data not supp.*{PARTS}",
+    ),
+    "dicts": (
+        frame(d=[{"x": 1}] * N_ROWS),
+        rf"Column 'd' of X holds several .*{{'x': 1}}\. {SPREAD}",
+    ),
+    "tuples": (frame(t=[(1, 2)] * N_ROWS), rf"Column 't' of X holds several .*\(1, 2\)\. {SPREAD}"),
+    "lists": (frame(t=[[1, 2]] * N_ROWS), rf"Column 't' of X holds several .*\[1, 2\]\. {SPREAD}"),
+}
+OTHERS = {
+    "str": (np.array([["1", "x"]] * N_ROWS), "X holds strings in row 0, column 1, such as 'x'"),
+    "bytes": (
+        np.array([[b"1", b"x"]] * N_ROWS),
+        "X holds strings in row 0, column 1, such as b'x'",
+    ),
+    "objects": (
+        np.array([[1, 2]] * (N_ROWS - 1) + [[1, "x"]], dtype=object),
+        "X holds strings in row 5, column 1, such as 'x'",
+    ),
+    "dates": (DAYS.to_numpy().reshape(-1, 1), rf"X holds dates, got dtype datetime64.*{SUBTRACT}"),
+    "durations": (
+        np.arange(N_ROWS).astype("m8[D]").reshape(-1, 1),
+        rf"X holds durations, got dtype timedelta64\[D\]\. {DIVIDE}",
+    ),
+    "date objects": (
+        np.array([[1, dt.datetime(2020, 1, 1)]] * N_ROWS, dtype=object),
+        r"X holds dates in row 0, column 1, such as datetime.datetime\(2020, 1, 1, 0, 0\)",
+    ),
+    "complex": (A.reshape(-1, 1) * 1j, rf"X holds complex numbers in row 0, column 0.*{PARTS}"),
+    "fields": (
+        np.array([(1.0, 2)] * N_ROWS, dtype=[("a", float), ("b", int)]),
+        r"X must be a table .*fields \['a', 'b'\]\. Pass numpy.lib.recfunctions.structured_to",
+    ),
+    "ragged": ([[1, 2], [3], [1, 2]] * 2, "got 2 values in row 0 and 1 in row 1"),
+    "ragged tuples": ([(1,), (1,), (1, 2)] * 2, "got 1 values in row 0 and 2 in row 2"),
+    "list in a cell": ([[1, [2]], [1, 2]] * 3, r"X holds several .* in row 0, column 1, .*\[2\]"),
+    "rows of strings": ([["x", 1]] * N_ROWS, "X holds strings in row 0, column 0, such as 'x'"),
+    "strings in a list": (["x"] * N_ROWS, "X holds strings in row 0, such as 'x'"),
+    "list of dicts": ([{"a": 1}] * N_ROWS, r"got a dict in row 0. Pass pandas.DataFrame\(X\)"),
+    "dict of columns": ({"a": A, "b": A}, r"got dict\. Pass pandas.DataFrame\(X\)"),
+    "set": ({1, 2}, "X must be a table of numbers with rows and columns, got set"),
+    "string": ("data.csv", "X must be a table of numbers with rows and columns, got str"),
+    "generator": ((row for row in [[1], [2]]), "X must be a table of numbers .*, got generator"),
+    "nothing": (None, "X must be a table of numbers .*, got NoneType"),
+}
+CASES = {f"frame: {name}": case for name, case in FRAMES.items()} | OTHERS
+FITTED = WeightedTorchRegressor(max_epochs=1).fit(np.c_[A, A], Y)
+
+
+@pytest.mark.parametrize(("X", "message"), CASES.values(), ids=CASES)
+def test_fit_names_the_column_or_the_cell_and_says_what_to_do(X, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        WeightedTorchRegressor(max_epochs=1).fit(X, Y)
+
+
+@pytest.mark.filterwarnings("ignore:X has feature names")
+@pytest.mark.parametrize("name", ["frame: strings", "frame: dates", "objects", "ragged", "set"])
+def test_prediction_and_validation_rows_are_explained_alike(name):
+    X, message = CASES[name]
+    with pytest.raises((TypeError, ValueError), match=message):
+        FITTED.predict(X)
+    with pytest.raises((TypeError, ValueError), match=f"^X_val and y_val: .*{message}"):
+        WeightedTorchRegressor(max_epochs=1).fit(np.c_[A, A], Y, X_val=X, y_val=Y)
+
+
+@pytest.mark.parametrize(
+    "X",
+    [
+        frame(b=["1.5"] * N_ROWS),
+        frame(b=pd.Categorical([1, 2, 3] * 2)),
+        frame(b=pd.array([1, 2, 3] * 2, dtype="Int64")),
+        frame(b=pd.array([True, False] * 3, dtype="boolean")),
+        np.array([["1", "2.5"]] * N_ROWS),
+        np.array([[1, "2"]] * N_ROWS, dtype=object),
+        [(1, 2)] * N_ROWS,
+        sparse.csr_matrix(np.eye(N_ROWS)[:, :2]),
+    ],
+)
+def test_what_scikit_learn_reads_as_numbers_is_still_taken(X):
+    assert np.isfinite(WeightedTorchRegressor(max_epochs=1).fit(X, Y).predict(X)).all()
+
+
+@pytest.mark.parametrize(
+    ("X", "message"),
+    [
+        (A, "Expected 2D array, got 1D array"),
+        (pd.Series(A), "Expected a 2-dimensional container"),
+        (3.0, "Expected 2D array, got scalar array"),
+        (np.array([[1, None]] * N_ROWS, dtype=object), "contains NaN"),
+        (frame(b=pd.array([1, None, 3] * 2, dtype="Int64")), "contains NaN"),
+        (np.c_[A, A][:4], "inconsistent numbers of samples"),
+        ([[1, 2]] * 4, "inconsistent numbers of samples"),
+    ],
+)
+def test_other_errors_of_scikit_learn_stay_as_they_are(X, message):
+    with pytest.raises(ValueError, match=message):
+        WeightedTorchRegressor().fit(X, Y)
+
+
+def test_the_advice_works():
+    X = frame(city=CITY, day=DAYS.tz_localize("UTC"))
+    X["day"] = (X["day"] - X["day"].min()) / np.timedelta64(1, "D")
+    encode = make_column_transformer((OneHotEncoder(), ["city"]), remainder="passthrough")
+    pipeline = make_pipeline(encode, WeightedTorchRegressor(max_epochs=1)).fit(X, Y)
+    assert pipeline.predict(X).shape == (N_ROWS,)
+    assert X["day"].tolist() == [0, 1, 2, 3, 4, 5]
+
+
+def test_frames_of_polars_are_explained_alike():
+    pl = pytest.importorskip("polars")
+    days = [day.date() for day in DAYS]
+    cases = {
+        "Columns 'b', 'c' of X hold strings": {"b": CITY, "c": CITY},
+        "Column 'd' of X holds dates": {"d": days},
+        "Column 'e' of X holds durations": {"e": [day - days[0] for day in days]},
+        "Column 'f' of X holds several values": {"f": [[1, 2]] * N_ROWS},
+        "Column 'g' of X holds several values": {"g": [{"x": 1}] * N_ROWS},
+    }
+    for message, columns in cases.items():
+        with pytest.raises((TypeError, ValueError), match=message):
+            WeightedTorchRegressor().fit(pl.DataFrame({"a": A} | columns), Y)
+    with pytest.raises(TypeError, match="Column 'd' of X holds dates"):
+        WeightedTorchRegressor().fit(pl.DataFrame({"d": days}), Y)

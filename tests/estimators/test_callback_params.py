@@ -1,0 +1,133 @@
+"""``callbacks__name__param``: the parameters of callbacks in ``set_params`` and in grids."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from skorch import NeuralNetRegressor
+from skorch.callbacks import Callback, EarlyStopping, LRScheduler
+from torch import nn
+from torch.optim.lr_scheduler import StepLR
+
+from skweight import WeightedTorchRegressor, WeightSearchCV
+
+X = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
+Y = X[:, 0]
+
+
+class Log(Callback):
+    """Appends a note to a list of the user's in each fit."""
+
+    def __init__(self, log, note="as given"):
+        self.log = log
+        self.note = note
+
+    def on_train_begin(self, net, **kwargs):
+        self.log.append(self.note)
+
+
+class Duck:
+    def on_epoch_end(self, net, **kwargs):
+        pass
+
+
+def regressor(*callbacks):
+    return WeightedTorchRegressor(callbacks=[*callbacks], max_epochs=2, random_state=0)
+
+
+def test_parameters_are_named_as_in_skorch():
+    callbacks = [("log", Log([])), Log([]), EarlyStopping(), ("rate", LRScheduler(StepLR)), Log([])]
+    net = NeuralNetRegressor(nn.Linear(3, 1), callbacks=callbacks).initialize()
+    found = WeightedTorchRegressor(callbacks=callbacks).get_params()
+    skorch_names = {
+        name: value
+        for name, value in net.get_params().items()
+        if name.startswith("callbacks__")
+        and name.split("__")[1] not in dict(net._default_callbacks)
+    }
+    names = {name for name in found if name.startswith("callbacks__")}
+    assert names == skorch_names.keys() >= {"callbacks__Log_1", "callbacks__Log_2__note"}
+    assert found["callbacks__log"] is callbacks[0][1]
+    assert not [
+        name
+        for name in WeightedTorchRegressor(callbacks=callbacks).get_params(deep=False)
+        if name.startswith("callbacks__")
+    ]
+
+
+@pytest.mark.parametrize("name", ["log", "Log"])
+def test_a_parameter_is_set_for_the_next_fit_and_the_callback_of_the_user_is_not_changed(name):
+    log = []
+    callback = Log(log)
+    model = regressor(("log", callback) if name == "log" else callback)
+    copied = clone(model)
+    params = {f"callbacks__{name}__note": "set"}
+    assert model.set_params(**params) is model
+    assert model.get_params()[f"callbacks__{name}__note"] == "set"
+    model.fit(X, Y)
+    copied.fit(X, Y)
+    clone(model).fit(X, Y)
+    assert log == ["set", "as given", "set"]
+    assert callback.note == "as given"
+    assert callback.log is log
+
+
+@pytest.mark.parametrize("search", [GridSearchCV, WeightSearchCV])
+@pytest.mark.filterwarnings("ignore:.*candidates were trained one by one")
+def test_a_search_tries_parameters_of_callbacks(search):
+    log = []
+    callback = Log(log)
+    pipeline = make_pipeline(StandardScaler(), regressor(("log", callback)))
+    name = "weightedtorchregressor__callbacks__log__note"
+    search(pipeline, {name: ["a", "b"]}, cv=2, refit=False).fit(X, Y)
+    assert sorted(log) == ["a", "a", "b", "b"]
+    assert callback.note == "as given"
+
+
+@pytest.mark.parametrize("search", [GridSearchCV, WeightSearchCV])
+def test_a_search_over_a_learning_rate_schedule_gives_what_schedules_of_their_own_give(search):
+    rates = [0.01, 0.5]
+    model = regressor(("rate", LRScheduler(StepLR, step_size=1, gamma=0.1)))
+    found = search(model, {"callbacks__rate__gamma": rates}, cv=2).fit(X, Y)
+    grid = [[("rate", LRScheduler(StepLR, step_size=1, gamma=rate))] for rate in rates]
+    expected = GridSearchCV(model, {"callbacks": grid}, cv=2).fit(X, Y)
+    scores = found.cv_results_["mean_test_score"]
+    assert_array_equal(scores, expected.cv_results_["mean_test_score"])
+    assert scores[0] != scores[1]
+
+
+def test_a_callback_is_replaced_left_out_and_set_after_the_list_of_callbacks():
+    log = []
+    model = regressor(("a", Log(log, "first")), ("b", Log(log, "second")), Duck())
+    model.set_params(callbacks__b__note="changed", callbacks__b=Log(log, "other"))
+    assert [model.get_params()[f"callbacks__{name}__note"] for name in "ab"] == ["first", "changed"]
+    model.set_params(callbacks__a=None, callbacks__Duck=None).fit(X, Y)
+    assert log == ["changed"]
+    model.set_params(callbacks__c__note="new", callbacks=[("c", Log(log))]).fit(X, Y)
+    assert log == ["changed", "new"]
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        (
+            {"callbacks__lok__note": 1},
+            r"callbacks \['log', 'Duck'\], got 'lok'. Did you mean 'log'",
+        ),
+        ({"callbacks__Duck__note": 1}, "callbacks__Duck__note needs a callback with a method set_"),
+        ({"callbacks__log__nope": 1}, "Invalid parameter 'nope' for estimator"),
+        ({"callbacks__log__nope": 1, "callbacks": None}, r"one of the callbacks \[\], got 'log'"),
+    ],
+)
+def test_names_that_do_not_exist_are_refused(params, message):
+    with pytest.raises(ValueError, match=message):
+        regressor(("log", Log([])), Duck()).set_params(**params)
+
+
+def test_the_constructor_refuses_them_and_says_where_they_go():
+    model = WeightedTorchRegressor(callbacks=[("log", Log([]))], callbacks__log__note="a")
+    with pytest.raises(ValueError, match=r"'callbacks__log__note'.* pass it to set_params"):
+        model.fit(X, Y)
