@@ -1,9 +1,9 @@
 """From the user's tables to checked rows, and from rows to batches of tensors.
 
 ``validation`` checks X and y, and ``cells`` explains what is no number in X; ``shift`` makes X
-float32, and ``arrays`` knows X in memory, sparse and on disk; ``device`` finds the device and puts X
-there; ``split`` chooses validation rows. Training reads a ``RowDataset`` from ``rows`` in the order
-of ``batches``; ``moments`` computes its weighted moments and quantiles.
+float32, and ``arrays`` knows X in memory, sparse and on disk. ``device`` finds the device and puts
+X there, and ``split`` chooses validation rows. Training reads a ``RowDataset`` from ``rows`` in the
+order of ``batches``; ``moments`` computes its weighted moments and quantiles.
 """
 
 from skweight.data.arrays import MappedRows, as_array, as_dense, as_tensor, canonical_csr, is_mapped

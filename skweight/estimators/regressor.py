@@ -16,7 +16,7 @@ from skweight.estimators.partial_fit import check_partial_fit
 from skweight.estimators.planning import FitData
 from skweight.losses import REGRESSOR_CRITERIA, GaussianNLL, RowLoss
 from skweight.training import Output, explained_share
-from skweight.weights import check_sample_weight
+from skweight.weights import check_sample_weight, scale_near_one
 
 
 class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[misc]
@@ -325,7 +325,7 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         """
         X, y, sample_weight = without_weightless_rows(X, y, sample_weight)
         y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
-        weight = check_sample_weight(sample_weight, len(y))
+        weight = scale_near_one(check_sample_weight(sample_weight, len(y)))  # no sum overflows
         predicted = self.predict(X)
         check_consistent_length(predicted, y)
         shape = self._task.target_shape

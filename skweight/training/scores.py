@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 from sklearn.metrics import d2_pinball_score, d2_tweedie_score, r2_score
 
 from skweight.losses import Quantile, RowLoss
-from skweight.weights import scale_near_one
 
 
 def explained_share(
@@ -18,7 +17,6 @@ def explained_share(
     It is the same in the units of y and in those of training. ``y`` has the shape (n_samples,) or
     (n_samples, n_targets), and ``predicted`` may have one more axis, of levels.
     """
-    weight = None if weight is None else scale_near_one(weight)  # so that no sum overflows
     targets = y.reshape(len(y), -1)
     predicted = predicted.reshape(*targets.shape, -1)
     scores = [
