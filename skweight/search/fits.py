@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+from sklearn.pipeline import Pipeline
+
 from skweight.estimators import FitData, plan
 from skweight.search.folds import Fold, failure_text
-from skweight.search.parts import last_step
 from skweight.stacks import NotStackable, train_together
 from skweight.training import Training, WeightedNet
 
@@ -77,7 +78,8 @@ def _fit_alone(estimator: Any, arguments: tuple[Any, Any, Any], reason: str = ""
         estimator.fit(X, y, **params)
     except Exception as error:  # scikit-learn decides what to do about candidates that fail
         return Result(error=error, seconds=time.perf_counter() - start)
-    net = getattr(last_step(estimator)[0], "net_", None)  # a subclass may have another network
+    step = estimator[-1] if isinstance(estimator, Pipeline) else estimator
+    net = getattr(step, "net_", None)  # a subclass may have fitted something else
     if isinstance(net, WeightedNet):
         net.release_optimizer()  # all fits are held until they are scored
     return Result(estimator, seconds=time.perf_counter() - start, not_stackable=reason)

@@ -20,7 +20,9 @@ from searches import (
     grid_of,
 )
 from sklearn.base import TransformerMixin
+from sklearn.decomposition import PCA
 from sklearn.exceptions import FitFailedWarning
+from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
@@ -263,6 +265,18 @@ class FlippedPipeline(Pipeline):
         super().fit(X, 1 - y, **params)
         self.share_ = self.predict(X).mean()
         return self
+
+
+class ReplacesItsLastStep(Pipeline):
+    def fit(self, X, y, **params):
+        self.steps = [*self.steps[:-1], ("net", LogisticRegression())]
+        return super().fit(X, y, **params)
+
+
+def test_a_pipeline_may_put_another_estimator_in_its_last_step_when_it_is_fitted():
+    pipeline = ReplacesItsLastStep([("scale", StandardScaler()), ("net", classifier())])
+    grid, reason = {"scale": ["passthrough", PCA(1)]}, "ReplacesItsLastStep overrides fit"
+    fit_both_one_by_one(pipeline, grid, reason)
 
 
 class PredictsOtherwise(Pipeline):
