@@ -29,7 +29,7 @@ _KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     ),
     "complex numbers": (
         (complex, np.complexfloating),
-        "Complex data not supported: give real and imaginary parts a column each",
+        "Give real and imaginary parts a column each",
     ),
     "several values in one cell": (
         (Mapping, list, tuple, set, frozenset, np.ndarray, np.void),
@@ -50,8 +50,8 @@ def explained_cells(X: Any) -> Iterator[None]:
         if not explanation:
             raise
         kind = TypeError if isinstance(error, TypeError) else ValueError
-        detail = f" ({error})" if kind is TypeError else ""
-        raise kind(explanation + detail) from error
+        first_line = next(iter(str(error).splitlines()), "")  # others show all of X
+        raise kind(f"{explanation} ({first_line.rstrip(':')})") from error
 
 
 def _refuse_times(X: Any) -> None:
