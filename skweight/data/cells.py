@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skweight.weights import refuse_masked
+
 # What cells may hold: the classes, and what to do with them.
 _KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     "strings": (
@@ -41,7 +43,8 @@ _TIMES = {"M": "dates", "m": "durations"}  # by the kind of their dtype
 
 @contextmanager
 def explained_cells(X: Any) -> Iterator[None]:
-    """Explain an error of the checks of X by its cells; refuse dates, which pass these checks."""
+    """Explain an error of the checks of X by its cells; refuse what would pass these checks."""
+    refuse_masked(X, "X")
     _refuse_times(X)
     try:
         yield

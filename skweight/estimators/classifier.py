@@ -16,6 +16,7 @@ from skweight.estimators.partial_fit import check_partial_fit
 from skweight.estimators.planning import FitData
 from skweight.losses import CLASSIFIER_CRITERIA, ClassLink, RowLoss
 from skweight.training import Output
+from skweight.weights import refuse_masked
 
 
 class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[misc]
@@ -357,6 +358,23 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
         ndarray of shape (n_samples, n_classes) or (n_samples, n_labels)
         """
         return np.asarray(np.log(self.predict_proba(X)))
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Weighted share of the rows whose labels are predicted, all of them if there are several.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame, tensor or sparse matrix of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_labels)
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        float
+        """
+        refuse_masked(y, "y")
+        refuse_masked(sample_weight, "sample_weight")
+        return float(super().score(X, y, sample_weight))
 
     def _make_task(self, y: Any, continues: bool) -> ClassTask:
         labels = Labels.of(y)

@@ -12,7 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skweight._keywords import Floats
-from skweight.weights.sample_weight import check_sample_weight, flatten_mass, scale_near_one
+from skweight.weights.sample_weight import (
+    check_sample_weight,
+    flatten_mass,
+    refuse_masked,
+    scale_near_one,
+)
 
 Indices = NDArray[np.intp]
 # Rows per block are chosen so that a block of the projection stays in the cache.
@@ -207,6 +212,7 @@ def fill_targets_without_weight(y: Any, sample_weight: Any) -> Any:
     Such a row counts as missing; a rate of 0 claims in 0 years is NaN. Other bad targets and
     bad weights are left for later checks.
     """
+    refuse_masked(y, "y")
     if sample_weight is None:
         return y
     array = np.asarray(y)

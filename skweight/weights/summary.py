@@ -11,6 +11,7 @@ from skweight.weights.sample_weight import (
     as_numbers,
     check_sample_weight,
     effective_sample_size,
+    refuse_masked,
     scale_near_one,
 )
 
@@ -76,6 +77,7 @@ def weight_summary(
       yes     1     1               1           2.5         0.5
       all     4     5         2.90909           nan           1
     """
+    refuse_masked(y, "y")
     classes, codes, continuous = _as_classes(as_numbers(y), class_weight)
     weight = check_sample_weight(sample_weight, len(codes))
     kept = weight > 0  # a callable must not count rows of weight 0
