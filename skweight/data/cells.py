@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skweight.weights import refuse_masked
+
 # What cells may hold: the classes, and what to do with them.
 _KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     "strings": (
@@ -29,7 +31,7 @@ _KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     ),
     "complex numbers": (
         (complex, np.complexfloating),
-        "Complex data not supported: give real and imaginary parts a column each",
+        "Give real and imaginary parts a column each",
     ),
     "several values in one cell": (
         (Mapping, list, tuple, set, frozenset, np.ndarray, np.void),
@@ -41,7 +43,8 @@ _TIMES = {"M": "dates", "m": "durations"}  # by the kind of their dtype
 
 @contextmanager
 def explained_cells(X: Any) -> Iterator[None]:
-    """Explain an error of the checks of X by its cells; refuse dates, which pass these checks."""
+    """Explain an error of the checks of X by its cells; refuse what would pass these checks."""
+    refuse_masked(X, "X")
     _refuse_times(X)
     try:
         yield
@@ -50,8 +53,8 @@ def explained_cells(X: Any) -> Iterator[None]:
         if not explanation:
             raise
         kind = TypeError if isinstance(error, TypeError) else ValueError
-        detail = f" ({error})" if kind is TypeError else ""
-        raise kind(explanation + detail) from error
+        first_line = next(iter(str(error).splitlines()), "")  # others show all of X
+        raise kind(f"{explanation} ({first_line.rstrip(':')})") from error
 
 
 def _refuse_times(X: Any) -> None:

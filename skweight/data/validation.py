@@ -18,6 +18,9 @@ from skweight.weights import fill_targets_without_weight, rows_with_weight
 # Values of X on disk that are checked at once; scikit-learn copies what it checks.
 CHECKED_AT_ONCE = 2**20
 Mask = NDArray[np.bool_]
+# Arrays of these are taken as they are, and all others as float64, also strings of numbers.
+NUMERIC = [np.float64, np.float32, np.float16, np.bool_]
+NUMERIC += [np.dtype(f"{kind}{size}").type for kind in "iu" for size in (1, 2, 4, 8)]
 # What is subtracted from the columns of X, given X and which of its rows have weight.
 ShiftOf = Callable[[Any, Mask | None], Floats | None]
 
@@ -71,6 +74,7 @@ def _expected(reset: bool, allow_nd: bool) -> dict[str, Any]:
     """What scikit-learn is to make of an X in memory: finite is only checked where it counts."""
     return {
         "reset": reset,
+        "dtype": NUMERIC,
         "accept_sparse": "csr",
         "allow_nd": allow_nd,
         "ensure_all_finite": False,
@@ -99,6 +103,7 @@ def _check_mapped(
     for start in range(0, max(1, X.shape[0]) if X.ndim else 1, step):
         block = check_array(
             X[start : start + step] if X.ndim else X,
+            dtype=NUMERIC,
             allow_nd=allow_nd,
             ensure_all_finite=False,
             estimator=estimator,

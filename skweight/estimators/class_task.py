@@ -19,7 +19,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from skweight._keywords import Floats, warn
 from skweight.losses import ClassLink, RowLoss
 from skweight.training import Output
-from skweight.weights import DistinctRows, resolve_class_weight, scale_near_one
+from skweight.weights import DistinctRows, refuse_masked, resolve_class_weight, scale_near_one
 
 Codes = NDArray[np.int64]
 _ABSENT_PRESENT = np.array([0, 1])
@@ -61,6 +61,7 @@ class Labels:
     @classmethod
     def from_classes(cls, classes: Any) -> "Labels":
         """The labels that the user lists as ``classes`` for ``partial_fit``."""
+        refuse_masked(classes, "classes")
         given = np.asarray(classes)
         if given.ndim != 1 or len(given) < 2:
             raise ValueError(f"classes must be a list of at least two classes, got {classes!r}.")

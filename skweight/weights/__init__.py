@@ -18,6 +18,7 @@ from skweight.weights.sample_weight import (
     check_sample_weight,
     effective_sample_size,
     flatten_mass,
+    refuse_masked,
     scale_near_one,
     to_mean_one,
 )

@@ -12,7 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skweight._keywords import Floats
-from skweight.weights.sample_weight import check_sample_weight, flatten_mass, scale_near_one
+from skweight.weights.sample_weight import (
+    check_sample_weight,
+    flatten_mass,
+    scale_near_one,
+)
 
 Indices = NDArray[np.intp]
 # Rows per block are chosen so that a block of the projection stays in the cache.

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skweight.weights.sample_weight import as_numbers
+from skweight.weights.sample_weight import as_numbers, refuse_masked
 
 # pandas is not imported for them.
 _MISSING_TYPES = ("NAType", "NaTType")
@@ -40,6 +40,7 @@ def fill_targets_without_weight(
         If a target is missing in a row with weight. In numbers NaN and infinity are left for later
         checks, which name them.
     """
+    refuse_masked(y, name)
     values = _as_values(y)
     if values is None:
         return y

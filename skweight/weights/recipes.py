@@ -11,7 +11,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from skweight._keywords import Floats, underflow_is_zero
-from skweight.weights.sample_weight import as_float64, as_numbers, check_weights_alone
+from skweight.weights.sample_weight import (
+    as_float64,
+    as_numbers,
+    check_weights_alone,
+    refuse_masked,
+)
 
 
 @dataclass(frozen=True, repr=False)
@@ -20,7 +25,7 @@ class _EffectiveNumber:
 
     @underflow_is_zero
     def __call__(self, counts: ArrayLike) -> Floats:
-        count = np.asarray(counts, dtype=np.float64)
+        count = as_float64(counts, "counts")
         present = count > 0
         # 1 - beta**n without cancellation for beta close to 1. An underflow to 0 must not be a
         # divisor.
@@ -142,6 +147,7 @@ def _as_durations(values: Any, name: str) -> tuple[Floats, bool]:
     In float64: numpy divides timedeltas of different units in int64, which in ns ends at
     292 years and then wraps around silently.
     """
+    refuse_masked(values, name)
     array = as_numbers(values)
     microsecond = timedelta(microseconds=1)
     try:

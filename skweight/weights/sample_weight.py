@@ -63,6 +63,28 @@ def _check_values(weight: Floats, name: str) -> None:
         )
 
 
+_FILL = "Fill masked values and give their rows sample_weight 0: "
+_INSTEAD_OF_MASKS = {
+    "X": f"{_FILL}X.filled(0). Or impute them: SimpleImputer takes X.filled(np.nan).",
+    "y": f"{_FILL}y.filled(y.min()).",
+    "sample_weight": "Give masked rows weight 0: sample_weight.filled(0).",
+    "sample_weight_val": "Give masked rows weight 0: sample_weight_val.filled(0).",
+}
+
+
+def refuse_masked(values: Any, name: str) -> None:
+    """Refuse masked values of a NumPy array: what lies under the mask would be used."""
+    if not np.ma.is_masked(values):
+        return
+    places = np.argwhere(np.atleast_1d(np.ma.getmaskarray(values))).tolist()
+    first = places[0][0] if len(places[0]) == 1 else tuple(places[0])
+    remedy = _INSTEAD_OF_MASKS.get(name, "Leave them out, or fill them.")
+    raise ValueError(
+        f"{name} must hold no masked values, got {len(places)} of them, the first at position "
+        f"{first}. {remedy}"
+    )
+
+
 def as_numbers(values: Any) -> NDArray[Any]:
     """An ndarray of any dtype; a tensor may sit on any device and require gradients."""
     return np.asarray(values.tolist() if hasattr(values, "detach") else values)
@@ -70,6 +92,7 @@ def as_numbers(values: Any) -> NDArray[Any]:
 
 def as_float64(values: Any, name: str) -> Floats:
     """Copy real numbers to float64; ``name`` is what errors call them."""
+    refuse_masked(values, name)
     try:
         array = as_numbers(values)
         if array.dtype.kind == "O" and not any(isinstance(v, (str, bytes)) for v in array.flat):

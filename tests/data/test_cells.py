@@ -27,7 +27,7 @@ ENCODE = r"Encode them with OneHotEncoder or OrdinalEncoder in a Pipeline\."
 SUBTRACT = r"Turn them into numbers, such as days since the first of them"
 DIVIDE = r"Divide them by a unit, such as np.timedelta64\(1, \"D\"\)"
 SPREAD = r"Give each value a column of its own"
-PARTS = r"give real and imaginary parts a column each"
+PARTS = r"Give real and imaginary parts a column each"
 CITY = [*"xyzxyz"]
 FRAMES = {
     "strings": (frame(city=CITY), rf"Column 'city' of X holds strings, such as 'x'\. {ENCODE}"),
@@ -64,7 +64,7 @@ FRAMES = {
     ),
     "complex": (
         frame(z=A * 1j),
-        rf"Column 'z' of X holds complex numbers, such as 0j\. Complex data not supp.*{PARTS}",
+        rf"Column 'z' of X holds complex numbers, such as 0j\. {PARTS}.*Complex data not supp",
     ),
     "dicts": (
         frame(d=[{"x": 1}] * N_ROWS),

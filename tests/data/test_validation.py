@@ -186,9 +186,9 @@ def spoiled(value):
         (X.astype(complex), "Complex data not supported"),
         (X[:, 0].copy(), "Expected 2D array, got 1D array"),
         (X.reshape(-1, 2, 3), "X must be 2-D for the default network"),
-        (np.zeros(60, [("a", float), ("b", float)]), "Expected 2D array, got 1D array"),
-        (np.zeros((60, 2), [("a", float), ("b", float)]), "not compatible with arrays of"),
-        (np.full((60, 2), b"x"), "not compatible with arrays of bytes"),
+        (np.zeros(60, [("a", float), ("b", float)]), "an array with the fields"),
+        (np.zeros((60, 2), [("a", float), ("b", float)]), "an array with the fields"),
+        (np.full((60, 2), b"x"), "X holds strings in row 0, column 0"),
     ],
     ids=["nan", "inf", "1e300", "complex", "1-D", "3-D", "records", "structured", "text"],
 )
