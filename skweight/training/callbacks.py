@@ -17,12 +17,13 @@ def copy_for_fit(callback: Any) -> Any:
         return name, copy_for_fit(named)
     if isinstance(callback, type):  # skorch makes it
         return callback
-    params = callback.get_params(deep=False) if hasattr(callback, "get_params") else {}
     signature = inspect.signature(type(callback))
-    if hasattr(callback, "get_params") and _takes(signature, params):
-        return type(callback)(**params)
+    if hasattr(callback, "get_params"):
+        params = callback.get_params(deep=False)
+        if _takes(signature, params):
+            return type(callback)(**params)
     copied = copy.copy(callback)
-    for name, value in vars(callback).items():
+    for name, value in getattr(callback, "__dict__", {}).items():  # none with __slots__
         if name not in signature.parameters and isinstance(value, (list, dict, set)):
             setattr(copied, name, copy.copy(value))
     return copied
