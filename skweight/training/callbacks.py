@@ -10,13 +10,16 @@ def copy_for_fit(callback: Any) -> Any:
 
     Lists, loggers and open files that the user passes to a callback stay the user's; otherwise this
     is :func:`sklearn.base.clone`. A callback that cannot be made from its parameters is copied,
-    with the lists, dicts and sets that its constructor made.
+    with the lists, dicts and sets that its constructor made. One that defines
+    ``__sklearn_clone__`` says itself what its copy is.
     """
     if isinstance(callback, tuple):
         name, named = callback
         return name, copy_for_fit(named)
     if isinstance(callback, type):  # skorch makes it
         return callback
+    if hasattr(callback, "__sklearn_clone__"):
+        return callback.__sklearn_clone__()
     signature = inspect.signature(type(callback))
     if hasattr(callback, "get_params"):
         params = callback.get_params(deep=False)
