@@ -10,19 +10,23 @@ def copy_for_fit(callback: Any) -> Any:
 
     Lists, loggers and open files that the user passes to a callback stay the user's; otherwise this
     is :func:`sklearn.base.clone`. A callback that cannot be made from its parameters is copied,
-    with the lists, dicts and sets that its constructor made.
+    with the lists, dicts and sets that its constructor made. One that defines
+    ``__sklearn_clone__`` says itself what its copy is.
     """
     if isinstance(callback, tuple):
         name, named = callback
         return name, copy_for_fit(named)
     if isinstance(callback, type):  # skorch makes it
         return callback
-    params = callback.get_params(deep=False) if hasattr(callback, "get_params") else {}
+    if hasattr(callback, "__sklearn_clone__"):
+        return callback.__sklearn_clone__()
     signature = inspect.signature(type(callback))
-    if hasattr(callback, "get_params") and _takes(signature, params):
-        return type(callback)(**params)
+    if hasattr(callback, "get_params"):
+        params = callback.get_params(deep=False)
+        if _takes(signature, params):
+            return type(callback)(**params)
     copied = copy.copy(callback)
-    for name, value in vars(callback).items():
+    for name, value in getattr(callback, "__dict__", {}).items():  # none with __slots__
         if name not in signature.parameters and isinstance(value, (list, dict, set)):
             setattr(copied, name, copy.copy(value))
     return copied

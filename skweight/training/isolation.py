@@ -6,25 +6,48 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from torch import Tensor
 
 
 class _TorchState:
-    """The lock of torch's random state and default dtype, which belong to the process.
+    """Torch's random state and default dtype, which belong to the process.
 
-    Only one thread may fit at a time.
+    Only one thread may fit at a time. ``before`` is that thread, and what it found.
     """
 
     def __init__(self) -> None:
-        self.renew()
-
-    def renew(self) -> None:
-        """Make a new lock: in a forked process, no thread would ever release the old one."""
         self.lock = threading.RLock()
+        self.before: tuple[int, torch.dtype, Tensor] | None = None
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Wait until no other thread fits, and let none begin."""
+        with self.lock:
+            outer = self.before
+            if outer is None:
+                dtype, random_state = torch.get_default_dtype(), torch.get_rng_state()
+                self.before = threading.get_ident(), dtype, random_state
+            try:
+                yield
+            finally:
+                self.before = outer
+
+    def after_fork(self) -> None:
+        """Make a new lock in a forked process, and end the fit of a thread that it does not have.
+
+        No thread would ever release the old lock, or restore what that fit has changed.
+        """
+        self.lock = threading.RLock()
+        if self.before is not None and self.before[0] != threading.get_ident():
+            _, dtype, random_state = self.before
+            torch.set_default_dtype(dtype)
+            torch.set_rng_state(random_state)
+            self.before = None
 
 
 _torch_state = _TorchState()
 if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
-    os.register_at_fork(after_in_child=_torch_state.renew)
+    os.register_at_fork(after_in_child=_torch_state.after_fork)
 
 
 @contextmanager
@@ -35,7 +58,7 @@ def isolated_torch(seed: int, device: torch.device) -> Iterator[None]:
     """
     cuda_devices = [device] if device.type == "cuda" else []
     with (
-        _torch_state.lock,
+        _torch_state.held(),
         torch.random.fork_rng(devices=cuda_devices),
         torch.inference_mode(False),
         torch.enable_grad(),

@@ -194,6 +194,24 @@ def test_a_callback_may_be_given_as_a_class():
     assert epochs == [1, 1, 2, 2, 3, 3]
 
 
+def test_a_callback_may_say_itself_what_its_copy_is():
+    class Same(Callback):
+        def __init__(self):
+            self.n_epochs = 0
+
+        def __sklearn_clone__(self):
+            return self
+
+        def on_epoch_end(self, net, **kwargs):
+            self.n_epochs += 1
+
+    callback = Same()
+    regressor = WeightedTorchRegressor(callbacks=[("same", callback)], **FAST).fit(X, Y)
+    assert callback.n_epochs == 3
+    cross_val_score(regressor, X, Y, cv=2)
+    assert callback.n_epochs == 3 + 2 * 3
+
+
 def test_a_clone_has_a_list_of_callbacks_of_its_own():
     log = []
     regressor = WeightedTorchRegressor(callbacks=[Log(log)], **FAST)

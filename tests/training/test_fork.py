@@ -87,3 +87,39 @@ def test_fits_of_the_parent_still_wait_for_each_other_after_a_fork():
         assert not ended
     waiting.join(SECONDS)
     assert ended
+
+
+def test_a_forked_process_has_the_default_dtype_and_random_state_of_the_caller():
+    torch.manual_seed(3)
+    expected = torch.rand(4)
+    torch.manual_seed(3)
+
+    def check():
+        assert torch.get_default_dtype() == torch.float64
+        assert torch.equal(torch.rand(4, dtype=torch.float32), expected)
+        fit_classifier()
+        assert torch.get_default_dtype() == torch.float64
+
+    torch.set_default_dtype(torch.float64)
+    try:
+        with a_thread_that_fits():
+            assert torch.get_default_dtype() == torch.float32  # of the fit
+            assert run_in_fork(check) == 0
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def test_a_fit_goes_on_after_its_own_thread_has_forked():
+    class Fork(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            assert run_in_fork(fit_classifier) == 0
+            assert torch.get_default_dtype() == torch.float32
+
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = WeightedTorchRegressor(max_epochs=2, callbacks=[Fork()], random_state=0).fit(X, Y)
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+    expected = WeightedTorchRegressor(max_epochs=2, random_state=0).fit(X, Y)
+    assert found.predict(X).tolist() == expected.predict(X).tolist()
