@@ -442,5 +442,5 @@ def test_a_parameter_that_the_constructor_lacks_is_refused_as_grid_search_refuse
 ):
     for kind in (GridSearchCV, WeightSearchCV):
         search = kind(Narrow(), {name: [1]}, error_score=error_score)
-        with pytest.raises(ValueError, match=f"^Invalid parameter '{name}' for estimator Narrow"):
+        with pytest.raises(ValueError, match=f"Unknown parameter '{name}' of Narrow"):
             search.fit(X, Y)
