@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn.metrics import log_loss
 
 from skweight import WeightedTorchClassifier, WeightedTorchRegressor
 from skweight.training import resolve_batch_size, resolve_early_stopping, resolve_epochs
@@ -49,6 +50,34 @@ def test_copies_of_rows_change_nothing_of_the_budget(estimator):
         assert [("valid_loss" in model.history_[0]) for model in fits] == [stops, stops]
         assert fits[0].history_[0, "train_batch_count"] == fits[1].history_[0, "train_batch_count"]
         np.testing.assert_array_equal(fits[0].predict(X), fits[1].predict(X))
+
+
+def drawn(n_rows, seed):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n_rows, 10))
+    return X, 2 * X[:, 0] - X[:, 1] + rng.logistic(size=n_rows)
+
+
+@pytest.mark.parametrize("estimator", [WeightedTorchClassifier, WeightedTorchRegressor])
+def test_few_rows_miss_those_held_out_and_are_soon_learnt_by_heart(estimator):
+    """At 40 rows the differences are far larger than those between seeds."""
+    is_class = estimator is WeightedTorchClassifier
+    X, y = drawn(4000, 99)
+
+    def loss(**params):
+        losses = []
+        for seed in range(6):
+            rows, numbers = drawn(40, seed)
+            model = estimator(random_state=seed, **params)
+            model.fit(rows, numbers > 0 if is_class else numbers)
+            losses.append(
+                log_loss(y > 0, model.predict_proba(X))
+                if is_class
+                else np.mean((y - model.predict(X)) ** 2)
+            )
+        return np.mean(losses)
+
+    assert loss() < min(loss(early_stopping=True), loss(early_stopping=False, max_epochs=100))
 
 
 def test_where_every_row_has_a_class_of_its_own_none_is_held_out():
