@@ -39,12 +39,12 @@ from tables import (
 
 from skweight import WeightedTorchClassifier, WeightedTorchRegressor
 
-SIZES = (40, 60, 80, 100, 150, 200, 300, 400, 600)
+SIZES = (40, 60, 80, 100, 150, 200, 300, 400, 500, 600)
 N_DRAWS = 6
 MOST_TEST_ROWS, FEWEST_TEST_ROWS = 5000, 100
 ALL_ROWS, HELD_OUT = "all rows", "a fifth held out"
 # What could be done where no rows are held out: fewer sizes and draws tell.
-SIZES_OF_VARIANTS, N_DRAWS_OF_VARIANTS = (40, 100, 200, 400), 3
+SIZES_OF_VARIANTS, N_DRAWS_OF_VARIANTS = (40, 100, 200, 400), 2
 AVERAGED = "the parameters averaged"
 VARIANTS = ("30 updates", "120 updates", "250 updates", "500 updates", AVERAGED)
 
@@ -169,13 +169,13 @@ def params_of(contender: str, n_rows: int) -> dict[str, Any]:
     """The parameters of the estimators; batches have 32 rows below 2,048 rows."""
     if contender == HELD_OUT:
         return {"early_stopping": True}
-    params: dict[str, Any] = {"early_stopping": False}
-    if contender == AVERAGED:
-        params["ema_decay"] = 0.99
-    elif contender != ALL_ROWS:
-        updates = int(contender.split()[0].replace(",", ""))
-        params["max_epochs"] = math.ceil(updates / math.ceil(n_rows / 32))
-    return params
+    n_batches = math.ceil(n_rows / 32)
+    if contender in (ALL_ROWS, AVERAGED):  # the default of few rows, here for any number of rows
+        epochs = max(12, math.ceil(60 / n_batches))
+    else:
+        epochs = math.ceil(int(contender.split()[0]) / n_batches)
+    decay = 0.99 if contender == AVERAGED else 0
+    return {"early_stopping": False, "max_epochs": epochs, "ema_decay": decay}
 
 
 def fit(contender: str, name: str, n_rows: int, seed: int) -> dict[str, float]:
@@ -275,6 +275,7 @@ def run(keep: str | None, minutes: float) -> pd.DataFrame | None:
         if path:
             with path.open("a") as file:
                 file.write(json.dumps(found[job]) + "\n")
+    found = {job: found[job] for job in all_jobs()}  # the file may have more
     columns = ["what", "contender", "table", "rows", "seed"]
     jobs = pd.DataFrame(list(found), columns=columns)
     return jobs.join(pd.DataFrame(list(found.values())).drop(columns="job"))

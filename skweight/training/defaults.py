@@ -7,11 +7,12 @@ them change a fit. ``docs/defaults.md`` has the measurements.
 import math
 
 # With fewer distinct rows, those held out are missed more than they help to tell when to stop.
-_FEWEST_ROWS_TO_HOLD_OUT = 300
+_FEWEST_ROWS_TO_HOLD_OUT = 400
 _BATCHES_PER_EPOCH = 32
 _SMALLEST_BATCH, _LARGEST_BATCH = 32, 256
-# Without rows that tell when to stop, more updates would learn few rows by heart.
-_EPOCHS, _FEWEST_UPDATES, _UPDATES_OF_LARGE_BATCHES = 20, 60, 500
+# Without rows that tell when to stop, more epochs would learn few rows by heart.
+_EPOCHS, _EPOCHS_OF_FEW_ROWS = 20, 12
+_FEWEST_UPDATES, _UPDATES_OF_LARGE_BATCHES = 60, 500
 _EPOCHS_UNTIL_STOPPED, _UPDATES_UNTIL_STOPPED, _MOST_UPDATES = 100, 2500, 100_000
 _EMA_DECAY = 0.99
 
@@ -31,19 +32,20 @@ def resolve_batch_size(batch_size: int | str, n_rows: int) -> int:
 def resolve_epochs(max_epochs: int | str, n_rows: int, n_batches: int, early_stopping: bool) -> int:
     """Number of epochs, each of ``n_batches`` updates for ``n_rows`` distinct rows.
 
-    "auto" is 20 epochs, but at least 60 updates, and with large batches at least as many as 20
-    epochs of batches of 32 rows have, up to 500. With early stopping, which ends training by
-    itself, it is 100 epochs or 2,500 updates, but to limit the time that very many rows take, no
-    more than 100,000 updates where that is above 20 epochs.
+    Without early stopping, "auto" is 20 epochs, or 12 of fewer than 400 rows. Large batches get as
+    many updates as batches of 32 rows would, up to 500, and the fewest rows get 60. With early
+    stopping, which ends training by itself, it is 100 epochs or 2,500 updates, but to limit the
+    time that very many rows take, no more than 100,000 updates where that is above 20 epochs.
     """
     if max_epochs != "auto":
         return int(max_epochs)
-    if not early_stopping:
-        updates = _EPOCHS * math.ceil(n_rows / _SMALLEST_BATCH)
-        updates = min(max(updates, _FEWEST_UPDATES), _UPDATES_OF_LARGE_BATCHES)
-        return max(_EPOCHS, math.ceil(updates / n_batches))
-    until_stopped = max(_EPOCHS_UNTIL_STOPPED, math.ceil(_UPDATES_UNTIL_STOPPED / n_batches))
-    return max(_EPOCHS, min(until_stopped, _MOST_UPDATES // n_batches))
+    if early_stopping:
+        until_stopped = max(_EPOCHS_UNTIL_STOPPED, math.ceil(_UPDATES_UNTIL_STOPPED / n_batches))
+        return max(_EPOCHS, min(until_stopped, _MOST_UPDATES // n_batches))
+    epochs = _EPOCHS if n_rows >= _FEWEST_ROWS_TO_HOLD_OUT else _EPOCHS_OF_FEW_ROWS
+    updates = epochs * math.ceil(n_rows / _SMALLEST_BATCH)
+    updates = min(max(updates, _FEWEST_UPDATES), _UPDATES_OF_LARGE_BATCHES)
+    return max(epochs, math.ceil(updates / n_batches))
 
 
 def resolve_ema_decay(ema_decay: float | str, early_stopping: bool) -> float:
@@ -57,7 +59,7 @@ def resolve_ema_decay(ema_decay: float | str, early_stopping: bool) -> float:
 
 
 def resolve_early_stopping(early_stopping: bool | str, n_rows: int) -> bool:
-    """Whether to hold rows out; "auto" if there are at least 300 distinct rows."""
+    """Whether to hold rows out; "auto" if there are at least 400 distinct rows."""
     if early_stopping == "auto":
         return n_rows >= _FEWEST_ROWS_TO_HOLD_OUT
     return bool(early_stopping)

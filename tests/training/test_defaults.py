@@ -20,29 +20,30 @@ def test_few_rows_get_updates_enough_and_many_no_more_than_it_takes(n_rows, earl
     n_batches = -(-n_rows // resolve_batch_size("auto", n_rows))
     epochs = resolve_epochs("auto", n_rows, n_batches, early_stopping)
     assert epochs * n_batches >= (2500 if early_stopping else 60)
-    assert epochs >= 20 and (epochs == 20 or epochs * n_batches <= 100_000)
+    assert epochs >= (12 if n_rows < 400 else 20)
+    assert epochs <= 20 or epochs * n_batches <= 100_000
     assert resolve_epochs(7, n_rows, n_batches, early_stopping) == 7
 
 
 def test_without_rows_to_stop_by_few_rows_are_not_learnt_by_heart():
     updates = {}
-    for n_rows in (10, 40, 100, 200, 400):
+    for n_rows in (10, 40, 100, 200, 399, 400):
         n_batches = -(-n_rows // resolve_batch_size("auto", n_rows))
         updates[n_rows] = n_batches * resolve_epochs("auto", n_rows, n_batches, False)
-    assert updates == {10: 60, 40: 60, 100: 80, 200: 140, 400: 260}
+    assert updates == {10: 60, 40: 60, 100: 60, 200: 84, 399: 156, 400: 260}
 
 
 def test_one_batch_of_many_rows_gets_as_many_updates_as_batches_of_32_up_to_500():
-    assert [resolve_epochs("auto", n, 1, False) for n in (24, 320, 800, 10**6)] == [
+    assert [resolve_epochs("auto", n, 1, False) for n in (24, 320, 480, 10**6)] == [
         60,
-        200,
-        500,
+        120,
+        300,
         500,
     ]
 
 
 def test_a_fifth_of_few_rows_is_not_held_out():
-    assert [resolve_early_stopping("auto", n) for n in (10, 299, 300, 10**6)] == [
+    assert [resolve_early_stopping("auto", n) for n in (10, 399, 400, 10**6)] == [
         False,
         False,
         True,
@@ -58,7 +59,7 @@ def rows(n_rows):
 
 @pytest.mark.parametrize("estimator", [WeightedTorchClassifier, WeightedTorchRegressor])
 def test_copies_of_rows_change_nothing_of_the_budget(estimator):
-    for n_rows, stops in ((50, False), (299, False), (300, True)):
+    for n_rows, stops in ((50, False), (399, False), (400, True)):
         X, y = rows(n_rows)
         fits = [
             estimator(random_state=0, max_epochs=3).fit(np.tile(X, (k, 1)), np.tile(y, k))
