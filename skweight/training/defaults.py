@@ -6,13 +6,13 @@ them change a fit. ``docs/defaults.md`` has the measurements.
 
 import math
 
-# With fewer distinct rows a share of them is too few to tell when to stop.
-_FEWEST_ROWS_TO_HOLD_OUT = 60
+# With fewer distinct rows, those held out are missed more than they help to tell when to stop.
+_FEWEST_ROWS_TO_HOLD_OUT = 200
 _BATCHES_PER_EPOCH = 32
 _SMALLEST_BATCH, _LARGEST_BATCH = 32, 256
-# Epochs, and limits on the number of updates in all of them.
-_EPOCHS, _FEWEST_UPDATES = 20, 500
-_TIMES_UNTIL_STOPPED, _MOST_UPDATES = 5, 100_000
+# Without rows that tell when to stop, more updates would learn few rows by heart.
+_EPOCHS, _FEWEST_UPDATES, _UPDATES_OF_LARGE_BATCHES = 20, 120, 500
+_EPOCHS_UNTIL_STOPPED, _UPDATES_UNTIL_STOPPED, _MOST_UPDATES = 100, 2500, 100_000
 _EMA_DECAY = 0.99
 
 
@@ -28,20 +28,22 @@ def resolve_batch_size(batch_size: int | str, n_rows: int) -> int:
     return int(2 ** math.floor(math.log2(wanted)))
 
 
-def resolve_epochs(max_epochs: int | str, n_batches: int, early_stopping: bool) -> int:
-    """Number of epochs of ``n_batches`` updates.
+def resolve_epochs(max_epochs: int | str, n_rows: int, n_batches: int, early_stopping: bool) -> int:
+    """Number of epochs, each of ``n_batches`` updates for ``n_rows`` distinct rows.
 
-    "auto" is 20 epochs, or 500 updates if that is more, since rows that are merged into few would
-    get too few updates. With early stopping, which ends training by itself, it is five times as
-    many, but to limit the time that very many rows take, no more than 100,000 updates where that
-    is above 20 epochs.
+    Without early stopping, "auto" is 20 epochs, or 120 updates if that is more. Large batches get
+    as many updates as batches of 32 rows would, up to 500. With early stopping, which ends training
+    by itself, it is 100 epochs or 2,500 updates, but to limit the time that very many rows take, no
+    more than 100,000 updates where that is above 20 epochs.
     """
     if max_epochs != "auto":
         return int(max_epochs)
-    at_least = max(_EPOCHS, math.ceil(_FEWEST_UPDATES / n_batches))
-    if not early_stopping:
-        return at_least
-    return max(at_least, min(_TIMES_UNTIL_STOPPED * at_least, _MOST_UPDATES // n_batches))
+    if early_stopping:
+        until_stopped = max(_EPOCHS_UNTIL_STOPPED, math.ceil(_UPDATES_UNTIL_STOPPED / n_batches))
+        return max(_EPOCHS, min(until_stopped, _MOST_UPDATES // n_batches))
+    updates = _EPOCHS * math.ceil(n_rows / _SMALLEST_BATCH)
+    updates = min(max(updates, _FEWEST_UPDATES), _UPDATES_OF_LARGE_BATCHES)
+    return max(_EPOCHS, math.ceil(updates / n_batches))
 
 
 def resolve_ema_decay(ema_decay: float | str, early_stopping: bool) -> float:
@@ -55,7 +57,7 @@ def resolve_ema_decay(ema_decay: float | str, early_stopping: bool) -> float:
 
 
 def resolve_early_stopping(early_stopping: bool | str, n_rows: int) -> bool:
-    """Whether to hold rows out; "auto" if there are at least 60 distinct rows."""
+    """Whether to hold rows out; "auto" if there are at least 200 distinct rows."""
     if early_stopping == "auto":
         return n_rows >= _FEWEST_ROWS_TO_HOLD_OUT
     return bool(early_stopping)

@@ -107,7 +107,9 @@ def _net_arguments(module: nn.Module, training: Training) -> dict[str, Any]:
     return {
         "optimizer": options.optimizer_class,
         "lr": options.lr,
-        "max_epochs": resolve_epochs(options.max_epochs, n_batches, valid_rows is not None),
+        "max_epochs": resolve_epochs(
+            options.max_epochs, len(rows), n_batches, valid_rows is not None
+        ),
         "batch_size": batch_size,
         "iterator_train": TensorBatches,
         "iterator_train__shuffle": True,

@@ -143,9 +143,8 @@ def test_quantiles_are_the_last_axis_and_do_not_cross(rng, n_targets):
     noise = rng.normal(size=(300, n_targets or 1)) * np.exp(X[:, :1])
     y = X[:, :1] + noise if n_targets else X[:, 0] + noise[:, 0]
     levels = [0.5, 0.05, 0.95]
-    model = WeightedTorchRegressor(
-        criterion="quantile", criterion__quantile=levels, max_epochs=300, random_state=0
-    ).fit(X, y)
+    settings = {"criterion": "quantile", "criterion__quantile": levels, "max_epochs": 300}
+    model = WeightedTorchRegressor(early_stopping=True, random_state=0, **settings).fit(X, y)
     predicted = model.predict(X)
     assert predicted.shape == (*y.shape, 3)
     middle, low, high = np.moveaxis(predicted, -1, 0)

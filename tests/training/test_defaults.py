@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn.metrics import log_loss
 
 from skweight import WeightedTorchClassifier, WeightedTorchRegressor
 from skweight.training import resolve_batch_size, resolve_early_stopping, resolve_epochs
@@ -17,14 +18,32 @@ def test_batches_are_powers_of_two_that_grow_with_the_rows():
 @pytest.mark.parametrize("n_rows", [1, 24, 200, 5000, 10**6])
 def test_few_rows_get_updates_enough_and_many_no_more_than_it_takes(n_rows, early_stopping):
     n_batches = -(-n_rows // resolve_batch_size("auto", n_rows))
-    epochs = resolve_epochs("auto", n_batches, early_stopping)
-    assert epochs * n_batches >= (2500 if early_stopping else 500)
-    assert epochs >= 20 and (epochs == 20 or epochs * n_batches <= 100_000)
-    assert resolve_epochs(7, n_batches, early_stopping) == 7
+    epochs = resolve_epochs("auto", n_rows, n_batches, early_stopping)
+    assert epochs * n_batches >= (2500 if early_stopping else 120)
+    assert epochs >= 20
+    assert epochs <= 20 or epochs * n_batches <= 100_000
+    assert resolve_epochs(7, n_rows, n_batches, early_stopping) == 7
 
 
-def test_a_tenth_of_few_rows_is_not_held_out():
-    assert [resolve_early_stopping("auto", n) for n in (10, 59, 60, 10**6)] == [
+def test_without_rows_to_stop_by_few_rows_are_not_learnt_by_heart():
+    updates = {}
+    for n_rows in (10, 40, 100, 160, 200, 400):
+        n_batches = -(-n_rows // resolve_batch_size("auto", n_rows))
+        updates[n_rows] = n_batches * resolve_epochs("auto", n_rows, n_batches, False)
+    assert updates == {10: 120, 40: 120, 100: 120, 160: 120, 200: 140, 400: 260}
+
+
+def test_one_batch_of_many_rows_gets_as_many_updates_as_batches_of_32_up_to_500():
+    assert [resolve_epochs("auto", n, 1, False) for n in (24, 320, 480, 10**6)] == [
+        120,
+        200,
+        300,
+        500,
+    ]
+
+
+def test_a_fifth_of_few_rows_is_not_held_out():
+    assert [resolve_early_stopping("auto", n) for n in (10, 199, 200, 10**6)] == [
         False,
         False,
         True,
@@ -40,7 +59,7 @@ def rows(n_rows):
 
 @pytest.mark.parametrize("estimator", [WeightedTorchClassifier, WeightedTorchRegressor])
 def test_copies_of_rows_change_nothing_of_the_budget(estimator):
-    for n_rows, stops in ((50, False), (300, True)):
+    for n_rows, stops in ((50, False), (199, False), (200, True)):
         X, y = rows(n_rows)
         fits = [
             estimator(random_state=0, max_epochs=3).fit(np.tile(X, (k, 1)), np.tile(y, k))
@@ -49,6 +68,34 @@ def test_copies_of_rows_change_nothing_of_the_budget(estimator):
         assert [("valid_loss" in model.history_[0]) for model in fits] == [stops, stops]
         assert fits[0].history_[0, "train_batch_count"] == fits[1].history_[0, "train_batch_count"]
         np.testing.assert_array_equal(fits[0].predict(X), fits[1].predict(X))
+
+
+def drawn(n_rows, seed):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n_rows, 10))
+    return X, 2 * X[:, 0] - X[:, 1] + rng.logistic(size=n_rows)
+
+
+@pytest.mark.parametrize("estimator", [WeightedTorchClassifier, WeightedTorchRegressor])
+def test_few_rows_miss_those_held_out_and_are_soon_learnt_by_heart(estimator):
+    """At 40 rows the differences are far larger than those between seeds."""
+    is_class = estimator is WeightedTorchClassifier
+    X, y = drawn(4000, 99)
+
+    def loss(**params):
+        losses = []
+        for seed in range(6):
+            rows, numbers = drawn(40, seed)
+            model = estimator(random_state=seed, **params)
+            model.fit(rows, numbers > 0 if is_class else numbers)
+            losses.append(
+                log_loss(y > 0, model.predict_proba(X))
+                if is_class
+                else np.mean((y - model.predict(X)) ** 2)
+            )
+        return np.mean(losses)
+
+    assert loss() < min(loss(early_stopping=True), loss(early_stopping=False, max_epochs=100))
 
 
 def test_where_every_row_has_a_class_of_its_own_none_is_held_out():
@@ -64,7 +111,7 @@ def test_rows_of_the_users_own_end_training_without_another_word():
     model = WeightedTorchClassifier(random_state=0, lr=0.02)
     model.fit(X[:40], y[:40], X_val=X[40:], y_val=y[40:])
     assert model.history_[0, "valid_loss"] > min(model.history_[:, "valid_loss"])
-    assert model.n_iter_ < resolve_epochs("auto", 2, True)
+    assert model.n_iter_ < resolve_epochs("auto", 40, 2, True)
 
 
 def test_partial_fit_makes_one_pass_over_its_rows():

@@ -35,7 +35,7 @@ QUICK = {"max_epochs": 8, "batch_size": 64, "lr": 0.01, "random_state": 0, "devi
 # --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("n_rows", "epochs"), [(40, 250), (2000, 20)])
+@pytest.mark.parametrize(("n_rows", "epochs"), [(40, 30), (2000, 20)])
 def test_the_default_budget_depends_on_the_number_of_distinct_rows_alone(n_rows, epochs):
     X = np.arange(n_rows, dtype=float)[:, None]
     model = WeightedTorchRegressor(nn.Linear(1, 1), lr=1e-9, early_stopping=False)
