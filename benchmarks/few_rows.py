@@ -171,7 +171,7 @@ def params_of(contender: str, n_rows: int) -> dict[str, Any]:
         return {"early_stopping": True}
     n_batches = math.ceil(n_rows / 32)
     if contender in (ALL_ROWS, AVERAGED):  # the default of few rows, here for any number of rows
-        epochs = max(20, math.ceil(120 / n_batches))
+        epochs = max(20, math.ceil(60 / n_batches))
     else:
         epochs = math.ceil(int(contender.split()[0]) / n_batches)
     decay = 0.99 if contender == AVERAGED else 0

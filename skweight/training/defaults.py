@@ -11,7 +11,7 @@ _FEWEST_ROWS_TO_HOLD_OUT = 200
 _BATCHES_PER_EPOCH = 32
 _SMALLEST_BATCH, _LARGEST_BATCH = 32, 256
 # Without rows that tell when to stop, more updates would learn few rows by heart.
-_EPOCHS, _FEWEST_UPDATES, _UPDATES_OF_LARGE_BATCHES = 20, 120, 500
+_EPOCHS, _FEWEST_UPDATES, _UPDATES_OF_LARGE_BATCHES = 20, 60, 500
 _EPOCHS_UNTIL_STOPPED, _UPDATES_UNTIL_STOPPED, _MOST_UPDATES = 100, 2500, 100_000
 _EMA_DECAY = 0.99
 
@@ -31,7 +31,7 @@ def resolve_batch_size(batch_size: int | str, n_rows: int) -> int:
 def resolve_epochs(max_epochs: int | str, n_rows: int, n_batches: int, early_stopping: bool) -> int:
     """Number of epochs, each of ``n_batches`` updates for ``n_rows`` distinct rows.
 
-    Without early stopping, "auto" is 20 epochs, or 120 updates if that is more. Large batches get
+    Without early stopping, "auto" is 20 epochs, or 60 updates if that is more. Large batches get
     as many updates as batches of 32 rows would, up to 500. With early stopping, which ends training
     by itself, it is 100 epochs or 2,500 updates, but to limit the time that very many rows take, no
     more than 100,000 updates where that is above 20 epochs.

@@ -19,7 +19,7 @@ def test_batches_are_powers_of_two_that_grow_with_the_rows():
 def test_few_rows_get_updates_enough_and_many_no_more_than_it_takes(n_rows, early_stopping):
     n_batches = -(-n_rows // resolve_batch_size("auto", n_rows))
     epochs = resolve_epochs("auto", n_rows, n_batches, early_stopping)
-    assert epochs * n_batches >= (2500 if early_stopping else 120)
+    assert epochs * n_batches >= (2500 if early_stopping else 60)
     assert epochs >= 20
     assert epochs <= 20 or epochs * n_batches <= 100_000
     assert resolve_epochs(7, n_rows, n_batches, early_stopping) == 7
@@ -30,12 +30,12 @@ def test_without_rows_to_stop_by_few_rows_are_not_learnt_by_heart():
     for n_rows in (10, 40, 100, 160, 200, 400):
         n_batches = -(-n_rows // resolve_batch_size("auto", n_rows))
         updates[n_rows] = n_batches * resolve_epochs("auto", n_rows, n_batches, False)
-    assert updates == {10: 120, 40: 120, 100: 120, 160: 120, 200: 140, 400: 260}
+    assert updates == {10: 60, 40: 60, 100: 80, 160: 100, 200: 140, 400: 260}
 
 
 def test_one_batch_of_many_rows_gets_as_many_updates_as_batches_of_32_up_to_500():
     assert [resolve_epochs("auto", n, 1, False) for n in (24, 320, 480, 10**6)] == [
-        120,
+        60,
         200,
         300,
         500,
