@@ -6,6 +6,10 @@ import torch
 from torch import Tensor, nn
 
 
+# Of smaller widths the inverse is beyond float32.
+_SMALLEST_WIDTH = torch.finfo(torch.float32).tiny
+
+
 class PiecewiseLinear(nn.Module):
     """Append to the features how far each value is through the bins of its feature.
 
@@ -75,9 +79,11 @@ class PiecewiseLinear(nn.Module):
         Parameters
         ----------
         edges : Tensor of shape (n_bins + 1, n_features)
-            Ascending. A feature with fewer than three different edges gets no bins.
+            Ascending. A feature with fewer than three different edges gets no bins; edges that
+            differ by less than float32 can divide by are equal.
         """
         widths = edges.diff(dim=0)
+        widths = widths.masked_fill(widths < _SMALLEST_WIDTH, 0.0)
         binned = ((widths > 0).sum(dim=0) > 1) | self.every
         index = binned.nonzero().flatten()
         widths = widths[:, index]

@@ -144,3 +144,20 @@ def test_feature_weights_weigh_the_bins_of_their_feature_too():
     np.testing.assert_array_equal(model.predict_proba(to_device), model.predict_proba(X))
     assert np.ptp(model.predict_proba(X)[:, 1]) > 1e-3
     assert model.feature_weights_.shape == (2,)
+
+
+@pytest.mark.parametrize("estimator", [WeightedTorchClassifier, WeightedTorchRegressor])
+@pytest.mark.parametrize("unit", [1e-41, 1e-60])
+def test_a_column_that_is_next_to_nothing_leaves_the_others_as_they_are(estimator, unit):
+    X = np.random.default_rng(0).normal(size=(300, 2))
+    X[:, 1] *= unit
+    y = (X[:, 0] > 0).astype(int)
+    model = estimator(random_state=0, lr=0.01).fit(X, y)
+    assert model.score(X, y) > 0.8
+    assert model.module_.bins.features == (0,)
+
+
+def test_bins_too_narrow_for_float32_are_none():
+    layer = PiecewiseLinear(3)
+    layer.adapt(EDGES.double() * 1e-41)
+    assert layer.features == ()
