@@ -83,9 +83,10 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         Largest number of distinct rows in a batch; -1 is all rows. "auto" is the power of two, from
         32 to 256, at or below a 32nd of the number of distinct training rows.
     max_epochs : int or "auto", default="auto"
-        Number of passes over the distinct rows. "auto" is 20, or as many as 60 updates take if
-        that is more; large batches get as many updates as batches of 32 rows would, up to 500. With early stopping it is at most 100, or as many as 2,500 updates
-        take if that is more, but beyond 20 epochs no more than 100,000 updates.
+        Number of passes over the distinct rows. "auto" is 20, or as many as 60 updates take if that
+        is more; large batches get as many updates as batches of 32 rows would, up to 500. With
+        early stopping it is at most 100, or as many as 2,500 updates take if that is more, but
+        beyond 20 epochs no more than 100,000 updates.
     early_stopping : bool or "auto", default="auto"
         Whether to stop when the weighted loss of validation rows no longer improves, and keep the
         best network. The validation rows are those given to ``fit``, or else are held out. "auto"

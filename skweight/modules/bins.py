@@ -5,7 +5,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-
 # Of smaller widths the inverse is beyond float32.
 _SMALLEST_WIDTH = torch.finfo(torch.float32).tiny
 
