@@ -219,7 +219,7 @@ NOT_STACKED = {
         "Sequential changes its buffers, as running statistics do",
     ),
     "optimizer": (
-        classifier(optimizer=torch.optim.LBFGS),
+        classifier(optimizer=torch.optim.LBFGS, max_epochs=2),
         "optimizer LBFGS is not known to update each parameter independently",
     ),
 }
