@@ -125,13 +125,17 @@ class TriedLoss:
         return links[int(torch.stack([self._mean(scores).mean() for scores in links]).argmin())]
 
     def _has_own_link(self) -> bool:
-        """Whether for some value of y the loss is smaller a little beside y than at y."""
+        """Whether for some value of y the loss is smaller at another score than at y.
+
+        Tried are scores a little beside y, and those of the usual links: a loss may overflow near
+        large y, and hardly change near small ones.
+        """
         tried = self._some_targets
         step = 0.1 * self._columns(lambda y, weight: quantile_and_deviation(y, weight)[1])
         at_target = self._losses(tried, tried)
-        margin = 1e-9 * at_target.abs()
-        beside = [self._losses(tried + sign * step, tried) for sign in (-1, 1)]
-        return any(bool((losses < at_target - margin).any()) for losses in beside)
+        limit = torch.where(at_target.isinf(), at_target, at_target - 1e-9 * at_target.abs())
+        others = [tried - step, tried + step, tried.log(), tried.logit()]
+        return any(bool((self._losses(scores, tried) < limit).any()) for scores in others)
 
     def _location_and_scale(self) -> Tensor:
         """Location and scale of each target, shape (2, n_targets).

@@ -133,6 +133,24 @@ def test_a_loss_that_is_least_at_y_has_no_link_of_its_own(criterion):
     assert not loss.start.any()
 
 
+def squares_of_exp(output, target):
+    return (output.exp() - target) ** 2
+
+
+def log_gamma(output, target):
+    return output + target * (-output).exp()
+
+
+@pytest.mark.parametrize("size", [1e-12, 1e-9, 1e-6, 1.0, 1e3, 1e6, 1e12])
+@pytest.mark.parametrize("criterion", [log_poisson, squares_of_exp, log_gamma])
+def test_a_log_link_is_found_for_numbers_of_every_size(criterion, size):
+    # exp(y) is infinite in float64 for thousands, and of tiny y nearly the same for all.
+    y = size * (Y + 2)
+    loss = learned(criterion, y)
+    assert loss.has_own_link
+    assert loss.start.item() == pytest.approx(math.log(y.mean()), abs=1e-6)
+
+
 @pytest.mark.parametrize(
     ("criterion", "link"),
     [
