@@ -170,6 +170,18 @@ def test_a_loss_with_a_log_link_of_its_own_keeps_its_meaning():
         assert r2_score(counts, np.exp(raw)) > 0.9
 
 
+@pytest.mark.parametrize("unit", [1e-9, 1e-6, 1e-3, 1e3, 1e6])
+def test_a_log_link_of_its_own_learns_rates_and_amounts_of_any_size(unit):
+    def log_poisson(output, target):
+        return output.exp() - target * output
+
+    model = WeightedTorchRegressor(criterion=log_poisson, random_state=0, lr=0.003)
+    expected = model.fit(X, POSITIVE).predict(X)
+    found = model.fit(X, unit * POSITIVE).predict(X) - np.log(unit)
+    assert r2_score(POSITIVE, np.exp(expected)) > 0.9
+    assert_allclose(found, expected, atol=0.05)  # a log of a small number has fewer digits after 0
+
+
 @pytest.mark.parametrize(
     ("criterion", "units"),
     [

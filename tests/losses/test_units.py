@@ -151,6 +151,23 @@ def test_a_log_link_is_found_for_numbers_of_every_size(criterion, size):
     assert loss.start.item() == pytest.approx(math.log(y.mean()), abs=1e-6)
 
 
+@pytest.mark.parametrize("size", [1e-9, 1e-3, 1.0, 1e3, 1e9])
+@pytest.mark.parametrize("zeros", [0.0, 0.9])
+def test_losses_with_a_log_link_are_measured_by_that_of_the_best_constant(size, zeros):
+    y = (Y + 2) * (torch.from_numpy(np.random.default_rng(0).random(4000)) >= zeros)
+    units = [learned(log_poisson, part, WEIGHT).loss_unit.item() for part in (y, size * y)]
+    assert units[0] > 0
+    assert units[1] == pytest.approx(size * units[0], rel=1e-5)
+    if not zeros:  # the Poisson deviance of the mean
+        mean = float(WEIGHT @ y / WEIGHT.sum())
+        deviance = WEIGHT @ (y * (y / mean).log() - y + mean) / WEIGHT.sum()
+        assert units[0] == pytest.approx(deviance.item(), rel=1e-6)
+
+
+def test_a_constant_y_leaves_losses_with_a_log_link_as_they_are():
+    assert learned(log_poisson, 0 * Y + 7).loss_unit == 1
+
+
 @pytest.mark.parametrize(
     ("criterion", "link"),
     [
@@ -166,7 +183,7 @@ def test_a_loss_with_a_link_of_its_own_gets_raw_scores_from_a_sensible_start(cri
     y = rate if "ogi" in repr(criterion) else rate * 30
     loss = learned(criterion, y)
     assert loss.has_own_link
-    assert (loss.location.item(), loss.scale.item(), loss.loss_unit.item()) == (0, 1, 1)
+    assert (loss.location.item(), loss.scale.item()) == (0, 1)
     assert loss.start.item() == pytest.approx(link(y.mean().item()), rel=1e-6)
     raw = torch.randn(5, 1, dtype=torch.float64)
     assert torch.equal(loss.predictions(raw), raw)
