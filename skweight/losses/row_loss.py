@@ -108,7 +108,14 @@ class RowLoss(nn.Module):
         continues = self.location is not None
         if self.location is None and self.traits.positive:  # no prediction may be negative
             self.location, self.scale = y.new_zeros(y.shape[1]), weight @ y / weight.sum()
-        units = tried.units(self.location, self.scale)
+        try:
+            units = tried.units(self.location, self.scale)
+        except (RuntimeError, ValueError, TypeError) as error:
+            raise CriterionError(
+                f"criterion {name_of(self.criterion)} failed on output and target of {to[1]}, in "
+                "which a loss gets them that compares predictions with y itself. Give its own "
+                f"tensors the dtype of the output, as in weight.to(output): {error}"
+            ) from error
         if continues and units.has_own_link != self.has_own_link:
             raise CriterionError(
                 "warm_start=True continues with the network of the last fit, whose output does not "

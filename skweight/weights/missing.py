@@ -57,12 +57,13 @@ def fill_targets_without_weight(
     if replaced.any() and usable.any():
         positions = np.where(replaced, usable.argmax(), np.arange(len(values)))
         y, values = take_rows(y, positions), values[positions]
-    return _numbers_of_objects(values, y) if getattr(y, "dtype", object) == object else y
+    return _numbers_of_objects(values, y)
 
 
 def _numbers_of_objects(values: NDArray[Any], y: Any) -> Any:
     """Objects that are all numbers or booleans as an array of these, and else y."""
-    if values.dtype != object or not all(isinstance(v, (Real, np.bool_)) for v in values.flat):
+    has_objects = values.dtype == object and getattr(y, "dtype", values.dtype) == values.dtype
+    if not has_objects or not all(isinstance(value, (Real, np.bool_)) for value in values.flat):
         return y
     numbers = np.array(values.tolist())
     return y if numbers.dtype == object else numbers  # integers beyond 64 bits

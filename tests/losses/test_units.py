@@ -13,7 +13,13 @@ from torch import nn
 from torch.nn import functional as F
 
 from skweight.losses import REGRESSOR_CRITERIA as NAMES
-from skweight.losses import RowLoss, from_criterion, mean_and_deviation, quantile_and_deviation
+from skweight.losses import (
+    CriterionError,
+    RowLoss,
+    from_criterion,
+    mean_and_deviation,
+    quantile_and_deviation,
+)
 
 rng = np.random.default_rng(0)
 Y = torch.from_numpy(rng.gamma(2.0, 1.5, 4000) - 1)
@@ -265,6 +271,20 @@ def test_parameters_of_a_loss_work_in_float64_too():
 
     loss = learned(Mixed, torch.stack([Y, 2 * Y], dim=1))
     assert loss(torch.zeros(9, 2), torch.zeros(9, 2)).isfinite().all()
+
+
+def test_a_loss_whose_own_tensors_are_float32_is_told_so():
+    importance = torch.tensor([1.0, 2.0])
+    y = torch.stack([Y, 2 * Y], dim=1)
+    for criterion in (
+        lambda output, target: (output - target) ** 2 @ importance,
+        lambda output, target: torch.einsum("nk,k->n", (output - target).abs(), importance),
+        lambda output, target: F.linear((output - target) ** 2, importance[None])[:, 0],
+    ):
+        with pytest.raises(CriterionError, match=r"failed on .*float64.*weight\.to\(output\)"):
+            learned(criterion, y)
+    mended = learned(lambda output, target: (output - target) ** 2 @ importance.to(output), y)
+    assert mended.scale[1] == 2 * mended.scale[0]
 
 
 def test_units_are_learned_once_and_those_of_an_earlier_fit_are_kept():
