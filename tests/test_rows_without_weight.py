@@ -133,6 +133,18 @@ def test_a_missing_number_without_weight_is_no_row(kind):
         WeightedTorchRegressor(**QUICK).fit(X, y)
 
 
+@pytest.mark.parametrize("bad", ["n/a", "", "12 or 13"])
+@pytest.mark.parametrize("kind", [np.array, list, pd.Series])
+def test_a_target_without_weight_may_be_no_number(bad, kind):
+    y = kind(spoiled(X[:, 0], bad))
+    found = WeightedTorchRegressor(**QUICK).fit(X, y, WEIGHT)
+    expected = WeightedTorchRegressor(**QUICK).fit(X[KEPT], X[KEPT, 0], WEIGHT[KEPT])
+    assert_array_equal(found.predict(X), expected.predict(X))
+    assert found.score(X, y, WEIGHT) == expected.score(X, X[:, 0], WEIGHT)
+    online = WeightedTorchRegressor(**QUICK).partial_fit(X, y, WEIGHT)
+    assert np.isfinite(online.predict(X)).all()
+
+
 @pytest.mark.parametrize("dtype", ["m8[ns]", "M8[ns]"])
 def test_times_that_are_missing_are_no_numbers(dtype):
     y = (1e9 * X[:, 0]).astype(np.int64).astype(dtype)

@@ -55,7 +55,7 @@ def validate_X_y(
     """X as in :func:`validate_X`, and y as an array or sparse matrix with as many rows.
 
     Rows whose ``sample_weight`` is 0 may hold anything: NaN and infinity in X, missing targets, and
-    with ``only_known`` unknown labels.
+    with ``only_known`` unknown labels and targets that are no numbers.
     """
     X, sample_weight = as_array(X), as_array(sample_weight)
     y = fill_targets_without_weight(as_array(y), sample_weight, all_rows=only_known)

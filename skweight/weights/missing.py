@@ -28,7 +28,8 @@ def fill_targets_without_weight(
     name : str, default="y"
         What errors call y.
     all_rows : bool, default=False
-        Whether to replace the target of every row of weight 0, for labels that are unknown.
+        Whether to replace the target of every row of weight 0: a label may be unknown, or a target
+        no number.
 
     Returns
     -------
