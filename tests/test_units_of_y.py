@@ -225,7 +225,7 @@ def test_a_fitted_model_with_units_of_its_own_is_saved_continued_and_searched():
     assert scores[0].min() > 0.5
 
 
-@pytest.mark.parametrize("size", [1e2, 1e6])
+@pytest.mark.parametrize("size", [1e2, 1e6, 1e10])
 @pytest.mark.parametrize(
     "criterion",
     [

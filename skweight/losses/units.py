@@ -25,7 +25,7 @@ _TRIED_LEVELS = [0.05, 0.25, 0.5, 0.75, 0.95]
 
 
 @dataclass(frozen=True)
-class Units:
+class LossUnits:
     """How a loss of y itself is used: predictions, and the unit of the loss. float64.
 
     A prediction is ``location + scale * output``, of shape (n_targets,), and losses are divided by
@@ -112,18 +112,18 @@ class TriedLoss:
     weight: Tensor
     shape: tuple[int, ...]
 
-    def units(self, location: Tensor | None = None, scale: Tensor | None = None) -> Units:
+    def units(self, location: Tensor | None = None, scale: Tensor | None = None) -> LossUnits:
         """Units for the loss, with this location and scale if they are given."""
         mean = self.weight @ self.target / self.weight.sum()
         if self._has_own_link():
             one, start = torch.ones_like(mean), self._best_start(mean)
-            return Units(0 * one, one, self._loss_of_constant(start), start, True)
+            return LossUnits(0 * one, one, self._loss_of_constant(start), start, True)
         if location is not None and scale is not None:
             start = (mean - location) / scale
         else:
             location, scale = self._location_and_scale()
             start = torch.zeros_like(mean)
-        return Units(location, scale, self._loss_of(scale), start, False)
+        return LossUnits(location, scale, self._loss_of(scale), start, False)
 
     def _best_start(self, mean: Tensor) -> Tensor:
         """The best of the scores that usual links make of the weighted mean."""
