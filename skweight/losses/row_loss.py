@@ -80,7 +80,8 @@ class RowLoss(nn.Module):
         The criterion gets ``location + scale * output`` in float64, which holds every digit of y,
         and its losses are divided by that of an error of one ``scale``. So neither the training
         nor the recorded losses depend on the units of y. A criterion with a link of its own, whose
-        best score for y is another number than y, gets the output as it is.
+        best score for y is another number than y, gets the output as it is, and its losses are
+        divided by that of the best constant.
 
         Units that are known from an earlier fit are kept.
 
