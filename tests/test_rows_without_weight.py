@@ -37,6 +37,7 @@ def spoiled(values, bad):
 
 LABELS = np.where(IS_HIGH, "high", "low")
 CODES = IS_HIGH.astype(int)
+DATES = np.where(IS_HIGH, np.datetime64("2020-01-01"), np.datetime64("2021-01-01"))
 CLASSES_WITH_MISSING = {
     "objects_None": spoiled(LABELS, None),
     "objects_nan": spoiled(LABELS, np.nan),
@@ -60,6 +61,16 @@ CLASSES_WITH_MISSING = {
     "string": pd.Series(spoiled(LABELS, None), dtype="string"),
     "array_of_strings": pd.array(spoiled(LABELS, None), dtype="string"),
     "index": pd.Index(spoiled(LABELS, None)),
+    "objects_bool": spoiled(IS_HIGH, None),
+    "objects_int": spoiled(CODES, pd.NA),
+    "objects_float": spoiled(CODES.astype(float), None),
+    "series_of_bool": pd.Series(spoiled(IS_HIGH, None)),
+    "frame_of_bool": pd.DataFrame({"y": spoiled(IS_HIGH, None)})["y"],
+    "array_of_boolean": pd.array(spoiled(IS_HIGH, None), dtype="boolean"),
+    "array_of_Int64": pd.array(spoiled(CODES, None), dtype="Int64"),
+    "datetime": spoiled(DATES, None).astype("M8[D]"),
+    "series_of_datetime": pd.Series(spoiled(DATES, None).astype("M8[ns]")),
+    "timedelta": spoiled(DATES - DATES.min(), None).astype("m8[D]"),
 }
 
 
@@ -120,6 +131,53 @@ def test_a_missing_number_without_weight_is_no_row(kind):
     assert np.isfinite(online.partial_fit(X, y, WEIGHT).predict(X)).all()
     with pytest.raises(ValueError, match=r"NaN|infinity|must not be missing"):
         WeightedTorchRegressor(**QUICK).fit(X, y)
+
+
+@pytest.mark.parametrize("bad", ["n/a", "", "12 or 13"])
+@pytest.mark.parametrize("kind", [np.array, list, pd.Series])
+def test_a_target_without_weight_may_be_no_number(bad, kind):
+    y = kind(spoiled(X[:, 0], bad))
+    found = WeightedTorchRegressor(**QUICK).fit(X, y, WEIGHT)
+    expected = WeightedTorchRegressor(**QUICK).fit(X[KEPT], X[KEPT, 0], WEIGHT[KEPT])
+    assert_array_equal(found.predict(X), expected.predict(X))
+    assert found.score(X, y, WEIGHT) == expected.score(X, X[:, 0], WEIGHT)
+    online = WeightedTorchRegressor(**QUICK).partial_fit(X, y, WEIGHT)
+    assert np.isfinite(online.predict(X)).all()
+
+
+@pytest.mark.parametrize("dtype", ["m8[ns]", "M8[ns]"])
+def test_times_that_are_missing_are_no_numbers(dtype):
+    y = (1e9 * X[:, 0]).astype(np.int64).astype(dtype)
+    y[BAD] = "NaT"
+    found = WeightedTorchRegressor(**QUICK).fit(X, y, WEIGHT)
+    expected = WeightedTorchRegressor(**QUICK).fit(X[KEPT], y[KEPT], WEIGHT[KEPT])
+    assert_array_equal(found.predict(X), expected.predict(X))
+    for call in (found.fit, found.partial_fit, found.score):
+        with pytest.raises(ValueError, match=r"^y must not be missing .*got .*NaT"):
+            call(X, y)
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS.values())
+def test_of_bad_weights_and_missing_targets_the_weights_are_named(estimator):
+    y = [None if weight == 0 else code for weight, code in zip(WEIGHT, CODES.tolist())]
+    for bad, words in (
+        (WEIGHT[:, None], "^sample_weight must be 1-D .*Pass its one column"),
+        (0 * WEIGHT, "^sample_weight must hold at least one positive weight"),
+        (np.where(WEIGHT == 0, np.nan, 1), "^sample_weight must be finite"),
+        (WEIGHT[:-1], "^sample_weight must have one weight per row"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            estimator(**QUICK).fit(X, y, bad)
+        with pytest.raises(ValueError, match=r"^X_val and y_val: sample_weight must"):
+            estimator(**QUICK).fit(X, CODES, X_val=X, y_val=y, sample_weight_val=bad)
+
+
+def test_columns_of_labels_without_weight_may_be_missing_objects():
+    labels = np.c_[IS_HIGH, X[:, 1] > 0]
+    found, expected = WeightedTorchClassifier(**QUICK), WeightedTorchClassifier(**QUICK)
+    found.fit(X, spoiled(labels, None), WEIGHT)
+    expected.fit(X[KEPT], labels[KEPT], WEIGHT[KEPT])
+    assert_array_equal(found.predict_proba(X), expected.predict_proba(X))
 
 
 def on_disk(folder, rows):

@@ -163,10 +163,23 @@ def test_a_loss_with_a_log_link_of_its_own_keeps_its_meaning():
     def log_poisson(output, target):
         return output.exp() - target * output
 
-    counts = rng.poisson(200 * POSITIVE)
+    for mean in (200, 20_000):  # exp(20_000) is infinite
+        counts = rng.poisson(mean * POSITIVE)
+        model = WeightedTorchRegressor(criterion=log_poisson, random_state=0, lr=0.003)
+        raw = model.fit(X, counts).predict(X)
+        assert r2_score(counts, np.exp(raw)) > 0.9
+
+
+@pytest.mark.parametrize("unit", [1e-9, 1e-6, 1e-3, 1e3, 1e6])
+def test_a_log_link_of_its_own_learns_rates_and_amounts_of_any_size(unit):
+    def log_poisson(output, target):
+        return output.exp() - target * output
+
     model = WeightedTorchRegressor(criterion=log_poisson, random_state=0, lr=0.003)
-    raw = model.fit(X, counts).predict(X)
-    assert r2_score(counts, np.exp(raw)) > 0.9
+    expected = model.fit(X, POSITIVE).predict(X)
+    found = model.fit(X, unit * POSITIVE).predict(X) - np.log(unit)
+    assert r2_score(POSITIVE, np.exp(expected)) > 0.9
+    assert_allclose(found, expected, atol=0.05)  # a log of a small number has fewer digits after 0
 
 
 @pytest.mark.parametrize(
@@ -212,7 +225,7 @@ def test_a_fitted_model_with_units_of_its_own_is_saved_continued_and_searched():
     assert scores[0].min() > 0.5
 
 
-@pytest.mark.parametrize("size", [1e2, 1e6])
+@pytest.mark.parametrize("size", [1e2, 1e6, 1e10])
 @pytest.mark.parametrize(
     "criterion",
     [

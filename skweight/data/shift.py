@@ -67,8 +67,11 @@ def to_float32(X: Any, shift: Floats | None) -> Any:
 
 def _full_columns(X: Any, has_weight: NDArray[np.bool_] | None) -> NDArray[np.intp]:
     """Columns of which every row with weight is stored."""
-    rows = X if has_weight is None else X[has_weight]
-    return np.flatnonzero(np.bincount(rows.indices, minlength=X.shape[1]) == rows.shape[0])
+    indices, n_rows = X.indices, X.shape[0]
+    if has_weight is not None:
+        indices = indices[np.repeat(has_weight, np.diff(X.indptr))]
+        n_rows = np.count_nonzero(has_weight)
+    return np.flatnonzero(np.bincount(indices, minlength=X.shape[1]) == n_rows)
 
 
 def _ranges(X: Any, has_weight: NDArray[np.bool_] | None) -> tuple[Floats, Floats]:

@@ -55,7 +55,7 @@ def validate_X_y(
     """X as in :func:`validate_X`, and y as an array or sparse matrix with as many rows.
 
     Rows whose ``sample_weight`` is 0 may hold anything: NaN and infinity in X, missing targets, and
-    with ``only_known`` unknown labels.
+    with ``only_known`` unknown labels and targets that are no numbers.
     """
     X, sample_weight = as_array(X), as_array(sample_weight)
     y = fill_targets_without_weight(as_array(y), sample_weight, all_rows=only_known)
@@ -83,16 +83,21 @@ def _expected(reset: bool, allow_nd: bool) -> dict[str, Any]:
 
 def _finish(estimator: Any, X: Any, has_weight: Mask | None, shift_of: ShiftOf | None) -> Any:
     """Shifted float32 X, with finite numbers in every row with weight."""
+    X = canonical_csr(X)
     converted = to_float32(X, None if shift_of is None else shift_of(X, has_weight))
     if not isinstance(X, MappedRows):
         _check_finite(estimator, converted, has_weight)
-    return canonical_csr(converted)
+    return canonical_csr(converted)  # the smallest numbers have become 0
 
 
 def _check_finite(estimator: Any, X: Any, has_weight: Mask | None) -> None:
-    X = X if has_weight is None else X[has_weight]
     values = X.data if sparse.issparse(X) else X
-    assert_all_finite(values, estimator_name=type(estimator).__name__, input_name="X")
+    try:
+        assert_all_finite(values, estimator_name=type(estimator).__name__, input_name="X")
+    except ValueError:
+        if has_weight is None:
+            raise
+        _check_finite(estimator, X[has_weight], None)  # a copy, and so only made if needed
 
 
 def _check_mapped(

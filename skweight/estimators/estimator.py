@@ -35,7 +35,12 @@ from skweight.estimators.planning import (
 from skweight.losses import RowLoss
 from skweight.modules import input_feature_weights
 from skweight.training import TrainingInterrupted, WeightedNet, on_cpu, predict, train
-from skweight.weights import refuse_masked, rows_with_weight, take_rows
+from skweight.weights import (
+    fill_targets_without_weight,
+    refuse_masked,
+    rows_with_weight,
+    take_rows,
+)
 
 
 class TorchEstimator(BaseEstimator):  # type: ignore[misc]
@@ -226,9 +231,9 @@ class TorchEstimator(BaseEstimator):  # type: ignore[misc]
 
 def without_weightless_rows(X: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
     """X, y and weights to score on: a row of weight 0 counts as missing, whatever it holds."""
-    refuse_masked(y, "y")
     refuse_masked(sample_weight, "sample_weight")
     X, y, sample_weight = as_array(X), as_array(y), as_array(sample_weight)
+    y = fill_targets_without_weight(y, sample_weight)
     n_rows = y.shape[0] if hasattr(y, "shape") else len(y)
     has_weight = rows_with_weight(sample_weight, n_rows)
     if has_weight is None:

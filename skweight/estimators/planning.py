@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.base import is_regressor
 from sklearn.utils import check_random_state
 from torch import nn
 
@@ -90,7 +91,8 @@ def plan(estimator: Any, data: FitData) -> Training:
     continues = bool(estimator.warm_start) and hasattr(estimator, "net_")
     criterion = make_criterion(estimator)
     given = data.X, data.y, data.sample_weight
-    X, y = validate(estimator, *given, reset=not continues, only_known=continues)
+    only_known = continues or is_regressor(estimator)  # labels of new rows become classes
+    X, y = validate(estimator, *given, reset=not continues, only_known=only_known)
     task: Task = estimator._make_task(y, continues)
     codes = task.encode(y)
     rows = merge(X, codes, data.sample_weight, estimator.sample_weight_power)
@@ -185,7 +187,7 @@ def validate(
 ) -> tuple[Any, Any]:
     """X as training reads it, with rows of the shape of those of ``fit``, and y.
 
-    With ``only_known``, labels of rows of weight 0 may be unknown to the fit.
+    With ``only_known``, y of rows of weight 0 may be an unknown label or no number.
     """
     _check_dimensions(estimator, X)
     X, y = validate_X_y(

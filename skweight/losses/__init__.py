@@ -22,6 +22,7 @@ from skweight.losses.criterion import from_criterion
 from skweight.losses.reduction import (
     backpropagate_weighted_mean,
     backpropagate_weighted_means,
+    validation_mean,
     weighted_mean,
     width,
 )

@@ -29,6 +29,13 @@ def weighted_mean(loss: Tensor, row_weight: Tensor) -> Tensor:
     return (row_weight * loss).mean()
 
 
+def validation_mean(loss: Tensor, row_weight: Tensor) -> Tensor:
+    """The weighted mean in float64, in which large losses of outliers hide no improvement."""
+    if loss.device.type != "mps":  # which has no float64
+        loss, row_weight = loss.double(), row_weight.double()
+    return weighted_mean(loss, row_weight)
+
+
 def backpropagate_weighted_mean(loss: Tensor, row_weight: Tensor) -> Tensor:
     """Add the gradients of the weighted mean to the parameters, and return it without a graph.
 

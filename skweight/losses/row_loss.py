@@ -80,7 +80,8 @@ class RowLoss(nn.Module):
         The criterion gets ``location + scale * output`` in float64, which holds every digit of y,
         and its losses are divided by that of an error of one ``scale``. So neither the training
         nor the recorded losses depend on the units of y. A criterion with a link of its own, whose
-        best score for y is another number than y, gets the output as it is.
+        best score for y is another number than y, gets the output as it is, and its losses are
+        divided by that of the best constant.
 
         Units that are known from an earlier fit are kept.
 
@@ -107,8 +108,16 @@ class RowLoss(nn.Module):
         )
         continues = self.location is not None
         if self.location is None and self.traits.positive:  # no prediction may be negative
-            self.location, self.scale = y.new_zeros(y.shape[1]), weight @ y / weight.sum()
-        units = tried.units(self.location, self.scale)
+            mean = weight @ y / weight.sum()
+            self.location, self.scale = torch.zeros_like(mean), torch.where(mean > 0, mean, 1.0)
+        try:
+            units = tried.units(self.location, self.scale)
+        except (RuntimeError, ValueError, TypeError) as error:
+            raise CriterionError(
+                f"criterion {name_of(self.criterion)} failed on output and target of {to[1]}, in "
+                "which a loss gets them that compares predictions with y itself. Give its own "
+                f"tensors the dtype of the output, as in weight.to(output): {error}"
+            ) from error
         if continues and units.has_own_link != self.has_own_link:
             raise CriterionError(
                 "warm_start=True continues with the network of the last fit, whose output does not "
@@ -130,6 +139,8 @@ class RowLoss(nn.Module):
         dtype = torch.promote_types(output.dtype, self.scale.dtype)
         scale, location = (part.to(output.device, dtype) for part in (self.scale, self.location))
         return output * scale + location
+
+    # Losses -----------------------------------------------------------------------------
 
     def forward(self, output: Tensor, target: Tensor) -> Tensor:
         """Loss of each row.

@@ -18,12 +18,14 @@ _NORMAL_QUARTILES = 1.349
 _GROWTH = 10**1.5
 # Of more rows than this, evenly spaced ones tell which constant a loss prefers.
 _MOST_ROWS_TRIED = 2**14
+# Its exponential is just within float64.
+_LARGE_SCORE = 700.0
 _LEVELS = [level / 20 for level in range(1, 20)]
 _TRIED_LEVELS = [0.05, 0.25, 0.5, 0.75, 0.95]
 
 
 @dataclass(frozen=True)
-class Units:
+class LossUnits:
     """How a loss of y itself is used: predictions, and the unit of the loss. float64.
 
     A prediction is ``location + scale * output``, of shape (n_targets,), and losses are divided by
@@ -92,6 +94,11 @@ def _is_rounding_error(spread: float, location: float) -> bool:
 # A loss of y itself ---------------------------------------------------------------------------
 
 
+def _usual_links(y: Tensor) -> list[Tensor]:
+    """Scores for which losses with a link of their own may be smallest: NaN where there is none."""
+    return [torch.zeros_like(y), y, y.log(), y.logit()]
+
+
 @dataclass(frozen=True)
 class TriedLoss:
     """A loss of y, on rows to try it on.
@@ -105,33 +112,53 @@ class TriedLoss:
     weight: Tensor
     shape: tuple[int, ...]
 
-    def units(self, location: Tensor | None = None, scale: Tensor | None = None) -> Units:
+    def units(self, location: Tensor | None = None, scale: Tensor | None = None) -> LossUnits:
         """Units for the loss, with this location and scale if they are given."""
         mean = self.weight @ self.target / self.weight.sum()
         if self._has_own_link():
-            one = torch.ones_like(mean)
-            return Units(0 * one, one, one[:1], self._best_start(mean), True)
+            one, start = torch.ones_like(mean), self._best_start(mean)
+            return LossUnits(0 * one, one, self._loss_of_constant(start), start, True)
         if location is not None and scale is not None:
             start = (mean - location) / scale
         else:
             location, scale = self._location_and_scale()
             start = torch.zeros_like(mean)
-        return Units(location, scale, self._loss_of(scale), start, False)
+        return LossUnits(location, scale, self._loss_of(scale), start, False)
 
     def _best_start(self, mean: Tensor) -> Tensor:
         """The best of the scores that usual links make of the weighted mean."""
-        links = [torch.zeros_like(mean), mean, mean.log(), mean.logit()]
-        links = [scores for scores in links if scores.isfinite().all()]
+        links = [scores for scores in _usual_links(mean) if scores.isfinite().all()]
         return links[int(torch.stack([self._mean(scores).mean() for scores in links]).argmin())]
 
+    def _loss_of_constant(self, start: Tensor) -> Tensor:
+        """How much higher the mean loss of a constant is than with the best usual link of each y.
+
+        1 if it is not higher by more than rounding errors.
+        """
+        n_rows = len(self.target)
+        constant = self._losses(start.expand(n_rows, -1), self.target).reshape(n_rows, -1)
+        lowest = constant
+        for scores in _usual_links(self.target):
+            # The logarithm of 0 as a number: 0 times infinity is NaN.
+            scores = scores.nan_to_num(math.nan, _LARGE_SCORE, -_LARGE_SCORE)
+            losses = self._losses(scores, self.target).reshape(n_rows, -1)
+            lowest = torch.where(losses < lowest, losses, lowest)
+        total = self.weight.sum()
+        added, size = (self.weight @ part / total for part in (constant - lowest, constant.abs()))
+        return torch.where(added.isfinite() & (added > 1e-9 * size), added, 1.0)
+
     def _has_own_link(self) -> bool:
-        """Whether for some value of y the loss is smaller a little beside y than at y."""
+        """Whether for some value of y the loss is smaller at another score than at y.
+
+        Tried are scores a little beside y, and those of the usual links: a loss may overflow near
+        large y, and hardly change near small ones.
+        """
         tried = self._some_targets
         step = 0.1 * self._columns(lambda y, weight: quantile_and_deviation(y, weight)[1])
         at_target = self._losses(tried, tried)
-        margin = 1e-9 * at_target.abs()
-        beside = [self._losses(tried + sign * step, tried) for sign in (-1, 1)]
-        return any(bool((losses < at_target - margin).any()) for losses in beside)
+        limit = torch.where(at_target.isinf(), at_target, at_target - 1e-9 * at_target.abs())
+        others = [tried - step, tried + step, *_usual_links(tried)]
+        return any(bool((self._losses(scores, tried) < limit).any()) for scores in others)
 
     def _location_and_scale(self) -> Tensor:
         """Location and scale of each target, shape (2, n_targets).

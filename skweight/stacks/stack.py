@@ -11,7 +11,7 @@ from torch import Tensor
 
 from skweight._keywords import unwrap
 from skweight.data import TensorBatches
-from skweight.losses import backpropagate_weighted_means, weighted_mean
+from skweight.losses import backpropagate_weighted_means, validation_mean
 from skweight.stacks.eligibility import stack_networks, validation_batches
 from skweight.stacks.networks import StackedNetwork
 from skweight.stacks.steps import (
@@ -150,7 +150,7 @@ class Stack:
         total = torch.zeros(len(self.in_stack), dtype=torch.float64, device="cpu")
         for X, weight, y in batches:
             losses = self.losses(self.network(X), y)
-            means = [weighted_mean(*pair) for pair in zip(losses, weight)]
+            means = [validation_mean(*pair) for pair in zip(losses, weight)]
             total += torch.stack(means).cpu().double() * X.shape[1]
         return total / batches.n_rows
 

@@ -23,7 +23,7 @@ from skorch.utils import TeeGenerator, to_numpy, to_tensor
 from torch import Tensor, nn
 
 from skweight.data import Batch, MappedRows, RowDataset, is_mapped, place
-from skweight.losses import weighted_mean
+from skweight.losses import validation_mean
 from skweight.training.average import WeightAverage
 from skweight.training.cuda_graphs import make_step
 from skweight.training.resume import to_cpu
@@ -77,8 +77,8 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
     def get_loss(
         self, y_pred: Tensor, y_true: Tensor, X: Any = None, training: bool = False
     ) -> Tensor:
-        """Reduce the losses of the rows with their weights."""
-        return weighted_mean(self.criterion_(y_pred, y_true), X["row_weight"])
+        """Reduce the losses of validation rows with their weights."""
+        return validation_mean(self.criterion_(y_pred, y_true), X["row_weight"])
 
     def get_dataset(self, X: Any, y: Any = None) -> Any:
         """Wrap plain arrays and batches, as skorch's own methods and scorers pass them."""

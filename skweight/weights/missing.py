@@ -1,11 +1,12 @@
 """Targets that are missing: no class and no number, and allowed only in rows of weight 0."""
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from skweight.weights.sample_weight import as_numbers, refuse_masked
+from skweight.weights.sample_weight import as_numbers, check_sample_weight, refuse_masked
 
 # pandas is not imported for them.
 _MISSING_TYPES = ("NAType", "NaTType")
@@ -21,18 +22,20 @@ def fill_targets_without_weight(
     Parameters
     ----------
     y : array-like of shape (n_samples,) or (n_samples, n_targets)
-        Of any kind. Missing are None, NaN, infinity and the missing values of pandas.
+        Of any kind. Missing are None, NaN, infinity, NaT and the missing values of pandas.
     sample_weight : array-like of shape (n_samples,) or None
-        Bad weights are left for later checks.
+        Bad weights are left for later checks, unless they may be why a target is refused.
     name : str, default="y"
         What errors call y.
     all_rows : bool, default=False
-        Whether to replace the target of every row of weight 0, for labels that are unknown.
+        Whether to replace the target of every row of weight 0: a label may be unknown, or a target
+        no number.
 
     Returns
     -------
     array-like
-        y itself if there is nothing to replace, else a copy of the same kind.
+        y itself if there is nothing to replace, else a copy of the same kind; objects that are all
+        numbers or booleans as an array of these.
 
     Raises
     ------
@@ -47,13 +50,24 @@ def fill_targets_without_weight(
     missing = _missing_rows(values)
     has_weight = rows_with_weight(sample_weight, len(values))
     weightless = np.zeros(len(values), dtype=bool) if has_weight is None else ~has_weight
-    if values.dtype.kind == "O" and missing.any():
+    if values.dtype.kind in "OmM" and missing.any():
+        check_sample_weight(sample_weight, len(values))  # else targets would be blamed for weights
         _refuse_missing(values, missing & ~weightless, name)
     usable = ~missing & ~weightless
     replaced = weightless & (True if all_rows else missing)
-    if not replaced.any() or not usable.any():
+    if replaced.any() and usable.any():
+        positions = np.where(replaced, usable.argmax(), np.arange(len(values)))
+        y, values = take_rows(y, positions), values[positions]
+    return _numbers_of_objects(values, y)
+
+
+def _numbers_of_objects(values: NDArray[Any], y: Any) -> Any:
+    """Objects that are all numbers or booleans as an array of these, and else y."""
+    has_objects = values.dtype == object and getattr(y, "dtype", values.dtype) == values.dtype
+    if not has_objects or not all(isinstance(value, (Real, np.bool_)) for value in values.flat):
         return y
-    return take_rows(y, np.where(replaced, usable.argmax(), np.arange(len(values))))
+    numbers = np.array(values.tolist())
+    return y if numbers.dtype == object else numbers  # integers beyond 64 bits
 
 
 def take_rows(values: Any, positions: NDArray[np.intp]) -> Any:
@@ -81,6 +95,8 @@ def _as_values(y: Any) -> NDArray[Any] | None:
 def _missing_rows(values: NDArray[Any]) -> NDArray[np.bool_]:
     if values.dtype.kind in "fc":
         missing = ~np.isfinite(values)
+    elif values.dtype.kind in "mM":
+        missing = np.isnat(values)
     elif values.dtype.kind == "O":
         flags = [_is_missing(value) for value in values.flat]
         missing = np.array(flags, dtype=bool).reshape(values.shape)
@@ -107,6 +123,8 @@ def _refuse_missing(values: NDArray[Any], missing: NDArray[np.bool_], name: str)
 def _is_missing(value: Any) -> bool:
     if isinstance(value, (float, np.floating)):
         return not np.isfinite(value)
+    if isinstance(value, (np.datetime64, np.timedelta64)):
+        return bool(np.isnat(value))
     return value is None or type(value).__name__ in _MISSING_TYPES
 
 

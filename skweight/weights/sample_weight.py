@@ -74,7 +74,7 @@ _INSTEAD_OF_MASKS = {
 
 def refuse_masked(values: Any, name: str) -> None:
     """Refuse masked values of a NumPy array: what lies under the mask would be used."""
-    if not np.ma.is_masked(values):
+    if not (isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values)):
         return
     places = np.argwhere(np.atleast_1d(np.ma.getmaskarray(values))).tolist()
     first = places[0][0] if len(places[0]) == 1 else tuple(places[0])

@@ -108,6 +108,18 @@ def test_a_search_shifts_as_fits_do():
     assert search.cv_results_["mean_test_score"].min() > 0.7
 
 
+def test_entries_that_are_stored_in_parts_are_shifted_as_their_sum():
+    rows = sparse.coo_matrix(X)
+    parts = sparse.csr_matrix((N_ROWS, 2))
+    parts.indptr = np.arange(N_ROWS + 1, dtype=np.int32) * 3
+    parts.indices = np.tile(np.int32([0, 1, 0]), N_ROWS)
+    parts.data = np.c_[X[:, 0] - 1e9, X[:, 1], np.full(N_ROWS, 1e9)].ravel()
+    assert not parts.has_canonical_format
+    whole = fitted(parts.toarray())
+    assert_array_equal(fitted(parts).predict(rows), whole.predict(X))
+    assert len(parts.data) == 3 * N_ROWS
+
+
 def test_zeros_that_are_not_stored_are_shifted_too():
     rows = np.array([[0.0, 1.0], [1.7e9 + 3, 0.0], [0.0, 0.0]])
     model = fitted()

@@ -13,7 +13,13 @@ from torch import nn
 from torch.nn import functional as F
 
 from skweight.losses import REGRESSOR_CRITERIA as NAMES
-from skweight.losses import RowLoss, from_criterion, mean_and_deviation, quantile_and_deviation
+from skweight.losses import (
+    CriterionError,
+    RowLoss,
+    from_criterion,
+    mean_and_deviation,
+    quantile_and_deviation,
+)
 
 rng = np.random.default_rng(0)
 Y = torch.from_numpy(rng.gamma(2.0, 1.5, 4000) - 1)
@@ -133,6 +139,41 @@ def test_a_loss_that_is_least_at_y_has_no_link_of_its_own(criterion):
     assert not loss.start.any()
 
 
+def squares_of_exp(output, target):
+    return (output.exp() - target) ** 2
+
+
+def log_gamma(output, target):
+    return output + target * (-output).exp()
+
+
+@pytest.mark.parametrize("size", [1e-12, 1e-9, 1e-6, 1.0, 1e3, 1e6, 1e12])
+@pytest.mark.parametrize("criterion", [log_poisson, squares_of_exp, log_gamma])
+def test_a_log_link_is_found_for_numbers_of_every_size(criterion, size):
+    # exp(y) is infinite in float64 for thousands, and of tiny y nearly the same for all.
+    y = size * (Y + 2)
+    loss = learned(criterion, y)
+    assert loss.has_own_link
+    assert loss.start.item() == pytest.approx(math.log(y.mean()), abs=1e-6)
+
+
+@pytest.mark.parametrize("size", [1e-9, 1e-3, 1.0, 1e3, 1e9])
+@pytest.mark.parametrize("zeros", [0.0, 0.9])
+def test_losses_with_a_log_link_are_measured_by_that_of_the_best_constant(size, zeros):
+    y = (Y + 2) * (torch.from_numpy(np.random.default_rng(0).random(4000)) >= zeros)
+    units = [learned(log_poisson, part, WEIGHT).loss_unit.item() for part in (y, size * y)]
+    assert units[0] > 0
+    assert units[1] == pytest.approx(size * units[0], rel=1e-5)
+    if not zeros:  # the Poisson deviance of the mean
+        mean = float(WEIGHT @ y / WEIGHT.sum())
+        deviance = WEIGHT @ (y * (y / mean).log() - y + mean) / WEIGHT.sum()
+        assert units[0] == pytest.approx(deviance.item(), rel=1e-6)
+
+
+def test_a_constant_y_leaves_losses_with_a_log_link_as_they_are():
+    assert learned(log_poisson, 0 * Y + 7).loss_unit == 1
+
+
 @pytest.mark.parametrize(
     ("criterion", "link"),
     [
@@ -148,7 +189,7 @@ def test_a_loss_with_a_link_of_its_own_gets_raw_scores_from_a_sensible_start(cri
     y = rate if "ogi" in repr(criterion) else rate * 30
     loss = learned(criterion, y)
     assert loss.has_own_link
-    assert (loss.location.item(), loss.scale.item(), loss.loss_unit.item()) == (0, 1, 1)
+    assert (loss.location.item(), loss.scale.item()) == (0, 1)
     assert loss.start.item() == pytest.approx(link(y.mean().item()), rel=1e-6)
     raw = torch.randn(5, 1, dtype=torch.float64)
     assert torch.equal(loss.predictions(raw), raw)
@@ -232,6 +273,20 @@ def test_parameters_of_a_loss_work_in_float64_too():
     assert loss(torch.zeros(9, 2), torch.zeros(9, 2)).isfinite().all()
 
 
+def test_a_loss_whose_own_tensors_are_float32_is_told_so():
+    importance = torch.tensor([1.0, 2.0])
+    y = torch.stack([Y, 2 * Y], dim=1)
+    for criterion in (
+        lambda output, target: (output - target) ** 2 @ importance,
+        lambda output, target: torch.einsum("nk,k->n", (output - target).abs(), importance),
+        lambda output, target: F.linear((output - target) ** 2, importance[None])[:, 0],
+    ):
+        with pytest.raises(CriterionError, match=r"failed on .*float64.*weight\.to\(output\)"):
+            learned(criterion, y)
+    mended = learned(lambda output, target: (output - target) ** 2 @ importance.to(output), y)
+    assert mended.scale[1] == 2 * mended.scale[0]
+
+
 def test_units_are_learned_once_and_those_of_an_earlier_fit_are_kept():
     first = learned(nn.HuberLoss)
     before = first.location.clone(), first.scale.clone(), first.loss_unit.clone()
@@ -253,6 +308,8 @@ def test_means_that_may_not_be_negative_start_from_the_mean():
     assert loss.location.item() == 0
     assert loss.scale.item() == pytest.approx(counts.mean().item())
     assert loss.start.item() == pytest.approx(1)
+    none = learned(nn.PoissonNLLLoss(log_input=False, reduction="none"), 0 * counts)
+    assert (none.scale.item(), none.start.item()) == (1, 0)
 
 
 def test_the_start_under_huber_loss_is_its_minimum():
