@@ -69,6 +69,12 @@ def did_you_mean(name: str, known: Iterable[str] | Mapping[str, Any], cutoff: fl
     return f" Did you mean {shown[near[0]]!r}?" if near else ""
 
 
+def divide(values: NDArray[Any], divisor: Any) -> NDArray[Any]:
+    """``values / divisor``. NumPy 1 reports an overflow where the divisor is subnormal."""
+    with np.errstate(over="ignore"):
+        return np.asarray(values / divisor)
+
+
 def underflow_is_zero(function: Callable[Parameters, Returned]) -> Callable[Parameters, Returned]:
     """Decorate a function in which numbers may become too small, whatever ``np.seterr`` says.
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from skweight._keywords import Floats
+from skweight._keywords import Floats, divide
 from skweight.losses import RowLoss, Traits, mean_and_deviation, quantile_and_deviation
 from skweight.training import Output
 from skweight.weights import DistinctRows, to_mean_one
@@ -125,7 +125,7 @@ class NumberTask:
             if self.target_shape
             else (float(units.location[0]), float(units.scale[0]))
         )
-        scaled = ((y - location) / scale).astype(np.float32)
+        scaled = divide(y - location, scale).astype(np.float32)
         if self.traits.positive == "positive" and not scaled.all():
             raise ValueError(
                 "y must not span more than float32 can hold for criterion="

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skweight._keywords import Floats
+from skweight._keywords import Floats, divide
 from skweight.weights.sample_weight import (
     check_sample_weight,
     flatten_mass,
@@ -198,7 +198,7 @@ class DistinctRows:
 
     def on_scale(self, unit: float, power: float) -> "DistinctRows":
         """Weights in units of ``unit``, which are comparable between calls of ``partial_fit``."""
-        return replace(self, weight=(self.mass / unit) ** power)
+        return replace(self, weight=divide(self.mass, unit) ** power)
 
 
 def merge(

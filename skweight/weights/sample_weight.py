@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from skweight._keywords import Floats, underflow_is_zero
+from skweight._keywords import Floats, divide, underflow_is_zero
 
 
 class EffectiveSampleSizeWarning(UserWarning):
@@ -157,7 +157,7 @@ def flatten_mass(mass: Floats, power: float) -> Floats:
     H. Shimodaira, Improving predictive inference under covariate shift by weighting the
     log-likelihood function, Journal of Statistical Planning and Inference 90, 2000.
     """
-    return mass if power == 1 else (mass / mass.max()) ** power
+    return mass if power == 1 else divide(mass, mass.max()) ** power
 
 
 @underflow_is_zero
