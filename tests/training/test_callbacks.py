@@ -245,7 +245,7 @@ def test_a_list_that_a_callback_keeps_under_a_private_name_is_filled(kind):
         (np.zeros(3), lambda state: np.add(state, 1, out=state)),
         (torch.zeros(3), lambda state: state.add_(1)),
     ],
-    ids=str,
+    ids=["dict", "defaultdict", "list", "tuple", "set", "deque", "array", "tensor"],
 )
 def test_what_a_constructor_made_is_new_in_each_fit_at_any_depth(state, change):
     class Stateful(Callback):
