@@ -85,6 +85,7 @@ def _explain(X: Any) -> str:
     """Which cells of X are no numbers, and what to do; empty if all are."""
     if _is_frame(X):
         return _explain_frame(X)
+    X = X.to_numpy() if hasattr(X, "to_numpy") else X  # a column without a table
     if isinstance(X, np.ndarray):
         return _explain_fields(X) or _explain_cells(np.ndenumerate(X))
     if isinstance(X, (list, tuple)):
@@ -128,7 +129,7 @@ def _explain_fields(X: NDArray[Any]) -> str:
 
 def _explain_rows(X: Sequence[Any]) -> str:
     """What is wrong with the rows of a list: dicts, or rows of different lengths."""
-    lengths = [len(row) if isinstance(row, (list, tuple, np.ndarray)) else 0 for row in X]
+    lengths = [*map(_length, X)]
     for number, row in enumerate(X):
         if isinstance(row, Mapping):
             return (
@@ -136,11 +137,21 @@ def _explain_rows(X: Sequence[Any]) -> str:
                 "pandas.DataFrame(X)."
             )
         if lengths[number] != lengths[0]:
+            first, other = (
+                f"{n} values" if n is not None else f"{type(value).__name__} {value!r}"
+                for n, value in ((lengths[0], X[0]), (lengths[number], row))
+            )
             return (
-                f"X must have rows of one length, got {lengths[0]} values in row 0 and "
-                f"{lengths[number]} in row {number}. Give every row the same features."
+                f"X must have rows of one length, got {first} in row 0 and {other} in row "
+                f"{number}. Give every row the same features."
             )
     return ""
+
+
+def _length(row: Any) -> int | None:
+    """How many values a row has; None of what is no row."""
+    is_row = isinstance(row, (list, tuple)) or len(getattr(row, "shape", ())) > 0
+    return len(row) if is_row else None
 
 
 def _cells(X: Sequence[Any]) -> Iterator[tuple[tuple[int, ...], Any]]:
@@ -166,7 +177,7 @@ def _explain_cells(cells: Iterator[tuple[tuple[int, ...], Any]]) -> str:
 
 def _is_number(value: Any) -> bool:
     """Whether scikit-learn converts a cell to a number, or sees that it is missing."""
-    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+    if value is None or type(value).__name__ == "NAType":
         return True
     if isinstance(value, (np.ndarray, np.void)) or np.iscomplexobj(value):
         return False

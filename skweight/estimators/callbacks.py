@@ -59,11 +59,13 @@ def _with_param(key: str, callback: Any, param: str, value: Any) -> Any:
 def _by_name(callbacks: Any) -> dict[str, Any]:
     """Callbacks by the user's names or those of their classes, numbered where several are equal.
 
-    None of anything but a list of them, which ``fit`` refuses.
+    None of anything but a list of them and of pairs, which ``fit`` refuses.
     """
     if not isinstance(callbacks, (list, tuple)):
         return {}
     pairs = [item if isinstance(item, tuple) else (_class_name(item), item) for item in callbacks]
+    if not all(len(pair) == 2 and isinstance(pair[0], str) for pair in pairs):
+        return {}
     n_equal, n_seen = Counter(name for name, _ in pairs), Counter[str]()
     named = {}
     for name, callback in pairs:

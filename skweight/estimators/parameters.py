@@ -54,7 +54,7 @@ def _is_real(low: float) -> Callable[[Any], bool]:
 
 
 def _is_callback(value: Any) -> bool:
-    if isinstance(value, tuple) and len(value) == 2:
+    if isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], str):
         value = value[1]
     return hasattr(value, "on_epoch_end")
 

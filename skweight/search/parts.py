@@ -23,8 +23,8 @@ _USED_BY_FIT_OF_PIPELINE = {
     *("get_params", "set_params"),
 }
 _USED_BY_EVERY_FIT = {"fit", "__getattribute__", "__setattr__"}
-# Their pipelines fit one step after the other, as the search does. (object is in builtins.)
-_KNOWN_PACKAGES = ("skweight", "sklearn", "imblearn", "builtins")
+# Their pipelines fit one step after the other, as the search does.
+_KNOWN_PACKAGES = ("skweight", "sklearn", "imblearn")
 
 
 def last_step(estimator: Any, name: str = "estimator") -> tuple[Any, str]:
@@ -78,7 +78,7 @@ def _used_by_fit(estimator: Any) -> set[str]:
 def _is_overridden(kind: type, name: str) -> bool:
     """Whether a class of the user is the first of the bases that has the name."""
     first = next((base for base in kind.__mro__ if name in vars(base)), object)
-    return _package(first) not in _KNOWN_PACKAGES
+    return first is not object and _package(first) not in _KNOWN_PACKAGES
 
 
 def _parameters(kind: type) -> list[str]:

@@ -66,7 +66,7 @@ def _check_values(weight: Floats, name: str) -> None:
 _FILL = "Fill masked values and give their rows sample_weight 0: "
 _INSTEAD_OF_MASKS = {
     "X": f"{_FILL}X.filled(0). Or impute them: SimpleImputer takes X.filled(np.nan).",
-    "y": f"{_FILL}y.filled(y.min()).",
+    "y": f"{_FILL}y.filled(y.compressed()[0]).",
     "sample_weight": "Give masked rows weight 0: sample_weight.filled(0).",
     "sample_weight_val": "Give masked rows weight 0: sample_weight_val.filled(0).",
 }

@@ -5,6 +5,7 @@ import datetime as dt
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from scipy import sparse
 from sklearn.compose import make_column_transformer
 from sklearn.pipeline import make_pipeline
@@ -45,6 +46,10 @@ FRAMES = {
     "several levels": (
         pd.DataFrame([[1.0, "x"]] * N_ROWS, columns=pd.MultiIndex.from_tuples(["ab", "cd"])),
         r"Column \('c', 'd'\) of X holds strings",
+    ),
+    "missing dates": (
+        frame(day=pd.Series([pd.NaT, *A[1:]], dtype=object)),
+        "Column 'day' of X holds dates, such as NaT",
     ),
     "equal names": (
         pd.DataFrame([[1.0, "x"]] * N_ROWS, columns=["a", "a"]),
@@ -97,8 +102,20 @@ OTHERS = {
         np.array([(1.0, 2)] * N_ROWS, dtype=[("a", float), ("b", int)]),
         r"X must be a table .*fields \['a', 'b'\]\. Pass numpy.lib.recfunctions.structured_to",
     ),
-    "ragged": ([[1, 2], [3], [1, 2]] * 2, "got 2 values in row 0 and 1 in row 1"),
-    "ragged tuples": ([(1,), (1,), (1, 2)] * 2, "got 1 values in row 0 and 2 in row 2"),
+    "ragged": ([[1, 2], [3], [1, 2]] * 2, "got 2 values in row 0 and 1 values in row 1"),
+    "numbers and rows": ([[1, 2], 3, [1, 2]] * 2, "got 2 values in row 0 and int 3 in row 1"),
+    "rows and numbers": ([3.0, [1, 2], [1, 2]] * 2, "got float 3.0 in row 0 and 2 values in row 1"),
+    "ragged series": ([pd.Series([1, 2]), pd.Series([1])] * 3, "2 values in row 0 and 1 values"),
+    "ragged tensors": (
+        [torch.ones(1), torch.ones(3)] * 3,
+        "1 values in row 0 and 3 values in row 1",
+    ),
+    "series": (pd.Series(CITY, name="city"), f"X holds strings in row 0, such as 'x'. {ENCODE}"),
+    "missing dates": (
+        np.array([[1, 2]] * (N_ROWS - 1) + [[1, pd.NaT]], dtype=object),
+        "X holds dates in row 5, column 1, such as NaT",
+    ),
+    "ragged tuples": ([(1,), (1,), (1, 2)] * 2, "got 1 values in row 0 and 2 values in row 2"),
     "list in a cell": ([[1, [2]], [1, 2]] * 3, r"X holds several .* in row 0, column 1, .*\[2\]"),
     "rows of strings": ([["x", 1]] * N_ROWS, "X holds strings in row 0, column 0, such as 'x'"),
     "strings in a list": (["x"] * N_ROWS, "X holds strings in row 0, such as 'x'"),

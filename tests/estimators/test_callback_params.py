@@ -127,3 +127,13 @@ def test_the_constructor_refuses_them_and_says_where_they_go():
     model = WeightedTorchRegressor(callbacks=[("log", Log([]))], callbacks__log__note="a")
     with pytest.raises(ValueError, match=r"'callbacks__log__note'.* pass it to set_params"):
         model.fit(X, Y)
+
+
+@pytest.mark.parametrize(
+    "item", [("a", Duck(), 3), (1, Duck()), ("a",), ()], ids=["3", "number", "1", "0"]
+)
+def test_a_tuple_that_is_no_name_and_callback_is_refused_by_fit_alone(item):
+    model = clone(WeightedTorchRegressor(callbacks=[item]))
+    assert model.get_params()["callbacks"] == [item]
+    with pytest.raises(ValueError, match=r"callbacks must be .* or \(name, callback\) pairs, got"):
+        model.fit(X, Y)

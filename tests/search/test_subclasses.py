@@ -121,8 +121,14 @@ class SetsAttributes(WeightedTorchClassifier):
             self.lr = 0.001 if self.class_weight is None else 0.1
 
 
+# A class from exec has no module of its own: it is said to be one of builtins.
+_names = {"base": WeightedTorchClassifier}
+exec("class Executed(base):\n    def fit(self, X, y): return super().fit(X, 1 - y)", _names)
+Executed = _names["Executed"]
+
 OVERRIDING = {
     Flip: "fit",
+    Executed: "fit",
     ReturnsNothing: "fit",
     Weighs: "fit",
     Mixed: "fit",

@@ -1,10 +1,12 @@
 """The user's callbacks: a fit uses copies, and what they were made with stays the user's."""
 
 import threading
-from copy import copy
+from collections import defaultdict, deque
+from copy import copy, deepcopy
 
 import numpy as np
 import pytest
+import torch
 from sklearn.base import clone
 from sklearn.ensemble import BaggingRegressor
 from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -181,6 +183,87 @@ def test_scores_of_one_fit_do_not_reach_the_next():
     first = regressor.fit(X, Y).history_[:, "r2"]
     assert regressor.fit(X, Y).history_[:, "r2"] == first
     assert not [name for name in vars(scoring) if name.endswith("_")]
+
+
+class Options(Callback):
+    """Keeps keywords of its constructor together in one attribute."""
+
+    def __init__(self, log, **options):
+        self.log = log
+        self.options = options
+        self.n_epochs = 0
+
+    def on_epoch_end(self, net, **kwargs):
+        self.n_epochs += 1
+        self.log.append((self.n_epochs, self.options))
+
+
+def test_a_callback_keeps_the_keywords_that_its_constructor_collected():
+    log = []
+    regressor = WeightedTorchRegressor(callbacks=[Options(log, every=2)], **FAST).fit(X, Y)
+    assert log == [(n, {"every": 2}) for n in (1, 2, 3)]
+    clone(regressor).set_params(callbacks__Options__log=log).fit(X, Y)
+    assert log == 2 * [(n, {"every": 2}) for n in (1, 2, 3)]
+
+
+class Hidden(Callback):
+    """Keeps a list of the user's under a private name."""
+
+    def __init__(self, log):
+        self._log = log
+
+    def on_epoch_end(self, net, **kwargs):
+        self._log.append(len(net.history))
+
+
+class Trailing(Callback):
+    """Keeps a list of the user's as scikit-learn names what is learned."""
+
+    def __init__(self, log):
+        self.log_ = log
+
+    def on_epoch_end(self, net, **kwargs):
+        self.log_.append(len(net.history))
+
+
+@pytest.mark.parametrize("kind", [Hidden, Trailing])
+def test_a_list_that_a_callback_keeps_under_a_private_name_is_filled(kind):
+    log = []
+    cross_val_score(WeightedTorchRegressor(callbacks=[kind(log)], **FAST), X, Y, cv=2)
+    assert log == [1, 2, 3, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("state", "change"),
+    [
+        ({"loss": []}, lambda state: state["loss"].append(1)),
+        (defaultdict(list, loss=[]), lambda state: state["loss"].append(1)),
+        ([[]], lambda state: state[0].append(1)),
+        (([], {}), lambda state: state[0].append(1)),
+        ([{"seen": {0}}], lambda state: state[0]["seen"].add(1)),
+        (deque(maxlen=3), lambda state: state.append(1)),
+        (np.zeros(3), lambda state: np.add(state, 1, out=state)),
+        (torch.zeros(3), lambda state: state.add_(1)),
+    ],
+    ids=["dict", "defaultdict", "list", "tuple", "set", "deque", "array", "tensor"],
+)
+def test_what_a_constructor_made_is_new_in_each_fit_at_any_depth(state, change):
+    class Stateful(Callback):
+        def __init__(self, log):
+            self.log = log
+            self.state = deepcopy(state)
+
+        def on_train_begin(self, net, **kwargs):
+            self.log.append(repr(self.state))
+
+        def on_epoch_end(self, net, **kwargs):
+            change(self.state)
+            assert repr(self.state) != self.log[-1]
+
+    log = []
+    callback = Stateful(log)
+    WeightedTorchRegressor(callbacks=[callback], **FAST).fit(X, Y).fit(X, Y)
+    assert log == 2 * [repr(state)] == 2 * [repr(callback.state)]
 
 
 def test_a_callback_may_be_given_as_a_class():

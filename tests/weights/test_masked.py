@@ -41,7 +41,7 @@ def masked(name, remedy, position="2"):
 
 
 IN_X = masked("X", r"Fill masked .* X\.filled\(0\)\. Or impute", r"\(2, 0\)")
-IN_Y = masked("y", r"Fill masked .*sample_weight 0: y\.filled\(y\.min\(\)\)")
+IN_Y = masked("y", r"Fill masked .*sample_weight 0: y\.filled\(y\.compressed\(\)\[0\]\)")
 IN_WEIGHT = masked("sample_weight", r"Give masked rows weight 0: sample_weight\.filled\(0\)")
 IN_VALIDATION_WEIGHT = masked("sample_weight_val", r"Give .*: sample_weight_val\.filled\(0\)")
 CASES = {
@@ -113,9 +113,17 @@ def test_a_masked_array_without_masked_values_is_an_array():
 def test_the_advice_gives_the_fit_without_the_masked_rows():
     expected = regressor().fit(X[~MASK], Y[~MASK]).predict(X)
     weight = ma.array(np.ones(N_ROWS), mask=MASK).filled(0)
-    filled = MASKED_Y.filled(MASKED_Y.min())
+    filled = MASKED_Y.filled(MASKED_Y.compressed()[0])
     assert_array_equal(regressor().fit(MASKED_X.filled(0), filled, weight).predict(X), expected)
-    counts = classifier().fit(X, MASKED_LABELS.filled(MASKED_LABELS.min()), weight)
-    assert_array_equal(
-        counts.predict_proba(X), classifier().fit(X[~MASK], LABELS[~MASK]).predict_proba(X)
-    )
+
+
+@pytest.mark.parametrize("dtype", [int, str, object, bool, np.float32])
+def test_the_advice_for_y_works_for_labels_of_every_dtype(dtype):
+    labels = np.array(["no", "yes"], dtype=dtype)[LABELS] if dtype in (str, object) else LABELS
+    y, weight = ma.array(labels.astype(dtype), mask=MASK), (~MASK).astype(float)
+    with pytest.raises(ValueError) as refused:
+        classifier().fit(X, y)
+    advice = str(refused.value).rsplit("sample_weight 0: ", 1)[1].rstrip(".")
+    found = classifier().fit(X, eval(advice, {"y": y}), weight)
+    expected = classifier().fit(X[~MASK], labels[~MASK])
+    assert_array_equal(found.predict_proba(X), expected.predict_proba(X))
