@@ -60,6 +60,12 @@ class NumberTask:
             )
         if hasattr(y, "toarray"):
             raise TypeError(f"{name} must be dense, got a sparse matrix.")
+        dtype = np.asarray(y).dtype
+        if dtype.kind in "mM":  # NumPy would make very large numbers of them
+            raise TypeError(
+                f"{name} must hold numbers, got dtype {dtype}. Divide durations by a unit, such as "
+                'np.timedelta64(1, "D"); of dates, subtract the first of them before.'
+            )
         try:
             numbers = np.asarray(y, dtype=np.float64)
         except (TypeError, ValueError) as error:
