@@ -32,10 +32,10 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
     3 therefore gives the same network, bit for bit, as three copies of the row, and a weight of 0
     the same as leaving the row out.
 
-    Predictions are in the units of y. Under a loss without a unit of its own, a fit to ``a * y + b``
-    predicts ``a * f(x) + b`` for any ``a > 0``; under a deviance, which has no shift, this holds for
-    ``a * y``. For this the network learns at unit scale: y is standardised by its weighted mean and
-    standard deviation; by its weighted median and a standard deviation that ignores outliers under
+    Predictions are in the units of y. Under a loss without a unit of its own, a fit to
+    ``a * y + b`` predicts ``a * f(x) + b`` for any ``a > 0``; under a deviance, which knows no
+    shift, this holds for ``a * y``. For this the network learns at unit scale: y is standardised by
+    its weighted mean and standard deviation; by its weighted median and a standard deviation that ignores outliers under
     "absolute_error", "huber", "quantile" and ``nn.L1Loss``; or divided by its weighted mean under a
     deviance. The losses that are recorded are those of the rescaled y.
 
