@@ -35,9 +35,9 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
     Predictions are in the units of y. Under a loss without a unit of its own, a fit to
     ``a * y + b`` predicts ``a * f(x) + b`` for any ``a > 0``; under a deviance, which knows no
     shift, this holds for ``a * y``. For this the network learns at unit scale: y is standardised by
-    its weighted mean and standard deviation; by its weighted median and a standard deviation that ignores outliers under
-    "absolute_error", "huber", "quantile" and ``nn.L1Loss``; or divided by its weighted mean under a
-    deviance. The losses that are recorded are those of the rescaled y.
+    its weighted mean and standard deviation; by its weighted median and a standard deviation that
+    ignores outliers under "absolute_error", "huber", "quantile" and ``nn.L1Loss``; or divided by
+    its weighted mean under a deviance. The losses that are recorded are those of the rescaled y.
 
     Any other loss is given y as it is, so that its thresholds are in the units of y, and
     ``location + scale * output`` as the prediction; its losses are divided by that of an error of
