@@ -5,6 +5,6 @@ network to be trained from the user's ``module``.
 """
 
 from skweight.modules.bins import PiecewiseLinear, append_bins
-from skweight.modules.build import build_module, is_mlp
+from skweight.modules.build import build_module, is_mlp, takes_categories
 from skweight.modules.feature_weights import FeatureWeight, WeightedLinear, input_feature_weights
 from skweight.modules.mlp import MLP

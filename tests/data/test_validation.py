@@ -13,7 +13,7 @@ from numpy.testing import assert_array_equal
 from scipy import sparse
 
 from skweight import WeightedTorchClassifier, WeightedTorchRegressor
-from skweight.data import MappedRows, as_tensor, validate_X, validate_X_y, validation
+from skweight.data import Encoding, MappedRows, XReader, as_tensor, validation
 
 ESTIMATORS = {"classifier": WeightedTorchClassifier, "regressor": WeightedTorchRegressor}
 QUICK = {"max_epochs": 1, "random_state": 0, "device": "cpu"}
@@ -34,12 +34,23 @@ def where(request, tmp_path):
 
 
 def validate(X, *, reset=True, allow_nd=False, estimator=None):
-    estimator = estimator or WeightedTorchClassifier()
-    return validate_X(estimator, X, reset=reset, allow_nd=allow_nd)
+    return make_reader(estimator, reset=reset, allow_nd=allow_nd).read(X)
 
 
 def validate_both(X, y, weight=None):
-    return validate_X_y(WeightedTorchClassifier(), X, y, weight, reset=True, allow_nd=False)
+    return make_reader().read_with_y(X, y, weight)
+
+
+def make_reader(estimator=None, reset=True, allow_nd=False):
+    """A reader without missing numbers and categories."""
+    return XReader(
+        estimator or WeightedTorchClassifier(),
+        reset=reset,
+        allow_nd=allow_nd,
+        allow_nan=False,
+        has_categories=False,
+        encode=lambda X, has_weight: Encoding().encode(X),
+    )
 
 
 # X
