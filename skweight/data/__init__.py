@@ -4,7 +4,8 @@
 number nor category. ``encoding`` and ``shift`` make X float32, and ``arrays`` knows X in memory,
 sparse and on disk. ``device`` finds the device and puts
 X there, and ``split`` chooses validation rows. Training reads a ``RowDataset`` from ``rows`` in the
-order of ``batches``; ``moments`` computes its weighted moments and quantiles.
+order of ``batches``; ``moments`` computes its weighted moments and quantiles, and ``values`` finds
+the categories, missing values and mass points of its columns.
 """
 
 from skweight.data.arrays import MappedRows, as_array, as_dense, as_tensor, canonical_csr, is_mapped
@@ -17,3 +18,4 @@ from skweight.data.rows import Batch, RowDataset, gather, rows_at_once
 from skweight.data.shift import find_shift
 from skweight.data.split import split_validation
 from skweight.data.validation import XReader
+from skweight.data.values import find_values
