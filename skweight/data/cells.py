@@ -81,9 +81,9 @@ def _explain(X: Any) -> str:
     return ""
 
 
-def about_column(name: Any, kind: str, example: Any) -> str:
+def about_column(name: Any, kind: str, *example: Any) -> str:
     """That a column holds cells of a kind which is of no use, and what to do with them."""
-    return _with_remedy(f"Column {name!r} of X holds {kind}", kind, example)
+    return _with_remedy(f"Column {name!r} of X holds {kind}", kind, *example)
 
 
 def _explain_fields(X: NDArray[Any]) -> str:

@@ -63,6 +63,7 @@ class Column:
             return NUMBER if dtype != object and dtype.kind in "fiub" else self._role_of_cells()
         if dtype.is_numeric():
             return NUMBER
+        self._refuse_times()
         return _BY_DTYPE.get(type(dtype)) or self._role_of_cells()
 
     def _role_of_cells(self) -> str:
@@ -77,12 +78,24 @@ class Column:
 
     def _kinds(self) -> dict[str, Any]:
         """The kinds of the cells that are not missing, with an example of each."""
-        examples = {type(cell): cell for cell in self._cells() if not is_missing(cell)}
-        return {kind_of_cell(cell): cell for cell in examples.values()}
+        examples: dict[type, Any] = {}
+        for cell in self._cells():
+            if type(cell) not in examples and not is_missing(cell):
+                examples[type(cell)] = cell
+        kinds: dict[str, Any] = {}
+        for cell in examples.values():
+            kinds.setdefault(kind_of_cell(cell), cell)
+        return kinds
+
+    def _refuse_times(self) -> None:
+        dtype = self.values.dtype
+        if not isinstance(self.values, np.ndarray) and dtype.is_temporal():
+            kind = "durations" if isinstance(dtype, nw.Duration) else "dates"
+            raise TypeError(about_column(self.name, kind))
 
     def _error(self, kinds: dict[str, Any]) -> TypeError:
         if len(kinds) > 1:
-            found = " and ".join(f"{kind}, such as {cell!r}" for kind, cell in kinds.items())
+            found = ", and ".join(f"{kind}, such as {cell!r}" for kind, cell in kinds.items())
             remedy = "Make them one kind: with pandas X[column].astype(str) makes strings"
             return TypeError(f"Column {self.name!r} of X mixes {found}. {remedy}.")
         [(kind, cell)] = kinds.items()
@@ -106,12 +119,13 @@ class Column:
 
     def numbers(self) -> NDArray[Any]:
         """The column as an array of numbers, NaN where one is missing."""
+        self._refuse_times()
         values = self._objects()
         if values.ndim == 1 and values.dtype != object and values.dtype.kind in "fiub":
             return np.asarray(values)
         kinds = self._kinds()
-        for kind in kinds.keys() - {NUMBERS, BOOLEANS}:
-            raise TypeError(about_column(self.name, kind, kinds[kind]))
+        if kinds.keys() - {NUMBERS, BOOLEANS}:
+            raise self._error(kinds)
         numbers = (np.nan if is_missing(cell) else float(cell) for cell in values)
         return np.fromiter(numbers, dtype=np.float64, count=len(values))
 
@@ -152,12 +166,12 @@ def columns_of(X: Any) -> list[Column]:
     """The columns of a DataFrame or of an array of shape (n, n_features)."""
     if not is_frame(X):
         return [Column(position, values) for position, values in enumerate(X.T)]
-    _refuse_equal_names(X)
     frame = nw.from_native(X, eager_only=True)
     return [Column(name, values) for name, values in zip(frame.columns, frame.iter_columns())]
 
 
-def _refuse_equal_names(X: Any) -> None:
+def refuse_equal_names(X: Any) -> None:
+    """Refuse a DataFrame in which a name stands for several columns."""
     names = getattr(X, "column_names", None) or X.columns
     seen = set()
     for name in names:

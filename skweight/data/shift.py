@@ -36,8 +36,8 @@ def find_shift(X: Any, has_weight: NDArray[np.bool_] | None) -> Floats | None:
         # Zeros that are not stored are far from all other values of a column that needs a shift.
         columns = _full_columns(X, has_weight)
         dense = X[:, columns].toarray()
-    low, high = _ranges(dense, has_weight)
     with np.errstate(all="ignore"):  # of columns with infinity, which are refused later
+        low, high = _ranges(dense, has_weight)
         size = np.maximum(np.abs(low), np.abs(high))
         is_coarse = np.spacing(size.astype(np.float32)) * _FEWEST_NUMBERS > high - low
         is_coarse &= high - low > _ROUNDING * size

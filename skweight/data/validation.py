@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_array, validate_data
 
 from skweight.data.arrays import MappedRows, as_array, canonical_csr, is_mapped
 from skweight.data.cells import explained_cells
-from skweight.data.columns import columns_of, is_frame
+from skweight.data.columns import columns_of, is_frame, refuse_equal_names
 from skweight.data.shift import to_float32
 from skweight.weights import fill_targets_without_weight, refuse_masked, rows_with_weight
 
@@ -106,7 +106,9 @@ class XReader:
 
     def _check_columns(self, X: Any) -> Any:
         """The columns of a DataFrame, or of an array with categories."""
-        if not is_frame(X):
+        if is_frame(X):
+            refuse_equal_names(X)
+        else:
             X = _as_table(X)
         if 0 in X.shape:
             raise ValueError(f"X must have rows and columns, got shape {X.shape}.")

@@ -191,7 +191,6 @@ def spoiled(value):
 @pytest.mark.parametrize(
     ("rows", "words"),
     [
-        (spoiled(np.nan), "Input X contains NaN"),
         (spoiled(-np.inf), "Input X contains infinity"),
         (spoiled(1e300), "too large for dtype"),
         (X.astype(complex), "Complex data not supported"),
@@ -201,7 +200,7 @@ def spoiled(value):
         (np.zeros((60, 2), [("a", float), ("b", float)]), "an array with the fields"),
         (np.full((60, 2), b"x"), "X holds strings in row 0, column 0"),
     ],
-    ids=["nan", "inf", "1e300", "complex", "1-D", "3-D", "records", "structured", "text"],
+    ids=["inf", "1e300", "complex", "1-D", "3-D", "records", "structured", "text"],
 )
 @each_estimator
 def test_a_bad_X_in_a_file_is_refused_as_in_memory(tmp_path, name, rows, words):
@@ -262,6 +261,6 @@ def test_a_bad_value_is_found_in_whatever_block_of_a_file_it_is(tmp_path, monkey
     for row in (0, 24, 25, 49, 59):
         rows = X.copy()
         rows[row, 5] = np.nan
-        with pytest.raises(ValueError, match="Input X contains NaN"):
+        with pytest.raises(ValueError, match=r"NaN in columns \[5\].*Input X contains NaN"):
             validate(on_disk(tmp_path, rows))
     assert len(validate(on_disk(tmp_path, X))) == 60
