@@ -14,5 +14,5 @@ from skweight.data.moments import weighted_moments, weighted_quantiles
 from skweight.data.rows import Batch, RowDataset, gather, rows_at_once
 from skweight.data.shift import find_shift
 from skweight.data.split import split_validation
-from skweight.data.values import find_values
 from skweight.data.validation import validate_X, validate_X_y
+from skweight.data.values import find_values
