@@ -79,23 +79,27 @@ def _codes_and_missing(
     of_codes = {column: np.zeros(n) for column, n in enumerate(cardinalities) if n > 0}
     of_missing = np.zeros(len(is_number))
     for index, weight in blocks_of_rows(rows, dense_rows_at_once(rows)):
-        X = gather(rows.X, index, index.device).cpu().numpy()
-        if np.isnan(X.sum()):  # much faster than to look at every value
-            of_missing += weight.numpy() @ np.isnan(X)
+        X = gather(rows.X, index, index.device)
+        if X.isnan().any():
+            of_missing += weight.numpy() @ X.isnan().cpu().numpy()
         for column, mass in of_codes.items():
-            codes = X[:, column].astype(np.int64)
+            codes = X[:, column].long().cpu().numpy()
             mass += np.bincount(codes, weights=weight.numpy(), minlength=len(mass))
-    found = [(column, float("nan"), mass / total) for column, mass in enumerate(of_missing)]
-    found = [of for of in found if is_number[of[0]]]
-    for column, masses in of_codes.items():
-        found += [(column, float(code), mass / total) for code, mass in enumerate(masses)]
-    return [of for of in found if of[2] > 0]
+    found = [
+        (int(column), float("nan"), of_missing[column] / total)
+        for column in np.flatnonzero(is_number & (of_missing > 0))
+    ]
+    for column, mass in of_codes.items():
+        found += [(column, float(code), mass[code] / total) for code in np.flatnonzero(mass > 0)]
+    return found
 
 
 def _mass_points(rows: RowDataset, is_number: NDArray[np.bool_]) -> list[Value]:
     """Mass points of number columns."""
     table, mass = sampled_rows(rows)
     found: list[Value] = []
+    if not mass.any():
+        return found
     for column in np.flatnonzero(is_number):
         for value, share in _mass_points_of(table[column], mass):
             found.append((int(column), value, share))
@@ -104,6 +108,9 @@ def _mass_points(rows: RowDataset, is_number: NDArray[np.bool_]) -> list[Value]:
 
 def _mass_points_of(column: NDArray[np.float32], mass: Floats) -> list[tuple[float, float]]:
     """Mass points of a column and their shares."""
+    ordered = np.sort(column)  # much faster than np.unique, and most columns have no such value
+    if not np.any(ordered[FEWEST_ROWS - 1 :] == ordered[: 1 - FEWEST_ROWS]):
+        return []
     values, at, counts = np.unique(column, return_inverse=True, return_counts=True)
     share = np.bincount(at, weights=mass) / mass.sum()
     is_point = (share >= SMALLEST_SHARE) & (counts >= FEWEST_ROWS) & ~np.isnan(values)

@@ -108,8 +108,8 @@ class ValueIndicators(nn.Module):
     ----------
     indicated : tuple of (int, float)
         Column and value of each indicator.
-    columns, values : buffers of shape (n_indicators,)
-        The same as tensors.
+    columns, values, is_missing : buffers of shape (n_indicators,)
+        The same as tensors: the value is 0 and ``is_missing`` True for "missing".
     on, off : buffers of shape (n_indicators,)
         The number if the column has the value, and if it has not.
 
@@ -130,6 +130,7 @@ class ValueIndicators(nn.Module):
 
     columns: Tensor
     values: Tensor
+    is_missing: Tensor
     on: Tensor
     off: Tensor
 
@@ -140,13 +141,16 @@ class ValueIndicators(nn.Module):
         on, off = standardised_indicator(shares, clip)
         self.indicated = tuple(zip(columns.tolist(), values.tolist()))
         self.register_buffer("columns", columns.clone())
-        self.register_buffer("values", values.to(torch.get_default_dtype(), copy=True))
+        # A NaN in a buffer would be unequal to itself when networks are compared.
+        self.register_buffer("values", values.to(torch.get_default_dtype()).nan_to_num(0.0))
+        self.register_buffer("is_missing", values.isnan())
         self.register_buffer("on", on.to(torch.get_default_dtype()))
         self.register_buffer("off", off.to(torch.get_default_dtype()))
 
     def forward(self, X: Tensor) -> Tensor:
         """The indicators."""
-        return value_indicators(X, self.columns, self.values, self.on, self.off)
+        found = X.index_select(-1, self.columns)
+        return value_indicators(found, self.values, self.is_missing, self.on, self.off)
 
     def extra_repr(self) -> str:
         """Columns and values for ``repr``, by which networks are compared before stacking."""
@@ -174,8 +178,7 @@ def category_indicators(X: Tensor, columns: Tensor, table: Tensor, start: Tensor
 
 
 def value_indicators(
-    X: Tensor, columns: Tensor, values: Tensor, on: Tensor, off: Tensor
+    found: Tensor, values: Tensor, is_missing: Tensor, on: Tensor, off: Tensor
 ) -> Tensor:
-    """``on`` where columns of X have the values, NaN included, and ``off`` elsewhere."""
-    found = X.index_select(-1, columns)
-    return torch.where((found == values) | (found.isnan() & values.isnan()), on, off)
+    """``on`` where the value is found, or NaN if that is the one asked for; elsewhere ``off``."""
+    return torch.where(torch.where(is_missing, found.isnan(), found == values), on, off)

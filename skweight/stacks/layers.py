@@ -186,6 +186,7 @@ class StackedValueIndicators(nn.Module):
 
     columns: Tensor
     values: Tensor
+    is_missing: Tensor
     on: Tensor
     off: Tensor
 
@@ -195,7 +196,8 @@ class StackedValueIndicators(nn.Module):
 
     def forward(self, X: Tensor) -> Tensor:
         """The indicators, with the numbers of each model."""
-        return value_indicators(X, self.columns[0, 0], self.values, self.on, self.off)
+        found = X.index_select(-1, self.columns[0, 0])
+        return value_indicators(found, self.values, self.is_missing, self.on, self.off)
 
 
 class StackedCategoryEmbedding(nn.Module):
