@@ -126,12 +126,13 @@ class XReader:
     def _check_finite(self, X: Any, has_weight: Mask | None) -> None:
         is_sparse = sparse.issparse(X)
         try:
-            assert_all_finite(
-                X.data if is_sparse else X,
-                allow_nan=self.allow_nan and not is_sparse,
-                estimator_name=type(self.estimator).__name__,
-                input_name="X",
-            )
+            with np.errstate(invalid="ignore"):  # of the sum of both infinities
+                assert_all_finite(
+                    X.data if is_sparse else X,
+                    allow_nan=self.allow_nan and not is_sparse,
+                    estimator_name=type(self.estimator).__name__,
+                    input_name="X",
+                )
         except ValueError as error:
             if has_weight is not None:
                 self._check_finite(X[has_weight], None)  # a copy, and so only made if needed
@@ -149,9 +150,13 @@ class XReader:
         is_bad = (np.isnan(X) if has_nan else np.isinf(X)).any(axis=0)
         names = getattr(self.estimator, "feature_names_in_", np.arange(X.shape[1]))
         found = f"X holds {'NaN' if has_nan else 'infinity'} in columns {names[is_bad].tolist()}. "
-        remedy = "Replace it by a finite number or by NaN." if self.allow_nan else (
-            "Only the default network takes missing numbers: impute them in a Pipeline, for "
-            "example with SimpleImputer(add_indicator=True)."
+        remedy = (
+            "Replace it by a finite number or by NaN."
+            if self.allow_nan
+            else (
+                "Only the default network takes missing numbers: impute them in a Pipeline, for "
+                "example with SimpleImputer(add_indicator=True)."
+            )
         )
         return f"{found}{remedy} ({text})"
 

@@ -105,9 +105,7 @@ def _learn_encoding(estimator: Any, X: Any, has_weight: Mask | None) -> Encoding
     """Codes of the categories, in an order to be found later, and the shift of the columns."""
     if not isinstance(X, list):
         return Encoding(shift=_usable_shift(estimator, find_shift(X, has_weight)))
-    places = category_places(
-        estimator.categorical_features, X, takes_categories(estimator.module)
-    )
+    places = category_places(estimator.categorical_features, X, takes_categories(estimator.module))
     numbers = [place for place in range(len(X)) if place not in places]
     of_numbers = learn_shift([X[place] for place in numbers], has_weight)
     shift = None

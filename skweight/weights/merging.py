@@ -144,7 +144,9 @@ class _Columns:
             _add_projection(key, self._dense, direction)
         missing = np.flatnonzero(np.isnan(key))
         if len(missing):
-            key[missing] = _project(lambda part: self._dense(missing[part]), len(missing), direction)
+            key[missing] = _project(
+                lambda part: self._dense(missing[part]), len(missing), direction
+            )
         return key
 
     def equal_y(self, order: Indices) -> NDArray[np.bool_]:
