@@ -156,7 +156,7 @@ def category_places(given: Any, columns: Sequence[Column], takes_categories: boo
                 f"categorical_features must have one entry for each of {len(names)} columns of X "
                 f"if it is a mask, got shape {wanted.shape}."
             )
-        return np.flatnonzero(wanted).tolist()
+        return [int(place) for place in np.flatnonzero(wanted)]
     if wanted.dtype.kind in "iu":
         return [_check_position(int(position), len(names)) for position in wanted.ravel()]
     return [_find_name(name, names) for name in given]
