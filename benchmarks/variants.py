@@ -154,3 +154,14 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "callbacks": [cosine()],
     },
 }
+
+# For ``raw_tables.py``: how a DataFrame's categories and mass points become numbers.
+VARIANTS_OF_FRAMES: dict[str, dict[str, Any]] = {
+    "at most 8 indicators of a category column": {"module__max_indicators": 8},
+    "at most 16 indicators": {"module__max_indicators": 16},
+    "at most 32 indicators": {"module__max_indicators": 32},
+    "at most 64 indicators": {"module__max_indicators": 64},
+    "embeddings of 4 numbers": {"module__embedding_size": 4},
+    "embeddings of 8 numbers": {"module__embedding_size": 8},
+    "embeddings of 16 numbers": {"module__embedding_size": 16},
+}
