@@ -30,6 +30,7 @@ from defaults import (
     spread_of_seeds,
 )
 from frames import folds, has_classes, held_out, names, traits
+from side_by_side import print_table
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.compose import make_column_selector, make_column_transformer
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
@@ -112,14 +113,6 @@ def variant_jobs(on: Iterable[str]) -> Iterable[tuple[str, Make, str, int, int]]
 # --------------------------------------------------------------------------------------
 
 
-def print_table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
-    """Print Markdown."""
-    header = [*header]
-    for row in (header, ["---"] * len(header), *rows):
-        print("| " + " | ".join(row) + " |")
-    print()
-
-
 def shares(answers: pd.Series) -> list[str]:
     """How many tables say yes, in all, seen and held out."""
     held = answers.index.map(held_out).to_numpy(bool)
@@ -159,27 +152,24 @@ def print_counts(results: pd.DataFrame) -> None:
                 claim = f"{what}: {own} at most {peer}" + ", or within one SE" * slack
                 others = ", ".join(gap.index[~holds]) if slack else ""
                 rows.append([claim, *shares(holds), others])
-    print_table(["loss", "all tables", "seen", "held out", "not on"], rows)
+    print_table(("loss", "all tables", "seen", "held out", "not on"), rows)
+    print()
 
 
 def print_seconds(results: pd.DataFrame) -> None:
     """Seconds of fits, and over those of the pipeline, which were measured in turns with them."""
     results = results[results["contender"] != BEFORE]
     rows = []
-    for what in ("seconds", "processor"):
-        sums = results.groupby(["contender", "table"])[what].sum(min_count=1).unstack(level=0)
-        sums = sums.dropna()
-        for name in sums:
-            ratio, total = sums[name] / sums[PIPELINE], sums[name].sum()
-            rows.append(
-                [
-                    f"{name}, {'by the clock' if what == 'seconds' else 'of the processor'}",
-                    f"{total:.0f}",
-                    f"{total / sums[PIPELINE].sum():.2f}",
-                    f"{ratio.median():.2f}",
-                ]
-            )
-    print_table(["seconds", "all fits", "over pipeline", "median over tables"], rows)
+    for what, by in (("seconds", "by the clock"), ("processor", "of the processor")):
+        if what in results:
+            sums = results.groupby(["table", "contender"])[what].sum(min_count=1).unstack()
+            for name in sums:
+                own, peer = sums[[name, PIPELINE]].dropna().to_numpy().T
+                ratios = own.sum() / peer.sum(), np.median(own / peer)
+                cells = [f"{own.sum():.0f}", *(f"{ratio:.2f}" for ratio in ratios)]
+                rows.append([f"{name}, {by}", *cells])
+    print_table(("seconds", "all fits", "over pipeline", "median over tables"), rows)
+    print()
 
 
 def print_mass(results: pd.DataFrame) -> None:
@@ -196,8 +186,9 @@ def print_mass(results: pd.DataFrame) -> None:
         ]
         for name, row in zip(worse.index, worse.to_numpy())
     ]
-    header = ["mass point", BEFORE, now, BOOSTING, "before over boosting", f"{now} over boosting"]
+    header = "mass point", BEFORE, now, BOOSTING, "before over boosting", f"{now} over boosting"
     print_table(header, rows)
+    print()
     behind = worse[worse[BEFORE] > 0]
     closed = 1 - behind[now] / behind[BEFORE]
     print(f"Behind boosting before: {len(behind)} of {len(worse)} tables. There the loss was worse")
@@ -230,8 +221,9 @@ def print_losses(results: pd.DataFrame) -> None:
                 ]
             )
         what = "log-loss" if is_class else "RMSE / spread"
-        header = [what, "rows x columns", "categories", "holes", "mass points", *present]
-        print_table([*header, *(f"s, {c}" for c in present if c != BEFORE)], rows)
+        header = what, "rows x columns", "categories", "holes", "mass points", *present
+        print_table((*header, *(f"s, {c}" for c in present if c != BEFORE)), rows)
+        print()
 
 
 def earlier(path: str) -> pd.DataFrame:
@@ -251,7 +243,8 @@ def main() -> None:
     options = parser.parse_args()
     on = options.tables.split(",") if options.tables else names()
     if options.variants:
-        print_ablation(run(variant_jobs(on), options.keep, measure), VARIANTS_OF_FRAMES)
+        results = run(variant_jobs(on), options.keep, measure)
+        print_ablation(results[results["table"].isin(on)], VARIANTS_OF_FRAMES)
         return
     contenders = {name: CONTENDERS[name] for name in options.contenders.split(",")}
     results = run(all_jobs(on, contenders), options.keep, measure)
