@@ -1,9 +1,10 @@
 """Memory of a fit to a DataFrame: a million rows, 5,000 categories and ten or twenty numbers.
 
 Each case runs in a process of its own: one epoch, after a fit to a few rows that loads all
-libraries. The most that was held is Linux's own record (``VmHWM``), reset before the fit.
+libraries. The most that was held is Linux's own record (``VmHWM``), reset before the fit. Where
+pyarrow is installed, it holds the strings of ``str``, and an ``object`` column holds Python's.
 
-Run ``OMP_NUM_THREADS=1 python benchmarks/raw_memory.py``: about two minutes. ``--pipeline`` puts
+Run ``OMP_NUM_THREADS=1 python benchmarks/raw_memory.py``: a few minutes. ``--pipeline`` puts
 the pipeline of ``raw_tables.py`` before the same network instead; ``--case str 10`` runs one case.
 """
 
