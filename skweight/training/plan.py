@@ -80,6 +80,11 @@ class Training:
     previous : WeightedNet, default=None
         The net of the last call of ``partial_fit``, whose optimizer state and history this training
         continues.
+    cardinalities : tuple of int, default=()
+        Number of codes of each category column of X, and 0 for a number column; empty if no column
+        is a category.
+    column_names : tuple, default=()
+        Names or positions of the columns of X, for messages.
     """
 
     make_module: Callable[[], nn.Module]
@@ -91,3 +96,5 @@ class Training:
     adapt: bool = True
     is_partial: bool = False
     previous: WeightedNet | None = None
+    cardinalities: tuple[int, ...] = ()
+    column_names: tuple[Any, ...] = ()

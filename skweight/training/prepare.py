@@ -1,34 +1,48 @@
 """A network before its training: adapted to its data and tried on a few rows."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from skweight._keywords import warn
-from skweight.data import RowDataset, weighted_moments, weighted_quantiles
+from skweight.data import RowDataset, find_values, weighted_moments, weighted_quantiles
 from skweight.losses import RowLoss, width
 from skweight.training.steps import with_row_axis
 
+# Columns that an error names.
+_MOST_NAMES = 5
+
 
 def prepare(
-    module: nn.Module, criterion: RowLoss, rows: RowDataset, widths: tuple[int, ...], adapt: bool
+    module: nn.Module,
+    criterion: RowLoss,
+    rows: RowDataset,
+    widths: tuple[int, ...],
+    adapt: bool,
+    cardinalities: tuple[int, ...] = (),
+    column_names: tuple[Any, ...] = (),
 ) -> nn.Module:
     """Adapt the module to its training rows, and try it and the criterion on a few of them.
 
-    Its methods ``adapt(X, y, row_weight)``, ``adapt_input(mean, spread)``, ``adapt_bins(edges)``
-    with ``n_bins + 1`` quantiles, and then ``adapt_output(constant)`` are called if it has them,
-    unless ``adapt`` is False because the module has been trained before. ``widths`` are the
-    numbers of output columns that the problem allows.
+    Of the following methods those that it has are called in this order, unless ``adapt`` is False
+    because the module has been trained before: ``adapt(X, y, row_weight)``;
+    ``adapt_categories(cardinalities)`` if there are categories; ``adapt_input(mean, spread)``;
+    ``adapt_values(columns, values, shares)`` with the values that :func:`find_values` finds;
+    ``adapt_bins(edges)`` with ``n_bins + 1`` quantiles of the other values; and last
+    ``adapt_output(constant)``. ``widths`` are the numbers of output columns that the problem
+    allows, ``cardinalities`` and ``column_names`` those of :class:`Training`.
 
     Raises
     ------
     ValueError
-        If the module does not return raw scores of one of the widths, or if the
-        criterion cannot compare them with the targets.
+        If the module cannot read the categories of X, if it does not return raw scores of one of
+        the widths, or if the criterion cannot compare them with the targets.
     """
     if adapt:
-        _adapt_to_input(module, rows)
+        _check_categories(module, cardinalities, column_names)
+        _adapt_to_input(module, rows, cardinalities)
     module.eval()  # neither dropout nor running statistics
     output, tried_y = _try(module, rows, widths)
     _warn_of_probabilities(module, output, tried_y)
@@ -42,16 +56,39 @@ def prepare(
     return module.train()
 
 
-def _adapt_to_input(module: Any, rows: RowDataset) -> None:
+def _check_categories(
+    module: nn.Module, cardinalities: Sequence[int], column_names: Sequence[Any]
+) -> None:
+    """Refuse categories that the module would take for numbers."""
+    if not any(cardinalities) or _has_method(module, "adapt_categories"):
+        return
+    names = column_names or range(len(cardinalities))
+    found = [repr(name) for name, n_codes in zip(names, cardinalities) if n_codes > 0]
+    listed = ", ".join(found[:_MOST_NAMES]) + (", ..." if len(found) > _MOST_NAMES else "")
+    raise ValueError(
+        f"module {type(module).__name__} has no method adapt_categories, so it would take the "
+        f"categories of X for numbers, got categories in {listed}. Give it a method "
+        "adapt_categories(cardinalities), encode these columns before, in a Pipeline, or pass "
+        "categorical_features=None."
+    )
+
+
+def _adapt_to_input(module: Any, rows: RowDataset, cardinalities: tuple[int, ...]) -> None:
     if _has_method(module, "adapt"):
         X, y, weight = rows.tensors()
         y = y.float() if y.is_floating_point() else y
         module.adapt(X, y, weight if weight.ndim == 1 else weight.mean(dim=1))
         del X
+    if cardinalities and _has_method(module, "adapt_categories"):
+        module.adapt_categories(cardinalities)
     if _has_method(module, "adapt_input"):
         module.adapt_input(*weighted_moments(rows))
+    columns = values = None
+    if _has_method(module, "adapt_values"):
+        columns, values, shares = find_values(rows, cardinalities)
+        module.adapt_values(columns, values, shares)
     if _has_method(module, "adapt_bins") and getattr(module, "n_bins", False):
-        module.adapt_bins(weighted_quantiles(rows, module.n_bins))
+        module.adapt_bins(weighted_quantiles(rows, module.n_bins, columns, values))
 
 
 def _has_method(module: nn.Module, name: str) -> bool:

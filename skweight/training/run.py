@@ -65,7 +65,13 @@ def make_net(training: Training) -> WeightedNet:
     with torch.device("cpu") if has_other_default else nullcontext():
         module = training.make_module()
     module = prepare(
-        module.to(rows.device), criterion, rows, training.output.widths, training.adapt
+        module.to(rows.device),
+        criterion,
+        rows,
+        training.output.widths,
+        training.adapt,
+        training.cardinalities,
+        training.column_names,
     )
     check_param_groups(module, training.options.optimizer_params.get("param_groups", ()))
     net = _wrap(module, training)
