@@ -155,13 +155,13 @@ VARIANTS: dict[str, dict[str, Any]] = {
     },
 }
 
-# For ``raw_tables.py``: how a DataFrame's categories and mass points become numbers.
+# For ``raw_tables.py``: how the categories of a DataFrame become numbers.
 VARIANTS_OF_FRAMES: dict[str, dict[str, Any]] = {
-    "at most 8 indicators of a category column": {"module__max_indicators": 8},
-    "at most 16 indicators": {"module__max_indicators": 16},
-    "at most 32 indicators": {"module__max_indicators": 32},
-    "at most 64 indicators": {"module__max_indicators": 64},
+    "embeddings only": {"module__max_indicators": 0},
+    "indicators of up to 4 categories": {"module__max_indicators": 4},
+    "indicators of up to 16 categories": {"module__max_indicators": 16},
+    "indicators of up to 32 categories": {"module__max_indicators": 32},
+    "indicators of up to 64 categories": {"module__max_indicators": 64},
     "embeddings of 4 numbers": {"module__embedding_size": 4},
-    "embeddings of 8 numbers": {"module__embedding_size": 8},
     "embeddings of 16 numbers": {"module__embedding_size": 16},
 }
