@@ -1,16 +1,27 @@
 """From the user's tables to checked rows, and from rows to batches of tensors.
 
 ``validation`` checks X and y, and ``cells`` explains what is no number in X; ``shift`` makes X
-float32, and ``arrays`` knows X in memory, sparse and on disk. ``device`` finds the device and puts
-X there, and ``split`` chooses validation rows. Training reads a ``RowDataset`` from ``rows`` in the
-order of ``batches``; ``moments`` computes its weighted moments and quantiles.
+float32, and ``arrays`` knows X in memory, sparse and on disk. X of several inputs is checked in
+``input_checks`` and is ``NamedInputs`` from then on, see ``inputs``. ``device`` finds the device
+and puts X there, and ``split`` chooses validation rows. Training reads a ``RowDataset`` from
+``rows`` in the order of ``batches``; ``moments`` computes its weighted moments and quantiles.
 """
 
-from skweight.data.arrays import MappedRows, as_array, as_dense, as_tensor, canonical_csr, is_mapped
+from skweight.data.arrays import (
+    MappedRows,
+    as_array,
+    as_dense,
+    as_tensor,
+    canonical_csr,
+    holds_integers,
+    is_mapped,
+)
 from skweight.data.batches import VALUES_AT_ONCE, TensorBatches, prefetch
 from skweight.data.device import place, resolve_device
+from skweight.data.input_checks import validate_inputs, validate_inputs_y
+from skweight.data.inputs import NamedInputs, call_module, describe, each_input, row_shape
 from skweight.data.moments import weighted_moments, weighted_quantiles
-from skweight.data.rows import Batch, RowDataset, gather, rows_at_once
+from skweight.data.rows import Batch, RowDataset, gather, rows_at_once, to_integers
 from skweight.data.shift import find_shift
 from skweight.data.split import split_validation
 from skweight.data.validation import validate_X, validate_X_y

@@ -63,7 +63,7 @@ def validate_X_y(
         if is_mapped(X):
             has_weight = rows_with_weight(sample_weight, X.shape[0]) if X.ndim else None
             X = _check_mapped(estimator, X, has_weight, reset, allow_nd)
-            y = _check_targets(estimator, y, len(X))
+            y = check_targets(estimator, y, len(X))
         else:
             X, y = validate_data(estimator, X, y, multi_output=True, **_expected(reset, allow_nd))
             has_weight = rows_with_weight(sample_weight, X.shape[0])
@@ -120,7 +120,8 @@ def _check_mapped(
     return MappedRows(X)
 
 
-def _check_targets(estimator: Any, y: Any, n_rows: int) -> Any:
+def check_targets(estimator: Any, y: Any, n_rows: int) -> Any:
+    """Y as an array or sparse matrix with a row for each row of X."""
     if y is None:
         raise ValueError(f"{type(estimator).__name__} needs y, the targets, got None.")
     y = check_array(

@@ -17,15 +17,21 @@ from torch import nn
 
 from skweight._keywords import Floats, check_keywords, underflow_is_zero, warn, warn_once
 from skweight.data import (
+    NamedInputs,
     RowDataset,
     find_shift,
+    holds_integers,
     place,
     resolve_device,
+    row_shape,
     split_validation,
+    validate_inputs,
+    validate_inputs_y,
     validate_X,
     validate_X_y,
 )
 from skweight.estimators.class_task import ClassTask
+from skweight.estimators.inputs import check_kind_of_X, n_features_of, show_inputs
 from skweight.estimators.number_task import NumberTask
 from skweight.losses import RowLoss, from_criterion
 from skweight.modules import build_module, is_mlp
@@ -111,7 +117,16 @@ def plan(estimator: Any, data: FitData) -> Training:
     previous = estimator.net_ if continues else None
     if previous is not None:
         criterion.keep_units_of(previous.criterion_)
-    return make_training(estimator, parts, targets, row_weights, criterion, seed, previous)
+    return make_training(
+        estimator,
+        parts,
+        targets,
+        row_weights,
+        criterion,
+        seed,
+        previous,
+        holds_integers=holds_integers(data.X),
+    )
 
 
 def draw_seed(random_state: Any) -> int:
@@ -189,17 +204,20 @@ def validate(
 
     With ``only_known``, y of rows of weight 0 may be an unknown label or no number.
     """
-    _check_dimensions(estimator, X)
-    X, y = validate_X_y(
-        estimator,
-        X,
-        y,
-        sample_weight,
-        reset=reset,
-        allow_nd=estimator.module is not None,
-        only_known=only_known,
-        shift_of=partial(_learn_shift if reset else _known_shift, estimator),
-    )
+    check_kind_of_X(estimator, X, reset)
+    if isinstance(X, Mapping):
+        X, y = validate_inputs_y(estimator, X, y, sample_weight, only_known=only_known)
+    else:
+        X, y = validate_X_y(
+            estimator,
+            X,
+            y,
+            sample_weight,
+            reset=reset,
+            allow_nd=estimator.module is not None,
+            only_known=only_known,
+            shift_of=partial(_learn_shift if reset else _known_shift, estimator),
+        )
     _check_row_shape(estimator, X, reset)
     return X, y
 
@@ -226,32 +244,30 @@ def _learn_shift(estimator: Any, X: Any, has_weight: Any) -> Floats | None:
 
 def validate_to_predict(estimator: Any, X: Any) -> Any:
     """X as prediction reads it, with rows of the shape of those of ``fit``."""
-    _check_dimensions(estimator, X)
-    X = validate_X(
-        estimator,
-        X,
-        reset=False,
-        allow_nd=estimator.module is not None,
-        shift_of=partial(_known_shift, estimator),
-    )
+    check_kind_of_X(estimator, X, reset=False)
+    if isinstance(X, Mapping):
+        X = validate_inputs(X)
+    else:
+        X = validate_X(
+            estimator,
+            X,
+            reset=False,
+            allow_nd=estimator.module is not None,
+            shift_of=partial(_known_shift, estimator),
+        )
     _check_row_shape(estimator, X, reset=False)
     return X
 
 
-def _check_dimensions(estimator: Any, X: Any) -> None:
-    if estimator.module is None and getattr(X, "ndim", 2) > 2:
-        raise ValueError(
-            "X must be 2-D for the default network, with shape (n_samples, n_features), got "
-            f"shape {tuple(X.shape)}. Pass a module that takes such X."
-        )
-
-
 def _check_row_shape(estimator: Any, X: Any, reset: bool) -> None:
+    shape = row_shape(X)
     if reset:
-        estimator._row_shape = X.shape[1:]
-    elif X.shape[1:] != estimator._row_shape:
+        estimator._row_shape = shape
+        if isinstance(X, NamedInputs):
+            show_inputs(estimator)
+    elif shape != estimator._row_shape:
         raise ValueError(
-            f"X must have rows of shape {estimator._row_shape}, as in fit, got {X.shape[1:]}."
+            f"X must have rows of shape {estimator._row_shape}, as in fit, got {shape}."
         )
 
 
@@ -313,10 +329,12 @@ def make_training(
     seed: int,
     continue_from: WeightedNet | None,
     is_partial: bool = False,
+    holds_integers: bool = False,
 ) -> Training:
     """Training on parts of the rows: those to train on and, if there are any, those to validate.
 
-    With ``continue_from``, the network of an earlier fit is trained further.
+    With ``continue_from``, the network of an earlier fit is trained further. ``holds_integers``
+    says whether the user passed X as integers.
     """
     row_sets = _row_sets(parts, targets, row_weights, resolve_device(estimator.device))
     output = estimator._output(criterion)
@@ -337,6 +355,8 @@ def make_training(
         adapt=continue_from is None,
         is_partial=is_partial,
         previous=continue_from if is_partial else None,
+        holds_integers=holds_integers
+        or (continue_from is not None and continue_from.takes_integers),
     )
 
 
@@ -356,7 +376,7 @@ def _row_sets(
 
 def _new_module(estimator: Any, n_outputs: int) -> nn.Module:
     params = estimator._params_for("module")
-    return build_module(estimator.module, estimator.n_features_in_, n_outputs, params)
+    return build_module(estimator.module, n_features_of(estimator), n_outputs, params)
 
 
 def _options(estimator: Any, seed: int, is_partial: bool) -> TrainingOptions:

@@ -80,6 +80,9 @@ class Training:
     previous : WeightedNet, default=None
         The net of the last call of ``partial_fit``, whose optimizer state and history this training
         continues.
+    holds_integers : bool, default=False
+        Whether X may be given to the module as integers, if that fails on floats: the user passed
+        integers, or the network that is trained further takes them.
     """
 
     make_module: Callable[[], nn.Module]
@@ -91,3 +94,4 @@ class Training:
     adapt: bool = True
     is_partial: bool = False
     previous: WeightedNet | None = None
+    holds_integers: bool = False

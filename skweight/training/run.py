@@ -65,10 +65,18 @@ def make_net(training: Training) -> WeightedNet:
     with torch.device("cpu") if has_other_default else nullcontext():
         module = training.make_module()
     module = prepare(
-        module.to(rows.device), criterion, rows, training.output.widths, training.adapt
+        module.to(rows.device),
+        criterion,
+        rows,
+        training.output.widths,
+        training.adapt,
+        training.holds_integers,
     )
+    if rows.as_integers and training.valid_rows is not None:
+        training.valid_rows.use_integers()
     check_param_groups(module, training.options.optimizer_params.get("param_groups", ()))
     net = _wrap(module, training)
+    net.takes_integers = rows.as_integers
     net.initialize()
     _check_callbacks(net)
     if training.previous is not None:
