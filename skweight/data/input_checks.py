@@ -10,7 +10,7 @@ from scipy import sparse
 from sklearn.utils.validation import check_array
 
 from skweight._keywords import warn
-from skweight.data.arrays import MappedRows, as_array, is_mapped
+from skweight.data.arrays import MappedRows, as_array, holds_integers, is_mapped
 from skweight.data.cells import explained_cells
 from skweight.data.inputs import NamedInputs
 from skweight.data.shift import find_shift, to_float32
@@ -89,6 +89,8 @@ def _numbers(values: Any) -> Any:
     if is_mapped(values) and values.ndim and values.dtype.kind in "fiub":
         return values
     with explained_cells(values):
+        if isinstance(values, (list, tuple)) and holds_integers(values):
+            values = np.asarray(values)  # scikit-learn would make floats of them
         return check_array(
             values,
             dtype=NUMERIC,
