@@ -102,6 +102,13 @@ def row_shape(X: Any) -> Any:
 def describe(X: Tensor | NamedInputs) -> str:
     """What a module was given, for an error."""
     if not isinstance(X, NamedInputs):
-        return f"X of shape {tuple(X.shape)}"
-    inputs = (f"{name!r} {tuple(v.shape)} of {v.dtype}" for name, v in X.by_name.items())
+        return f"X of shape {tuple(X.shape)}{_range_of_integers(X)}"
+    inputs = (
+        f"{name!r} {tuple(values.shape)} of {values.dtype}{_range_of_integers(values)}"
+        for name, values in X.by_name.items()
+    )
     return f"the inputs {', '.join(inputs)}"
+
+
+def _range_of_integers(X: Tensor) -> str:
+    return "" if X.is_floating_point() else f" from {X.min().item()} to {X.max().item()}"

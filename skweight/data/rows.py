@@ -3,6 +3,7 @@
 import copy
 import math
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -82,11 +83,32 @@ class RowDataset(torch.utils.data.Dataset[Any]):
         row_weight = self.row_weight.index_select(0, on_device)
         return {"X": X, "row_weight": row_weight}, self.y.index_select(0, on_device)
 
-    def use_integers(self) -> None:
+    def use_integers(self, name: str = "X") -> None:
         """Have X as integers in batches from now on; X with other numbers is refused."""
-        for index in torch.split(self.index, rows_at_once(self.X, self.index.device)):
-            to_integers(gather(self.X, index, index.device))
+        for block in self._blocks_of(self.X):
+            to_integers(block, name)
         self.as_integers = True
+
+    def extreme_rows(self) -> Tensor:
+        """Positions of the rows with the smallest and the largest integer of each input."""
+        found = []
+        for values in self._inputs_of_integers():
+            ends = [
+                block.reshape(len(block), -1).aminmax(dim=1) for block in self._blocks_of(values)
+            ]
+            smallest, largest = (torch.cat(parts) for parts in zip(*ends))
+            found += [smallest.argmin().item(), largest.argmax().item()]
+        return torch.tensor(sorted({*found}), dtype=torch.int64, device="cpu")
+
+    def _inputs_of_integers(self) -> list[Any]:
+        if isinstance(self.X, NamedInputs):
+            return [self.X[name] for name in self.X.by_name if not self.X.holds_floats(name)]
+        return [self.X] if self.as_integers else []
+
+    def _blocks_of(self, X: Any) -> Iterator[Tensor]:
+        """These rows of X or of one of its inputs, some at a time."""
+        for index in torch.split(self.index, rows_at_once(X, self.index.device)):
+            yield gather(X, index, index.device)
 
     def of_input(self, name: str) -> "RowDataset":
         """The same rows of one of several inputs."""
@@ -120,15 +142,15 @@ def gather(X: Any, rows: Tensor, device: torch.device) -> Any:
     return to_device(X.index_select(0, rows) if in_tensor else as_dense(X[rows.numpy()]), device)
 
 
-def to_integers(X: Tensor) -> Tensor:
+def to_integers(X: Tensor, name: str = "X") -> Tensor:
     """float32 numbers as int64; those that float32 rounds, and fractions, are refused."""
     integers = X.long()
     is_bad = (integers != X) | (X.abs() >= _END_OF_WHOLE_NUMBERS)
     if bool(is_bad.any()):
         raise ValueError(
-            "X must hold whole numbers below 2**24 for this module, which takes integers, got "
-            f"{X[is_bad][0].item()}. A dict of integers, such as {{'tokens': X}}, may hold larger "
-            "ones."
+            f"{name} must hold whole numbers below 2**24 for this module, which takes integers, "
+            f"got {X[is_bad][0].item()}. A dict of integers, such as {{'tokens': X}}, may hold "
+            "larger ones."
         )
     return integers
 

@@ -11,6 +11,7 @@ from skweight.data import (
     as_dense,
     as_tensor,
     call_module,
+    describe,
     each_input,
     rows_at_once,
     to_integers,
@@ -88,6 +89,11 @@ def _scores(module: nn.Module, rows: Any, device: torch.device, as_integers: boo
     X = each_input(as_dense, rows)
     n_rows = len(X)
     X = to_integers(X) if as_integers else X
-    output: Tensor = call_module(module, each_input(lambda part: _padded(part).to(device), X))
+    try:
+        output: Tensor = call_module(module, each_input(lambda part: _padded(part).to(device), X))
+    except IndexError as error:  # of an embedding that does not know a token
+        raise ValueError(
+            f"module {type(module).__name__} failed on {describe(X)}: {error}"
+        ) from error
     output = output if output.ndim == 2 else output.reshape(len(output), -1)
     return output[:n_rows]

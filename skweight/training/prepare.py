@@ -59,6 +59,15 @@ def prepare(
     return module.train()
 
 
+def prepare_validation(module: nn.Module, rows: RowDataset, valid_rows: RowDataset) -> None:
+    """Have validation rows as integers if the training rows are, and try the module on integers."""
+    if rows.as_integers:
+        valid_rows.use_integers("X" if valid_rows.X is rows.X else "X_val")
+    module.eval()
+    _try_extremes(module, valid_rows)
+    module.train()
+
+
 def _adapt_to_input(module: Any, rows: RowDataset) -> None:
     if _has_method(module, "adapt"):
         X, y, weight = rows.tensors()
@@ -101,6 +110,7 @@ def _try(
     n_rows = min(4 if 5 in widths else 5, len(rows))
     batch, y = rows.batch(torch.arange(n_rows, device="cpu"))
     output = _output(module, rows, batch["X"], holds_integers)
+    _try_extremes(module, rows)
     if isinstance(output, Tensor):
         output = with_row_axis(output, n_rows)
     shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
@@ -115,6 +125,22 @@ def _try(
 
 
 @torch.no_grad()
+def _try_extremes(module: nn.Module, rows: RowDataset) -> None:
+    """Try the rows with the smallest and largest integers, which may be unknown tokens."""
+    positions = rows.extreme_rows()
+    if len(positions):
+        X = rows.batch(positions)[0]["X"]
+        try:
+            call_module(module, X)
+        except _FAILURES as error:
+            raise _failure(module, X, error) from error
+
+
+def _failure(module: nn.Module, X: Any, error: Exception) -> ValueError:
+    return ValueError(f"module {type(module).__name__} failed on {describe(X)}: {error}")
+
+
+@torch.no_grad()
 def _output(module: nn.Module, rows: RowDataset, X: Any, holds_integers: bool) -> Any:
     """The module's output for X, the first of the rows, on floats or else on integers.
 
@@ -123,14 +149,16 @@ def _output(module: nn.Module, rows: RowDataset, X: Any, holds_integers: bool) -
     try:
         return call_module(module, X)
     except _FAILURES as error:
-        failure = f"module {type(module).__name__} failed on {describe(X)}"
         if isinstance(X, NamedInputs) or rows.as_integers or not holds_integers:
-            raise ValueError(f"{failure}: {error}") from error
-        failure += f" as float32, {error}, and as integers"
+            raise _failure(module, X, error) from error
+        on_floats = error
     try:
         output = module(to_integers(X))
     except _FAILURES as error:
-        raise ValueError(f"{failure}: {error}") from error
+        raise ValueError(
+            f"module {type(module).__name__} failed on {describe(X)} as float32, {on_floats}, and "
+            f"as integers: {error}"
+        ) from error
     rows.use_integers()
     return output
 

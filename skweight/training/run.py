@@ -17,7 +17,7 @@ from skweight.training.isolation import isolated_torch
 from skweight.training.net import WeightedClassifierNet, WeightedNet, WeightedRegressorNet
 from skweight.training.optimizers import check_param_groups, optimizer_params
 from skweight.training.plan import Training
-from skweight.training.prepare import prepare
+from skweight.training.prepare import prepare, prepare_validation
 from skweight.training.resume import restore_optimizer, restore_schedules, training_state
 from skweight.training.stopping import (
     EarlyStopping,
@@ -72,8 +72,8 @@ def make_net(training: Training) -> WeightedNet:
         training.adapt,
         training.holds_integers,
     )
-    if rows.as_integers and training.valid_rows is not None:
-        training.valid_rows.use_integers()
+    if training.valid_rows is not None:
+        prepare_validation(module, rows, training.valid_rows)
     check_param_groups(module, training.options.optimizer_params.get("param_groups", ()))
     net = _wrap(module, training)
     net.takes_integers = rows.as_integers

@@ -238,7 +238,7 @@ def test_only_whole_numbers_that_float32_holds_become_integers():
 def test_an_error_can_name_all_inputs():
     inputs = place(validate_inputs(SliceDict(tokens=TOKENS, table=TABLE)), CPU)
     assert describe(inputs) == (
-        "the inputs 'table' (12, 3) of torch.float32, 'tokens' (12, 5) of torch.int64"
+        "the inputs 'table' (12, 3) of torch.float32, 'tokens' (12, 5) of torch.int64 from 0 to 8"
     )
     assert describe(inputs["table"]) == "X of shape (12, 3)"
     assert isinstance(inputs, NamedInputs)
