@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "weights": (LOWEST, {"numpy"}),
     "losses": (LOWEST, {"torch"}),
     "modules": (LOWEST, {"torch"}),
-    "data": (LOWEST | {"weights"}, {"numpy", "scipy", "sklearn", "torch"}),
+    "data": (LOWEST | {"weights"}, {"narwhals", "numpy", "scipy", "sklearn", "torch"}),
     "training": (
         LOWEST | {"losses", "modules", "data"},
         {"numpy", "scipy", "sklearn", "skorch", "torch"},

@@ -1,10 +1,12 @@
 """From the user's tables to checked rows, and from rows to batches of tensors.
 
-``validation`` checks X and y, and ``cells`` explains what is no number in X; ``shift`` makes X
-float32, and ``arrays`` knows X in memory, sparse and on disk. X of several inputs is checked in
-``input_checks`` and is ``NamedInputs`` from then on, see ``inputs``. ``device`` finds the device
-and puts X there, and ``split`` chooses validation rows. Training reads a ``RowDataset`` from
-``rows`` in the order of ``batches``; ``moments`` computes its weighted moments and quantiles.
+``validation`` checks X and y; ``columns`` reads DataFrames, and ``cells`` explains what is neither
+number nor category. ``encoding`` and ``shift`` make X float32, and ``arrays`` knows X in memory,
+sparse and on disk. X of several inputs is checked in ``input_checks`` and is ``NamedInputs`` from
+then on, see ``inputs``. ``device`` finds the device and puts X there, and ``split`` chooses
+validation rows. Training reads a ``RowDataset`` from ``rows`` in the order of ``batches``;
+``moments`` computes its weighted moments and quantiles, and ``values`` finds the categories,
+missing values and mass points of its columns.
 """
 
 from skweight.data.arrays import (
@@ -17,11 +19,14 @@ from skweight.data.arrays import (
     is_mapped,
 )
 from skweight.data.batches import VALUES_AT_ONCE, TensorBatches, prefetch
+from skweight.data.columns import BOOLEAN, CATEGORY, NUMBER, Column, is_frame
 from skweight.data.device import place, resolve_device
+from skweight.data.encoding import ColumnCodes, Encoding, learn_codes, learn_shift
 from skweight.data.input_checks import validate_inputs, validate_inputs_y
 from skweight.data.inputs import NamedInputs, call_module, describe, each_input, row_shape
 from skweight.data.moments import weighted_moments, weighted_quantiles
 from skweight.data.rows import Batch, RowDataset, gather, rows_at_once, to_integers
 from skweight.data.shift import find_shift
 from skweight.data.split import split_validation
-from skweight.data.validation import validate_X, validate_X_y
+from skweight.data.validation import XReader
+from skweight.data.values import find_values

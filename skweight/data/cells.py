@@ -7,6 +7,7 @@ name neither row nor column, and dates alone become large numbers without an err
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, time, timedelta
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,13 @@ from numpy.typing import NDArray
 
 from skweight.weights import refuse_masked
 
-# What cells may hold: the classes, and what to do with them.
+NUMBERS, BOOLEANS, STRINGS = "numbers", "booleans", "strings"
+# What else cells may hold: the classes, and what to do with them.
 _KINDS: dict[str, tuple[tuple[type, ...], str]] = {
-    "strings": (
+    STRINGS: (
         (str, bytes),
-        "Encode them with OneHotEncoder or OrdinalEncoder in a Pipeline",
+        "Make them categories by categorical_features, or encode them with OneHotEncoder in a "
+        "Pipeline",
     ),
     "durations": (
         (timedelta, np.timedelta64),
@@ -58,33 +61,15 @@ def explained_cells(X: Any) -> Iterator[None]:
 
 
 def _refuse_times(X: Any) -> None:
-    """Refuse columns of dates and durations: NumPy makes numbers of them if there are no others."""
+    """Refuse arrays of dates and durations: NumPy makes numbers of them."""
     if isinstance(X, np.ndarray):
         found = _TIMES.get(X.dtype.kind)
         if found:
             raise TypeError(f"X holds {found}, got dtype {X.dtype}. {_KINDS[found][1]}.")
-    elif _is_frame(X):
-        times = {name: _kind_of_dtype(dtype) for name, dtype in zip(X.columns, X.dtypes)}
-        for found in filter(None, times.values()):
-            raise TypeError(_about_columns([name for name in times if times[name] == found], found))
-
-
-def _is_frame(X: Any) -> bool:
-    return hasattr(X, "columns") and hasattr(X, "dtypes")
-
-
-def _kind_of_dtype(dtype: Any) -> str:
-    """The kind of times that a dtype of pandas or polars stands for; empty for other dtypes."""
-    if hasattr(dtype, "is_temporal"):  # polars
-        is_duration = str(dtype).startswith("Duration")
-        return ("durations" if is_duration else "dates") if dtype.is_temporal() else ""
-    return _TIMES.get(getattr(dtype, "kind", ""), "")
 
 
 def _explain(X: Any) -> str:
     """Which cells of X are no numbers, and what to do; empty if all are."""
-    if _is_frame(X):
-        return _explain_frame(X)
     X = X.to_numpy() if hasattr(X, "to_numpy") else X  # a column without a table
     if isinstance(X, np.ndarray):
         return _explain_fields(X) or _explain_cells(np.ndenumerate(X))
@@ -96,26 +81,9 @@ def _explain(X: Any) -> str:
     return ""
 
 
-def _explain_frame(X: Any) -> str:
-    """All columns with cells of the same kind as the first bad one."""
-    columns = X.items() if hasattr(X, "items") else zip(X.columns, X.iter_columns())
-    found: dict[str, list[Any]] = {}  # names of columns by kind
-    examples: dict[str, Any] = {}
-    for name, column in columns:
-        if getattr(column.dtype, "kind", "O") not in "fiub":
-            values = np.asarray(column)
-            cells = values if values.ndim == 1 else [*values]  # structs of polars are rows
-            bad = next((value for value in cells if not _is_number(value)), None)
-            if bad is not None:
-                examples.setdefault(_kind_of(bad), bad)
-                found.setdefault(_kind_of(bad), []).append(name)
-    return next((_about_columns(found[kind], kind, examples[kind]) for kind in found), "")
-
-
-def _about_columns(names: list[Any], kind: str, *example: Any) -> str:
-    listed = ", ".join(map(repr, names))
-    holds = f"Column {listed} of X holds" if len(names) == 1 else f"Columns {listed} of X hold"
-    return _with_remedy(f"{holds} {kind}", kind, *example)
+def about_column(name: Any, kind: str, *example: Any) -> str:
+    """That a column holds cells of a kind which is of no use, and what to do with them."""
+    return _with_remedy(f"Column {name!r} of X holds {kind}", kind, *example)
 
 
 def _explain_fields(X: NDArray[Any]) -> str:
@@ -186,6 +154,21 @@ def _is_number(value: Any) -> bool:
     except (TypeError, ValueError, OverflowError):
         return False
     return True
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a cell is None, NaN or the missing value of pandas."""
+    if value is None or type(value).__name__ == "NAType":
+        return True
+    return isinstance(value, (float, np.floating, Decimal)) and bool(value != value)
+
+
+def kind_of_cell(value: Any) -> str:
+    """What a cell that is not missing holds, in words."""
+    if isinstance(value, (bool, np.bool_)):
+        return BOOLEANS
+    kind = _kind_of(value)
+    return NUMBERS if kind not in _KINDS and _is_number(value) else kind
 
 
 def _kind_of(value: Any) -> str:

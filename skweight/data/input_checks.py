@@ -89,8 +89,8 @@ def _numbers(values: Any) -> Any:
     if is_mapped(values) and values.ndim and values.dtype.kind in "fiub":
         return values
     with explained_cells(values):
-        if isinstance(values, (list, tuple)) and holds_integers(values):
-            values = np.asarray(values)  # scikit-learn would make floats of them
+        values = _as_array(values)
+    with explained_cells(values):  # dates are seen in an array
         return check_array(
             values,
             dtype=NUMERIC,
@@ -99,6 +99,20 @@ def _numbers(values: Any) -> Any:
             ensure_all_finite=False,
             input_name="X",
         )
+
+
+def _as_array(values: Any) -> Any:
+    """Lists, and tables and columns of numbers, as arrays: scikit-learn would make floats of them.
+
+    Anything else unchanged.
+    """
+    is_list = isinstance(values, (list, tuple))
+    if not (is_list or hasattr(values, "to_numpy")):
+        return values
+    if not is_list and holds_integers(values):
+        return np.asarray(values, dtype=np.int64)
+    array = np.asarray(values)
+    return values if array.dtype.kind in "OUS" else array
 
 
 def _convert(inputs: NamedInputs, has_weight: Mask | None) -> NamedInputs:

@@ -36,8 +36,8 @@ def find_shift(X: Any, has_weight: NDArray[np.bool_] | None) -> Floats | None:
         # Zeros that are not stored are far from all other values of a column that needs a shift.
         columns = _full_columns(X, has_weight)
         dense = X[:, columns].toarray()
-    low, high = _ranges(dense, has_weight)
-    with np.errstate(all="ignore"):  # of columns with infinity or NaN, which are refused later
+    with np.errstate(all="ignore"):  # of columns with infinity, which are refused later
+        low, high = _ranges(dense, has_weight)
         size = np.maximum(np.abs(low), np.abs(high))
         is_coarse = np.spacing(size.astype(np.float32)) * _FEWEST_NUMBERS > high - low
         is_coarse &= high - low > _ROUNDING * size
@@ -83,15 +83,16 @@ def _ranges(X: Any, has_weight: NDArray[np.bool_] | None) -> tuple[Floats, Float
         if has_weight is not None:
             block = block[has_weight[start : start + step]]
         if len(block):
-            low = np.minimum(low, block.min(axis=0))
-            high = np.maximum(high, block.max(axis=0))
+            low = np.fmin(low, np.fmin.reduce(block, axis=0))  # NaN is missing
+            high = np.fmax(high, np.fmax.reduce(block, axis=0))
     return low, high
 
 
 def _changes(column: NDArray[Any], has_weight: NDArray[np.bool_] | None) -> bool:
     """Whether float32 changes any value of a column."""
     column = np.asarray(column if has_weight is None else column[has_weight])
-    return bool((column.astype(np.float32) != column).any())
+    as_float32 = column.astype(np.float32)
+    return bool(((as_float32 != column) & (column == column)).any())
 
 
 def _shifted_csr(X: Any, shift: Floats) -> Any:

@@ -1,6 +1,7 @@
 """X and y as scikit-learn checks them, as float32 rows for training."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,11 +10,11 @@ from scipy import sparse
 from sklearn.utils import assert_all_finite
 from sklearn.utils.validation import check_array, validate_data
 
-from skweight._keywords import Floats
 from skweight.data.arrays import MappedRows, as_array, canonical_csr, is_mapped
 from skweight.data.cells import explained_cells
+from skweight.data.columns import columns_of, is_frame, refuse_equal_names
 from skweight.data.shift import to_float32
-from skweight.weights import fill_targets_without_weight, rows_with_weight
+from skweight.weights import fill_targets_without_weight, refuse_masked, rows_with_weight
 
 # Values of X on disk that are checked at once; scikit-learn copies what it checks.
 CHECKED_AT_ONCE = 2**20
@@ -21,112 +22,191 @@ Mask = NDArray[np.bool_]
 # Arrays of these are taken as they are, and all others as float64, also strings of numbers.
 NUMERIC = [np.float64, np.float32, np.float16, np.bool_]
 NUMERIC += [np.dtype(f"{kind}{size}").type for kind in "iu" for size in (1, 2, 4, 8)]
-# What is subtracted from the columns of X, given X and which of its rows have weight.
-ShiftOf = Callable[[Any, Mask | None], Floats | None]
 
 
-def validate_X(
-    estimator: Any, X: Any, *, reset: bool, allow_nd: bool, shift_of: ShiftOf | None = None
-) -> Any:
-    """X as a C-ordered float32 array, a canonical CSR matrix or ``MappedRows``.
+@dataclass(frozen=True)
+class XReader:
+    """How X is checked, and how it becomes float32.
 
-    The estimator stores the number and names of the features if ``reset``, else they must match.
+    Parameters
+    ----------
+    estimator : BaseEstimator
+        Named in errors. It stores the number and names of the features if ``reset``, else they must
+        match.
+    reset : bool
+    allow_nd : bool
+        Whether X may have more than two dimensions.
+    allow_nan : bool
+        Whether NaN is a missing number.
+    has_categories : bool
+        Whether columns of an array are categories, so that it is read column by column, as
+        DataFrames always are.
+    encode : callable
+        ``encode(X, has_weight)`` makes X float32: X is a list of columns, an array of numbers, a
+        CSR matrix or ``MappedRows``, and ``has_weight`` tells its rows with weight, None if all.
     """
-    X = as_array(X)
-    with explained_cells(X):
-        if is_mapped(X):
-            X = _check_mapped(estimator, X, None, reset, allow_nd)
+
+    estimator: Any
+    reset: bool
+    allow_nd: bool
+    allow_nan: bool
+    has_categories: bool
+    encode: Callable[[Any, Mask | None], Any]
+
+    def read(self, X: Any) -> Any:
+        """X as a C-ordered float32 array, a canonical CSR matrix or ``MappedRows``."""
+        X = as_array(X)
+        if self._by_columns(X):
+            return self._finish(self._check_columns(X), None)
+        with explained_cells(X):
+            if is_mapped(X):
+                X = self._check_mapped(X, None)
+            else:
+                X = validate_data(self.estimator, X, **self._expected)
+        return self._finish(X, None)
+
+    def read_with_y(
+        self, X: Any, y: Any, sample_weight: Any, *, only_known: bool = False
+    ) -> tuple[Any, Any]:
+        """X as :meth:`read` gives it, and y as an array or sparse matrix with as many rows.
+
+        Rows whose ``sample_weight`` is 0 may hold anything: NaN and infinity in X, missing targets,
+        and with ``only_known`` unknown labels and targets that are no numbers.
+        """
+        X, sample_weight = as_array(X), as_array(sample_weight)
+        y = fill_targets_without_weight(as_array(y), sample_weight, all_rows=only_known)
+        if self._by_columns(X):
+            columns = self._check_columns(X)
+            n_rows = len(columns[0].values)
+            y = check_targets(self.estimator, y, n_rows)
+            return self._finish(columns, rows_with_weight(sample_weight, n_rows)), y
+        with explained_cells(X):
+            if is_mapped(X):
+                has_weight = rows_with_weight(sample_weight, X.shape[0]) if X.ndim else None
+                X = self._check_mapped(X, has_weight)
+                y = check_targets(self.estimator, y, len(X))
+            else:
+                X, y = validate_data(self.estimator, X, y, multi_output=True, **self._expected)
+                has_weight = rows_with_weight(sample_weight, X.shape[0])
+        return self._finish(X, has_weight), y
+
+    @property
+    def _expected(self) -> dict[str, Any]:
+        """What scikit-learn is to make of an array: finite is only checked where it counts."""
+        return {
+            "reset": self.reset,
+            "dtype": NUMERIC,
+            "accept_sparse": "csr",
+            "allow_nd": self.allow_nd,
+            "ensure_all_finite": False,
+        }
+
+    def _by_columns(self, X: Any) -> bool:
+        return is_frame(X) or self.has_categories
+
+    def _check_columns(self, X: Any) -> Any:
+        """The columns of a DataFrame, or of an array with categories."""
+        if is_frame(X):
+            refuse_equal_names(X)
         else:
-            X = validate_data(estimator, X, **_expected(reset, allow_nd))
-    return _finish(estimator, X, None, shift_of)
+            X = _as_table(X)
+        if 0 in X.shape:
+            raise ValueError(f"X must have rows and columns, got shape {X.shape}.")
+        validate_data(self.estimator, X, reset=self.reset, skip_check_array=True)
+        return columns_of(X)
 
+    def _finish(self, X: Any, has_weight: Mask | None) -> Any:
+        """Encoded X, with finite numbers in every row with weight."""
+        X = canonical_csr(X)
+        encoded = self.encode(X, has_weight)
+        if not isinstance(X, MappedRows):
+            self._check_finite(encoded, has_weight)
+        return canonical_csr(encoded)  # the smallest numbers have become 0
 
-def validate_X_y(
-    estimator: Any,
-    X: Any,
-    y: Any,
-    sample_weight: Any,
-    *,
-    reset: bool,
-    allow_nd: bool,
-    only_known: bool = False,
-    shift_of: ShiftOf | None = None,
-) -> tuple[Any, Any]:
-    """X as in :func:`validate_X`, and y as an array or sparse matrix with as many rows.
+    def _check_finite(self, X: Any, has_weight: Mask | None) -> None:
+        is_sparse = sparse.issparse(X)
+        try:
+            assert_all_finite(
+                X.data if is_sparse else X,
+                allow_nan=self.allow_nan and not is_sparse,
+                estimator_name=type(self.estimator).__name__,
+                input_name="X",
+            )
+        except ValueError as error:
+            if has_weight is not None:
+                self._check_finite(X[has_weight], None)  # a copy, and so only made if needed
+                return
+            raise ValueError(self._explain(X, error)) from error
 
-    Rows whose ``sample_weight`` is 0 may hold anything: NaN and infinity in X, missing targets, and
-    with ``only_known`` unknown labels and targets that are no numbers.
-    """
-    X, sample_weight = as_array(X), as_array(sample_weight)
-    y = fill_targets_without_weight(as_array(y), sample_weight, all_rows=only_known)
-    with explained_cells(X):
-        if is_mapped(X):
-            has_weight = rows_with_weight(sample_weight, X.shape[0]) if X.ndim else None
-            X = _check_mapped(estimator, X, has_weight, reset, allow_nd)
-            y = check_targets(estimator, y, len(X))
-        else:
-            X, y = validate_data(estimator, X, y, multi_output=True, **_expected(reset, allow_nd))
-            has_weight = rows_with_weight(sample_weight, X.shape[0])
-    return _finish(estimator, X, has_weight, shift_of), y
-
-
-def _expected(reset: bool, allow_nd: bool) -> dict[str, Any]:
-    """What scikit-learn is to make of an X in memory: finite is only checked where it counts."""
-    return {
-        "reset": reset,
-        "dtype": NUMERIC,
-        "accept_sparse": "csr",
-        "allow_nd": allow_nd,
-        "ensure_all_finite": False,
-    }
-
-
-def _finish(estimator: Any, X: Any, has_weight: Mask | None, shift_of: ShiftOf | None) -> Any:
-    """Shifted float32 X, with finite numbers in every row with weight."""
-    X = canonical_csr(X)
-    converted = to_float32(X, None if shift_of is None else shift_of(X, has_weight))
-    if not isinstance(X, MappedRows):
-        _check_finite(estimator, converted, has_weight)
-    return canonical_csr(converted)  # the smallest numbers have become 0
-
-
-def _check_finite(estimator: Any, X: Any, has_weight: Mask | None) -> None:
-    values = X.data if sparse.issparse(X) else X
-    try:
-        assert_all_finite(values, estimator_name=type(estimator).__name__, input_name="X")
-    except ValueError:
-        if has_weight is None:
-            raise
-        _check_finite(estimator, X[has_weight], None)  # a copy, and so only made if needed
-
-
-def _check_mapped(
-    estimator: Any, X: NDArray[Any], has_weight: Mask | None, reset: bool, allow_nd: bool
-) -> MappedRows:
-    """Check X some rows at a time: scikit-learn would make a copy of all of it in memory."""
-    step = max(1, CHECKED_AT_ONCE // max(1, int(np.prod(X.shape[1:]))))
-    for start in range(0, max(1, X.shape[0]) if X.ndim else 1, step):
-        block = check_array(
-            X[start : start + step] if X.ndim else X,
-            dtype=NUMERIC,
-            allow_nd=allow_nd,
-            ensure_all_finite=False,
-            estimator=estimator,
-            input_name="X",
+    def _explain(self, X: Any, error: ValueError) -> str:
+        """Which columns hold NaN or infinity, and what to do."""
+        text = str(error).splitlines()[0]
+        if sparse.issparse(X):
+            return f"{text} In a sparse matrix NaN is not a missing number: pass X.toarray()."
+        if X.ndim != 2:
+            return text
+        has_nan = not self.allow_nan and bool(np.isnan(X).any())
+        is_bad = (np.isnan(X) if has_nan else np.isinf(X)).any(axis=0)
+        names = getattr(self.estimator, "feature_names_in_", np.arange(X.shape[1]))
+        found = f"X holds {'NaN' if has_nan else 'infinity'} in columns {names[is_bad].tolist()}. "
+        remedy = (
+            "Replace it by a finite number or by NaN."
+            if self.allow_nan
+            else (
+                "Only the default network takes missing numbers: impute them in a Pipeline, for "
+                "example with SimpleImputer(add_indicator=True)."
+            )
         )
-        kept = None if has_weight is None else has_weight[start : start + step]
-        _check_finite(estimator, to_float32(block, None), kept)
-    validate_data(estimator, X, reset=reset, skip_check_array=True)
-    return MappedRows(X)
+        return f"{found}{remedy} ({text})"
+
+    def _check_mapped(self, X: NDArray[Any], has_weight: Mask | None) -> MappedRows:
+        """Check X some rows at a time: scikit-learn would make a copy of all of it in memory."""
+        step = max(1, CHECKED_AT_ONCE // max(1, int(np.prod(X.shape[1:]))))
+        for start in range(0, max(1, X.shape[0]) if X.ndim else 1, step):
+            block = check_array(
+                X[start : start + step] if X.ndim else X,
+                dtype=NUMERIC,
+                allow_nd=self.allow_nd,
+                ensure_all_finite=False,
+                estimator=self.estimator,
+                input_name="X",
+            )
+            kept = None if has_weight is None else has_weight[start : start + step]
+            self._check_finite(to_float32(block, None), kept)
+        validate_data(self.estimator, X, reset=self.reset, skip_check_array=True)
+        return MappedRows(X)
 
 
 def check_targets(estimator: Any, y: Any, n_rows: int) -> Any:
-    """Y as an array or sparse matrix with a row for each row of X."""
+    """Y as an array or sparse matrix, with a row for each row of X."""
     if y is None:
-        raise ValueError(f"{type(estimator).__name__} needs y, the targets, got None.")
+        raise ValueError(
+            f"{type(estimator).__name__} needs y, the targets, got None: it requires y to be "
+            "passed."
+        )
     y = check_array(
         y, accept_sparse="csr", ensure_2d=False, dtype=None, estimator=estimator, input_name="y"
     )
     if y.shape[0] != n_rows:
         raise ValueError(f"y must have one entry for each of {n_rows} rows of X, got {y.shape[0]}.")
     return y
+
+
+def _as_table(X: Any) -> NDArray[Any]:
+    """X in memory as an array with rows and columns, of which some are categories."""
+    if sparse.issparse(X) or is_mapped(X):
+        kind = "sparse matrix" if sparse.issparse(X) else "memory-mapped array"
+        way = "X.toarray()" if sparse.issparse(X) else "numpy.array(X)"
+        raise ValueError(
+            f"categorical_features needs X as a DataFrame or array in memory, got a {kind}. "
+            f"Pass {way}, or encode the categories before."
+        )
+    refuse_masked(X, "X")
+    table = X if isinstance(X, np.ndarray) else np.asarray(X, dtype=object)
+    if table.ndim != 2:
+        raise ValueError(
+            "X must have rows and columns for categorical_features, shape "
+            f"(n_samples, n_features), got shape {table.shape}. Reshape your data, a single row "
+            "with X.reshape(1, -1)."
+        )
+    return table

@@ -56,6 +56,13 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
         ``reduction="none"`` and ``criterion__*``. A callable ``f(output, target)`` returns one
         loss per row. If the output has one column of logits, the target has the same shape and
         holds 0.0 and 1.0; if it has several, the target holds class codes of shape (n,).
+    categorical_features : "from_dtype", None or array-like, default="from_dtype"
+        Which columns of X are categories. "from_dtype": columns of a DataFrame that hold strings or
+        booleans, or have a dtype for categories. Otherwise names of columns, their positions, or a
+        mask of shape (n_features,); None for no column. Labels that were not seen in training, and
+        categories of less weight than 1 % of all and than 5 average rows, are treated as one
+        category, and so are missing labels if they are that rare. Your own module is given codes
+        if it has a method ``adapt_categories(cardinalities)``, see :doc:`docs/tables.md`.
     class_weight : None, "balanced", dict, callable or list, default=None
         Weights of the classes; the weight of a row is multiplied by that of its class. "balanced"
         gives every class the same total weight. A dict maps labels to weights. A callable such as
@@ -176,6 +183,7 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
         module: Any = None,
         *,
         criterion: Any = None,
+        categorical_features: Any = "from_dtype",
         class_weight: Any = None,
         logit_adjustment: float = 0.0,
         class_weight_power: float = 1.0,
@@ -201,6 +209,7 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
     ) -> None:
         self.module = module
         self.criterion = criterion
+        self.categorical_features = categorical_features
         self.class_weight = class_weight
         self.logit_adjustment = logit_adjustment
         self.class_weight_power = class_weight_power

@@ -15,7 +15,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 from torch import nn
 
-from skweight.data import as_array
+from skweight.data import Encoding, as_array
 from skweight.estimators.callbacks import callback_params, set_callback_params
 from skweight.estimators.parameters import (
     check_parameters,
@@ -30,10 +30,10 @@ from skweight.estimators.planning import (
     Task,
     make_criterion,
     plan,
-    validate_to_predict,
 )
+from skweight.estimators.tables import validate_to_predict
 from skweight.losses import RowLoss
-from skweight.modules import input_feature_weights
+from skweight.modules import input_feature_weights, is_mlp
 from skweight.training import TrainingInterrupted, WeightedNet, on_cpu, predict, train
 from skweight.weights import (
     fill_targets_without_weight,
@@ -56,7 +56,7 @@ class TorchEstimator(BaseEstimator):  # type: ignore[misc]
     callbacks: Any
     _task: Any  # ClassTask or NumberTask
     _row_shape: tuple[int, ...]
-    _shift: NDArray[np.float64] | None  # what is subtracted from the columns of X, if anything
+    _encoding: Encoding  # how X becomes float32
     _shaping: dict[str, Any]  # parameters that a fit which continues this one must keep
     _partial_fits: PartialFits
 
@@ -223,9 +223,10 @@ class TorchEstimator(BaseEstimator):  # type: ignore[misc]
             return None
 
     def __sklearn_tags__(self) -> Any:
-        """X may be sparse, and a dict or of more dimensions if a module is given for it."""
+        """X may be sparse; other properties depend on the module."""
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
+        tags.input_tags.allow_nan = is_mlp(self.module)
         tags.input_tags.three_d_array = tags.input_tags.dict = self.module is not None
         return tags
 

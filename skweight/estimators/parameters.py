@@ -67,7 +67,16 @@ def _is_auto(value: Any) -> bool:
     return isinstance(value, str) and value == "auto"
 
 
+def _is_columns(value: Any) -> bool:
+    """Whether a value is a list of names or positions of columns, or a mask."""
+    return hasattr(value, "__len__") and not isinstance(value, (str, bytes, Mapping))
+
+
 ALLOWED: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "categorical_features": (
+        lambda v: v is None or (isinstance(v, str) and v == "from_dtype") or _is_columns(v),
+        '"from_dtype", None, or a list of names or positions of columns, or a mask',
+    ),
     "class_weight_power": (_is_real(0), "a number >= 0"),
     "sample_weight_power": (_is_real(0), "a number >= 0"),
     "logit_adjustment": (_is_real(0), "a number >= 0"),

@@ -16,9 +16,9 @@ from skweight.estimators.planning import (
     make_criterion,
     make_training,
     scales_of_weights,
-    validate,
     warn_of_few_effective_rows,
 )
+from skweight.estimators.tables import order_by_rows, pool_rare, validate
 from skweight.training import Training, WeightedNet
 from skweight.weights import merge
 
@@ -70,6 +70,7 @@ def plan_partial_fit(
     rows = merge(checked, codes, sample_weight, estimator.sample_weight_power)
     power = estimator.sample_weight_power
     if first:
+        rows = order_by_rows(estimator, rows)
         criterion.more_rows_follow = True
         task.learn(rows, criterion)
         estimator._partial_fits = scales_of_weights(rows, task, power)
@@ -77,6 +78,7 @@ def plan_partial_fit(
     rows = task.weigh(rows.on_scale(calls.mass_unit, power))
     task.check(rows)
     if first:
+        rows = pool_rare(estimator, rows)
         warn_of_few_effective_rows(estimator, task, codes, sample_weight)
     targets = task.targets([rows])
     estimator._keep(task)

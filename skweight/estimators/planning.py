@@ -17,24 +17,18 @@ from torch import nn
 
 from skweight._keywords import Floats, check_keywords, underflow_is_zero, warn, warn_once
 from skweight.data import (
-    NamedInputs,
     RowDataset,
-    find_shift,
     holds_integers,
     place,
     resolve_device,
-    row_shape,
     split_validation,
-    validate_inputs,
-    validate_inputs_y,
-    validate_X,
-    validate_X_y,
 )
 from skweight.estimators.class_task import ClassTask
-from skweight.estimators.inputs import check_kind_of_X, n_features_of, show_inputs
+from skweight.estimators.inputs import n_features_of
 from skweight.estimators.number_task import NumberTask
+from skweight.estimators.tables import column_names, order_by_rows, pool_rare, validate
 from skweight.losses import RowLoss, from_criterion
-from skweight.modules import build_module, is_mlp
+from skweight.modules import build_module
 from skweight.training import Training, TrainingOptions, WeightedNet, resolve_early_stopping
 from skweight.weights import (
     DistinctRows,
@@ -103,8 +97,10 @@ def plan(estimator: Any, data: FitData) -> Training:
     codes = task.encode(y)
     rows = merge(X, codes, data.sample_weight, estimator.sample_weight_power)
     n_distinct = len(rows.index)
+    rows = rows if continues else order_by_rows(estimator, rows)
     task.learn(rows, criterion)
     rows = task.weigh(rows)
+    rows = rows if continues else pool_rare(estimator, rows)
     warn_of_few_effective_rows(estimator, task, codes, data.sample_weight)
     warn_of_flattened_copies(estimator, data.sample_weight, len(codes), n_distinct)
     validation = None if data.X_val is None else _validation_rows(estimator, task, data)
@@ -189,88 +185,6 @@ def scales_of_weights(rows: DistinctRows, task: Task, power: float) -> PartialFi
     return PartialFits(unit, float(rows.weight.mean()) if len(rows.index) else 0.0)
 
 
-# X and y -----------------------------------------------------------------------------------
-
-
-def validate(
-    estimator: Any,
-    X: Any,
-    y: Any,
-    sample_weight: Any,
-    reset: bool,
-    only_known: bool = False,
-) -> tuple[Any, Any]:
-    """X as training reads it, with rows of the shape of those of ``fit``, and y.
-
-    With ``only_known``, y of rows of weight 0 may be an unknown label or no number.
-    """
-    check_kind_of_X(estimator, X, reset)
-    if isinstance(X, Mapping):
-        X, y = validate_inputs_y(estimator, X, y, sample_weight, only_known=only_known)
-    else:
-        X, y = validate_X_y(
-            estimator,
-            X,
-            y,
-            sample_weight,
-            reset=reset,
-            allow_nd=estimator.module is not None,
-            only_known=only_known,
-            shift_of=partial(_learn_shift if reset else _known_shift, estimator),
-        )
-    _check_row_shape(estimator, X, reset)
-    return X, y
-
-
-def _known_shift(estimator: Any, X: Any, has_weight: Any) -> Floats | None:
-    shift: Floats | None = estimator._shift
-    return shift
-
-
-def _learn_shift(estimator: Any, X: Any, has_weight: Any) -> Floats | None:
-    """What is subtracted from the columns of X; nothing for a network that may not expect it."""
-    shift = find_shift(X, has_weight)
-    if shift is not None and not is_mlp(estimator.module):
-        names = getattr(estimator, "feature_names_in_", np.arange(X.shape[1]))
-        warn(
-            f"Columns {names[shift != 0].tolist()} of X vary so little, compared with their size, "
-            "that float32 makes different values equal. The module gets them as they are: "
-            "subtract a constant from them before, or use StandardScaler."
-        )
-        shift = None
-    estimator._shift = shift
-    return shift
-
-
-def validate_to_predict(estimator: Any, X: Any) -> Any:
-    """X as prediction reads it, with rows of the shape of those of ``fit``."""
-    check_kind_of_X(estimator, X, reset=False)
-    if isinstance(X, Mapping):
-        X = validate_inputs(X)
-    else:
-        X = validate_X(
-            estimator,
-            X,
-            reset=False,
-            allow_nd=estimator.module is not None,
-            shift_of=partial(_known_shift, estimator),
-        )
-    _check_row_shape(estimator, X, reset=False)
-    return X
-
-
-def _check_row_shape(estimator: Any, X: Any, reset: bool) -> None:
-    shape = row_shape(X)
-    if reset:
-        estimator._row_shape = shape
-        if isinstance(X, NamedInputs):
-            show_inputs(estimator)
-    elif shape != estimator._row_shape:
-        raise ValueError(
-            f"X must have rows of shape {estimator._row_shape}, as in fit, got {shape}."
-        )
-
-
 # Warnings about weights ---------------------------------------------------------------------
 
 
@@ -353,6 +267,8 @@ def make_training(
         _options(estimator, seed, is_partial),
         output,
         adapt=continue_from is None,
+        cardinalities=estimator._encoding.cardinalities(estimator.n_features_in_),
+        column_names=tuple(column_names(estimator)),
         is_partial=is_partial,
         previous=continue_from if is_partial else None,
         holds_integers=holds_integers

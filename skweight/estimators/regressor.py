@@ -69,6 +69,13 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         :mod:`skweight.losses`. A class is built with ``reduction="none"`` and ``criterion__*``. A
         callable ``f(output, target)`` returns one loss per row; both are in the units of y, in
         float64 (float32 on MPS), and have the shape of the network's output.
+    categorical_features : "from_dtype", None or array-like, default="from_dtype"
+        Which columns of X are categories. "from_dtype": columns of a DataFrame that hold strings or
+        booleans, or have a dtype for categories. Otherwise names of columns, their positions, or a
+        mask of shape (n_features,); None for no column. Labels that were not seen in training, and
+        categories of less weight than 1 % of all and than 5 average rows, are treated as one
+        category, and so are missing labels if they are that rare. Your own module is given codes
+        if it has a method ``adapt_categories(cardinalities)``, see :doc:`docs/tables.md`.
     sample_weight_power : float, default=1.0
         Exponent on the total weight of each distinct row. 1 uses the weights as they are; below 1
         they become more even, which lowers the variance of the fit and adds bias.
@@ -166,6 +173,7 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         module: Any = None,
         *,
         criterion: Any = None,
+        categorical_features: Any = "from_dtype",
         sample_weight_power: float = 1.0,
         weighting: str = "loss",
         optimizer: Any = None,
@@ -187,6 +195,7 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
     ) -> None:
         self.module = module
         self.criterion = criterion
+        self.categorical_features = categorical_features
         self.sample_weight_power = sample_weight_power
         self.weighting = weighting
         self.optimizer = optimizer

@@ -22,8 +22,6 @@ class PiecewiseLinear(nn.Module):
     ----------
     n_bins : int
         Number of bins of a feature; bins between equal edges are constant.
-    every : bool, default=False
-        Whether features of two values, for which bins add no information, get bins too.
 
     Attributes
     ----------
@@ -58,10 +56,9 @@ class PiecewiseLinear(nn.Module):
     slope: Tensor
     index: Tensor
 
-    def __init__(self, n_bins: int, every: bool = False) -> None:
+    def __init__(self, n_bins: int) -> None:
         super().__init__()
         self.n_bins = n_bins
-        self.every = every
         self.features: tuple[int, ...] = ()
         self.register_buffer("start", torch.zeros(n_bins, 0))
         self.register_buffer("slope", torch.zeros(n_bins, 0))
@@ -83,8 +80,7 @@ class PiecewiseLinear(nn.Module):
         """
         widths = edges.diff(dim=0)
         widths = widths.masked_fill(widths < _SMALLEST_WIDTH, 0.0)
-        binned = ((widths > 0).sum(dim=0) > 1) | self.every
-        index = binned.nonzero().flatten()
+        index = ((widths > 0).sum(dim=0) > 1).nonzero().flatten()
         widths = widths[:, index]
         slope = torch.where(widths > 0, 1 / widths, 0.0)
         where: dict[str, Any] = {"device": self.start.device}

@@ -54,3 +54,11 @@ def is_mlp(module: Any) -> bool:
         or isinstance(found, MLP)
         or (isinstance(found, type) and issubclass(found, MLP))
     )
+
+
+def takes_categories(module: Any) -> bool:
+    """Whether the user's ``module`` has a method ``adapt_categories``, as far as that is known.
+
+    A function that makes a network may make one that has it.
+    """
+    return is_mlp(module) or callable(getattr(unwrap(module)[0], "adapt_categories", None))

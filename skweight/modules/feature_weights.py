@@ -70,6 +70,48 @@ class FeatureWeight(nn.Module):
         return f"{self.n_features}, learnable={isinstance(self.weight, nn.Parameter)}"
 
 
+class EncodedFeatureWeight(FeatureWeight):
+    """Multiply numbers that were made of features by the weights of those features.
+
+    An encoding makes several numbers of a feature, such as bins, indicators or an embedding; each
+    of them gets the weight of its feature. Before :meth:`adapt` is called the input is the features
+    themselves.
+
+    Attributes
+    ----------
+    weight : nn.Parameter or buffer of shape (n_features,)
+    owner : buffer of shape (n_numbers,), int64
+        Position of the feature that each number was made of.
+
+    Notes
+    -----
+    **Shape.** Input ``(..., n_numbers)``, output the same.
+    """
+
+    owner: Tensor
+
+    def __init__(self, n_features: int, init: Weights = 1.0, learnable: bool = True) -> None:
+        super().__init__(n_features, init, learnable)
+        self.register_buffer("owner", torch.arange(n_features, device="cpu"))
+
+    def adapt(self, owner: Tensor) -> None:
+        """Set the position of the feature that each number of the input was made of."""
+        self.owner = owner.to(self.owner.device)
+
+    def forward(self, X: Tensor) -> Tensor:
+        """``X * weight[owner]``."""
+        return X * weights_of_owners(self.weight.unsqueeze(-1), self.owner).squeeze(-1)
+
+
+def weights_of_owners(weight: Tensor, owner: Tensor) -> Tensor:
+    """Rows of ``weight``, of shape (n_features, n_models), for each owner.
+
+    The gradient of a lookup in an embedding is a sum in a fixed order on every device. That of
+    ``index_select`` is not on a GPU.
+    """
+    return F.embedding(owner, weight)
+
+
 class WeightedLinear(nn.Linear):
     """A linear layer with weights on its inputs and, optionally, on its outputs.
 

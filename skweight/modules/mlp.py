@@ -1,7 +1,7 @@
 """The default network.
 
-Whatever depends on the data is set before training, by one call each of ``adapt_input``,
-``adapt_bins`` and ``adapt_output``.
+Whatever depends on the data is set before training, by one call each of ``adapt_categories``,
+``adapt_input``, ``adapt_values``, ``adapt_bins`` and ``adapt_output``, in this order.
 """
 
 import math
@@ -13,7 +13,11 @@ from torch import Tensor, nn
 
 from skweight._keywords import did_you_mean
 from skweight.modules.bins import PiecewiseLinear
-from skweight.modules.feature_weights import FeatureWeight, Weights, check_weights
+from skweight.modules.clipping import smooth_clip
+from skweight.modules.columns import Columns, positions
+from skweight.modules.embeddings import CategoryEmbedding
+from skweight.modules.feature_weights import EncodedFeatureWeight, Weights, check_weights
+from skweight.modules.indicators import CategoryIndicators, ValueIndicators
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -25,12 +29,23 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 _SMALLEST_RELATIVE_SPREAD = 1e-6
 # Largest number of bins of all features together.
 _MAX_BINS = 1024
-# Standardised values are cut here before they are squared: their squares are finite in float32.
-_LARGEST_VALUE = 1e15
 
 
 class MLP(nn.Module):
-    """A multilayer perceptron that standardises its input and encodes it in bins.
+    """A multilayer perceptron that reads numbers, categories and missing values.
+
+    What the first layer sees of a column of X depends on the kind of the column:
+
+    - A **number** is standardised and clipped, and encoded in bins too. A missing number (NaN) is
+      replaced by the weighted mean, and a column with missing numbers in the training rows has an
+      indicator that tells so. With bins, a value that a large share of the rows have (zero, say)
+      also has an indicator, and the bins of its column are for the other values.
+    - A **category** with few values has an indicator for each of them, and one with many values an
+      embedding: a trained vector for each. For a category that is not in the training rows the
+      indicators and the vector are 0, which stands for an average category.
+
+    An indicator is standardised and clipped like a number, see
+    :class:`~skweight.modules.CategoryIndicators`.
 
     Parameters
     ----------
@@ -43,6 +58,7 @@ class MLP(nn.Module):
         Number of bins of each feature. The first layer sees, beside the value itself, how far it
         is through each bin, see :class:`~skweight.modules.PiecewiseLinear`. The edges are weighted
         quantiles of the training rows; a feature with fewer than three different ones has no bins.
+        Categories have none, and missing values and values with an indicator do not count.
         "auto" is 8, or fewer for more than 128 features, none for more than 512, and none without
         hidden layers. Setting the bins replaces the first layer by one of the right width.
     clip : float, None or "auto", default="auto"
@@ -50,13 +66,19 @@ class MLP(nn.Module):
         0 and stays between ``-clip`` and ``clip``, so that outliers neither dominate the training
         nor are extrapolated to. None leaves values as they are; "auto" is 3, and None without
         hidden layers.
+    max_indicators : int >= 0, default=8
+        A category column with at most so many categories is encoded by indicators, any other by
+        an embedding. 0 embeds all.
+    embedding_size : int >= 1, default=8
+        Length of the vector of a category, see :class:`~skweight.modules.CategoryEmbedding`.
     activation : {"relu", "gelu", "silu", "tanh"} or callable, default="relu"
         A name, or a callable without arguments that returns an ``nn.Module``.
     dropout : float, default=0.0
         Probability of dropping a hidden unit, in [0, 1).
     feature_weights : float, sequence or Tensor of shape (n_features,), default=None
-        Initial weights on the standardised features, in the order of the columns, see
-        :class:`~skweight.FeatureWeight`. None is a network without that layer.
+        Initial weights on the features, in the order of the columns, see
+        :class:`~skweight.FeatureWeight`. The weight of a column multiplies all numbers that the
+        first layer sees of it. None is a network without that layer.
     learnable_feature_weights : bool, default=True
         Whether training changes ``feature_weights``.
 
@@ -67,12 +89,14 @@ class MLP(nn.Module):
 
     Notes
     -----
-    **Shape.** Input ``(n, n_features)``, output ``(n, n_outputs)``, raw scores.
+    **Shape.** Input ``(n, n_features)``, output ``(n, n_outputs)``, raw scores. A category column
+    holds whole numbers, its codes: 0 for everything that is no known category, then 1, 2, ...
 
     References
     ----------
-    D. Holzmüller, L. Grinsztajn & I. Steinwart, Better by default, NeurIPS 2024 (smooth clipping);
-    for the bins see :class:`~skweight.modules.PiecewiseLinear`.
+    D. Holzmüller, L. Grinsztajn & I. Steinwart, Better by default, NeurIPS 2024 (smooth clipping;
+    indicators up to 8 categories, then embeddings of size 8); for the bins see
+    :class:`~skweight.modules.PiecewiseLinear`.
 
     Examples
     --------
@@ -93,18 +117,23 @@ class MLP(nn.Module):
         hidden_sizes: Sequence[int] = (64, 64),
         n_bins: int | str = "auto",
         clip: float | str | None = "auto",
+        max_indicators: int = 8,
+        embedding_size: int = 8,
         activation: str | Callable[[], nn.Module] = "relu",
         dropout: float = 0.0,
         feature_weights: Weights | None = None,
         learnable_feature_weights: bool = True,
     ) -> None:
         super().__init__()
+        self.n_features = n_features
         self.register_buffer("shift", torch.zeros(n_features))
         self.register_buffer("scale", torch.ones(n_features))
-        self.feature_weight: FeatureWeight | None = None
+        self.feature_weight: EncodedFeatureWeight | None = None
         if feature_weights is not None:
             checked = check_weights(feature_weights, n_features, "module__feature_weights")
-            self.feature_weight = FeatureWeight(n_features, checked, learnable_feature_weights)
+            self.feature_weight = EncodedFeatureWeight(
+                n_features, checked, learnable_feature_weights
+            )
         if feature_weights is None and not learnable_feature_weights:
             raise ValueError(
                 "module__learnable_feature_weights=False needs module__feature_weights to hold, "
@@ -117,8 +146,15 @@ class MLP(nn.Module):
         is_linear = len(sizes) == 0
         self.n_bins = _check_bins(n_bins, math.inf if is_linear else n_features)
         self.clip = _check_clip(clip, is_linear)
-        # A weight is on a feature and on its bins alike, so every feature needs bins.
-        self.bins = PiecewiseLinear(self.n_bins, every=feature_weights is not None)
+        self.max_indicators = _check_integer(max_indicators, 0, "max_indicators")
+        self.embedding_size = _check_integer(embedding_size, 1, "embedding_size")
+        self.bins = PiecewiseLinear(self.n_bins)
+        # Number of codes of each column, 0 for a number column; empty without categories.
+        self.cardinalities: tuple[int, ...] = ()
+        self.numbers: Columns | None = None
+        self.category_indicators: CategoryIndicators | None = None
+        self.value_indicators: ValueIndicators | None = None
+        self.embedding: CategoryEmbedding | None = None
         layers: list[nn.Module] = []
         width = n_features
         for size in sizes:
@@ -139,31 +175,104 @@ class MLP(nn.Module):
         return self.output(self.hidden(self.encode(X)))  # type: ignore[no-any-return]
 
     def encode(self, X: Tensor) -> Tensor:
-        """Input of the first layer: standardised, clipped, binned and weighed features."""
-        n_features = X.shape[-1]
-        X = (X - self.shift).div_(self.scale)  # in place on the difference, X is not changed
-        if self.clip is not None:
-            X = X.clamp_(-_LARGEST_VALUE, _LARGEST_VALUE)
-            X = X / (X / self.clip).square_().add_(1).sqrt_()
-        X = self.bins(X)
+        """Input of the first layer: encoded and weighed numbers and categories."""
+        numbers = X if self.numbers is None else self.numbers(X)
+        numbers = (numbers - self.shift).div_(self.scale)  # in place on the difference, not on X
+        numbers = smooth_clip(numbers, self.clip)
+        numbers = numbers.nan_to_num_(0.0, math.inf, -math.inf)  # infinities stay
+        parts = [self.bins(numbers), *(layer(X) for layer in self._layers_of_values())]
+        encoded: Tensor = torch.cat(parts, dim=-1) if len(parts) > 1 else parts[0]
         if self.feature_weight is None:
-            return X
-        # A feature and its bins as rows, so that each has its weight.
-        weighed: Tensor = self.feature_weight(X.reshape(*X.shape[:-2], -1, n_features))
-        return weighed.reshape(X.shape)
+            return encoded
+        weighed: Tensor = self.feature_weight(encoded)
+        return weighed
+
+    def _layers_of_values(self) -> list[nn.Module]:
+        """The layers that encode categories and special values, those that there are."""
+        layers = [self.category_indicators, self.value_indicators, self.embedding]
+        return [layer for layer in layers if layer is not None]
+
+    @torch.no_grad()
+    def adapt_categories(self, cardinalities: Sequence[int]) -> None:
+        """Set which columns are categories; before all other calls.
+
+        Makes the embeddings. Indicators follow with :meth:`adapt_values`.
+
+        Parameters
+        ----------
+        cardinalities : sequence of int, of length n_features
+            Number of codes of each category column, code 0 included; 0 for a number column.
+        """
+        if len(cardinalities) != self.n_features:
+            raise ValueError(
+                f"cardinalities must hold a number for each of {self.n_features} columns, got "
+                f"{len(cardinalities)}."
+            )
+        self.cardinalities = tuple(int(cardinality) for cardinality in cardinalities)
+        where = self.shift.device
+        of_numbers = [j for j, n_codes in enumerate(self.cardinalities) if n_codes == 0]
+        self.numbers = Columns(of_numbers).to(where)
+        self.shift = self.shift.new_zeros(len(of_numbers))
+        self.scale = self.scale.new_ones(len(of_numbers))
+        embedded = {j: n for j, n in enumerate(self.cardinalities) if self._is_embedded(n)}
+        self.embedding = None
+        if embedded:
+            found = CategoryEmbedding([*embedded], [*embedded.values()], self.embedding_size)
+            self.embedding = found.to(where)
+
+    def _is_embedded(self, cardinality: int) -> bool:
+        return cardinality - 1 > self.max_indicators
 
     @torch.no_grad()
     def adapt_input(self, mean: Tensor, spread: Tensor) -> None:
-        """Set the weighted mean and spread with which the input is standardised.
+        """Set the weighted mean and spread with which numbers are standardised.
 
         Parameters
         ----------
         mean, spread : Tensor of shape (n_features,), float64
+            Of values that are not missing. Those of category columns are not used.
         """
+        if self.numbers is not None:
+            mean, spread = mean[[*self.numbers.columns]], spread[[*self.numbers.columns]]
         constant = spread <= _SMALLEST_RELATIVE_SPREAD * mean.abs()
         constant |= spread < torch.finfo(self.scale.dtype).tiny
         self.shift.copy_(mean)
         self.scale.copy_(spread.masked_fill(constant, 1.0))
+
+    @torch.no_grad()
+    def adapt_values(self, columns: Tensor, values: Tensor, shares: Tensor) -> None:
+        """Set the indicators, and embeddings of categories without training rows to 0.
+
+        Replaces the first layer if its width changes and no bins will follow.
+
+        Parameters
+        ----------
+        columns : Tensor of shape (n_values,), int64
+            Positions of columns.
+        values : Tensor of shape (n_values,)
+            Values in these columns: codes of categories, NaN for "missing" in a number column,
+            and numbers that a large share of the rows have.
+        shares : Tensor of shape (n_values,), float64
+            The weighted share of the training rows whose column has the value.
+        """
+        of_codes = {
+            column: _shares_of_codes(n_codes, values[columns == column], shares[columns == column])
+            for column, n_codes in enumerate(self.cardinalities)
+            if n_codes > 0
+        }
+        if self.embedding is not None:
+            self.embedding.adapt(of_codes)
+        few = {j: s for j, s in of_codes.items() if not self._is_embedded(len(s))}
+        in_categories = CategoryIndicators(few, self.clip)
+        # Without bins a network sees numbers only as they are: a linear model remains linear.
+        used = values.isnan() if self.n_bins == 0 else torch.ones_like(values, dtype=torch.bool)
+        used &= ~torch.isin(columns, positions([*of_codes]))
+        in_numbers = ValueIndicators(columns[used], values[used], shares[used], self.clip)
+        where = self.shift.device
+        self.category_indicators = in_categories.to(where) if in_categories.indicated else None
+        self.value_indicators = in_numbers.to(where) if in_numbers.indicated else None
+        if self.n_bins == 0:
+            self._set_first_layer()
 
     @torch.no_grad()
     def adapt_bins(self, edges: Tensor) -> None:
@@ -174,17 +283,37 @@ class MLP(nn.Module):
         Parameters
         ----------
         edges : Tensor of shape (n_bins + 1, n_features), float64
+            Those of category columns are not used.
         """
+        if self.numbers is not None:
+            edges = edges[:, [*self.numbers.columns]]
         edges = (edges - self.shift.cpu().double()) / self.scale.cpu().double()
-        if self.clip is not None:
-            edges = edges / (1 + (edges / self.clip) ** 2).sqrt()
-        self.bins.adapt(edges)
+        self.bins.adapt(smooth_clip(edges, self.clip))
+        self._set_first_layer()
+
+    def _set_first_layer(self) -> None:
+        """Give feature weights and the first layer, if they need it, another width."""
+        owner = self._owner()
+        if self.feature_weight is not None:
+            self.feature_weight.adapt(owner)
         path = "hidden.0" if len(self.hidden) else "output"
         first = self.get_submodule(path)
-        width = self.bins.n_outputs(len(self.shift))
-        if isinstance(first, nn.Linear) and first.in_features != width:
-            first = nn.Linear(width, first.out_features, device="cpu")  # the same on every device
+        if isinstance(first, nn.Linear) and first.in_features != len(owner):
+            # Drawn on the CPU, the same on every device.
+            first = nn.Linear(len(owner), first.out_features, device="cpu")
             self.set_submodule(path, first.to(self.shift.device))
+
+    def _owner(self) -> Tensor:
+        """The column of each number that the first layer sees."""
+        every = torch.arange(self.n_features, device=self.shift.device)
+        numbers = every if self.numbers is None else self.numbers.index
+        parts = [numbers, numbers[self.bins.index].repeat(self.n_bins)]
+        for layer in (self.category_indicators, self.value_indicators):
+            if layer is not None:
+                parts.append(layer.columns)
+        if self.embedding is not None:
+            parts.append(self.embedding.columns.repeat_interleave(self.embedding_size))
+        return torch.cat(parts)
 
     @torch.no_grad()
     def adapt_output(self, constant: Tensor) -> None:
@@ -226,6 +355,13 @@ def _check_bins(n_bins: int | str, n_features: float) -> int:
     return int(n_bins)
 
 
+def _check_integer(value: int, least: int, name: str) -> int:
+    is_integer = hasattr(value, "__index__") and not isinstance(value, bool)
+    if not is_integer or int(value) < least:
+        raise ValueError(f"module__{name} must be an integer >= {least}, got {value!r}.")
+    return int(value)
+
+
 def _check_clip(clip: float | str | None, is_linear: bool) -> float | None:
     if isinstance(clip, str) and clip == "auto":
         return None if is_linear else 3.0
@@ -243,3 +379,10 @@ def _check_sizes(hidden_sizes: Sequence[int]) -> Sequence[int]:
             f"got {hidden_sizes!r}."
         )
     return hidden_sizes
+
+
+def _shares_of_codes(cardinality: int, codes: Tensor, shares: Tensor) -> Tensor:
+    """The shares of all codes of a column, 0 where none is given."""
+    of_all = shares.new_zeros(cardinality)
+    of_all[codes.long()] = shares
+    return of_all

@@ -6,7 +6,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from skweight.modules import WeightedLinear, append_bins
+from skweight.modules import (
+    CategoryEmbedding,
+    WeightedLinear,
+    append_bins,
+    category_indicators,
+    embed_codes,
+    value_indicators,
+    weights_of_owners,
+)
 from skweight.stacks.products import (
     input_gradient,
     linear,
@@ -143,6 +151,78 @@ class StackedPiecewiseLinear(nn.Module):
         return append_bins(X, self.index[0, 0], self.start, self.slope)
 
 
+class StackedColumns(nn.Module):
+    """The same columns for all models, see :class:`~skweight.modules.Columns`."""
+
+    index: Tensor
+
+    def __init__(self, layers: Sequence[nn.Module]) -> None:
+        super().__init__()
+        set_tensors(self, layers, rows=True)
+
+    def forward(self, X: Tensor) -> Tensor:
+        """The columns in their order."""
+        return X.index_select(-1, self.index[0, 0])
+
+
+class StackedCategoryIndicators(nn.Module):
+    """Indicators of the same codes, see :class:`~skweight.modules.CategoryIndicators`."""
+
+    columns: Tensor
+    table: Tensor
+    start: Tensor
+
+    def __init__(self, layers: Sequence[nn.Module]) -> None:
+        super().__init__()
+        set_tensors(self, layers, rows=True)
+
+    def forward(self, X: Tensor) -> Tensor:
+        """The indicators, with the numbers of each model."""
+        return category_indicators(X, self.columns[0, 0], self.table, self.start)
+
+
+class StackedValueIndicators(nn.Module):
+    """Indicators of the same values, see :class:`~skweight.modules.ValueIndicators`."""
+
+    columns: Tensor
+    values: Tensor
+    is_missing: Tensor
+    on: Tensor
+    off: Tensor
+
+    def __init__(self, layers: Sequence[nn.Module]) -> None:
+        super().__init__()
+        set_tensors(self, layers, rows=True)
+
+    def forward(self, X: Tensor) -> Tensor:
+        """The indicators, with the numbers of each model."""
+        found = X.index_select(-1, self.columns[0, 0])
+        return value_indicators(found, self.values, self.is_missing, self.on, self.off)
+
+
+class StackedCategoryEmbedding(nn.Module):
+    """Embeddings of the same columns, see :class:`~skweight.modules.CategoryEmbedding`.
+
+    The tables of all models are read as one, in which each model has its own rows.
+    """
+
+    columns: Tensor
+    start: Tensor
+
+    def __init__(self, layers: Sequence[CategoryEmbedding]) -> None:
+        super().__init__()
+        self.weight = stack_tensors([layer.weight for layer in layers], rows=False)
+        self.register_buffer("columns", stack_tensors([layer.columns for layer in layers], True))
+        self.register_buffer("start", stack_tensors([layer.start for layer in layers], True))
+
+    def forward(self, X: Tensor) -> Tensor:
+        """The vectors of all columns, side by side."""
+        n_models, n_codes, _ = self.weight.shape
+        first = torch.arange(n_models, device=X.device).reshape(-1, 1, 1) * n_codes
+        table = self.weight.flatten(0, 1)
+        return embed_codes(X, self.columns[0, 0], self.start + first, table)
+
+
 class StackedFeatureWeight(nn.Module):
     """Feature weights of all models, see :class:`~skweight.FeatureWeight`."""
 
@@ -155,6 +235,18 @@ class StackedFeatureWeight(nn.Module):
     def forward(self, X: Tensor) -> Tensor:
         """``X * weight``."""
         return _scaled(X, self.weight)
+
+
+class StackedEncodedFeatureWeight(StackedFeatureWeight):
+    """The same for encoded features, see :class:`~skweight.modules.EncodedFeatureWeight`."""
+
+    owner: Tensor
+
+    def forward(self, X: Tensor) -> Tensor:
+        """``X * weight[owner]``."""
+        by_feature = self.weight.squeeze(1).t()
+        weight = weights_of_owners(by_feature, self.owner[0, 0])
+        return _scaled(X, weight.t().unsqueeze(1))
 
 
 def _scaled(X: Tensor, weight: Tensor) -> Tensor:

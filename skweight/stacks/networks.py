@@ -10,13 +10,28 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from skweight.modules import MLP, FeatureWeight, PiecewiseLinear, WeightedLinear
+from skweight.modules import (
+    MLP,
+    CategoryEmbedding,
+    CategoryIndicators,
+    Columns,
+    EncodedFeatureWeight,
+    FeatureWeight,
+    PiecewiseLinear,
+    ValueIndicators,
+    WeightedLinear,
+)
 from skweight.stacks.layers import (
     StackedActivation,
+    StackedCategoryEmbedding,
+    StackedCategoryIndicators,
+    StackedColumns,
+    StackedEncodedFeatureWeight,
     StackedFeatureWeight,
     StackedLinear,
     StackedPiecewiseLinear,
     StackedReLU,
+    StackedValueIndicators,
     StackedWeightedLinear,
     set_tensors,
 )
@@ -215,6 +230,11 @@ def _stacked_layers(modules: Sequence[nn.Module], own_forward: bool) -> nn.Modul
 
 _STACKED_LAYERS: dict[type[nn.Module], Callable[[Any], nn.Module]] = {
     nn.Linear: StackedLinear,
+    Columns: StackedColumns,
+    CategoryIndicators: StackedCategoryIndicators,
+    ValueIndicators: StackedValueIndicators,
+    CategoryEmbedding: StackedCategoryEmbedding,
+    EncodedFeatureWeight: StackedEncodedFeatureWeight,
     FeatureWeight: StackedFeatureWeight,
     PiecewiseLinear: StackedPiecewiseLinear,
     WeightedLinear: StackedWeightedLinear,

@@ -80,6 +80,11 @@ class Training:
     previous : WeightedNet, default=None
         The net of the last call of ``partial_fit``, whose optimizer state and history this training
         continues.
+    cardinalities : tuple of int, default=()
+        Number of codes of each category column of X, and 0 for a number column; empty if no column
+        is a category.
+    column_names : tuple, default=()
+        Names or positions of the columns of X, for messages.
     holds_integers : bool, default=False
         Whether X may be given to the module as integers, if that fails on floats: the user passed
         integers, or the network that is trained further takes them.
@@ -94,4 +99,6 @@ class Training:
     adapt: bool = True
     is_partial: bool = False
     previous: WeightedNet | None = None
+    cardinalities: tuple[int, ...] = ()
+    column_names: tuple[Any, ...] = ()
     holds_integers: bool = False

@@ -1,5 +1,6 @@
 """A network before its training: adapted to its data and tried on a few rows."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -9,17 +10,15 @@ from skweight._keywords import warn
 from skweight.data import (
     NamedInputs,
     RowDataset,
-    call_module,
-    describe,
-    to_integers,
+    find_values,
     weighted_moments,
     weighted_quantiles,
 )
 from skweight.losses import RowLoss, width
-from skweight.training.steps import with_row_axis
+from skweight.training.trial import try_module
 
-# What modules raise that cannot compute with the X they are given.
-_FAILURES = (RuntimeError, ValueError, TypeError, IndexError)
+# Columns that an error names.
+_MOST_NAMES = 5
 
 
 def prepare(
@@ -28,26 +27,31 @@ def prepare(
     rows: RowDataset,
     widths: tuple[int, ...],
     adapt: bool,
+    cardinalities: tuple[int, ...] = (),
+    column_names: tuple[Any, ...] = (),
     holds_integers: bool = False,
 ) -> nn.Module:
     """Adapt the module to its training rows, and try it and the criterion on a few of them.
 
-    Its methods ``adapt(X, y, row_weight)``, ``adapt_input(mean, spread)``, ``adapt_bins(edges)``
-    with ``n_bins + 1`` quantiles, and then ``adapt_output(constant)`` are called if it has them,
-    unless ``adapt`` is False because the module has been trained before. ``widths`` are the
-    numbers of output columns that the problem allows. With ``holds_integers``, a module that fails
-    on floats is given X as integers from then on.
+    Of the following methods those that it has are called in this order, unless ``adapt`` is False
+    because the module has been trained before: ``adapt(X, y, row_weight)``;
+    ``adapt_categories(cardinalities)`` if there are categories; ``adapt_input(mean, spread)``;
+    ``adapt_values(columns, values, shares)`` with the values that :func:`find_values` finds;
+    ``adapt_bins(edges)`` with ``n_bins + 1`` quantiles of the other values; and last
+    ``adapt_output(constant)``. ``widths`` are the numbers of output columns that the problem
+    allows, ``cardinalities``, ``column_names`` and ``holds_integers`` those of :class:`Training`.
 
     Raises
     ------
     ValueError
-        If the module does not return raw scores of one of the widths, or if the
-        criterion cannot compare them with the targets.
+        If the module cannot read the categories of X, if it does not return raw scores of one of
+        the widths, or if the criterion cannot compare them with the targets.
     """
     if adapt:
-        _adapt_to_input(module, rows)
+        _check_categories(module, cardinalities, column_names)
+        _adapt_to_input(module, rows, cardinalities)
     module.eval()  # neither dropout nor running statistics
-    output, tried_y = _try(module, rows, widths, holds_integers)
+    output, tried_y = try_module(module, rows, widths, holds_integers)
     _warn_of_probabilities(module, output, tried_y)
     criterion.to(rows.device).check(output, tried_y)
     if criterion.compares_with_y and tried_y.is_floating_point():
@@ -59,16 +63,24 @@ def prepare(
     return module.train()
 
 
-def prepare_validation(module: nn.Module, rows: RowDataset, valid_rows: RowDataset) -> None:
-    """Have validation rows as integers if the training rows are, and try the module on integers."""
-    if rows.as_integers:
-        valid_rows.use_integers("X" if valid_rows.X is rows.X else "X_val")
-    module.eval()
-    _try_extremes(module, valid_rows)
-    module.train()
+def _check_categories(
+    module: nn.Module, cardinalities: Sequence[int], column_names: Sequence[Any]
+) -> None:
+    """Refuse categories that the module would take for numbers."""
+    if not any(cardinalities) or _has_method(module, "adapt_categories"):
+        return
+    names = column_names or range(len(cardinalities))
+    found = [repr(name) for name, n_codes in zip(names, cardinalities) if n_codes > 0]
+    listed = ", ".join(found[:_MOST_NAMES]) + (", ..." if len(found) > _MOST_NAMES else "")
+    raise ValueError(
+        f"module {type(module).__name__} has no method adapt_categories, so it would take the "
+        f"categories of X for numbers, got categories in {listed}. Give it a method "
+        "adapt_categories(cardinalities), encode these columns before, in a Pipeline, or pass "
+        "categorical_features=None."
+    )
 
 
-def _adapt_to_input(module: Any, rows: RowDataset) -> None:
+def _adapt_to_input(module: Any, rows: RowDataset, cardinalities: tuple[int, ...]) -> None:
     if _has_method(module, "adapt"):
         X, y, weight = rows.tensors()
         y = y.float() if y.is_floating_point() else y
@@ -78,10 +90,16 @@ def _adapt_to_input(module: Any, rows: RowDataset) -> None:
     if isinstance(rows.X, NamedInputs):
         _adapt_to_inputs(module, rows, rows.X)
         return
+    if cardinalities and _has_method(module, "adapt_categories"):
+        module.adapt_categories(cardinalities)
     if _has_method(module, "adapt_input"):
         module.adapt_input(*weighted_moments(rows))
+    columns = values = None
+    if _has_method(module, "adapt_values"):
+        columns, values, shares = find_values(rows, cardinalities)
+        module.adapt_values(columns, values, shares)
     if _has_method(module, "adapt_bins") and getattr(module, "n_bins", False):
-        module.adapt_bins(weighted_quantiles(rows, module.n_bins))
+        module.adapt_bins(weighted_quantiles(rows, module.n_bins, columns, values))
 
 
 def _adapt_to_inputs(module: Any, rows: RowDataset, X: NamedInputs) -> None:
@@ -100,67 +118,6 @@ def _adapt_to_inputs(module: Any, rows: RowDataset, X: NamedInputs) -> None:
 
 def _has_method(module: nn.Module, name: str) -> bool:
     return callable(getattr(module, name, None))
-
-
-def _try(
-    module: nn.Module, rows: RowDataset, widths: tuple[int, ...], holds_integers: bool
-) -> tuple[Tensor, Tensor]:
-    """Run the module on the first rows; return its scores and the targets of these rows."""
-    # Another number of rows than of columns, so that a broadcast cannot look like a result.
-    n_rows = min(4 if 5 in widths else 5, len(rows))
-    batch, y = rows.batch(torch.arange(n_rows, device="cpu"))
-    output = _output(module, rows, batch["X"], holds_integers)
-    _try_extremes(module, rows)
-    if isinstance(output, Tensor):
-        output = with_row_axis(output, n_rows)
-    shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-    allowed: list[Any] = [(n_rows, columns) for columns in widths]
-    if shape not in allowed + [(n_rows,)] * (1 in widths):
-        wanted = " or ".join(f"(n, {columns})" for columns in widths)
-        raise ValueError(
-            f"module {type(module).__name__} must return raw scores of shape {wanted} for this y "
-            f"and criterion, got {shape} for {n_rows} rows."
-        )
-    return output, y
-
-
-@torch.no_grad()
-def _try_extremes(module: nn.Module, rows: RowDataset) -> None:
-    """Try the rows with the smallest and largest integers, which may be unknown tokens."""
-    positions = rows.extreme_rows()
-    if len(positions):
-        X = rows.batch(positions)[0]["X"]
-        try:
-            call_module(module, X)
-        except _FAILURES as error:
-            raise _failure(module, X, error) from error
-
-
-def _failure(module: nn.Module, X: Any, error: Exception) -> ValueError:
-    return ValueError(f"module {type(module).__name__} failed on {describe(X)}: {error}")
-
-
-@torch.no_grad()
-def _output(module: nn.Module, rows: RowDataset, X: Any, holds_integers: bool) -> Any:
-    """The module's output for X, the first of the rows, on floats or else on integers.
-
-    A module that takes integers, such as token ids, is given them from now on.
-    """
-    try:
-        return call_module(module, X)
-    except _FAILURES as error:
-        if isinstance(X, NamedInputs) or rows.as_integers or not holds_integers:
-            raise _failure(module, X, error) from error
-        on_floats = error
-    try:
-        output = module(to_integers(X))
-    except _FAILURES as error:
-        raise ValueError(
-            f"module {type(module).__name__} failed on {describe(X)} as float32, {on_floats}, and "
-            f"as integers: {error}"
-        ) from error
-    rows.use_integers()
-    return output
 
 
 def _warn_of_probabilities(module: nn.Module, output: Tensor, y: Tensor) -> None:

@@ -17,7 +17,7 @@ from skweight.training.isolation import isolated_torch
 from skweight.training.net import WeightedClassifierNet, WeightedNet, WeightedRegressorNet
 from skweight.training.optimizers import check_param_groups, optimizer_params
 from skweight.training.plan import Training
-from skweight.training.prepare import prepare, prepare_validation
+from skweight.training.prepare import prepare
 from skweight.training.resume import restore_optimizer, restore_schedules, training_state
 from skweight.training.stopping import (
     EarlyStopping,
@@ -26,6 +26,7 @@ from skweight.training.stopping import (
     TrainingInterrupted,
     check_finite_parameters,
 )
+from skweight.training.trial import try_on_validation
 
 
 def train(training: Training) -> WeightedNet:
@@ -70,10 +71,12 @@ def make_net(training: Training) -> WeightedNet:
         rows,
         training.output.widths,
         training.adapt,
+        training.cardinalities,
+        training.column_names,
         training.holds_integers,
     )
     if training.valid_rows is not None:
-        prepare_validation(module, rows, training.valid_rows)
+        try_on_validation(module, rows, training.valid_rows)
     check_param_groups(module, training.options.optimizer_params.get("param_groups", ()))
     net = _wrap(module, training)
     net.takes_integers = rows.as_integers

@@ -1,15 +1,17 @@
 """What a weight means: weights of rows and of classes, merged rows, recipes. Only numpy here.
 
 ``sample_weight`` checks and scales weights of rows, ``class_weight`` resolves class weights.
-``merging`` finds the distinct rows of a table and holds them with their weights, ``missing`` knows
-which targets are missing. Users make weights with ``recipes`` and look at them with ``summary``.
+``merging`` finds the distinct rows of a table and holds them with their weights, ``categories``
+orders and pools categories by these, ``missing`` knows which targets are missing. Users make weights with ``recipes`` and look at them with ``summary``.
 """
 
+from skweight.weights.categories import order_categories, pool_categories
 from skweight.weights.class_weight import resolve_class_weight
 from skweight.weights.merging import (
     DistinctRows,
     distinct_rows,
     merge,
+    sort_rows,
 )
 from skweight.weights.missing import fill_targets_without_weight, rows_with_weight, take_rows
 from skweight.weights.recipes import clip_weights, effective_number, time_decay

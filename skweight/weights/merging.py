@@ -24,6 +24,8 @@ _BLOCK_ELEMENTS = 2**17
 _WIDE_BLOCK_ELEMENTS = 2**22
 # Values that are compared with those of the next row at once.
 COMPARED_AT_ONCE = 2**19
+# What stands for NaN in the projection.
+_MISSING = -1.6180339887498949
 
 
 def distinct_rows(X: Any, y: NDArray[Any], mass: Floats) -> tuple[Indices, Floats]:
@@ -31,8 +33,8 @@ def distinct_rows(X: Any, y: NDArray[Any], mass: Floats) -> tuple[Indices, Float
 
     The result depends on the set of rows and on the summed weight, the mass, of each; neither
     on the order of the rows nor on how a mass is divided among copies. Rows are equal if all
-    their numbers are, without tolerance; 0.0 and -0.0 are equal. Rows without mass are left
-    out. No data are copied.
+    their numbers are, without tolerance; 0.0 and -0.0 are equal, and NaN equals NaN. Rows without
+    mass are left out. No data are copied.
 
     Parameters
     ----------
@@ -57,9 +59,30 @@ def distinct_rows(X: Any, y: NDArray[Any], mass: Floats) -> tuple[Indices, Float
     ``y``, so that the order is the same in any unit of ``y``. Rows that still tie are compared as
     a whole: equal ones are merged, different ones (a tie by rounding) are sorted by their bytes.
     """
-    columns = _Columns(X, y)
-    with np.errstate(invalid="ignore"):  # rows without mass may hold NaN and infinity
-        key = columns.projection()
+    order, same = _canonical_order(_Columns(X, y), mass)
+    if not same.any():
+        return order, mass[order]
+    starts = np.flatnonzero(np.concatenate([[True], ~same]))
+    return order[starts], np.add.reduceat(_mass_in_order(mass[order], same), starts)
+
+
+def sort_rows(rows: "DistinctRows") -> "DistinctRows":
+    """The same rows in canonical order, after their X has changed; equal ones by their weight."""
+    n_rows = rows.X.shape[0]
+    y = np.zeros((n_rows, *rows.y.shape[1:]), dtype=rows.y.dtype)
+    weight, place = np.zeros(n_rows), np.zeros(n_rows, dtype=np.intp)
+    y[rows.index], weight[rows.index] = rows.y, rows.weight_per_row
+    place[rows.index] = np.arange(len(rows.index))
+    order, same = _canonical_order(_Columns(rows.X, y), weight)
+    if same.any():
+        group = np.concatenate([[0], np.cumsum(~same)])
+        order = order[np.lexsort((weight[order], group))]
+    return rows.take(place[order])
+
+
+def _canonical_order(columns: "_Columns", mass: Floats) -> tuple[Indices, NDArray[np.bool_]]:
+    """Positions of the rows with mass in canonical order, and which equal the one before."""
+    key = columns.projection()
     order = np.argsort(key, kind="stable")
     order = order[mass[order] > 0]
     tied = key[order[1:]] == key[order[:-1]]
@@ -68,14 +91,12 @@ def distinct_rows(X: Any, y: NDArray[Any], mass: Floats) -> tuple[Indices, Float
             order = order[np.lexsort((*columns.y[order].T[::-1], key[order]))]
         tied &= columns.equal_y(order)
     if not tied.any():
-        return order, mass[order]
-
+        return order, tied
     same = columns.equal_neighbours(order, tied)
     if (tied & ~same).any():
         order = _sort_mixed_ties(columns, order, tied, same)
         same = columns.equal_neighbours(order, tied)
-    starts = np.flatnonzero(np.concatenate([[True], ~same]))
-    return order[starts], np.add.reduceat(_mass_in_order(mass[order], same), starts)
+    return order, same
 
 
 def _sort_mixed_ties(
@@ -115,11 +136,17 @@ class _Columns:
         Columns are added one after the other: a matrix product may round a row
         differently at another position, and then copies would not be merged.
         """
-        direction = np.random.default_rng(20240229).standard_normal(self.n_columns)
-        if self.sparse:
-            return np.asarray(self.X @ direction, dtype=np.float64)
+        direction = _direction(self.n_columns)
         key = np.zeros(len(self.y))
-        _add_projection(key, self._dense, direction)
+        with np.errstate(invalid="ignore"):  # rows without mass may hold infinity
+            if self.sparse:
+                return np.asarray(self.X @ direction, dtype=np.float64)
+            _add_projection(key, self._dense, direction)
+        missing = np.flatnonzero(np.isnan(key))
+        if len(missing):
+            key[missing] = _project(
+                lambda part: self._dense(missing[part]), len(missing), direction
+            )
         return key
 
     def equal_y(self, order: Indices) -> NDArray[np.bool_]:
@@ -154,10 +181,30 @@ class _Columns:
     def content(self, row: int) -> bytes:
         """The x of a row as bytes, which differ between different rows."""
         if not self.sparse:
-            return bytes((self._dense([row]) + 0).tobytes())  # -0.0 + 0 is 0.0
+            # -0.0 + 0 is 0.0, and NaN may have several bit patterns.
+            return bytes(_without_nan(self._dense([row]) + 0).tobytes())
         stored = slice(self.X.indptr[row], self.X.indptr[row + 1])
         indices = self.X.indices[stored].astype(np.int64)
         return bytes(indices.tobytes() + self.X.data[stored].tobytes())
+
+
+def project_rows(X: Any, index: Indices, columns: Indices) -> Floats:
+    """Random projection of some rows and columns of dense X, which may hold NaN."""
+    direction = _direction(X.shape[1])[columns]
+    return _project(lambda part: X[index[part]][:, columns], len(index), direction)
+
+
+def _direction(n_columns: int) -> Floats:
+    """What columns are multiplied by in the projection, always the same."""
+    return np.random.default_rng(20240229).standard_normal(n_columns)
+
+
+def _project(rows: Callable[[slice], NDArray[Any]], n_rows: int, direction: Floats) -> Floats:
+    """The projection of rows with NaN, for which a number stands."""
+    key = np.zeros(n_rows)
+    with np.errstate(invalid="ignore"):
+        _add_projection(key, lambda part: _without_nan(rows(part)), direction)
+    return key
 
 
 def _add_projection(key: Floats, rows: Callable[[slice], NDArray[Any]], direction: Floats) -> None:
@@ -172,9 +219,17 @@ def _add_projection(key: Floats, rows: Callable[[slice], NDArray[Any]], directio
             part += column
 
 
+def _without_nan(rows: NDArray[Any]) -> NDArray[Any]:
+    """A copy of rows in which a number stands for NaN."""
+    return np.where(rows != rows, rows.dtype.type(_MISSING), rows)
+
+
 def equal_rows(left: NDArray[Any], right: NDArray[Any]) -> NDArray[np.bool_]:
     """Which rows are equal as numbers: 0.0 equals -0.0, which sparse X does not store."""
-    return np.asarray((left == right).all(axis=1), dtype=bool)
+    unequal = left != right
+    if unequal.any():  # NaN equals NaN
+        unequal &= (left == left) | (right == right)
+    return np.asarray(~unequal.any(axis=1), dtype=bool)
 
 
 @dataclass(frozen=True)
@@ -190,6 +245,11 @@ class DistinctRows:
     y: NDArray[Any]
     mass: Floats
     weight: Floats
+
+    @property
+    def weight_per_row(self) -> Floats:
+        """Weights of shape (n,): the means over labels."""
+        return self.weight if self.weight.ndim == 1 else np.asarray(self.weight.mean(axis=1))
 
     def take(self, positions: NDArray[Any]) -> "DistinctRows":
         """Some of the rows."""

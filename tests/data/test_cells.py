@@ -24,36 +24,33 @@ def frame(**named):
     return pd.DataFrame({"a": A} | named)
 
 
-ENCODE = r"Encode them with OneHotEncoder or OrdinalEncoder in a Pipeline\."
+ENCODE = r"Make them categories by categorical_features, or encode them with OneHotEncoder"
 SUBTRACT = r"Turn them into numbers, such as days since the first of them"
 DIVIDE = r"Divide them by a unit, such as np.timedelta64\(1, \"D\"\)"
 SPREAD = r"Give each value a column of its own"
 PARTS = r"Give real and imaginary parts a column each"
+SAME = r"Make them one kind"
 CITY = [*"xyzxyz"]
 FRAMES = {
-    "strings": (frame(city=CITY), rf"Column 'city' of X holds strings, such as 'x'\. {ENCODE}"),
-    "two columns": (
-        frame(city=CITY, b=A, street=["q"] * 6),
-        rf"Columns 'city', 'street' of X hold strings, such as 'x'\. {ENCODE}",
-    ),
-    "categories": (frame(c=pd.Categorical(CITY)), "Column 'c' of X holds strings, such as 'x'"),
     "object": (
         frame(o=pd.Series([1, "2", None, "high", 5, 6], dtype=object)),
-        "Column 'o' of X holds strings, such as 'high'",
+        rf"Column 'o' of X mixes numbers, such as 1, and strings, such as '2'\. {SAME}",
     ),
-    "missing strings": (frame(s=[None, "x", np.nan, "y", "x", "x"]), "Column 's' of X holds str"),
-    "no names": (pd.DataFrame([[1.0, "x"]] * N_ROWS), "Column 1 of X holds strings"),
-    "several levels": (
-        pd.DataFrame([[1.0, "x"]] * N_ROWS, columns=pd.MultiIndex.from_tuples(["ab", "cd"])),
-        r"Column \('c', 'd'\) of X holds strings",
+    "categories": (
+        frame(c=pd.Categorical([1, "x", "y", 1, "x", "y"])),
+        rf"Column 'c' of X mixes numbers, such as 1, and strings, such as '[xy]'\. {SAME}",
+    ),
+    "flags": (
+        frame(c=pd.Series([True, "x", "y", True, "x", "y"], dtype=object)),
+        rf"Column 'c' of X mixes booleans, such as True, and strings, such as 'x'\. {SAME}",
     ),
     "missing dates": (
         frame(day=pd.Series([pd.NaT, *A[1:]], dtype=object)),
-        "Column 'day' of X holds dates, such as NaT",
+        "Column 'day' of X mixes dates, such as NaT, and numbers, such as",
     ),
     "equal names": (
-        pd.DataFrame([[1.0, "x"]] * N_ROWS, columns=["a", "a"]),
-        "Column 'a' of X holds strings",
+        pd.DataFrame([[1.0, 2.0]] * N_ROWS, columns=["a", "a"]),
+        "X must have a different name for each column, got 'a' more than once. Rename",
     ),
     "dates": (frame(day=DAYS), rf"Column 'day' of X holds dates\. {SUBTRACT}"),
     "only dates": (pd.DataFrame({"day": DAYS}), "Column 'day' of X holds dates"),
@@ -67,10 +64,7 @@ FRAMES = {
         frame(p=DAYS.to_period("D")),
         r"Column 'p' of X holds values of type Period, such as .*\. Turn them into numbers",
     ),
-    "complex": (
-        frame(z=A * 1j),
-        rf"Column 'z' of X holds complex numbers, such as 0j\. {PARTS}.*Complex data not supp",
-    ),
+    "complex": (frame(z=A * 1j), rf"Column 'z' of X holds complex numbers, such as 0j\. {PARTS}"),
     "dicts": (
         frame(d=[{"x": 1}] * N_ROWS),
         rf"Column 'd' of X holds several .*{{'x': 1}}\. {SPREAD}",
@@ -140,7 +134,7 @@ def test_fit_names_the_column_or_the_cell_and_says_what_to_do(X, message):
 
 
 @pytest.mark.filterwarnings("ignore:X has feature names")
-@pytest.mark.parametrize("name", ["frame: strings", "frame: dates", "objects", "ragged", "set"])
+@pytest.mark.parametrize("name", ["frame: flags", "frame: dates", "objects", "ragged", "set"])
 def test_prediction_and_validation_rows_are_explained_alike(name):
     X, message = CASES[name]
     with pytest.raises((TypeError, ValueError), match=message):
@@ -152,7 +146,6 @@ def test_prediction_and_validation_rows_are_explained_alike(name):
 @pytest.mark.parametrize(
     "X",
     [
-        frame(b=["1.5"] * N_ROWS),
         frame(b=pd.Categorical([1, 2, 3] * 2)),
         frame(b=pd.array([1, 2, 3] * 2, dtype="Int64")),
         frame(b=pd.array([True, False] * 3, dtype="boolean")),
@@ -172,8 +165,6 @@ def test_what_scikit_learn_reads_as_numbers_is_still_taken(X):
         (A, "Expected 2D array, got 1D array"),
         (pd.Series(A), "Expected a 2-dimensional container"),
         (3.0, "Expected 2D array, got scalar array"),
-        (np.array([[1, None]] * N_ROWS, dtype=object), "contains NaN"),
-        (frame(b=pd.array([1, None, 3] * 2, dtype="Int64")), "contains NaN"),
         (np.c_[A, A][:4], "inconsistent numbers of samples"),
         ([[1, 2]] * 4, "inconsistent numbers of samples"),
     ],
@@ -196,7 +187,6 @@ def test_frames_of_polars_are_explained_alike():
     pl = pytest.importorskip("polars")
     days = [day.date() for day in DAYS]
     cases = {
-        "Columns 'b', 'c' of X hold strings": {"b": CITY, "c": CITY},
         "Column 'd' of X holds dates": {"d": days},
         "Column 'e' of X holds durations": {"e": [day - days[0] for day in days]},
         "Column 'f' of X holds several values": {"f": [[1, 2]] * N_ROWS},

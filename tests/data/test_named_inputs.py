@@ -190,7 +190,10 @@ WRONG = {
     "NaN": ({"a": np.where(TABLE[3, 1] == TABLE, np.nan, TABLE)}, "'a' of X: .*got nan in row 3"),
     "beyond float32": ({"a": TABLE * 1e200}, "finite numbers, also as float32"),
     "large integers": ({"a": [[1], [2**53 + 1]]}, r"got 9007199254740993 in row 1\."),
-    "missing integers": ({"a": pd.Series([1, None], dtype="Int64")}, "'a' of X: .*nan in row 1"),
+    "missing integers": (
+        {"a": pd.Series([1, None], dtype="Int64")},
+        "Input 'a' of X: .*missing values",
+    ),
     "sparse": ({"a": sparse.csr_array(TABLE)}, r"Input 'a' of X: .*Pass its toarray\(\)"),
     "number": ({"a": 3.0}, "Input 'a' of X: "),
     "no rows": ({"a": TABLE[:0]}, "Input 'a' of X: .*0 sample"),

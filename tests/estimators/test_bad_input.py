@@ -49,11 +49,12 @@ def test_weights_that_are_no_numbers_are_refused(estimator):
         estimator().fit(X, y, ["heavy"] * 60)
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])
+@pytest.mark.parametrize("value", [np.inf, 1e300])
 def test_values_that_float32_cannot_hold_are_refused_in_X(estimator, value):
     bad = X.copy()
     bad[3, 1] = value
-    with pytest.raises(ValueError, match="Input X contains"), np.errstate(over="ignore"):
+    expected = r"X holds infinity in columns \[1\]\. .* \(Input X contains"
+    with pytest.raises(ValueError, match=expected), np.errstate(over="ignore"):
         estimator().fit(bad, y)
 
 

@@ -190,6 +190,7 @@ def test_what_is_about_classes_is_no_parameter_of_the_regressor(params):
 
 NAN, INF = float("nan"), float("inf")
 BAD = {
+    "categorical_features": ["all", "", 3, True, 1.5, b"x", {"a": 1}],
     "class_weight_power": [-1, NAN, INF, "1", None],
     "sample_weight_power": [-0.5, NAN, INF, "1", None],
     "logit_adjustment": [-0.5, NAN, INF, "1", None, True, [1.0]],
@@ -210,6 +211,7 @@ BAD = {
     "verbose": [-1, 1.5, "1", None],
 }
 GOOD = {
+    "categorical_features": ["from_dtype", None, [], np.str_("from_dtype")],
     "class_weight_power": [0, 0.5, np.float32(0.5), np.int64(2)],
     "sample_weight_power": [0, 1, np.float64(0.5)],
     "logit_adjustment": [0, 1.5, np.float32(0.5), np.int64(1)],

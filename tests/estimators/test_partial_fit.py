@@ -317,7 +317,7 @@ codes = TARGETS["classifier"]
 BAD_CALLS = {  # arguments or settings, and what is said of them
     "features": ({"X": X[:, :3]}, "features"),
     "length": ({"y": codes[:-1]}, "inconsistent"),
-    "nan": ({"X": X * np.nan}, "NaN"),
+    "infinity": ({"X": X * np.inf}, "infinity"),
     "weights": ({"sample_weight": -np.ones(N_ROWS)}, "sample_weight.*non-negative"),
     "no_weight": ({"sample_weight": np.zeros(N_ROWS)}, "sample_weight.*positive"),
     "columns": ({"y": np.c_[codes, codes]}, "y must"),
@@ -363,7 +363,7 @@ def test_a_call_that_fails_leaves_no_trace(name, bad):
     assert model.n_iter_ == N_CHUNKS
 
 
-@pytest.mark.parametrize("bad", ["nan", "length", "weights", "callback"])
+@pytest.mark.parametrize("bad", ["infinity", "length", "weights", "callback"])
 def test_a_first_call_that_fails_leaves_no_trace(calls, bad):
     model = calls.new()
     state = set(model.__dict__)

@@ -1,0 +1,184 @@
+"""The columns of a table: of a DataFrame of pandas, polars or pyarrow, or of an array.
+
+A column is read as numbers, or as categories: a list of labels and a code for each row. What the
+codes mean to the network is decided in ``categories``.
+"""
+
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import narwhals as nw
+import numpy as np
+from narwhals.dependencies import is_into_dataframe
+from numpy.typing import NDArray
+
+from skweight.data.cells import (
+    BOOLEANS,
+    NUMBERS,
+    STRINGS,
+    about_column,
+    is_missing,
+    kind_of_cell,
+)
+
+# What a column is by default.
+NUMBER, BOOLEAN, CATEGORY = "number", "boolean", "category"
+_BY_DTYPE = {nw.Boolean: BOOLEAN, nw.Categorical: CATEGORY, nw.Enum: CATEGORY}
+
+
+def is_frame(X: Any) -> bool:
+    """Whether X is a DataFrame of pandas, polars or pyarrow."""
+    return bool(is_into_dataframe(X))
+
+
+@dataclass(frozen=True)
+class Labels:
+    """A column as categories: ``labels[codes[i]]`` is the label of row i, None where it is missing.
+
+    ``codes`` has the shape (n,); -1 is the last label. ``kind`` says what labels are; None if all are missing.
+    """
+
+    labels: list[Hashable]
+    codes: NDArray[np.integer[Any]]
+    kind: str | None
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column with its name, which is a position in an array."""
+
+    name: Any
+    values: Any  # an array of shape (n,), or a Series of narwhals
+
+    @cached_property
+    def role(self) -> str:
+        """NUMBER, BOOLEAN or CATEGORY, by the dtype; by the cells if these are objects.
+
+        Raises TypeError for columns that hold neither numbers nor strings.
+        """
+        dtype = self.values.dtype
+        if isinstance(self.values, np.ndarray):
+            return NUMBER if dtype != object and dtype.kind in "fiub" else self._role_of_cells()
+        if dtype.is_numeric():
+            return NUMBER
+        self._refuse_times()
+        return _BY_DTYPE.get(type(dtype)) or self._role_of_cells()
+
+    def _role_of_cells(self) -> str:
+        kinds = self._kinds()
+        if {*kinds} == {STRINGS}:
+            return CATEGORY
+        if {*kinds} == {BOOLEANS}:
+            return BOOLEAN
+        if kinds.keys() <= {NUMBERS, BOOLEANS}:
+            return NUMBER
+        raise self._error(kinds)
+
+    def _kinds(self) -> dict[str, Any]:
+        """The kinds of the cells that are not missing, with an example of each."""
+        examples: dict[type, Any] = {}
+        for cell in self._cells():
+            if type(cell) not in examples and not is_missing(cell):
+                examples[type(cell)] = cell
+        kinds: dict[str, Any] = {}
+        for cell in examples.values():
+            kinds.setdefault(kind_of_cell(cell), cell)
+        return kinds
+
+    def _refuse_times(self) -> None:
+        dtype = self.values.dtype
+        if not isinstance(self.values, np.ndarray) and dtype.is_temporal():
+            kind = "durations" if isinstance(dtype, nw.Duration) else "dates"
+            raise TypeError(about_column(self.name, kind))
+
+    def _error(self, kinds: dict[str, Any]) -> TypeError:
+        if len(kinds) > 1:
+            found = ", and ".join(f"{kind}, such as {cell!r}" for kind, cell in kinds.items())
+            remedy = "Make them one kind: with pandas X[column].astype(str) makes strings"
+            return TypeError(f"Column {self.name!r} of X mixes {found}. {remedy}.")
+        [(kind, cell)] = kinds.items()
+        return TypeError(about_column(self.name, kind, cell))
+
+    def _cells(self) -> Iterable[Any]:
+        """The values of the column as Python sees them."""
+        cells = np.asarray(self._objects())
+        return cells if cells.ndim == 1 else [*cells]  # structs of polars are rows
+
+    def _objects(self) -> Any:
+        """The values as an array in which missing ones are None or NaN."""
+        if isinstance(self.values, np.ndarray):
+            return self.values
+        values = self.values.to_numpy()
+        missing = self.values.is_null().to_numpy()
+        if isinstance(self.values.dtype, nw.Categorical) and missing.any():
+            values = values.astype(object)
+            values[missing] = None  # pyarrow puts a label there
+        return values
+
+    def numbers(self) -> NDArray[Any]:
+        """The column as an array of numbers, NaN where one is missing."""
+        self._refuse_times()
+        values = self._objects()
+        if values.ndim == 1 and values.dtype != object and values.dtype.kind in "fiub":
+            return np.asarray(values)
+        kinds = self._kinds()
+        if kinds.keys() - {NUMBERS, BOOLEANS}:
+            raise self._error(kinds)
+        numbers = (np.nan if is_missing(cell) else float(cell) for cell in values)
+        return np.fromiter(numbers, dtype=np.float64, count=len(values))
+
+    def categories(self) -> Labels:
+        """The column as categories, in no particular order.
+
+        Raises TypeError for labels that cannot be looked up, or are of several kinds.
+        """
+        labels, codes = self._labels_and_codes()
+        labels = [None if is_missing(label) else label for label in labels]
+        kinds = {kind_of_cell(label): label for label in labels if label is not None}
+        if BOOLEANS in kinds and NUMBERS in kinds:
+            del kinds[BOOLEANS]
+        if len(kinds) > 1:
+            raise self._error(kinds)
+        kind = next(iter(kinds), None)
+        return Labels(labels, codes, NUMBERS if kind == BOOLEANS else kind)
+
+    def _labels_and_codes(self) -> tuple[list[Any], NDArray[np.integer[Any]]]:
+        if not isinstance(self.values, np.ndarray):
+            accessor = getattr(nw.to_native(self.values), "cat", None)
+            if hasattr(accessor, "codes"):  # of pandas; -1 is missing, and so the last label
+                return [*accessor.categories.tolist(), None], accessor.codes.to_numpy()
+        values = self._objects()
+        if values.ndim == 1 and values.dtype.kind in "fiubUS":
+            different, codes = np.unique(values, return_inverse=True)
+            return different.tolist(), codes
+        known: dict[Any, int] = {}
+        try:
+            found = (known.setdefault(cell, len(known)) for cell in self._cells())
+            codes = np.fromiter(found, dtype=np.int64, count=len(values))
+        except TypeError as error:  # lists, dicts and arrays have no hash
+            raise self._error({kind_of_cell(cell): cell for cell in self._cells()}) from error
+        return [*known], codes
+
+
+def columns_of(X: Any) -> list[Column]:
+    """The columns of a DataFrame or of an array of shape (n, n_features)."""
+    if not is_frame(X):
+        return [Column(position, values) for position, values in enumerate(X.T)]
+    frame = nw.from_native(X, eager_only=True)
+    return [Column(name, values) for name, values in zip(frame.columns, frame.iter_columns())]
+
+
+def refuse_equal_names(X: Any) -> None:
+    """Refuse a DataFrame in which a name stands for several columns."""
+    names = getattr(X, "column_names", None) or X.columns
+    seen = set()
+    for name in names:
+        if name in seen:
+            raise ValueError(
+                f"X must have a different name for each column, got {name!r} more than once. "
+                "Rename one of these columns, or leave it out."
+            )
+        seen.add(name)
+

@@ -1,0 +1,222 @@
+"""X and y as an estimator reads them: what a fit learns of the columns of X, and later keeps."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skweight._keywords import Floats, did_you_mean, warn
+from skweight.data import (
+    BOOLEAN,
+    CATEGORY,
+    Column,
+    Encoding,
+    NamedInputs,
+    XReader,
+    find_shift,
+    learn_codes,
+    learn_shift,
+    row_shape,
+    validate_inputs,
+    validate_inputs_y,
+)
+from skweight.estimators.inputs import check_kind_of_X, show_inputs
+from skweight.modules import is_mlp, takes_categories
+from skweight.weights import DistinctRows, order_categories, pool_categories, sort_rows
+
+Mask = NDArray[np.bool_]
+
+
+def validate(
+    estimator: Any,
+    X: Any,
+    y: Any,
+    sample_weight: Any,
+    reset: bool,
+    only_known: bool = False,
+) -> tuple[Any, Any]:
+    """X as training reads it, with rows of the shape of those of ``fit``, and y.
+
+    With ``reset`` the estimator learns how X is encoded. With ``only_known``, y of rows of weight 0
+    may be an unknown label or no number.
+    """
+    check_kind_of_X(estimator, X, reset)
+    if isinstance(X, Mapping):
+        X, y = validate_inputs_y(estimator, X, y, sample_weight, only_known=only_known)
+    else:
+        reader = _fit_reader(estimator) if reset else _reader(estimator)
+        X, y = reader.read_with_y(X, y, sample_weight, only_known=only_known)
+    _check_row_shape(estimator, X, reset)
+    return X, y
+
+
+def validate_to_predict(estimator: Any, X: Any) -> Any:
+    """X as prediction reads it, with rows of the shape of those of ``fit``."""
+    check_kind_of_X(estimator, X, reset=False)
+    X = validate_inputs(X) if isinstance(X, Mapping) else _reader(estimator).read(X)
+    _check_row_shape(estimator, X, reset=False)
+    return X
+
+
+def _fit_reader(estimator: Any) -> XReader:
+    """A reader that learns how X is encoded."""
+
+    def encode(X: Any, has_weight: Mask | None) -> Any:
+        estimator._encoding = _learn_encoding(estimator, X, has_weight)
+        return estimator._encoding.encode(X)
+
+    given = estimator.categorical_features
+    lists_columns = given is not None and not isinstance(given, str) and len(given) > 0
+    return XReader(estimator, True, *_allowed(estimator), lists_columns, encode)
+
+
+def _reader(estimator: Any) -> XReader:
+    """A reader that encodes X as in the last fit."""
+    encoding: Encoding = estimator._encoding
+    return XReader(
+        estimator,
+        False,
+        *_allowed(estimator),
+        has_categories=bool(encoding.categories),
+        encode=lambda X, has_weight: encoding.encode(X),
+    )
+
+
+def _allowed(estimator: Any) -> tuple[bool, bool]:
+    """Whether X may have more than two dimensions, and whether NaN is a missing number."""
+    return estimator.module is not None, is_mlp(estimator.module)
+
+
+def _check_row_shape(estimator: Any, X: Any, reset: bool) -> None:
+    shape = row_shape(X)
+    if reset:
+        estimator._row_shape = shape
+        if isinstance(X, NamedInputs):
+            estimator._encoding = Encoding()  # every input is taken as it is
+            show_inputs(estimator)
+    elif shape != estimator._row_shape:
+        raise ValueError(
+            f"X must have rows of shape {estimator._row_shape}, as in fit, got {shape}."
+        )
+
+
+# What a fit learns --------------------------------------------------------------------------
+
+
+def _learn_encoding(estimator: Any, X: Any, has_weight: Mask | None) -> Encoding:
+    """Codes of the categories, in an order to be found later, and the shift of the columns."""
+    if not isinstance(X, list):
+        return Encoding(shift=_usable_shift(estimator, find_shift(X, has_weight)))
+    places = category_places(estimator.categorical_features, X, takes_categories(estimator.module))
+    numbers = [place for place in range(len(X)) if place not in places]
+    of_numbers = learn_shift([X[place] for place in numbers], has_weight)
+    shift = None
+    if of_numbers is not None:
+        shift = np.zeros(len(X))
+        shift[numbers] = of_numbers
+    return Encoding(
+        {place: learn_codes(X[place], has_weight) for place in places},
+        _usable_shift(estimator, shift),
+    )
+
+
+def _usable_shift(estimator: Any, shift: Floats | None) -> Floats | None:
+    """What is subtracted from the columns of X; nothing for a network that may not expect it."""
+    if shift is None or is_mlp(estimator.module):
+        return shift
+    names = [name for name, of_column in zip(column_names(estimator), shift) if of_column]
+    warn(
+        f"Columns {names} of X vary so little, compared with their size, "
+        "that float32 makes different values equal. The module gets them as they are: "
+        "subtract a constant from them before, or use StandardScaler."
+    )
+    return None
+
+
+def column_names(estimator: Any) -> list[Any]:
+    """The names of the columns of X, or their positions."""
+    names = getattr(estimator, "feature_names_in_", np.arange(estimator.n_features_in_))
+    return [*names.tolist()]
+
+
+def category_places(given: Any, columns: Sequence[Column], takes_categories: bool) -> list[int]:
+    """Positions of the categories among the columns of X.
+
+    ``given`` is the parameter ``categorical_features``. By their dtype, booleans are categories for
+    networks that are known to take them, and numbers for others.
+    """
+    if given is None:
+        return []
+    if isinstance(given, str):  # "from_dtype"
+        roles = (CATEGORY, BOOLEAN) if takes_categories else (CATEGORY,)
+        return [place for place, column in enumerate(columns) if column.role in roles]
+    wanted = np.asarray(given)
+    names = [column.name for column in columns]
+    if wanted.dtype.kind == "b":
+        if wanted.shape != (len(names),):
+            raise ValueError(
+                f"categorical_features must have one entry for each of {len(names)} columns of X "
+                f"if it is a mask, got shape {wanted.shape}."
+            )
+        return np.flatnonzero(wanted).tolist()
+    if wanted.dtype.kind in "iu":
+        return [_check_position(int(position), len(names)) for position in wanted.ravel()]
+    return [_find_name(name, names) for name in given]
+
+
+def _check_position(position: int, n_columns: int) -> int:
+    if not 0 <= position < n_columns:
+        raise ValueError(
+            f"categorical_features must hold positions from 0 to {n_columns - 1}, because X has "
+            f"{n_columns} columns, got {position}."
+        )
+    return position
+
+
+def _find_name(name: Any, names: list[Any]) -> int:
+    if name not in names:
+        has_names = all(isinstance(known, str) for known in names)
+        expected = f"columns of X, {names}" if has_names else "positions: X has no column names"
+        hint = did_you_mean(str(name), names) if has_names else ""
+        raise ValueError(f"categorical_features must hold {expected}, got {name!r}.{hint}")
+    return names.index(name)
+
+
+def order_by_rows(estimator: Any, rows: DistinctRows) -> DistinctRows:
+    """Number the categories by the rows that have them; return the rows in their new order."""
+    return _recode(estimator, rows, order_categories)
+
+
+def pool_rare(estimator: Any, rows: DistinctRows) -> DistinctRows:
+    """Give rare categories the code of unseen ones; return the rows in their new order."""
+    rows = _recode(estimator, rows, pool_categories)
+    for column in estimator._encoding.categories.values():
+        if column.cardinality == 1:
+            warn(
+                f"Column {column.name!r} of X is not used, because each of its categories is rare. "
+                "Leave it out, or merge its categories into larger ones."
+            )
+    return rows
+
+
+def _recode(
+    estimator: Any,
+    rows: DistinctRows,
+    find_codes: Callable[[DistinctRows, list[int]], list[NDArray[np.int64]]],
+) -> DistinctRows:
+    """Write new codes into X, which holds no data of the user's, and into the encoding."""
+    encoding: Encoding = estimator._encoding
+    places = [*encoding.categories]
+    if not places:
+        return rows
+    categories = {}
+    for place, found in zip(places, find_codes(rows, places)):
+        # Codes beyond those found are of rows without weight.
+        new_codes = np.zeros(encoding.categories[place].cardinality, dtype=np.int64)
+        new_codes[: len(found)] = found
+        rows.X[:, place] = new_codes[rows.X[:, place].astype(np.intp)]
+        categories[place] = encoding.categories[place].recode(new_codes)
+    estimator._encoding = replace(encoding, categories=categories)
+    return sort_rows(rows)
