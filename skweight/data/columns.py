@@ -37,7 +37,8 @@ def is_frame(X: Any) -> bool:
 class Labels:
     """A column as categories: ``labels[codes[i]]`` is the label of row i, None where it is missing.
 
-    ``codes`` has the shape (n,); -1 is the last label. ``kind`` says what labels are; None if all are missing.
+    ``codes`` has the shape (n,); -1 is the last label. ``kind`` says what labels are; None if all
+    are missing.
     """
 
     labels: list[Hashable]
@@ -60,11 +61,14 @@ class Column:
         """
         dtype = self.values.dtype
         if isinstance(self.values, np.ndarray):
-            return NUMBER if dtype != object and dtype.kind in "fiub" else self._role_of_cells()
+            return NUMBER if dtype.kind in "fiub" else self._role_of_cells()
         if dtype.is_numeric():
             return NUMBER
         self._refuse_times()
-        return _BY_DTYPE.get(type(dtype)) or self._role_of_cells()
+        for kind, role in _BY_DTYPE.items():
+            if isinstance(dtype, kind):
+                return role
+        return self._role_of_cells()
 
     def _role_of_cells(self) -> str:
         kinds = self._kinds()
@@ -121,7 +125,7 @@ class Column:
         """The column as an array of numbers, NaN where one is missing."""
         self._refuse_times()
         values = self._objects()
-        if values.ndim == 1 and values.dtype != object and values.dtype.kind in "fiub":
+        if values.ndim == 1 and values.dtype.kind in "fiub":
             return np.asarray(values)
         kinds = self._kinds()
         if kinds.keys() - {NUMBERS, BOOLEANS}:
@@ -146,7 +150,7 @@ class Column:
 
     def _labels_and_codes(self) -> tuple[list[Any], NDArray[np.integer[Any]]]:
         if not isinstance(self.values, np.ndarray):
-            accessor = getattr(nw.to_native(self.values), "cat", None)
+            accessor: Any = getattr(nw.to_native(self.values), "cat", None)
             if hasattr(accessor, "codes"):  # of pandas; -1 is missing, and so the last label
                 return [*accessor.categories.tolist(), None], accessor.codes.to_numpy()
         values = self._objects()
@@ -181,4 +185,3 @@ def refuse_equal_names(X: Any) -> None:
                 "Rename one of these columns, or leave it out."
             )
         seen.add(name)
-

@@ -126,12 +126,13 @@ class XReader:
     def _check_finite(self, X: Any, has_weight: Mask | None) -> None:
         is_sparse = sparse.issparse(X)
         try:
-            assert_all_finite(
-                X.data if is_sparse else X,
-                allow_nan=self.allow_nan and not is_sparse,
-                estimator_name=type(self.estimator).__name__,
-                input_name="X",
-            )
+            with np.errstate(invalid="ignore"):  # of the sum of both infinities
+                assert_all_finite(
+                    X.data if is_sparse else X,
+                    allow_nan=self.allow_nan and not is_sparse,
+                    estimator_name=type(self.estimator).__name__,
+                    input_name="X",
+                )
         except ValueError as error:
             if has_weight is not None:
                 self._check_finite(X[has_weight], None)  # a copy, and so only made if needed

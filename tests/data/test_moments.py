@@ -223,6 +223,37 @@ def test_never_more_than_a_block_is_gathered_and_nothing_is_written(monkeypatch,
     assert lengths[5:] == [1] * N
 
 
+# Missing values
+
+
+@each_size
+def test_missing_values_do_not_count_towards_mean_and_spread(monkeypatch, data, n_rows):
+    in_blocks_of(monkeypatch, n_rows)
+    X, weight = data[0].copy(), data[1]
+    complete = moments_of(X, weight)
+    rng = np.random.default_rng(3)
+    X[rng.random(N) < 0.3, 0] = np.nan
+    X[:150, 1] = np.nan  # whole blocks
+    found = moments_of(X, weight)
+    for column in (0, 1):
+        there = ~np.isnan(X[:, column])
+        expected = by_numpy(X[there, column], weight[there])
+        assert_allclose([of[column] for of in found], expected, rtol=1e-11)
+        assert abs(found[0][column] / complete[0][column] - 1) > 1e-4
+    assert_allclose([of[2] for of in found], [of[2] for of in complete], rtol=1e-12)
+
+
+@each_size
+def test_a_column_that_is_always_missing_has_mean_and_spread_zero(monkeypatch, data, n_rows):
+    in_blocks_of(monkeypatch, n_rows)
+    X, weight = data[0].copy(), data[1]
+    X[:, 1] = np.nan
+    X[weight == 0, 1] = 7  # rows without weight do not count
+    mean, spread = moments_of(X, weight)
+    assert mean[1] == spread[1] == 0
+    assert (spread[[0, 2]] > 0).all()
+
+
 # Quantiles
 
 
@@ -263,3 +294,22 @@ def test_of_many_rows_some_are_sorted_and_they_tell_nearly_the_same(monkeypatch)
     some = quantiles(X, np.ones(5000), 4)
     assert not np.array_equal(some, whole)
     np.testing.assert_allclose(some[1:-1], whole[1:-1], atol=0.1)
+
+
+def test_quantiles_are_those_of_values_that_are_there_and_not_left_out():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(400, 3)).astype(np.float32)
+    X[:, 2] = np.nan
+    weight = rng.exponential(size=400)
+    X[rng.random(400) < 0.6, 0] = 0
+    X[rng.random(400) < 0.2, 0] = 1
+    X[rng.random(400) < 0.3, 1] = np.nan
+    rows = RowDataset(torch.from_numpy(X), np.arange(400), np.zeros(400), weight, CPU)
+    columns, values = torch.tensor([0, 0, 1]), torch.tensor([0.0, 1.0, torch.nan])
+    found = weighted_quantiles(rows, 4, columns, values).numpy()
+    for column, kept in ((0, ~np.isin(X[:, 0], [0, 1])), (1, ~np.isnan(X[:, 1]))):
+        alone = quantiles(X[kept, column : column + 1], weight[kept], 4)
+        assert_array_equal(found[:, column], alone[:, 0])
+        assert len(np.unique(found[:, column])) == 5
+    assert_array_equal(found[:, 2], np.zeros(5))
+    assert len(np.unique(quantiles(X, weight, 4)[:, 0])) < 5  # without leaving any out
