@@ -48,7 +48,7 @@ class ColumnCodes:
                 f"Column {self.name!r} of X must hold {self.kind}, as in fit, got {found.kind}."
             )
         codes = [self.codes.get(label, 0) for label in found.labels]
-        return np.array(codes, dtype=np.float32)[found.codes]
+        return np.asarray(np.array(codes, dtype=np.float32)[found.codes])
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,13 @@ from skweight.data import (
 from skweight.estimators.class_task import ClassTask
 from skweight.estimators.inputs import n_features_of
 from skweight.estimators.number_task import NumberTask
-from skweight.estimators.tables import column_names, order_by_rows, pool_rare, validate
+from skweight.estimators.tables import (
+    column_names,
+    order_by_rows,
+    pool_rare,
+    validate,
+    with_weights_in_order,
+)
 from skweight.losses import RowLoss, from_criterion
 from skweight.modules import build_module
 from skweight.training import Training, TrainingOptions, WeightedNet, resolve_early_stopping
@@ -291,7 +297,7 @@ def _row_sets(
 
 
 def _new_module(estimator: Any, n_outputs: int) -> nn.Module:
-    params = estimator._params_for("module")
+    params = with_weights_in_order(estimator, estimator._params_for("module"))
     return build_module(estimator.module, n_features_of(estimator), n_outputs, params)
 
 

@@ -141,6 +141,17 @@ def column_names(estimator: Any) -> list[Any]:
     return [*names.tolist()]
 
 
+def with_weights_in_order(estimator: Any, params: dict[str, Any]) -> dict[str, Any]:
+    """Parameters of the default network, with feature weights by name as a list; 1 for others."""
+    weights = params.get("feature_weights")
+    if not isinstance(weights, Mapping) or not is_mlp(estimator.module):
+        return params
+    names = column_names(estimator)
+    for name in weights:
+        _find_name(name, names, "module__feature_weights")
+    return params | {"feature_weights": [weights.get(name, 1.0) for name in names]}
+
+
 def category_places(given: Any, columns: Sequence[Column], takes_categories: bool) -> list[int]:
     """Positions of the categories among the columns of X.
 
@@ -160,10 +171,10 @@ def category_places(given: Any, columns: Sequence[Column], takes_categories: boo
                 f"categorical_features must have one entry for each of {len(names)} columns of X "
                 f"if it is a mask, got shape {wanted.shape}."
             )
-        return np.flatnonzero(wanted).tolist()
+        return [int(place) for place in np.flatnonzero(wanted)]
     if wanted.dtype.kind in "iu":
         return [_check_position(int(position), len(names)) for position in wanted.ravel()]
-    return [_find_name(name, names) for name in given]
+    return [_find_name(name, names, "categorical_features") for name in given]
 
 
 def _check_position(position: int, n_columns: int) -> int:
@@ -175,12 +186,12 @@ def _check_position(position: int, n_columns: int) -> int:
     return position
 
 
-def _find_name(name: Any, names: list[Any]) -> int:
+def _find_name(name: Any, names: list[Any], parameter: str) -> int:
     if name not in names:
         has_names = all(isinstance(known, str) for known in names)
         expected = f"columns of X, {names}" if has_names else "positions: X has no column names"
         hint = did_you_mean(str(name), names) if has_names else ""
-        raise ValueError(f"categorical_features must hold {expected}, got {name!r}.{hint}")
+        raise ValueError(f"{parameter} must hold {expected}, got {name!r}.{hint}")
     return names.index(name)
 
 

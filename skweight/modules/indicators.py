@@ -161,9 +161,8 @@ def standardised_indicator(share: Tensor, clip: float | None) -> tuple[Tensor, T
     """The numbers for "yes" and "no" of indicators with these shares; 0 for constant ones."""
     spread = (share * (1 - share)).sqrt()
     is_constant = spread < _SMALLEST_SPREAD
-    both = torch.stack([1 - share, -share]) / spread.masked_fill(is_constant, 1.0)
-    on, off = smooth_clip(both.masked_fill(is_constant, 0.0), clip)
-    return on, off
+    on, off = ((part / spread).masked_fill(is_constant, 0.0) for part in (1 - share, -share))
+    return smooth_clip(on, clip), smooth_clip(off, clip)
 
 
 def _codes_with_indicator(share: Tensor) -> list[int]:

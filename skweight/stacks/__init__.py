@@ -10,7 +10,7 @@
 
 from skweight.stacks.eligibility import models_at_once
 from skweight.stacks.layers import StackedLinear
-from skweight.stacks.networks import NotStackable, StackedNetwork
+from skweight.stacks.networks import NotStackable, StackedNetwork, structure
 from skweight.stacks.products import choose_implementation
 from skweight.stacks.stack import Stack
 from skweight.stacks.train import Outcome, train_together

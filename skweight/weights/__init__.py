@@ -2,7 +2,8 @@
 
 ``sample_weight`` checks and scales weights of rows, ``class_weight`` resolves class weights.
 ``merging`` finds the distinct rows of a table and holds them with their weights, ``categories``
-orders and pools categories by these, ``missing`` knows which targets are missing. Users make weights with ``recipes`` and look at them with ``summary``.
+orders and pools categories by these, and ``missing`` knows which targets are missing. Users make
+weights with ``recipes`` and look at them with ``summary``.
 """
 
 from skweight.weights.categories import order_categories, pool_categories

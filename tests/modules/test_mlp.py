@@ -108,6 +108,11 @@ def test_feature_weights_act_on_standardised_features(learnable):
         ({"dropout": float("nan")}, "dropout .*nan"),
         ({"feature_weights": [1, 2]}, "feature_weights .*2"),
         ({"feature_weights": [1, 2, 3, -4]}, "feature_weights .*-4"),
+        ({"max_indicators": -1}, "module__max_indicators must be an integer >= 0, got -1"),
+        ({"max_indicators": 2.0}, "module__max_indicators .*got 2.0"),
+        ({"max_indicators": None}, "module__max_indicators .*got None"),
+        ({"embedding_size": 0}, "module__embedding_size must be an integer >= 1, got 0"),
+        ({"embedding_size": True}, "module__embedding_size .*got True"),
     ],
 )
 def test_bad_settings_of_the_network_are_refused_by_name_and_value(params, came):
@@ -247,6 +252,148 @@ def test_moments_and_constants_of_another_number_of_columns_are_not_broadcast():
     with pytest.raises(RuntimeError, match="size"):
         network.adapt_input(torch.zeros(2), torch.ones(2))
     assert network.output.bias.any() and not network.shift.any()
+
+
+# Categories, missing values and mass points
+
+# A column of few categories, a number with a mass point, one of many categories, a number that may
+# be missing.
+CARDINALITIES = (4, 0, 20, 0)
+EDGES = torch.tensor([-2.0, 0.0, 2.0]).double()[:, None].expand(3, 4)
+
+
+@pytest.fixture
+def mixed():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 4)).astype(np.float32) * 2 + 1
+    X[:, 0], X[:, 2] = rng.integers(1, 4, 300), rng.integers(1, 19, 300)
+    X[rng.random(300) < 0.4, 1] = 0
+    X[rng.random(300) < 0.2, 3] = np.nan
+    return torch.from_numpy(X)
+
+
+def adapted_to(X, cardinalities=CARDINALITIES, **params):
+    """A network that was adapted to rows of weight 1."""
+    torch.manual_seed(0)
+    network = MLP(X.shape[1], 2, **{"n_bins": 2, **params})
+    network.adapt_categories(cardinalities)
+    present = X.double().nan_to_num(0.0), (~X.isnan()).double()
+    mean = present[0].sum(0) / present[1].sum(0)
+    spread = (((present[0] - mean) ** 2 * present[1]).sum(0) / present[1].sum(0)).sqrt()
+    network.adapt_input(mean, spread)
+    found = [(j, code) for j in (0, 2) for code in X[:, j].unique().tolist()]
+    found += [(1, 0.0), (3, torch.nan)]
+    columns, values = torch.tensor([j for j, _ in found]), torch.tensor([v for _, v in found])
+    equal = (X[:, columns] == values) | (X[:, columns].isnan() & values.isnan())
+    network.adapt_values(columns, values, equal.double().mean(0))
+    if network.n_bins:
+        network.adapt_bins(EDGES)
+    return network
+
+
+# Of the two numbers: values and bins; three indicators, two of special values; an embedding.
+OWNER = [1, 3, *[1, 3] * 2, 0, 0, 0, 1, 3, *[2] * 8]
+
+
+def test_the_first_layer_sees_numbers_bins_indicators_and_embeddings(mixed):
+    network = adapted_to(mixed)
+    encoded = network.encode(mixed)
+    assert encoded.shape == (300, len(OWNER)) and network.hidden[0].in_features == len(OWNER)
+    assert_array_equal(encoded[:, 1] == 0, mixed[:, 3].isnan())
+    assert_array_equal((encoded[:, 6:9] > 0).nonzero()[:, 1] + 1, mixed[:, 0])
+    assert_array_equal(encoded[:, 9] > 0, mixed[:, 1] == 0)
+    assert_array_equal(encoded[:, 10] > 0, mixed[:, 3].isnan())
+    rows = network.embedding.weight[mixed[:, 2].long()]
+    assert_array_equal(encoded[:, 11:].detach(), rows.detach())
+    assert network(mixed).isfinite().all()
+
+
+def test_a_missing_number_is_the_mean_and_its_bins_are_those_of_the_mean(mixed):
+    network = adapted_to(mixed)
+    X = mixed[:2].clone()
+    X[0, 3], X[1] = torch.nan, X[0]
+    X[1, 3] = network.shift[1]
+    encoded = network.encode(X).detach()
+    where = torch.tensor(OWNER) == 3
+    where[10] = False  # the indicator
+    assert_array_equal(encoded[0, where], encoded[1, where])
+    assert encoded[0, 1] == 0 and encoded[0, 10] > 0 > encoded[1, 10]
+
+
+def test_a_missing_number_in_a_column_without_any_in_training_is_the_mean():
+    network = MLP(2, 1)
+    network.adapt_input(torch.tensor([3.0, 5.0]).double(), torch.ones(2).double())
+    scores = network(torch.tensor([[1.0, torch.nan], [1.0, 5.0]]))
+    assert scores[0] == scores[1] and scores.isfinite().all()
+
+
+def test_a_category_that_is_not_in_the_training_rows_is_zero_throughout(mixed):
+    network = adapted_to(mixed)
+    X = mixed[:2].clone()
+    X[0, [0, 2]] = 0
+    X[1, 2] = 19  # of validation rows, say
+    encoded = network.encode(X).detach()
+    assert not encoded[0, 6:9].any() and not encoded[:, 11:].any()
+    assert encoded[1, 6:9].all()
+
+
+@pytest.mark.parametrize(
+    ("n_most", "of_categories"), [(0, 5 + 5), (2, 5 + 5), (3, 3 + 5), (18, 3 + 5), (19, 3 + 18)]
+)
+def test_the_number_of_categories_decides_between_indicators_and_embeddings(
+    mixed, n_most, of_categories
+):
+    network = adapted_to(mixed, max_indicators=n_most, embedding_size=5)
+    n_inputs = 2 + 2 * 2 + 2 + of_categories
+    assert network.hidden[0].in_features == network.encode(mixed).shape[1] == n_inputs
+    assert (network.embedding is None) is (n_most == 19)
+
+
+def test_a_feature_weight_multiplies_all_that_is_made_of_its_column(mixed):
+    weights = torch.tensor([2.0, 3.0, 5.0, 0.0])
+    plain, weighed = adapted_to(mixed), adapted_to(mixed, feature_weights=weights)
+    expected = plain.encode(mixed) * weights[OWNER]
+    assert_array_equal(weighed.encode(mixed).detach(), expected.detach())
+    weighed(mixed).sum().backward()
+    gradient = weighed.feature_weight.weight.grad
+    assert gradient.shape == (4,) and gradient.all()
+    assert isinstance(weighed.feature_weight, FeatureWeight)
+
+
+def test_a_network_without_bins_has_no_indicators_of_numbers_but_of_missing_ones(mixed):
+    network = adapted_to(mixed, n_bins=0, hidden_sizes=())
+    assert network.output.in_features == 2 + 3 + 1 + 8
+    assert network.value_indicators.indicated[0][0] == 3
+    assert network(mixed).isfinite().all()
+
+
+def test_categories_alone_and_numbers_alone_are_fine(mixed):
+    codes = mixed[:, [0, 2]]
+    network = MLP(2, 1)
+    network.adapt_categories((4, 20))
+    network.adapt_input(torch.zeros(2).double(), torch.ones(2).double())
+    columns, values = torch.tensor([0, 0, 1, 1]), torch.tensor([1.0, 2.0, 1.0, 2.0])
+    network.adapt_values(columns, values, torch.full((4,), 0.5).double())
+    network.adapt_bins(torch.zeros(9, 2).double())
+    assert network.hidden[0].in_features == 1 + 8 and network(codes).std() > 0
+    with pytest.raises(ValueError, match=r"^cardinalities must hold .* each of 2 columns, got 3"):
+        network.adapt_categories((4, 20, 0))
+    before = copy_of_state(network := MLP(2, 1))
+    nothing = torch.zeros(0)
+    state = torch.get_rng_state()
+    network.adapt_values(nothing.long(), nothing, nothing.double())
+    assert_same_tensors(network.state_dict(), before)
+    assert torch.equal(state, torch.get_rng_state())  # later draws are what they were
+
+
+def test_a_network_with_categories_can_be_copied_and_moved_to_another_precision(mixed):
+    network = adapted_to(mixed, feature_weights=1.0)
+    other = adapted_to(mixed, feature_weights=2.0)
+    other.load_state_dict(network.state_dict())
+    assert_array_equal(other(mixed).detach(), network(mixed).detach())
+    assert_allclose(
+        network.double()(mixed.double()).detach(), other(mixed).detach(), rtol=1e-3, atol=1e-5
+    )
 
 
 # build_module

@@ -12,7 +12,7 @@ from torch import nn
 
 from skweight import FeatureWeight, WeightedLinear
 from skweight.modules import MLP
-from skweight.stacks import NotStackable, StackedLinear, StackedNetwork
+from skweight.stacks import NotStackable, StackedLinear, StackedNetwork, structure
 
 
 class Own(nn.Module):
@@ -51,7 +51,42 @@ class Matrix(nn.Module):
         return torch.relu(X @ self.matrix) + X[:, :1]
 
 
+def with_categories(max_indicators=8, **params):
+    """A network whose second and fourth columns are categories, for rows of normal numbers.
+
+    The first and last column have values that are drawn in ``rows_of``.
+    """
+    network = MLP(5, 2, n_bins=2, max_indicators=max_indicators, embedding_size=3, **params)
+    network.adapt_categories((0, 4, 0, 12, 0))
+    network.adapt_input(torch.rand(5).double(), 1 + torch.rand(5).double())
+    columns = torch.tensor([0, 1, 1, 1, *[3] * 9, 4])
+    values = torch.tensor([0.0, *range(1, 4), *range(1, 10), torch.nan])
+    network.adapt_values(columns, values, torch.rand(14).double())
+    network.adapt_bins((torch.arange(3) - torch.rand(3)).double()[:, None].expand(3, 5))
+    return network
+
+
+def rows_of(kind, n_rows, n_models=4):
+    """Normal numbers, with codes, mass points and missing numbers for ``with_categories``."""
+    X = torch.randn(n_models, n_rows, 5)
+    if kind in CATEGORIES:
+        X[..., 1], X[..., 3] = torch.randint(4, X.shape[:2]), torch.randint(12, X.shape[:2])
+        X[..., 0] *= torch.rand(X.shape[:2]) < 0.5
+        X[..., 4].masked_fill_(torch.rand(X.shape[:2]) < 0.3, torch.nan)
+    return X
+
+
+CATEGORIES = {
+    "categories": with_categories,
+    "categories and feature weights": lambda: with_categories(feature_weights=[1, 2, 3, 4, 5]),
+    "categories and fixed weights": lambda: with_categories(
+        feature_weights=2.0, learnable_feature_weights=False
+    ),
+    "embeddings alone": lambda: with_categories(max_indicators=0),
+    "indicators alone": lambda: with_categories(max_indicators=11, hidden_sizes=(4,)),
+}
 LAYERED = {
+    **CATEGORIES,
     "default": lambda: MLP(5, 3),
     "one output": lambda: MLP(5, 1, hidden_sizes=(4,)),
     "linear": lambda: MLP(5, 1, hidden_sizes=()),
@@ -101,7 +136,7 @@ def gradients(module, scores, slope):
 @pytest.mark.parametrize("kind", LAYERED | MAPPED)
 def test_scores_and_gradients_are_those_of_the_networks(kind, n_rows):
     modules = networks((LAYERED | MAPPED)[kind])
-    X = torch.randn(4, n_rows, 5)
+    X = rows_of(kind, n_rows)
     stack = StackedNetwork(modules, X)
     assert stack.is_layered == (kind in LAYERED)
     scores = stack(X)
@@ -126,7 +161,7 @@ def test_scores_and_gradients_are_those_of_the_networks(kind, n_rows):
 def test_some_models_are_kept_and_copied_back(kind):
     modules = networks((LAYERED | MAPPED)[kind])
     before = [*map(copy_of_state, modules)]
-    X = torch.randn(4, 6, 5)
+    X = rows_of(kind, 6)
     stack = StackedNetwork(modules, X)
     stack.keep(torch.tensor([3, 1]))
     kept = stack(X[[3, 1]])
@@ -148,6 +183,26 @@ def test_inputs_of_more_dimensions_go_through_linear_layers():
     scores = StackedNetwork(modules, X)(X)
     for number, module in enumerate(modules):
         assert torch.allclose(scores[number], module(X[number]))
+
+
+def test_networks_with_other_columns_or_values_differ_in_structure():
+    def network(columns=(0, 1, 1), values=(0.0, 1.0, 2.0), cardinalities=(0, 4)):
+        made = MLP(2, 1)
+        made.adapt_categories(cardinalities)
+        made.adapt_values(torch.tensor(columns), torch.tensor(values), torch.full((3,), 0.4))
+        return made
+
+    others = [
+        network(columns=(0, 0, 1)),
+        network(values=(3.0, 1.0, 2.0)),
+        network(values=(torch.nan, 1.0, 2.0)),
+        network(values=(0.0, 1.0, 3.0)),
+        network(cardinalities=(0, 5)),
+        network(cardinalities=(0, 20)),
+        MLP(2, 1),
+    ]
+    texts = [structure(made) for made in [network(), *others]]
+    assert len({*texts}) == len(texts) and structure(network()) == texts[0]
 
 
 class Shares(nn.Module):

@@ -4,7 +4,7 @@ Searches, which train in stacks, are in ``tests/search``; stacked networks in ``
 """
 
 import copy
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import partial
 
 import numpy as np
@@ -111,6 +111,61 @@ def singly_and_together(settings, y, params, X=X, folds=FOLDS, **options):
                 yield plan(model, FitData(X[fold], y[fold], WEIGHT[fold]))
 
     return [train(training) for training in plans()], train_together([*plans()], **options)
+
+
+# Of the five columns: a mass point, few categories, missing numbers, many categories, a number.
+CARDINALITIES = (0, 4, 0, 16, 0)
+TABLES = {
+    "categories": case(WEIGHTS),
+    "categories, stopping": case(WEIGHTS, **STOPPING),
+    "feature weights of categories": case(WEIGHTS, module__feature_weights=1.0),
+    "fixed weights": case(
+        WEIGHTS, module__feature_weights=[1, 2, 3, 4, 5], module__learnable_feature_weights=False
+    ),
+    "embeddings alone": case(POWERS, AMOUNT, module__max_indicators=0),
+    "indicators alone": case(POWERS, AMOUNT, module__max_indicators=20, ema_decay=0.9),
+    "embeddings of odd size": case(WEIGHTS, CLASSES, module__embedding_size=3),
+    "linear": case(WEIGHTS, module__hidden_sizes=(), optimizer=torch.optim.SGD),
+}
+
+
+def with_categories(training):
+    """The same training with categories, a mass point and missing numbers in its table."""
+    rows, valid_rows = training.rows, training.valid_rows
+    table = rows.X.clone()
+    table[:, 1] = (table[:, 1].abs() * 2).floor().clamp(max=2) + 1
+    table[:, 3] = (table[:, 3].abs() * 6).floor().clamp(max=15)
+    table[table[:, 0] < 0, 0] = 0
+    table[table[:, 2] > 1, 2] = torch.nan
+    for part in (rows, valid_rows):
+        if part is not None:
+            part.X = table
+    return replace(training, cardinalities=CARDINALITIES, column_names=tuple("abcde"))
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_so_are_models_of_tables_with_categories_and_missing_numbers(name):
+    settings, y, params = TABLES[name]
+
+    def plans():
+        kind = WeightedTorchRegressor if y.dtype.kind == "f" else WeightedTorchClassifier
+        for one in settings:
+            for fold in FOLDS:
+                data = FitData(X[fold], y[fold], WEIGHT[fold])
+                yield with_categories(plan(kind(**QUICK | params | one), data))
+
+    outcomes = train_together([*plans()])
+    assert all(outcome.stacked for outcome in outcomes)
+    assert_same_nets([*map(train, plans())], outcomes)
+    network = outcomes[0].net.module_
+    assert network.numbers.columns == (0, 2, 4)
+    assert [j for j, _ in network.value_indicators.indicated] == (
+        [2] if name == "linear" else [0, 2]
+    )
+    assert (network.embedding is None) is (name == "indicators alone")
+    decays = [g["weight_decay"] for g in outcomes[0].net.optimizer_.param_groups]
+    if name == "categories":
+        assert decays == [0.1, 0.0]
 
 
 def assert_same_nets(singly, outcomes):

@@ -5,6 +5,8 @@ What ``MLP`` makes of its data is in ``test_mlp.py``, how moments are computed i
 ``test_torch_losses.py``.
 """
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -13,11 +15,11 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from torch import nn
 
-from skweight.data import RowDataset, gather, moments
+from skweight.data import RowDataset, gather, moments, values
 from skweight.data import rows as rows_file
 from skweight.losses import CLASSIFIER_CRITERIA, REGRESSOR_CRITERIA, RowLoss, from_criterion
 from skweight.modules import MLP
-from skweight.training import prepare
+from skweight.training import Output, Training, TrainingOptions, prepare, train
 
 CPU = torch.device("cpu")
 N = 12
@@ -80,6 +82,111 @@ def test_a_network_adapts_then_is_tried_then_adapts_its_output():
     assert_array_equal(few, X[INDEX[:5]])
 
 
+DEFAULTS = {
+    **{"optimizer": None, "optimizer_params": {}, "lr": 0.001, "batch_size": 4, "max_epochs": 3},
+    **{"n_iter_no_change": 10, "tol": 0.0, "ema_decay": 0, "weighting": "loss"},
+    **{"callbacks": None, "compile": False, "verbose": 0, "seed": 0},
+}
+
+
+class ReadsCategories(Recording):
+    """The same with methods for categories, values and bins."""
+
+    n_bins = 4
+
+    def adapt_categories(self, cardinalities):
+        self.calls.append(("adapt_categories", cardinalities))
+
+    def adapt_values(self, columns, values, shares):
+        self.calls.append(("adapt_values", columns, values, shares))
+
+    def adapt_bins(self, edges):
+        self.calls.append(("adapt_bins", edges))
+
+
+def rows_with_categories():
+    rows = make_rows()
+    rows.X = rows.X.clone()
+    rows.X[:, 1] = torch.arange(len(X)) % 3 + 1
+    rows.X[5, 2] = torch.nan
+    return rows
+
+
+def test_categories_and_values_come_in_their_order_with_quantiles_of_the_other_values():
+    module, rows = ReadsCategories(), rows_with_categories()
+    rows.X[5, 2] = 0  # a linear layer cannot read NaN
+    prepare(module, of_classes(), rows, (1, 2), True, (0, 4, 0), ("a", "b", "c"))
+    names = [name for name, *_ in module.calls]
+    assert names[:3] == ["adapt", "adapt_categories", "adapt_input"]
+    assert names[3:] == ["adapt_values", "adapt_bins", "forward", "adapt_output"]
+    assert module.called("adapt_categories") == [(0, 4, 0)]
+    columns, values, shares = module.called("adapt_values")
+    assert columns.tolist() == [1, 1, 1] and values.tolist() == [1, 2, 3]
+    assert_allclose(shares.sum(), 1)
+    (edges,) = module.called("adapt_bins")
+    assert edges.shape == (5, 3)
+    assert_array_equal(edges[:, 1], np.zeros(5))
+    assert (edges[:, [0, 2]].diff(dim=0) > 0).all()
+
+
+def test_without_categories_a_network_is_not_asked_for_them():
+    module = ReadsCategories()
+    prepare(module, of_classes(), make_rows(), (1, 2), adapt=True)
+    names = [name for name, *_ in module.calls]
+    assert "adapt_categories" not in names
+    assert [len(given) for given in module.called("adapt_values")] == [0, 0, 0]
+
+
+def test_the_default_network_reads_categories_and_missing_numbers():
+    rows = rows_with_categories()
+    module = prepare(MLP(3, 1), of_classes(), rows, (1, 2), True, (0, 4, 0))
+    assert module.category_indicators.indicated == tuple((1, 4, code) for code in (1, 2, 3))
+    assert module.value_indicators.indicated[0][0] == 2
+    assert module(rows.X).isfinite().all() and module(rows.X).std() > 0
+
+
+def test_embeddings_decay_towards_zero_by_default():
+    training = Training(
+        partial(MLP, 3, 1, max_indicators=2),
+        of_classes(),
+        rows_with_categories(),
+        None,
+        TrainingOptions(**DEFAULTS),
+        Output((1, 2), torch.sigmoid, n_classes=2),
+        cardinalities=(0, 4, 0),
+        column_names=("a", "b", "c"),
+    )
+    net = train(training)
+    network, groups = net.module_, net.optimizer_.param_groups
+    table = network.embedding.weight
+    assert [g["weight_decay"] for g in groups if any(p is table for p in g["params"])] == [1.0]
+    assert table[1:].all() and not table[0].any()
+
+
+@pytest.mark.parametrize(
+    ("cardinalities", "names", "found"),
+    [
+        ((0, 4, 9), ("a", "colour", "city"), "'colour', 'city'"),
+        ((0, 4, 0), (), "1"),
+        ((0, 4, 0), (0, 1, 2), "1"),
+    ],
+)
+def test_a_network_that_would_take_categories_for_numbers_is_refused(cardinalities, names, found):
+    given = (of_classes(), rows_with_categories(), (1, 2), True, cardinalities, names)
+    expected = (
+        rf"^module Linear has no method adapt_categories, .* got categories in {found}\. Give it "
+        r".*adapt_categories\(cardinalities\), .*Pipeline, or pass categorical_features=None\.$"
+    )
+    with pytest.raises(ValueError, match=expected):
+        prepare(nn.Linear(3, 1), *given)
+
+
+def test_of_many_categories_an_error_names_a_few():
+    given = make_rows(), (1,), True, (3,) * 7, tuple("abcdefg")
+    with pytest.raises(ValueError, match=r"in 'a', 'b', 'c', 'd', 'e', \.\.\.\. Give"):
+        prepare(nn.Linear(7, 1), of_classes(), *given)
+
+
 @pytest.mark.parametrize("csr", [False, True])
 def test_adapt_gets_all_rows_with_their_targets_and_weights(csr):
     module = Recording()
@@ -137,10 +244,11 @@ def test_only_adapt_has_all_rows_gathered(monkeypatch, csr):
 
     monkeypatch.setattr(rows_file, "gather", recorded)
     monkeypatch.setattr(moments, "gather", recorded)
+    monkeypatch.setattr(values, "gather", recorded)
     monkeypatch.setattr(RowDataset, "tensors", lambda self: pytest.fail("all rows were gathered"))
     module = prepare(MLP(3, 1), of_classes(), make_rows(csr=csr), (1, 2), adapt=True)
-    # For moments, for quantiles, to be tried.
-    assert gathered == ([*([] if csr else [4, 4, 4]), 4, 5])
+    # For moments, for missing values, for mass points, for quantiles, to be tried.
+    assert gathered == ([*([] if csr else [4, 4, 4] * 2), 4, 4, 5])
     assert module.shift.all()
     with pytest.raises(pytest.fail.Exception, match="all rows"):
         prepare(Recording(), of_classes(), make_rows(csr=csr), (1, 2), adapt=True)

@@ -1,0 +1,454 @@
+"""A DataFrame with strings, categories and holes goes straight into a fit; the weight laws hold.
+
+How columns are read is in ``data/test_columns.py``, how categories are numbered in
+``weights/test_categories.py``, and their layers in ``modules``.
+"""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.compose import make_column_transformer
+from sklearn.ensemble import BaggingClassifier
+from sklearn.impute import SimpleImputer
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
+from torch import nn
+
+from skweight import WeightedTorchClassifier, WeightedTorchRegressor, WeightSearchCV
+
+N_ROWS = 400
+QUICK = {"max_epochs": 3, "random_state": 0, "device": "cpu", "module__hidden_sizes": (16,)}
+ESTIMATORS = {"classifier": WeightedTorchClassifier, "regressor": WeightedTorchRegressor}
+each_estimator = pytest.mark.parametrize("name", ESTIMATORS)
+
+
+def make_frame(n_rows=N_ROWS, seed=0):
+    """Numbers with holes, mostly zeros, strings with holes, categories, booleans; and a target."""
+    rng = np.random.default_rng(seed)
+    frame = pd.DataFrame(
+        {
+            "age": rng.normal(40, 10, n_rows).round(),
+            "city": rng.choice([*"abcdefghijklmnop"], n_rows),
+            "gain": np.where(rng.random(n_rows) < 0.8, 0.0, rng.exponential(1e4, n_rows)),
+            "size": pd.Categorical(rng.choice(["s", "m", "l"], n_rows), ["l", "m", "s", "xl"]),
+            "member": rng.random(n_rows) < 0.5,
+        }
+    )
+    effect = (frame["city"].isin([*"abc"]) * 2 + (frame["gain"] > 0) + frame["member"]).to_numpy()
+    target = effect + (frame["age"] > 45) + rng.normal(0, 0.3, n_rows)
+    frame.loc[rng.random(n_rows) < 0.1, "age"] = np.nan
+    frame.loc[rng.random(n_rows) < 0.1, "city"] = None
+    return frame, target
+
+
+FRAME, TARGET = make_frame()
+TARGETS = {"classifier": (TARGET > 2).astype(int), "regressor": TARGET}
+WEIGHT = np.random.default_rng(1).integers(0, 4, N_ROWS)
+RENAMED = {"city": dict(zip("abcdefghijklmnop", "qhzkxbjwmvncrtpd")), "size": {"s": "A", "m": "C"}}
+
+
+def predictions(name, frame, y, weight=None, asked=FRAME, **params):
+    """What a network that is fitted to a table predicts for another table."""
+    model = ESTIMATORS[name](**QUICK, **params).fit(frame, y, weight)
+    found = model.predict_proba(asked) if name == "classifier" else model.predict(asked)
+    assert np.isfinite(found).all() and np.ptp(found) > 0.01
+    return found
+
+
+# What it is for
+
+
+@each_estimator
+def test_a_frame_is_learned_without_a_pipeline(name):
+    frame, target = make_frame(2000)
+    y = (target > 2).astype(int) if name == "classifier" else target
+    model = ESTIMATORS[name](random_state=0).fit(frame[:1500], y[:1500])
+    score = model.score(frame[1500:], y[1500:])
+    assert score > 0.8
+    shuffled = frame.assign(city=frame["city"].sample(frac=1, random_state=0).to_numpy())
+    assert model.score(shuffled[1500:], y[1500:]) < score - 0.1
+
+
+def test_what_is_missing_says_something():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=600)
+    y = np.where(x > 0.5, 3.0, x) + rng.normal(0, 0.1, 600)
+    frame = pd.DataFrame({"x": np.where(x > 0.5, np.nan, x)})
+    predicted = WeightedTorchRegressor(random_state=0).fit(frame, y).predict(frame)
+    assert_allclose(predicted[x > 0.5], 3, atol=0.3)
+    assert_allclose(predicted[np.abs(x) < 0.4], x[np.abs(x) < 0.4], atol=0.3)
+
+
+def test_bins_are_for_the_values_beside_the_zeros():
+    rng = np.random.default_rng(0)
+    gain = np.where(rng.random(3000) < 0.9, 0.0, rng.exponential(1.0, 3000))
+    y = np.where(gain == 0, 0.5, np.where(gain < 0.7, 0.0, 1.0))
+    model = WeightedTorchRegressor(random_state=0).fit(gain[:, None], y)
+    at = np.array([[0.0], [0.35], [0.5], [1.2], [2.0]])
+    assert_allclose(model.predict(at), [0.5, 0, 0, 1, 1], atol=0.2)
+
+
+# Weight laws
+
+
+@each_estimator
+@pytest.mark.parametrize("early_stopping", [True, False])
+def test_weights_are_copies_and_rows_without_weight_are_missing(name, early_stopping):
+    y, params = TARGETS[name], {"early_stopping": early_stopping}
+    weighted = predictions(name, FRAME, y, WEIGHT, **params)
+    copies = np.repeat(np.arange(N_ROWS), WEIGHT)
+    assert_array_equal(weighted, predictions(name, FRAME.iloc[copies], y[copies], **params))
+    kept = WEIGHT > 0
+    assert_array_equal(weighted, predictions(name, FRAME[kept], y[kept], WEIGHT[kept], **params))
+    assert not np.array_equal(weighted, predictions(name, FRAME, y, **params))
+
+
+@each_estimator
+def test_the_order_of_rows_and_of_the_categories_of_a_dtype_mean_nothing(name):
+    y = TARGETS[name]
+    expected = predictions(name, FRAME, y, WEIGHT)
+    order = np.random.default_rng(2).permutation(N_ROWS)
+    assert_array_equal(expected, predictions(name, FRAME.iloc[order], y[order], WEIGHT[order]))
+    for dtype in (
+        pd.CategoricalDtype(["m", "s", "l"]),
+        pd.CategoricalDtype([*"mls"], True),
+        object,
+    ):
+        other = FRAME.assign(size=FRAME["size"].astype(dtype))
+        assert_array_equal(expected, predictions(name, other, y, WEIGHT))
+
+
+@each_estimator
+@pytest.mark.parametrize("n_rows", [60, N_ROWS])
+def test_other_labels_change_nothing(name, n_rows):
+    frame, y, weight = FRAME[:n_rows], TARGETS[name][:n_rows], WEIGHT[:n_rows]
+    renamed = frame.assign(**{c: frame[c].astype(object).replace(n) for c, n in RENAMED.items()})
+    assert set(renamed["size"]) == {"A", "C", "l"}
+    assert_array_equal(
+        predictions(name, frame, y, weight, asked=frame),
+        predictions(name, renamed, y, weight, asked=renamed),
+    )
+
+
+def test_class_weights_are_the_sample_weights_that_they_mean():
+    y = TARGETS["classifier"]
+    frame = FRAME.assign(rare=np.where(np.arange(N_ROWS) % 150 == 0, "rare", "common"))
+    of_classes = predictions("classifier", frame, y, class_weight={0: 1, 1: 4}, asked=frame)
+    of_rows = predictions("classifier", frame, y, np.where(y == 1, 4, 1), asked=frame)
+    assert_array_equal(of_classes, of_rows)
+
+
+@each_estimator
+def test_a_category_of_rows_without_weight_is_unseen(name):
+    frame = FRAME.copy()
+    frame.loc[WEIGHT == 0, "city"] = "only without weight"
+    y = TARGETS[name]
+    asked = FRAME.assign(city="only without weight"), FRAME.assign(city="never")
+    found = [predictions(name, frame, y, WEIGHT, asked=table) for table in asked]
+    assert_array_equal(*found)
+    assert not np.array_equal(found[0], predictions(name, frame, y, WEIGHT))
+
+
+@each_estimator
+def test_a_search_gives_the_scores_of_grid_search(name):
+    grid = {"sample_weight_power": [0.0, 0.5, 1.0]}
+    if name == "classifier":
+        grid["class_weight"] = [None, "balanced"]
+    weight = np.random.default_rng(3).exponential(size=N_ROWS)
+    estimator, y = ESTIMATORS[name](**QUICK), TARGETS[name]
+    one, other = (
+        search(estimator, grid, cv=3).fit(FRAME, y, sample_weight=weight)
+        for search in (GridSearchCV, WeightSearchCV)
+    )
+    for split in range(3):
+        scores = one.cv_results_[f"split{split}_test_score"]
+        assert_array_equal(scores, other.cv_results_[f"split{split}_test_score"])
+        assert len(set(scores)) > 1
+
+
+# Libraries and dtypes
+
+
+def frames_of_libraries():
+    """The same table, as libraries and dtypes hold it."""
+    nullable = FRAME.convert_dtypes()
+    yield "nullable", nullable
+    yield "arrow dtypes", FRAME.convert_dtypes(dtype_backend="pyarrow")
+    yield "objects", FRAME.astype({"city": object, "size": object, "member": object})
+    as_polars = pl.from_pandas(FRAME)
+    yield "polars", as_polars
+    yield "polars categories", as_polars.with_columns(pl.col("city").cast(pl.Categorical))
+    yield (
+        "polars enum",
+        as_polars.with_columns(pl.col("size").cast(pl.String).cast(pl.Enum([*"slm"]))),
+    )
+    table = pa.Table.from_pandas(FRAME, preserve_index=False)
+    yield "pyarrow", table
+    coded = table["city"].dictionary_encode()
+    yield "pyarrow dictionary", table.set_column(1, "city", coded)
+
+
+LIBRARIES = dict(frames_of_libraries())
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_every_library_gives_the_same_fit(library):
+    expected = predictions("regressor", FRAME, TARGET, WEIGHT)
+    frame = LIBRARIES[library]
+    assert_array_equal(expected, predictions("regressor", frame, TARGET, WEIGHT, asked=frame))
+
+
+def test_columns_are_named_and_their_order_is_checked():
+    model = WeightedTorchRegressor(**QUICK).fit(FRAME, TARGET)
+    assert_array_equal(model.feature_names_in_, FRAME.columns)
+    with pytest.raises(ValueError, match="feature names should match"):
+        model.predict(FRAME[FRAME.columns[::-1]])
+    with pytest.raises(ValueError, match="Feature names seen at fit time, yet now missing"):
+        model.predict(FRAME.drop(columns="city"))
+
+
+def test_unseen_and_missing_labels_and_numbers_have_an_answer():
+    model = WeightedTorchRegressor(**QUICK).fit(FRAME, TARGET)
+    asked = FRAME[:4].copy()
+    asked["city"] = ["a", "never", None, "b"]
+    asked["size"] = [None, "l", "never", "m"]
+    asked["gain"] = [np.nan, 0, 1, np.nan]
+    asked["member"] = pd.array([True, None, False, None], dtype="boolean")
+    assert np.isfinite(model.predict(asked)).all()
+
+
+def test_a_missing_number_is_the_mean_where_training_had_none():
+    x = np.random.default_rng(0).normal(size=(300, 1))
+    model = WeightedTorchRegressor(**QUICK).fit(x, x[:, 0])
+    at_mean, missing = model.predict([[x.mean()], [np.nan]])
+    assert_allclose(missing, at_mean, atol=0.01)
+    assert np.ptp(model.predict(x)) > 0.3
+
+
+def test_labels_of_another_kind_are_refused_in_predictions():
+    model = WeightedTorchRegressor(**QUICK).fit(FRAME, TARGET)
+    with pytest.raises(TypeError, match="Column 'city' of X must hold strings, as in fit, got num"):
+        model.predict(FRAME.assign(city=1))
+    with pytest.raises(TypeError, match="Column 'age' of X holds strings, such as 'old'"):
+        model.predict(FRAME.assign(age="old"))
+
+
+def test_later_parts_may_have_new_categories():
+    y = TARGETS["classifier"]
+    model = WeightedTorchClassifier(**QUICK).partial_fit(FRAME[:200], y[:200], classes=[0, 1])
+    later = FRAME[200:].assign(city="new")
+    before = model.predict_proba(later)
+    model.partial_fit(later, y[200:])
+    assert not np.array_equal(model.predict_proba(later), before)
+    assert_array_equal(model.predict_proba(later), model.predict_proba(later.assign(city="other")))
+
+
+def test_a_warm_start_keeps_the_codes_of_the_first_fit():
+    model = WeightedTorchRegressor(**QUICK, warm_start=True).fit(FRAME, TARGET)
+    first = model.module_.state_dict()["embedding.weight"].clone()
+    model.fit(FRAME[FRAME["city"].isin([*"abc"])], TARGET[FRAME["city"].isin([*"abc"])])
+    assert model.module_.state_dict()["embedding.weight"].shape == first.shape
+
+
+def test_a_fitted_model_is_pickled_cloned_and_used_by_other_processes():
+    model = WeightedTorchClassifier(**QUICK).fit(FRAME, TARGETS["classifier"])
+    expected = model.predict_proba(FRAME)
+    assert_array_equal(pickle.loads(pickle.dumps(model)).predict_proba(FRAME), expected)
+    again = clone(model).fit(FRAME, TARGETS["classifier"])
+    assert_array_equal(again.predict_proba(FRAME), expected)
+    scores = cross_val_score(again, FRAME, TARGETS["classifier"], n_jobs=2, cv=3)
+    assert (scores > 0.6).all()
+
+
+def test_given_validation_rows_are_encoded_as_those_of_training():
+    model = WeightedTorchRegressor(**QUICK)
+    model.fit(FRAME[:300], TARGET[:300], X_val=FRAME[300:].assign(city="new"), y_val=TARGET[300:])
+    assert len(model.history_[:, "valid_loss"]) == 3
+
+
+# Which columns are categories
+
+
+def codes_table():
+    """Numbers and integer codes as an array, and the same as a frame with names."""
+    rng = np.random.default_rng(0)
+    codes = rng.integers(0, 12, N_ROWS)
+    X = np.c_[rng.normal(size=N_ROWS), codes, rng.integers(0, 3, N_ROWS)]
+    return X, np.isin(codes, [1, 5, 7]) + 0.1 * X[:, 0]
+
+
+@pytest.mark.parametrize(
+    "given", [[1, 2], np.array([False, True, True]), ["code", "kind"], pd.Index(["kind", "code"])]
+)
+def test_categories_may_be_named_numbered_or_masked(given):
+    X, y = codes_table()
+    frame = pd.DataFrame(X, columns=["x", "code", "kind"])
+    typed = frame.astype({"code": "category", "kind": "category"})
+    expected = predictions("regressor", typed, y, asked=typed)
+    found = predictions("regressor", frame, y, asked=frame, categorical_features=given)
+    assert_array_equal(found, expected)
+    if not isinstance(np.asarray(given)[0], str):
+        assert_array_equal(
+            predictions("regressor", X, y, asked=X, categorical_features=given), expected
+        )
+    assert not np.array_equal(expected, predictions("regressor", frame, y, asked=frame))
+
+
+def test_none_takes_categories_of_numbers_as_numbers_and_refuses_strings():
+    X, y = codes_table()
+    typed = pd.DataFrame(X).astype({1: "category"}).rename(columns=str)
+    numbers = predictions("regressor", X, y, asked=X)
+    found = predictions("regressor", typed, y, asked=typed, categorical_features=None)
+    assert_array_equal(found, numbers)
+    with pytest.raises(TypeError, match=r"Column 'city' of X holds strings.*categorical_fe"):
+        WeightedTorchRegressor(categorical_features=None).fit(FRAME, TARGET)
+
+
+@pytest.mark.parametrize(
+    ("X", "given", "error", "message"),
+    [
+        (FRAME, ["town"], ValueError, r"must hold columns of X, \['age', .*got 'town'"),
+        (FRAME, ["cities"], ValueError, "got 'cities'. Did you mean 'city'?"),
+        (FRAME, [1, 5], ValueError, "positions from 0 to 4, because X has 5 columns, got 5"),
+        (FRAME, [-1], ValueError, "positions from 0 to 4.* got -1"),
+        (FRAME, [True, False], ValueError, "one entry for each of 5 columns.*mask, got shape"),
+        (np.ones((N_ROWS, 2)), ["a"], ValueError, "positions: X has no column names, got 'a'"),
+        (sparse.eye_array(N_ROWS).tocsr(), [1], ValueError, r"got a sparse matrix. Pass X.toarray"),
+        (np.ones(N_ROWS), [0], ValueError, r"shape \(n_samples, n_features\), got shape \(400,\)"),
+        (FRAME, [1.5], ValueError, "must hold columns of X.*got 1.5"),
+    ],
+)
+def test_categories_that_X_does_not_have_are_refused(X, given, error, message):
+    with pytest.raises(error, match=message):
+        WeightedTorchRegressor(categorical_features=given).fit(X, TARGET)
+
+
+def test_files_hold_numbers_only(tmp_path):
+    np.save(tmp_path / "X.npy", codes_table()[0])
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+    with pytest.raises(ValueError, match=r"got a memory-mapped array. Pass numpy.array\(X\)"):
+        WeightedTorchRegressor(categorical_features=[1]).fit(mapped, TARGET)
+
+
+def test_missing_numbers_in_files_are_read_and_in_sparse_matrices_refused(tmp_path):
+    X = np.random.default_rng(0).normal(size=(N_ROWS, 3))
+    X[::7, 1] = np.nan
+    np.save(tmp_path / "X.npy", X)
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+    expected = predictions("regressor", X, TARGET, asked=X)
+    assert_array_equal(predictions("regressor", mapped, TARGET, asked=mapped), expected)
+    with pytest.raises(ValueError, match=r"NaN.*In a sparse matrix.*pass X.toarray\(\)"):
+        WeightedTorchRegressor().fit(sparse.csr_matrix(X), TARGET)
+
+
+@pytest.mark.filterwarnings("default")
+def test_columns_that_say_nothing_are_warned_of():
+    frame = FRAME.assign(name=[f"row {i}" for i in range(N_ROWS)])
+    with pytest.warns(UserWarning, match="Column 'name' of X is not used, because each of its"):
+        named = WeightedTorchRegressor(**QUICK).fit(frame, TARGET)
+    assert_array_equal(named.predict(frame), named.predict(frame.assign(name="x")))
+
+
+def test_a_column_that_identifies_rows_is_warned_of():
+    n_rows = 15_000
+    frame = pd.DataFrame({"id": np.arange(n_rows).astype(str), "x": np.arange(n_rows) % 7})
+    with pytest.warns(UserWarning) as caught:
+        WeightedTorchRegressor(**{**QUICK, "max_epochs": 1}).fit(frame, frame["x"])
+    assert "Column 'id' of X has 15,000 categories in 15,000 rows" in str(caught[0].message)
+
+
+# Modules of one's own
+
+
+class CodesNet(nn.Module):
+    """Embeds the categories that it is told of."""
+
+    def __init__(self, n_features, n_outputs):
+        super().__init__()
+        self.n_outputs, self.head = n_outputs, nn.Linear(n_features, n_outputs)
+
+    def adapt_categories(self, cardinalities):
+        self.cardinalities = cardinalities
+        self.tables = nn.ModuleDict(
+            {str(j): nn.Embedding(n, self.n_outputs) for j, n in enumerate(cardinalities) if n}
+        )
+
+    def forward(self, X):
+        numbers = X[:, [j for j, n in enumerate(self.cardinalities) if n == 0]]
+        codes = [table(X[:, int(j)].long()) for j, table in self.tables.items()]
+        return self.head(torch.zeros_like(X)) + sum(codes) + numbers.mean(dim=1, keepdim=True)
+
+
+@each_estimator
+def test_a_module_with_adapt_categories_gets_codes(name):
+    frame = FRAME.drop(columns="age").assign(gain=FRAME["gain"] / 1e4)
+    model = ESTIMATORS[name](CodesNet, max_epochs=30, lr=0.05, random_state=0, device="cpu")
+    model.fit(frame, TARGETS[name])
+    assert model.module_.cardinalities == (18, 0, 4, 3)
+    assert model.score(frame, TARGETS[name]) > 0.4
+    assert np.isfinite(model.predict(frame.assign(city="never"))).all()
+
+
+@pytest.mark.parametrize("module", [nn.Linear(2, 1), lambda n_in, n_out: nn.Linear(n_in, n_out)])
+def test_a_module_without_it_is_told_of_the_categories(module):
+    frame = FRAME[["city", "gain"]]
+    message = "city.*adapt_categories.*categorical_features=None"
+    with pytest.raises(ValueError, match=message):
+        WeightedTorchRegressor(module).fit(frame, TARGET)
+
+
+def test_booleans_are_numbers_for_a_module_without_it():
+    frame = FRAME[["member", "gain"]].assign(gain=FRAME["gain"] / 1e4)
+    model = WeightedTorchRegressor(nn.Linear(2, 1), max_epochs=2, random_state=0)
+    numbers = clone(model).fit(frame.to_numpy(dtype=float), TARGET)
+    expected = numbers.predict(frame.to_numpy(dtype=float))
+    assert_array_equal(model.fit(frame, TARGET).predict(frame), expected)
+
+
+def test_a_module_of_ones_own_is_not_given_missing_numbers():
+    frame = FRAME[["gain", "age"]]
+    message = r"NaN in columns \['age'\].*SimpleImputer\(add_indicator=True\).*contains NaN"
+    with pytest.raises(ValueError, match=message):
+        WeightedTorchRegressor(nn.Linear(2, 1)).fit(frame, TARGET)
+    pipeline = make_pipeline(
+        SimpleImputer(add_indicator=True), WeightedTorchRegressor(nn.Linear(3, 1), max_epochs=2)
+    )
+    assert np.isfinite(pipeline.fit(frame, TARGET).predict(frame)).all()
+
+
+# Beside other tools
+
+
+def test_frames_pass_through_pipelines_and_bagging():
+    y = TARGETS["classifier"]
+    keep = make_pipeline(FunctionTransformer(), WeightedTorchClassifier(**QUICK)).fit(FRAME, y)
+    assert keep.predict_proba(FRAME).shape == (N_ROWS, 2)
+    encode = make_column_transformer(
+        (OneHotEncoder(), ["size"]), remainder="passthrough"
+    ).set_output(transform="default")
+    numbers = FRAME[["size", "gain"]]
+    model = make_pipeline(encode, WeightedTorchClassifier(**QUICK)).fit(numbers, y)
+    assert model.predict_proba(numbers).shape == (N_ROWS, 2)
+    bagged = BaggingClassifier(
+        WeightedTorchClassifier(**QUICK, categorical_features=None), n_estimators=2, random_state=0
+    )
+    assert bagged.fit(FRAME[["age", "gain"]], y).score(FRAME[["age", "gain"]], y) > 0.5
+
+
+@pytest.mark.parametrize("weights", [{"city": 0.0}, {"city": 0.0, "age": 1.0}])
+def test_feature_weights_may_be_given_by_name(weights):
+    params = {"module__feature_weights": weights, "module__learnable_feature_weights": False}
+    model = WeightedTorchRegressor(**QUICK, **params).fit(FRAME, TARGET)
+    assert_array_equal(model.feature_weights_, [1, 0, 1, 1, 1])
+    assert_array_equal(model.predict(FRAME), model.predict(FRAME.assign(city="x")))
+    with pytest.raises(ValueError, match=r"module__feature_weights must hold .*'town'"):
+        model.set_params(module__feature_weights={"town": 1}).fit(FRAME, TARGET)
