@@ -2,19 +2,30 @@
 
 ``validation`` checks X and y; ``columns`` reads DataFrames, and ``cells`` explains what is neither
 number nor category. ``encoding`` and ``shift`` make X float32, and ``arrays`` knows X in memory,
-sparse and on disk. ``device`` finds the device and puts
-X there, and ``split`` chooses validation rows. Training reads a ``RowDataset`` from ``rows`` in the
-order of ``batches``; ``moments`` computes its weighted moments and quantiles, and ``values`` finds
-the categories, missing values and mass points of its columns.
+sparse and on disk. X of several inputs is checked in ``input_checks`` and is ``NamedInputs`` from
+then on, see ``inputs``. ``device`` finds the device and puts X there, and ``split`` chooses
+validation rows. Training reads a ``RowDataset`` from ``rows`` in the order of ``batches``;
+``moments`` computes its weighted moments and quantiles, and ``values`` finds the categories,
+missing values and mass points of its columns.
 """
 
-from skweight.data.arrays import MappedRows, as_array, as_dense, as_tensor, canonical_csr, is_mapped
+from skweight.data.arrays import (
+    MappedRows,
+    as_array,
+    as_dense,
+    as_tensor,
+    canonical_csr,
+    holds_integers,
+    is_mapped,
+)
 from skweight.data.batches import VALUES_AT_ONCE, TensorBatches, prefetch
 from skweight.data.columns import BOOLEAN, CATEGORY, NUMBER, Column, is_frame
 from skweight.data.device import place, resolve_device
 from skweight.data.encoding import ColumnCodes, Encoding, learn_codes, learn_shift
+from skweight.data.input_checks import validate_inputs, validate_inputs_y
+from skweight.data.inputs import NamedInputs, call_module, describe, each_input, row_shape
 from skweight.data.moments import weighted_moments, weighted_quantiles
-from skweight.data.rows import Batch, RowDataset, gather, rows_at_once
+from skweight.data.rows import Batch, RowDataset, gather, rows_at_once, to_integers
 from skweight.data.shift import find_shift
 from skweight.data.split import split_validation
 from skweight.data.validation import XReader

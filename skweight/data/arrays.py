@@ -2,6 +2,7 @@
 
 import mmap
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,24 @@ def as_array(values: Any) -> Any:
         )
     values = values.detach().cpu()
     return (values.float() if values.dtype == torch.bfloat16 else values).numpy()
+
+
+def holds_integers(X: Any) -> bool:
+    """Whether X, as the user passed it, holds nothing but integers and booleans."""
+    if isinstance(X, Mapping):
+        return False
+    if isinstance(X, Tensor):
+        return not (X.is_floating_point() or X.is_complex())
+    if hasattr(X, "columns") and hasattr(X, "dtypes"):
+        return all(map(_is_of_integers, X.dtypes))
+    return _is_of_integers(X.dtype if hasattr(X, "dtype") else np.asarray(X).dtype)
+
+
+def _is_of_integers(dtype: Any) -> bool:
+    """Whether a dtype of NumPy, pandas or polars is one of integers or booleans."""
+    if hasattr(dtype, "is_integer") and callable(dtype.is_integer):  # polars
+        return bool(dtype.is_integer() or str(dtype) == "Boolean")
+    return getattr(dtype, "kind", "O") in "iub"
 
 
 def canonical_csr(X: Any) -> Any:
@@ -58,24 +77,28 @@ def is_mapped(X: Any) -> bool:
 
 
 class MappedRows:
-    """A memory-mapped array of numbers; only the rows asked for are read, as float32.
+    """A memory-mapped array of numbers; only the rows asked for are read, as ``dtype``.
 
     ``shift`` of shape (n_features,), if any, is subtracted from the columns first.
     """
 
-    def __init__(self, array: NDArray[Any], shift: Floats | None = None) -> None:
+    def __init__(
+        self, array: NDArray[Any], shift: Floats | None = None, dtype: Any = np.float32
+    ) -> None:
         self.array = array
         self.shape = array.shape
+        self.ndim = array.ndim
         self.shift = shift
+        self.dtype = dtype
 
     def __len__(self) -> int:
         """Return the number of rows."""
         return len(self.array)
 
-    def __getitem__(self, rows: Any) -> NDArray[np.float32]:
+    def __getitem__(self, rows: Any) -> NDArray[Any]:
         """Read the rows of a slice or an array of positions."""
         values = self.array[rows] if self.shift is None else self.array[rows] - self.shift
-        return np.array(values, dtype=np.float32, order="C")
+        return np.array(values, dtype=self.dtype, order="C")
 
 
 def as_dense(rows: Any) -> Tensor:

@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Iterator
+from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
+from skweight.data.inputs import each_input
 from skweight.data.rows import Batch, RowDataset, to_device
 
 # Values of X to gather at once: 1 MiB stays in the cache of a CPU; on a GPU few kernels are faster.
@@ -93,9 +95,8 @@ class TensorBatches:
                 yield rows, y
                 continue
             parts = rows["X"], rows["row_weight"], y
-            for X, row_weight, target in zip(*(torch.split(part, sizes) for part in parts)):
-                # Rounding in kernels may depend on where in a cache line a tensor begins.
-                X = X.clone() if on_cpu and X.data_ptr() % _CACHE_LINE else X
+            for X, row_weight, target in zip(*(part.split(sizes) for part in parts)):
+                X = each_input(_aligned, X) if on_cpu else X
                 yield {"X": X, "row_weight": row_weight}, target
 
     def _sizes(self) -> list[list[int]]:
@@ -116,6 +117,16 @@ class TensorBatches:
         return rows, y
 
 
+def _keep_memory(stream: Any, tensor: Tensor) -> None:
+    """Do not reuse the memory of a tensor before the work that is queued in a stream is done."""
+    tensor.record_stream(stream)
+
+
+def _aligned(tensor: Tensor) -> Tensor:
+    """A tensor at the beginning of a cache line: rounding in kernels may depend on where it is."""
+    return tensor.clone() if tensor.data_ptr() % _CACHE_LINE else tensor
+
+
 def copy_ahead(blocks: Iterator[Batch], stream: Any) -> Iterator[Batch]:
     """Gather and copy each block in its own CUDA stream, while the previous one is in use."""
     stream.wait_stream(torch.cuda.current_stream(stream.device))
@@ -132,8 +143,8 @@ def copy_ahead(blocks: Iterator[Batch], stream: Any) -> Iterator[Batch]:
     for (rows, y), arrived in prefetch(copied()):
         computing = torch.cuda.current_stream(stream.device)
         computing.wait_event(arrived)
-        for tensor in (*rows.values(), y):
-            tensor.record_stream(computing)  # its memory is not reused before that is done
+        for tensors in (*rows.values(), y):
+            each_input(partial(_keep_memory, computing), tensors)
         yield rows, y
 
 

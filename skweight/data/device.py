@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from skweight.data.arrays import as_tensor
+from skweight.data.arrays import MappedRows, as_tensor
+from skweight.data.inputs import NamedInputs
 
 # Share of the free memory of a GPU that X may take; networks and batches need some too.
 SHARE_FOR_X = 0.5
@@ -13,10 +14,22 @@ SHARE_FOR_X = 0.5
 
 def place(X: Any, device: torch.device) -> Any:
     """Dense X as a tensor, moved to ``device`` if it fits there; other X unchanged."""
+    if isinstance(X, NamedInputs):
+        return _place_inputs(X, device)
     if not isinstance(X, np.ndarray):
         return X
     X = as_tensor(X)
     return X.to(device) if _fits_in_memory(X.nbytes, device) else X
+
+
+def _place_inputs(X: NamedInputs, device: torch.device) -> NamedInputs:
+    """All inputs on one device: the rows of all are read by the same positions."""
+    X = X.map(lambda values: as_tensor(values) if isinstance(values, np.ndarray) else values)
+    inputs = X.by_name.values()
+    if any(isinstance(values, MappedRows) for values in inputs):
+        return X
+    n_bytes = sum(values.nbytes for values in inputs)
+    return X.map(lambda values: values.to(device)) if _fits_in_memory(n_bytes, device) else X
 
 
 def _fits_in_memory(n_bytes: int, device: torch.device) -> bool:

@@ -1,7 +1,9 @@
 """Distinct rows as a torch dataset: an index into X, which is neither sorted nor copied."""
 
+import copy
 import math
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,8 +13,12 @@ from scipy import sparse
 from torch import Tensor
 
 from skweight.data.arrays import as_dense
+from skweight.data.inputs import NamedInputs
 
-Batch = tuple[dict[str, Tensor], Tensor]
+# X, a tensor or ``NamedInputs``, and weights by name; and the targets.
+Batch = tuple[dict[str, Any], Tensor]
+# float32 holds every whole number below.
+_END_OF_WHOLE_NUMBERS = 2**24
 
 
 class RowDataset(torch.utils.data.Dataset[Any]):
@@ -20,8 +26,8 @@ class RowDataset(torch.utils.data.Dataset[Any]):
 
     Parameters
     ----------
-    X : Tensor or MappedRows of shape (n_samples, ...), or CSR matrix
-        float32, in the user's order, as returned by ``place``.
+    X : Tensor or MappedRows of shape (n_samples, ...), CSR matrix or NamedInputs
+        In the user's order, as returned by ``place``. All but named inputs are float32.
     index : ndarray of shape (n_rows,)
         Position in X of each row.
     y : ndarray of shape (n_rows,) or (n_rows, n_targets)
@@ -43,7 +49,8 @@ class RowDataset(torch.utils.data.Dataset[Any]):
         device: torch.device,
     ) -> None:
         self.X = X
-        where = X.device if isinstance(X, Tensor) else torch.device("cpu")
+        self.as_integers = False  # whether batches have X as int64
+        where = X.device if isinstance(X, (Tensor, NamedInputs)) else torch.device("cpu")
         self.index = torch.from_numpy(index.astype(np.int64, copy=False)).to(where)
         dtype = torch.int64 if y.dtype.kind == "i" else None
         if device.type == "mps" and y.dtype == np.float64:
@@ -72,8 +79,42 @@ class RowDataset(torch.utils.data.Dataset[Any]):
         on_device = to_device(positions, self.device)
         positions = positions if self.index.device.type == "cpu" else on_device
         X = gather(self.X, self.index[positions], self.device)
+        X = X.long() if self.as_integers else X
         row_weight = self.row_weight.index_select(0, on_device)
         return {"X": X, "row_weight": row_weight}, self.y.index_select(0, on_device)
+
+    def use_integers(self, name: str = "X") -> None:
+        """Have X as integers in batches from now on; X with other numbers is refused."""
+        for block in self._blocks_of(self.X):
+            to_integers(block, name)
+        self.as_integers = True
+
+    def extreme_rows(self) -> Tensor:
+        """Positions of the rows with the smallest and the largest integer of each input."""
+        found = []
+        for values in self._inputs_of_integers():
+            ends = [
+                block.reshape(len(block), -1).aminmax(dim=1) for block in self._blocks_of(values)
+            ]
+            smallest, largest = (torch.cat(parts) for parts in zip(*ends))
+            found += [smallest.argmin().item(), largest.argmax().item()]
+        return torch.tensor(sorted({*found}), dtype=torch.int64, device="cpu")
+
+    def _inputs_of_integers(self) -> list[Any]:
+        if isinstance(self.X, NamedInputs):
+            return [self.X[name] for name in self.X.by_name if not self.X.holds_floats(name)]
+        return [self.X] if self.as_integers else []
+
+    def _blocks_of(self, X: Any) -> Iterator[Tensor]:
+        """These rows of X or of one of its inputs, some at a time."""
+        for index in torch.split(self.index, rows_at_once(X, self.index.device)):
+            yield gather(X, index, index.device)
+
+    def of_input(self, name: str) -> "RowDataset":
+        """The same rows of one of several inputs."""
+        rows = copy.copy(self)
+        rows.X = self.X[name]
+        return rows
 
     def tensors(self) -> tuple[Tensor, Tensor, Tensor]:
         """All of ``(X, y, row_weight)``; X is sparse COO where the user's X is CSR."""
@@ -93,10 +134,25 @@ class RowDataset(torch.utils.data.Dataset[Any]):
         return X.to(self.device), self.y, self.row_weight
 
 
-def gather(X: Any, rows: Tensor, device: torch.device) -> Tensor:
+def gather(X: Any, rows: Tensor, device: torch.device) -> Any:
     """Rows of X as a dense tensor on ``device``; ``rows`` must be on the device of X."""
+    if isinstance(X, NamedInputs):
+        return X.map(lambda values: gather(values, rows, device))
     in_tensor = isinstance(X, Tensor)
     return to_device(X.index_select(0, rows) if in_tensor else as_dense(X[rows.numpy()]), device)
+
+
+def to_integers(X: Tensor, name: str = "X") -> Tensor:
+    """float32 numbers as int64; those that float32 rounds, and fractions, are refused."""
+    integers = X.long()
+    is_bad = (integers != X) | (X.abs() >= _END_OF_WHOLE_NUMBERS)
+    if bool(is_bad.any()):
+        raise ValueError(
+            f"{name} must hold whole numbers below 2**24 for this module, which takes integers, "
+            f"got {X[is_bad][0].item()}. A dict of integers, such as {{'tokens': X}}, may hold "
+            "larger ones."
+        )
+    return integers
 
 
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:

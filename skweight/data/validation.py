@@ -78,13 +78,13 @@ class XReader:
         if self._by_columns(X):
             columns = self._check_columns(X)
             n_rows = len(columns[0].values)
-            y = self._check_targets(y, n_rows)
+            y = check_targets(self.estimator, y, n_rows)
             return self._finish(columns, rows_with_weight(sample_weight, n_rows)), y
         with explained_cells(X):
             if is_mapped(X):
                 has_weight = rows_with_weight(sample_weight, X.shape[0]) if X.ndim else None
                 X = self._check_mapped(X, has_weight)
-                y = self._check_targets(y, len(X))
+                y = check_targets(self.estimator, y, len(X))
             else:
                 X, y = validate_data(self.estimator, X, y, multi_output=True, **self._expected)
                 has_weight = rows_with_weight(sample_weight, X.shape[0])
@@ -177,25 +177,20 @@ class XReader:
         validate_data(self.estimator, X, reset=self.reset, skip_check_array=True)
         return MappedRows(X)
 
-    def _check_targets(self, y: Any, n_rows: int) -> Any:
-        if y is None:
-            raise ValueError(
-                f"{type(self.estimator).__name__} needs y, the targets, got None: it requires y "
-                "to be passed."
-            )
-        y = check_array(
-            y,
-            accept_sparse="csr",
-            ensure_2d=False,
-            dtype=None,
-            estimator=self.estimator,
-            input_name="y",
+
+def check_targets(estimator: Any, y: Any, n_rows: int) -> Any:
+    """Y as an array or sparse matrix, with a row for each row of X."""
+    if y is None:
+        raise ValueError(
+            f"{type(estimator).__name__} needs y, the targets, got None: it requires y to be "
+            "passed."
         )
-        if y.shape[0] != n_rows:
-            raise ValueError(
-                f"y must have one entry for each of {n_rows} rows of X, got {y.shape[0]}."
-            )
-        return y
+    y = check_array(
+        y, accept_sparse="csr", ensure_2d=False, dtype=None, estimator=estimator, input_name="y"
+    )
+    if y.shape[0] != n_rows:
+        raise ValueError(f"y must have one entry for each of {n_rows} rows of X, got {y.shape[0]}.")
+    return y
 
 
 def _as_table(X: Any) -> NDArray[Any]:

@@ -168,7 +168,8 @@ class TorchEstimator(BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self)
         X = validate_to_predict(self, X)
         device = torch.device(self.net_.device)
-        return np.asarray(predict(self.net_.module_, X, device, link).numpy())
+        as_integers = self.net_.takes_integers
+        return np.asarray(predict(self.net_.module_, X, device, link, as_integers).numpy())
 
     @property
     def _fitted_net(self) -> WeightedNet:
@@ -226,7 +227,7 @@ class TorchEstimator(BaseEstimator):  # type: ignore[misc]
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         tags.input_tags.allow_nan = is_mlp(self.module)
-        tags.input_tags.three_d_array = self.module is not None
+        tags.input_tags.three_d_array = tags.input_tags.dict = self.module is not None
         return tags
 
 
@@ -239,7 +240,7 @@ def without_weightless_rows(X: Any, y: Any, sample_weight: Any) -> tuple[Any, An
     has_weight = rows_with_weight(sample_weight, n_rows)
     if has_weight is None:
         return X, y, sample_weight
-    check_consistent_length(X, y)
+    check_consistent_length(*(X.values() if isinstance(X, Mapping) else [X]), y)
     kept = np.flatnonzero(has_weight)
     X = X.tocsr() if hasattr(X, "tocsr") else X
     return take_rows(X, kept), take_rows(y, kept), take_rows(sample_weight, kept)

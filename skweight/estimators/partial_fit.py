@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from skweight._keywords import underflow_is_zero
+from skweight.data import holds_integers
 from skweight.estimators.class_task import is_fixed
 from skweight.estimators.planning import (
     PartialFits,
@@ -63,10 +64,10 @@ def plan_partial_fit(
     previous: WeightedNet | None = getattr(estimator, "net_", None)
     first = previous is None
     criterion = make_criterion(estimator) if first else copy.deepcopy(previous.criterion_)  # type: ignore[union-attr]
-    X, y = validate(estimator, X, y, sample_weight, reset=first, only_known=True)
+    checked, y = validate(estimator, X, y, sample_weight, reset=first, only_known=True)
     task = find_task(y, first)
     codes = task.encode(y)
-    rows = merge(X, codes, sample_weight, estimator.sample_weight_power)
+    rows = merge(checked, codes, sample_weight, estimator.sample_weight_power)
     power = estimator.sample_weight_power
     if first:
         rows = order_by_rows(estimator, rows)
@@ -92,6 +93,7 @@ def plan_partial_fit(
         seed,
         continue_from=previous,
         is_partial=True,
+        holds_integers=holds_integers(X),
     )
 
 

@@ -18,11 +18,13 @@ from torch import nn
 from skweight._keywords import Floats, check_keywords, underflow_is_zero, warn, warn_once
 from skweight.data import (
     RowDataset,
+    holds_integers,
     place,
     resolve_device,
     split_validation,
 )
 from skweight.estimators.class_task import ClassTask
+from skweight.estimators.inputs import n_features_of
 from skweight.estimators.number_task import NumberTask
 from skweight.estimators.tables import (
     column_names,
@@ -117,7 +119,16 @@ def plan(estimator: Any, data: FitData) -> Training:
     previous = estimator.net_ if continues else None
     if previous is not None:
         criterion.keep_units_of(previous.criterion_)
-    return make_training(estimator, parts, targets, row_weights, criterion, seed, previous)
+    return make_training(
+        estimator,
+        parts,
+        targets,
+        row_weights,
+        criterion,
+        seed,
+        previous,
+        holds_integers=holds_integers(data.X),
+    )
 
 
 def draw_seed(random_state: Any) -> int:
@@ -238,10 +249,12 @@ def make_training(
     seed: int,
     continue_from: WeightedNet | None,
     is_partial: bool = False,
+    holds_integers: bool = False,
 ) -> Training:
     """Training on parts of the rows: those to train on and, if there are any, those to validate.
 
-    With ``continue_from``, the network of an earlier fit is trained further.
+    With ``continue_from``, the network of an earlier fit is trained further. ``holds_integers``
+    says whether the user passed X as integers.
     """
     row_sets = _row_sets(parts, targets, row_weights, resolve_device(estimator.device))
     output = estimator._output(criterion)
@@ -264,6 +277,8 @@ def make_training(
         column_names=tuple(column_names(estimator)),
         is_partial=is_partial,
         previous=continue_from if is_partial else None,
+        holds_integers=holds_integers
+        or (continue_from is not None and continue_from.takes_integers),
     )
 
 
@@ -283,7 +298,7 @@ def _row_sets(
 
 def _new_module(estimator: Any, n_outputs: int) -> nn.Module:
     params = with_weights_in_order(estimator, estimator._params_for("module"))
-    return build_module(estimator.module, estimator.n_features_in_, n_outputs, params)
+    return build_module(estimator.module, n_features_of(estimator), n_outputs, params)
 
 
 def _options(estimator: Any, seed: int, is_partial: bool) -> TrainingOptions:

@@ -57,7 +57,11 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         weighted mean and standard deviation of each column of X, ``adapt_bins(edges)`` with
         ``n_bins + 1`` weighted quantiles of each column, ``adapt_output(constant)`` with the raw
         scores of the best constant model. With your own module, X may have more than two
-        dimensions.
+        dimensions. A module that fails on float32, as one that begins with an ``nn.Embedding``, is
+        given int64 if X holds integers. If X is a dict of inputs, ``forward`` is given them by
+        their names, ``n_features`` is a dict of the number of columns of each, and the first
+        three methods are given dicts too: of all inputs, of those of floats, and of tables of
+        floats.
     criterion : None, str, nn loss class or callable, default=None
         The loss. None is "squared_error". Other names are "absolute_error", "huber"
         (``criterion__delta``), "quantile" (``criterion__quantile``, one level or several),
@@ -133,8 +137,9 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
     Attributes
     ----------
     n_features_in_ : int
+        Number of columns of X, or of all inputs if X is a dict of them.
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Only if X has string names for all columns.
+        Only if X is a table with string names for all columns.
     target_location_, target_scale_ : float or ndarray of shape (n_targets,)
         What y was shifted and divided by for training; 0 and 1 if the loss is given y as it is.
     net_ : WeightedNet
@@ -228,6 +233,9 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         X : array-like, DataFrame, tensor or sparse matrix of shape (n_samples, n_features)
             Or (n_samples, ...) for your own module. float32 is not copied, and an ``np.memmap`` is
             never loaded whole unless the module has a method ``adapt``.
+            Your own module may also take a dict of such inputs, dense and of numbers: floats become
+            float32, integers and booleans int64. Scikit-learn's searches can split a
+            ``SliceDict`` of :mod:`skorch.helper`, but no dict.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
             NaN and infinite values are allowed in rows of weight 0, which are ignored.
         sample_weight : array-like of shape (n_samples,), default=None

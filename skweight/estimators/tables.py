@@ -13,11 +13,16 @@ from skweight.data import (
     CATEGORY,
     Column,
     Encoding,
+    NamedInputs,
     XReader,
     find_shift,
     learn_codes,
     learn_shift,
+    row_shape,
+    validate_inputs,
+    validate_inputs_y,
 )
+from skweight.estimators.inputs import check_kind_of_X, show_inputs
 from skweight.modules import is_mlp, takes_categories
 from skweight.weights import DistinctRows, order_categories, pool_categories, sort_rows
 
@@ -37,17 +42,20 @@ def validate(
     With ``reset`` the estimator learns how X is encoded. With ``only_known``, y of rows of weight 0
     may be an unknown label or no number.
     """
-    _check_dimensions(estimator, X)
-    reader = _fit_reader(estimator) if reset else _reader(estimator)
-    X, y = reader.read_with_y(X, y, sample_weight, only_known=only_known)
+    check_kind_of_X(estimator, X, reset)
+    if isinstance(X, Mapping):
+        X, y = validate_inputs_y(estimator, X, y, sample_weight, only_known=only_known)
+    else:
+        reader = _fit_reader(estimator) if reset else _reader(estimator)
+        X, y = reader.read_with_y(X, y, sample_weight, only_known=only_known)
     _check_row_shape(estimator, X, reset)
     return X, y
 
 
 def validate_to_predict(estimator: Any, X: Any) -> Any:
     """X as prediction reads it, with rows of the shape of those of ``fit``."""
-    _check_dimensions(estimator, X)
-    X = _reader(estimator).read(X)
+    check_kind_of_X(estimator, X, reset=False)
+    X = validate_inputs(X) if isinstance(X, Mapping) else _reader(estimator).read(X)
     _check_row_shape(estimator, X, reset=False)
     return X
 
@@ -81,20 +89,16 @@ def _allowed(estimator: Any) -> tuple[bool, bool]:
     return estimator.module is not None, is_mlp(estimator.module)
 
 
-def _check_dimensions(estimator: Any, X: Any) -> None:
-    if estimator.module is None and getattr(X, "ndim", 2) > 2:
-        raise ValueError(
-            "X must be 2-D for the default network, with shape (n_samples, n_features), got "
-            f"shape {tuple(X.shape)}. Pass a module that takes such X."
-        )
-
-
 def _check_row_shape(estimator: Any, X: Any, reset: bool) -> None:
+    shape = row_shape(X)
     if reset:
-        estimator._row_shape = X.shape[1:]
-    elif X.shape[1:] != estimator._row_shape:
+        estimator._row_shape = shape
+        if isinstance(X, NamedInputs):
+            estimator._encoding = Encoding()  # every input is taken as it is
+            show_inputs(estimator)
+    elif shape != estimator._row_shape:
         raise ValueError(
-            f"X must have rows of shape {estimator._row_shape}, as in fit, got {X.shape[1:]}."
+            f"X must have rows of shape {estimator._row_shape}, as in fit, got {shape}."
         )
 
 

@@ -11,12 +11,12 @@ from skweight.modules.mlp import MLP
 
 
 def build_module(
-    module: Any, n_features: int, n_outputs: int, params: Mapping[str, Any]
+    module: Any, n_features: int | dict[str, int], n_outputs: int, params: Mapping[str, Any]
 ) -> nn.Module:
     """Make the network of the user's ``module`` and ``module__*`` parameters.
 
     None is :class:`MLP`. A class or callable is called with ``n_features``, ``n_outputs`` and
-    ``params``. An instance is deep-copied.
+    ``params``; with several inputs ``n_features`` is a dict. An instance is deep-copied.
     """
     if isinstance(module, nn.Module):
         if params:

@@ -45,7 +45,8 @@ class StackedSearch:
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            A sparse matrix, a DataFrame and whatever else the estimator takes.
+            A sparse matrix, a DataFrame and whatever else the estimator takes; instead of a dict
+            of inputs, a ``SliceDict`` of ``skorch.helper``.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
         **params : dict
             ``sample_weight`` and the other parameters of the estimator's ``fit``, and ``groups``
@@ -65,6 +66,11 @@ class StackedSearch:
             If ``stack_size`` is neither "auto" nor an int of at least 1, and in all cases in which
             ``GridSearchCV`` raises it.
         """
+        if isinstance(X, Mapping) and not hasattr(X, "shape"):
+            raise TypeError(
+                "X must be something whose rows can be selected, for the splits, got "
+                f"{type(X).__name__}. Pass skorch.helper.SliceDict(**X)."
+            )
         X, y = indexable(X, y)
         search: Any = copy.copy(self)
         search._run = self._prepare(X, y, params)

@@ -9,7 +9,7 @@ from skorch.callbacks import GradientNormClipping, LRScheduler
 from torch import Tensor, nn
 
 from skweight._keywords import unwrap
-from skweight.data import RowDataset, TensorBatches, rows_at_once
+from skweight.data import NamedInputs, RowDataset, TensorBatches, rows_at_once
 from skweight.losses import width
 from skweight.stacks.networks import NotStackable, StackedNetwork, structure
 from skweight.training import Training, WeightedNet, isolated_torch, make_net
@@ -44,6 +44,7 @@ def models_at_once(training: Training) -> int:
     check_stackable(training)
     with isolated_torch(training.options.seed, device := training.rows.device):
         net = make_net(training)
+        check_takes_floats(net)
         n_rows = min(net.batch_size, len(training.rows))
         n_activations = n_rows * _values_per_row(net.module_, _sample_rows(training))
         n_parameters = sum(parameter.numel() for parameter in net.module_.parameters())
@@ -116,6 +117,8 @@ def check_stackable(training: Training) -> None:
     options, criterion = training.options, training.criterion
     if training.is_partial:
         raise NotStackable("partial_fit continues with one network")
+    if isinstance(training.rows.X, NamedInputs):
+        raise NotStackable("X has several named inputs")
     optimizer = unwrap(options.optimizer_class)[0]
     if optimizer not in _ELEMENTWISE_OPTIMIZERS:
         name = getattr(optimizer, "__name__", repr(optimizer))
@@ -131,6 +134,12 @@ def check_stackable(training: Training) -> None:
         raise NotStackable("compile=True compiles one network")
     if [*criterion.parameters()]:
         raise NotStackable("the criterion has parameters to be trained")
+
+
+def check_takes_floats(net: WeightedNet) -> None:
+    """Refuse a network that turned out to be one of integers, such as token ids."""
+    if net.takes_integers:
+        raise NotStackable("the module takes X as integers")
 
 
 def _is_schedule(callback: Any) -> bool:

@@ -4,7 +4,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from skweight.stacks.eligibility import check_stackable, group_alike, is_worth_stacking
+from skweight.stacks.eligibility import (
+    check_stackable,
+    check_takes_floats,
+    group_alike,
+    is_worth_stacking,
+)
 from skweight.stacks.stack import Stack
 from skweight.training import Training, WeightedNet, finish, isolated_torch, make_net, train
 
@@ -53,6 +58,7 @@ def train_together(trainings: Sequence[Training], still_trained: float = 0.75) -
             outcomes[number] = made
         else:
             nets[number] = made.net
+            check_takes_floats(made.net)
     for numbers in group_alike(trainings, nets):
         group = [trainings[number] for number in numbers]
         trained = _train_group(group, [nets[number] for number in numbers], still_trained)

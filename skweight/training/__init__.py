@@ -3,7 +3,8 @@
 - ``plan.py``: ``Training``, everything that a training needs; the estimators make it.
 - ``run.py``: ``train``, from a plan to a trained net. Begin here.
 - ``callbacks.py``: the copies of the user's callbacks.
-- ``prepare.py``, ``optimizers.py``, ``defaults.py``: what happens before the first epoch.
+- ``prepare.py``, ``trial.py``, ``optimizers.py``, ``defaults.py``: what happens before the first
+  epoch.
 - ``net.py``: ``WeightedNet``, the skorch net: an epoch, and what callbacks see.
 - ``steps.py``: one step, eager or compiled; ``cuda_graphs.py``: recorded steps, and the choice.
 - ``stopping.py``: early stopping, the recorded losses, losses that are not finite.

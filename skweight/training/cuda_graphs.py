@@ -78,7 +78,7 @@ class ReplayedStep(TrainingStep):
             return super().__call__(batch)
         if self._addresses != [_address(tensor) for tensor in self._tensors]:
             self._forget()
-        tensors = batch[0]["X"], batch[0]["row_weight"], batch[1]
+        tensors: tuple[Any, ...] = batch[0]["X"], batch[0]["row_weight"], batch[1]
         trained = tuple(parameter.requires_grad for parameter in self.parameters)
         shape = (tuple(tensor.shape for tensor in tensors), trained)
         if shape not in self._recorded:
@@ -92,7 +92,7 @@ class ReplayedStep(TrainingStep):
         return self._recorded[shape](*tensors)
 
     def _make_recording(
-        self, has_gradient: list[bool], *tensors: Tensor
+        self, has_gradient: list[bool], *tensors: Any
     ) -> Callable[..., LossAndOutput]:
         """Record a step for tensors of these shapes.
 
@@ -122,7 +122,7 @@ class ReplayedStep(TrainingStep):
         if not _same(before, [*dense_tensors(self.module, self.criterion)]):
             raise _cannot_be_recorded("a forward that puts another tensor in place of a buffer")
 
-        def replay_with(*tensors: Tensor) -> LossAndOutput:
+        def replay_with(*tensors: Any) -> LossAndOutput:
             set_gradients()
             for recorded_input, tensor in zip(inputs, tensors):
                 recorded_input.copy_(tensor)

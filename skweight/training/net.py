@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from operator import mul
 from typing import Any
 
@@ -19,10 +20,21 @@ from skorch.callbacks import (
     PrintLog,
     TrainEndCheckpoint,
 )
-from skorch.utils import TeeGenerator, to_numpy, to_tensor
+from skorch.utils import TeeGenerator, to_tensor
 from torch import Tensor, nn
 
-from skweight.data import Batch, MappedRows, RowDataset, is_mapped, place
+from skweight.data import (
+    Batch,
+    MappedRows,
+    NamedInputs,
+    RowDataset,
+    as_array,
+    call_module,
+    each_input,
+    is_mapped,
+    place,
+    validate_inputs,
+)
 from skweight.losses import validation_mean
 from skweight.training.average import WeightAverage
 from skweight.training.cuda_graphs import make_step
@@ -60,6 +72,8 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
 
     # The state of optimizer and schedules that the next call of ``partial_fit`` continues.
     resume_state: Any = None
+    # Whether the module is given X as integers, see ``prepare``.
+    takes_integers: bool = False
     # None unless the net is being trained.
     fit_state_: FitState | None = None
     # Losses of batches to join at once: until then each is a tensor, of hundreds of bytes.
@@ -71,8 +85,10 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
 
     def infer(self, x: Any, **fit_params: Any) -> Tensor:
         """Give the module X without the weights, which it never sees."""
-        X = x["X"] if isinstance(x, Mapping) else x
-        return with_row_axis(self.module_(to_tensor(X, device=self.device)), len(X))
+        X = _without_weights(x)
+        X = validate_inputs(X) if isinstance(X, Mapping) else X
+        X = each_input(partial(to_tensor, device=self.device), X)
+        return with_row_axis(call_module(self.module_, X), len(X))
 
     def get_loss(
         self, y_pred: Tensor, y_true: Tensor, X: Any = None, training: bool = False
@@ -84,16 +100,19 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
         """Wrap plain arrays and batches, as skorch's own methods and scorers pass them."""
         if isinstance(X, torch.utils.data.Dataset):
             return X
-        if isinstance(X, Mapping):
-            X = to_numpy(X["X"])
+        X = each_input(as_array, _without_weights(X))
+        X = validate_inputs(X) if isinstance(X, Mapping) else X
         n_rows = X.shape[0]
         y = np.zeros(n_rows, dtype=np.int64) if y is None else np.asarray(y)
         device = torch.device(self.device)
         if is_mapped(X):
             X = MappedRows(X)
-        elif not sparse.issparse(X):
+        elif not (sparse.issparse(X) or isinstance(X, NamedInputs)):
             X = np.asarray(X, dtype=np.float32)
-        return RowDataset(place(X, device), np.arange(n_rows), y, np.ones(n_rows), device)
+        rows = RowDataset(place(X, device), np.arange(n_rows), y, np.ones(n_rows), device)
+        if self.takes_integers:
+            rows.use_integers()
+        return rows
 
     def notify(self, method_name: str, **cb_kwargs: Any) -> None:
         """Call every callback, also in the epoch in which one of them ends the training."""
@@ -309,6 +328,11 @@ class WeightedRegressorNet(RegressorMixin, WeightedNet):  # type: ignore[misc]
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the score of the estimator: it does not depend on the units of y."""
         return explained_share(np.asarray(y), self.predict(X), sample_weight, self.criterion_)
+
+
+def _without_weights(X: Any) -> Any:
+    """X of a batch; X that is none unchanged, such as a dict of several inputs."""
+    return X["X"] if isinstance(X, Mapping) and "row_weight" in X else X
 
 
 def on_cpu(module: nn.Module) -> nn.Module:

@@ -85,6 +85,9 @@ class Training:
         is a category.
     column_names : tuple, default=()
         Names or positions of the columns of X, for messages.
+    holds_integers : bool, default=False
+        Whether X may be given to the module as integers, if that fails on floats: the user passed
+        integers, or the network that is trained further takes them.
     """
 
     make_module: Callable[[], nn.Module]
@@ -98,3 +101,4 @@ class Training:
     previous: WeightedNet | None = None
     cardinalities: tuple[int, ...] = ()
     column_names: tuple[Any, ...] = ()
+    holds_integers: bool = False

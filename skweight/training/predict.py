@@ -7,7 +7,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from skweight.data import as_dense, as_tensor, rows_at_once
+from skweight.data import (
+    as_dense,
+    as_tensor,
+    call_module,
+    describe,
+    each_input,
+    rows_at_once,
+    to_integers,
+)
 
 # Links are computed in float64, on chunks that stay in the cache of a CPU.
 _ROWS_PER_LINK = 2**15
@@ -18,6 +26,7 @@ def predict(
     X: Any,
     device: torch.device,
     link: Callable[[Tensor], Tensor] | None = None,
+    as_integers: bool = False,
 ) -> Tensor:
     """Return the network's output for X as float64 on the CPU.
 
@@ -28,12 +37,14 @@ def predict(
     ----------
     module : nn.Module
         On ``device``, in evaluation mode.
-    X : ndarray or CSR matrix of shape (n_samples, n_features), float32
+    X : ndarray or CSR matrix of shape (n_samples, n_features), float32, or NamedInputs
     device : torch.device
     link : callable, default=None
         Applied to raw scores of shape (n, n_outputs), in float64. None returns the scores.
+    as_integers : bool, default=False
+        Whether the module takes X as integers.
     """
-    raw = _forward(module, X, device)
+    raw = _forward(module, X, device, as_integers)
     if link is None:
         return raw.double()
     first = _apply_link(link, raw[:_ROWS_PER_LINK])
@@ -59,23 +70,30 @@ def _padded(rows: Tensor) -> Tensor:
     return torch.cat([rows, rows[-1:].expand(missing, *rows.shape[1:])]) if missing else rows
 
 
-def _forward(module: nn.Module, X: Any, device: torch.device) -> Tensor:
+def _forward(module: nn.Module, X: Any, device: torch.device, as_integers: bool) -> Tensor:
     """Raw scores of shape (n_samples, n_outputs) as the network returns them, on the CPU."""
-    X = as_tensor(X) if isinstance(X, np.ndarray) else X
+    X = each_input(lambda rows: as_tensor(rows) if isinstance(rows, np.ndarray) else rows, X)
     n_rows, step = X.shape[0], rows_at_once(X, device)
     with torch.inference_mode(), torch.autocast(device.type, enabled=False):
-        first = _scores(module, X[:step], device)
+        first = _scores(module, X[:step], device, as_integers)
         raw = torch.empty((n_rows, first.shape[1]), dtype=first.dtype, device="cpu")
         raw[:step] = first
         for start in range(step, n_rows, step):
-            raw[start : start + step] = _scores(module, X[start : start + step], device)
+            rows = X[start : start + step]
+            raw[start : start + step] = _scores(module, rows, device, as_integers)
     return raw
 
 
-def _scores(module: nn.Module, rows: Any, device: torch.device) -> Tensor:
+def _scores(module: nn.Module, rows: Any, device: torch.device, as_integers: bool) -> Tensor:
     """Scores of a chunk, computed on a padded one."""
-    X = as_dense(rows)
+    X = each_input(as_dense, rows)
     n_rows = len(X)
-    output: Tensor = module(_padded(X).to(device))
+    X = to_integers(X) if as_integers else X
+    try:
+        output: Tensor = call_module(module, each_input(lambda part: _padded(part).to(device), X))
+    except IndexError as error:  # of an embedding that does not know a token
+        raise ValueError(
+            f"module {type(module).__name__} failed on {describe(X)}: {error}"
+        ) from error
     output = output if output.ndim == 2 else output.reshape(len(output), -1)
     return output[:n_rows]

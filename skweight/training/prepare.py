@@ -7,9 +7,15 @@ import torch
 from torch import Tensor, nn
 
 from skweight._keywords import warn
-from skweight.data import RowDataset, find_values, weighted_moments, weighted_quantiles
+from skweight.data import (
+    NamedInputs,
+    RowDataset,
+    find_values,
+    weighted_moments,
+    weighted_quantiles,
+)
 from skweight.losses import RowLoss, width
-from skweight.training.steps import with_row_axis
+from skweight.training.trial import try_module
 
 # Columns that an error names.
 _MOST_NAMES = 5
@@ -23,6 +29,7 @@ def prepare(
     adapt: bool,
     cardinalities: tuple[int, ...] = (),
     column_names: tuple[Any, ...] = (),
+    holds_integers: bool = False,
 ) -> nn.Module:
     """Adapt the module to its training rows, and try it and the criterion on a few of them.
 
@@ -32,7 +39,7 @@ def prepare(
     ``adapt_values(columns, values, shares)`` with the values that :func:`find_values` finds;
     ``adapt_bins(edges)`` with ``n_bins + 1`` quantiles of the other values; and last
     ``adapt_output(constant)``. ``widths`` are the numbers of output columns that the problem
-    allows, ``cardinalities`` and ``column_names`` those of :class:`Training`.
+    allows, ``cardinalities``, ``column_names`` and ``holds_integers`` those of :class:`Training`.
 
     Raises
     ------
@@ -44,7 +51,7 @@ def prepare(
         _check_categories(module, cardinalities, column_names)
         _adapt_to_input(module, rows, cardinalities)
     module.eval()  # neither dropout nor running statistics
-    output, tried_y = _try(module, rows, widths)
+    output, tried_y = try_module(module, rows, widths, holds_integers)
     _warn_of_probabilities(module, output, tried_y)
     criterion.to(rows.device).check(output, tried_y)
     if criterion.compares_with_y and tried_y.is_floating_point():
@@ -77,8 +84,12 @@ def _adapt_to_input(module: Any, rows: RowDataset, cardinalities: tuple[int, ...
     if _has_method(module, "adapt"):
         X, y, weight = rows.tensors()
         y = y.float() if y.is_floating_point() else y
+        X = X.by_name if isinstance(X, NamedInputs) else X
         module.adapt(X, y, weight if weight.ndim == 1 else weight.mean(dim=1))
         del X
+    if isinstance(rows.X, NamedInputs):
+        _adapt_to_inputs(module, rows, rows.X)
+        return
     if cardinalities and _has_method(module, "adapt_categories"):
         module.adapt_categories(cardinalities)
     if _has_method(module, "adapt_input"):
@@ -91,34 +102,22 @@ def _adapt_to_input(module: Any, rows: RowDataset, cardinalities: tuple[int, ...
         module.adapt_bins(weighted_quantiles(rows, module.n_bins, columns, values))
 
 
+def _adapt_to_inputs(module: Any, rows: RowDataset, X: NamedInputs) -> None:
+    """Give the module dicts of the moments of the inputs of floats, and of their quantiles."""
+    floats = {name: rows.of_input(name) for name in X.by_name if X.holds_floats(name)}
+    if _has_method(module, "adapt_input"):
+        moments = {name: weighted_moments(of_input) for name, of_input in floats.items()}
+        mean = {name: mean for name, (mean, _) in moments.items()}
+        spread = {name: spread for name, (_, spread) in moments.items()}
+        module.adapt_input(mean, spread)
+    if _has_method(module, "adapt_bins") and getattr(module, "n_bins", False):
+        tables = [name for name, of_input in floats.items() if of_input.X.ndim == 2]
+        edges = {name: weighted_quantiles(floats[name], module.n_bins) for name in tables}
+        module.adapt_bins(edges)
+
+
 def _has_method(module: nn.Module, name: str) -> bool:
     return callable(getattr(module, name, None))
-
-
-def _try(module: nn.Module, rows: RowDataset, widths: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-    """Run the module on the first rows; return its scores and the targets of these rows."""
-    # Another number of rows than of columns, so that a broadcast cannot look like a result.
-    n_rows = min(4 if 5 in widths else 5, len(rows))
-    batch, y = rows.batch(torch.arange(n_rows, device="cpu"))
-    X = batch["X"]
-    try:
-        with torch.no_grad():
-            output = module(X)
-    except (RuntimeError, ValueError, TypeError) as error:
-        raise ValueError(
-            f"module {type(module).__name__} failed on X of shape {tuple(X.shape)}: {error}"
-        ) from error
-    if isinstance(output, Tensor):
-        output = with_row_axis(output, len(X))
-    shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-    allowed: list[Any] = [(len(X), columns) for columns in widths]
-    if shape not in allowed + [(len(X),)] * (1 in widths):
-        wanted = " or ".join(f"(n, {columns})" for columns in widths)
-        raise ValueError(
-            f"module {type(module).__name__} must return raw scores of shape {wanted} for this y "
-            f"and criterion, got {shape} for {len(X)} rows."
-        )
-    return output, y
 
 
 def _warn_of_probabilities(module: nn.Module, output: Tensor, y: Tensor) -> None:

@@ -26,6 +26,7 @@ from skweight.training.stopping import (
     TrainingInterrupted,
     check_finite_parameters,
 )
+from skweight.training.trial import try_on_validation
 
 
 def train(training: Training) -> WeightedNet:
@@ -72,9 +73,13 @@ def make_net(training: Training) -> WeightedNet:
         training.adapt,
         training.cardinalities,
         training.column_names,
+        training.holds_integers,
     )
+    if training.valid_rows is not None:
+        try_on_validation(module, rows, training.valid_rows)
     check_param_groups(module, training.options.optimizer_params.get("param_groups", ()))
     net = _wrap(module, training)
+    net.takes_integers = rows.as_integers
     net.initialize()
     _check_callbacks(net)
     if training.previous is not None:

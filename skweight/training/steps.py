@@ -8,12 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from skweight._keywords import warn
-from skweight.data import Batch
+from skweight.data import Batch, NamedInputs, call_module
 from skweight.losses import backpropagate_weighted_mean
 from skweight.training.torch_internals import is_compiler_error, with_own_code
 
 LossAndOutput = tuple[Tensor, Tensor]
-Losses = Callable[[nn.Module, nn.Module, Tensor, Tensor], LossAndOutput]
+Inputs = Tensor | NamedInputs
+Losses = Callable[[nn.Module, nn.Module, Inputs, Tensor], LossAndOutput]
 
 
 class TrainingStep:
@@ -45,12 +46,12 @@ class TrainingStep:
                 parameter.grad = None
         return self.add_gradients(batch[0]["X"], batch[0]["row_weight"], batch[1])
 
-    def add_gradients(self, X: Tensor, row_weight: Tensor, y: Tensor) -> LossAndOutput:
+    def add_gradients(self, X: Inputs, row_weight: Tensor, y: Tensor) -> LossAndOutput:
         """Add the gradients of a batch to those of the parameters; return loss and output."""
         losses, output = self.losses(X, y)
         return backpropagate_weighted_mean(losses, row_weight), output.detach()
 
-    def losses(self, X: Tensor, y: Tensor) -> LossAndOutput:
+    def losses(self, X: Inputs, y: Tensor) -> LossAndOutput:
         """The losses of the rows, and the output, both with a graph."""
         return _losses(self.module, self.criterion, X, y)
 
@@ -63,7 +64,7 @@ class CompiledStep(TrainingStep):
         shapes = [tuple(tensor.shape) for tensor in dense_tensors(module, criterion)]
         self.compiled: Losses | None = compiled_losses(f"{module!r} {criterion!r} {shapes}")
 
-    def losses(self, X: Tensor, y: Tensor) -> LossAndOutput:
+    def losses(self, X: Inputs, y: Tensor) -> LossAndOutput:
         """The losses of the rows, and the output, both with a graph."""
         if self.compiled is not None:
             try:
@@ -88,8 +89,8 @@ def compiled_losses(structure: str) -> Losses:
     return compiled
 
 
-def _losses(module: nn.Module, criterion: nn.Module, X: Tensor, y: Tensor) -> LossAndOutput:
-    output = with_row_axis(module(X), len(X))
+def _losses(module: nn.Module, criterion: nn.Module, X: Inputs, y: Tensor) -> LossAndOutput:
+    output = with_row_axis(call_module(module, X), len(y))
     return criterion(output, y), output
 
 

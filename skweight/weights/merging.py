@@ -175,7 +175,7 @@ class _Columns:
         return np.full(len(rows), max(1, self.n_columns))
 
     def _dense(self, rows: Any) -> NDArray[Any]:
-        part: NDArray[Any] = self.X[rows]
+        part = np.asarray(self.X[rows])
         return part.reshape(len(part), -1)
 
     def content(self, row: int) -> bytes:

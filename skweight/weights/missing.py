@@ -1,5 +1,6 @@
 """Targets that are missing: no class and no number, and allowed only in rows of weight 0."""
 
+from collections.abc import Mapping
 from numbers import Real
 from typing import Any
 
@@ -71,7 +72,12 @@ def _numbers_of_objects(values: NDArray[Any], y: Any) -> Any:
 
 
 def take_rows(values: Any, positions: NDArray[np.intp]) -> Any:
-    """Rows of an array, sparse matrix, list, or column of a DataFrame, as the same kind."""
+    """Rows of an array, sparse matrix, list, or column of a DataFrame, as the same kind.
+
+    Of a dict of them, the rows of each, in a dict.
+    """
+    if isinstance(values, Mapping):
+        return {name: take_rows(value, positions) for name, value in values.items()}
     if hasattr(values, "iloc"):
         return values.iloc[positions]
     if isinstance(values, (list, tuple)):

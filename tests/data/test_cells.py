@@ -114,7 +114,10 @@ OTHERS = {
     "rows of strings": ([["x", 1]] * N_ROWS, "X holds strings in row 0, column 0, such as 'x'"),
     "strings in a list": (["x"] * N_ROWS, "X holds strings in row 0, such as 'x'"),
     "list of dicts": ([{"a": 1}] * N_ROWS, r"got a dict in row 0. Pass pandas.DataFrame\(X\)"),
-    "dict of columns": ({"a": A, "b": A}, r"got dict\. Pass pandas.DataFrame\(X\)"),
+    "dict of columns": (
+        {"a": A, "b": A},
+        r"got a dict of the inputs \['a', 'b'\]\. .*pass pandas.DataFrame\(X\)",
+    ),
     "set": ({1, 2}, "X must be a table of numbers with rows and columns, got set"),
     "string": ("data.csv", "X must be a table of numbers with rows and columns, got str"),
     "generator": ((row for row in [[1], [2]]), "X must be a table of numbers .*, got generator"),

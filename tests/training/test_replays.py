@@ -21,6 +21,7 @@ from skorch.callbacks import Callback, GradientNormClipping
 from torch import nn
 
 from skweight import WeightedTorchClassifier, WeightedTorchRegressor
+from skweight.data import NamedInputs
 from skweight.losses import CrossEntropy, RowLoss, weighted_mean
 from skweight.training import ReplayedStep, TrainingStep, WeightedNet
 
@@ -54,6 +55,43 @@ def replayed(record):
 
 
 # Replayed
+
+
+class OfTwoInputs(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embedding, self.table = nn.Embedding(6, 2), nn.Linear(3, 2)
+
+    def forward(self, tokens, table):
+        return self.embedding(tokens).sum(1) + self.table(table)
+
+
+def batches_of_two_inputs(n_batches):
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(n_batches):
+        inputs = {
+            "tokens": torch.randint(6, (9, 4), generator=generator),
+            "table": torch.randn(9, 3, generator=generator),
+        }
+        weight = torch.rand(9, generator=generator)
+        yield {"X": NamedInputs(inputs), "row_weight": weight}, inputs["tokens"][:, 0] % 2
+
+
+def test_a_replayed_step_copies_every_one_of_several_inputs():
+    trained = []
+    for make in (TrainingStep, replayed(kernels)):
+        torch.manual_seed(0)
+        module = OfTwoInputs()
+        step = make(module, RowLoss(CrossEntropy()))
+        optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+        losses = []
+        for batch in batches_of_two_inputs(6):
+            losses.append(step(batch)[0].item())
+            optimizer.step()
+        trained.append((losses, module))
+    assert trained[0][0] == trained[1][0]
+    assert len({*trained[0][0]}) == 6
+    assert_same_tensors(*(module.state_dict() for _, module in trained))
 
 
 def clipped(module):
