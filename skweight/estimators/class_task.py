@@ -21,7 +21,7 @@ from skweight.losses import ClassLink, RowLoss
 from skweight.training import Output
 from skweight.weights import DistinctRows, refuse_masked, resolve_class_weight, scale_near_one
 
-Codes = NDArray[np.int64]
+Codes = NDArray[np.int32]
 _ABSENT_PRESENT = np.array([0, 1])
 
 
@@ -81,7 +81,7 @@ class Labels:
             found = Labels.of(y, name)
             if found != self:
                 raise ValueError(f"{name} must be {self._kind()}, got {found._kind()}.")
-            return np.asarray(y, dtype=np.int64)
+            return np.asarray(y, dtype=np.int32)
         if columns > 1:
             raise ValueError(f"{name} must be {self._kind()}, got {columns} columns.")
         y = column_or_1d(y)
@@ -95,7 +95,7 @@ class Labels:
                 f"{name} must hold classes among {self.classes.tolist()}, got "
                 f"{y[unknown].tolist()[0]!r}."
             )
-        return np.asarray(codes, dtype=np.int64)
+        return np.asarray(codes, dtype=np.int32)
 
     def _kind(self) -> str:
         if self.multilabel:

@@ -109,6 +109,7 @@ def plan(estimator: Any, data: FitData) -> Training:
     rows = rows if continues else pool_rare(estimator, rows)
     warn_of_few_effective_rows(estimator, task, codes, data.sample_weight)
     warn_of_flattened_copies(estimator, data.sample_weight, len(codes), n_distinct)
+    del y, codes  # a table may fill the memory
     validation = None if data.X_val is None else _validation_rows(estimator, task, data)
     seed = draw_seed(estimator.random_state)  # last: refused rows draw none
     parts = _split(estimator, rows, seed) if validation is None else [rows, validation]

@@ -222,12 +222,13 @@ def _recode(
     places = [*encoding.categories]
     if not places:
         return rows
-    categories = {}
+    categories, has_changed = {}, False
     for place, found in zip(places, find_codes(rows, places)):
         # Codes beyond those found are of rows without weight.
         new_codes = np.zeros(encoding.categories[place].cardinality, dtype=np.int64)
         new_codes[: len(found)] = found
+        has_changed |= bool((new_codes != np.arange(len(new_codes))).any())
         rows.X[:, place] = new_codes[rows.X[:, place].astype(np.intp)]
         categories[place] = encoding.categories[place].recode(new_codes)
     estimator._encoding = replace(encoding, categories=categories)
-    return sort_rows(rows)
+    return sort_rows(rows) if has_changed else rows

@@ -5,7 +5,6 @@ rows. It is therefore chosen by the rows that have the category: renaming the la
 them in another order, changes nothing.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +24,7 @@ Codes = NDArray[np.int64]
 Hashes = NDArray[np.uint64]
 # Bits of a hash that are summed at once: sums of them over 2^27 rows are exact in float64.
 _BITS = 26
+_LOW_BITS = np.uint64(2**_BITS - 1)
 
 
 def order_categories(rows: DistinctRows, columns: list[int]) -> list[Codes]:
@@ -44,14 +44,19 @@ def order_categories(rows: DistinctRows, columns: list[int]) -> list[Codes]:
         weights. Only among categories that the data do not tell apart does the old code decide.
     """
     numbers = np.setdiff1d(np.arange(rows.X.shape[1]), columns)
-    found = [np.unique(codes, return_inverse=True) for codes in _codes(rows, columns)]
+    codes = _codes(rows, columns)
+    has_rows = [np.bincount(of_column) > 0 for of_column in codes]
     search = _Search(
-        np.stack([codes for _, codes in found], axis=1),
-        [np.zeros(len(values), dtype=np.int64) for values, _ in found],
+        [(h.cumsum(dtype=np.int32) - 1)[of_column] for h, of_column in zip(has_rows, codes)],
+        [np.zeros(h.sum(), dtype=np.int64) for h in has_rows],
         _rank_rows(rows, numbers),
         rows.mass,
     )
-    return [_table(old, place + 1) for (old, _), place in zip(found, search.find())]
+    del codes
+    new_codes = [np.zeros(len(h), dtype=np.int64) for h in has_rows]
+    for new, h, place in zip(new_codes, has_rows, search.find()):
+        new[h] = place + 1
+    return new_codes
 
 
 def pool_categories(rows: DistinctRows, columns: list[int]) -> list[Codes]:
@@ -66,15 +71,8 @@ def pool_categories(rows: DistinctRows, columns: list[int]) -> list[Codes]:
     return [np.where(of_column, of_column.cumsum(), 0) for of_column in kept]
 
 
-def _codes(rows: DistinctRows, columns: list[int]) -> Iterator[Codes]:
-    return (rows.X[rows.index, column].astype(np.int64) for column in columns)
-
-
-def _table(old: Codes, new: Codes) -> Codes:
-    """The new code of every old one up to the largest."""
-    table = np.zeros(int(old[-1]) + 1, dtype=np.int64)
-    table[old] = new
-    return table
+def _codes(rows: DistinctRows, columns: list[int]) -> list[NDArray[np.int32]]:
+    return [rows.X[rows.index, column].astype(np.int32) for column in columns]
 
 
 def _rank_rows(rows: DistinctRows, numbers: NDArray[np.intp]) -> Hashes:
@@ -82,8 +80,9 @@ def _rank_rows(rows: DistinctRows, numbers: NDArray[np.intp]) -> Hashes:
     key = project_rows(rows.X, rows.index, numbers)
     y = rows.y.reshape(len(rows.y), -1)
     order = np.lexsort((*y.T[::-1], key))
-    differs = np.diff(key[order], prepend=np.nan) != 0
-    differs[1:] |= (y[order[1:]] != y[order[:-1]]).any(axis=1)
+    key, y = key[order], y[order]
+    differs = np.ones(len(key), dtype=bool)
+    differs[1:] = (key[1:] != key[:-1]) | (y[1:] != y[:-1]).any(axis=1)
     rank = np.empty(len(key), dtype=np.uint64)
     rank[order] = differs.cumsum()
     return rank
@@ -98,7 +97,7 @@ class _Search:
     nothing changes, as in the refinement of colours of graphs (Weisfeiler & Leman 1968).
     """
 
-    codes: Codes  # of shape (n, n_columns)
+    codes: list[NDArray[np.int32]]  # of each column, shape (n,)
     place: list[Codes]  # of each code in each column; equal where they are not told apart
     row_rank: Hashes
     mass: Floats
@@ -122,35 +121,36 @@ class _Search:
         """Tell categories apart by their rows until that tells no more."""
         while self._has_ties():
             before = sum(map(_n_different, self.place))
-            low, high = self._halves_of_row_hashes()
-            for column, place in enumerate(self.place):
-                codes = self.codes[:, column]
-                sums = [np.bincount(codes, half, minlength=len(place)) for half in (low, high)]
-                self.place[column] = _ranks(place, *sums)
+            known = self._row_hashes()
+            sums: list[list[Floats]] = [[] for _ in self.place]
+            for shift in (0, _BITS):
+                half = (known >> np.uint64(shift) & _LOW_BITS).astype(np.float64)
+                for of_column, codes in zip(sums, self.codes):
+                    of_column.append(np.asarray(np.bincount(codes, half), dtype=np.float64))
+            self.place = [_ranks(*of_column) for of_column in zip(self.place, *zip(*sums))]
             if sum(map(_n_different, self.place)) == before:
                 return
 
     def _row_hashes(self) -> Hashes:
         """A number for what is known of each row."""
-        known = _hash(self.row_rank)
+        known = self.row_rank.copy()
+        _scramble(known)
         for column, place in enumerate(self.place):
-            of_places = _hash(_hash(place.astype(np.uint64)) + np.uint64(column))
-            known = _hash(known ^ of_places[self.codes[:, column]])
+            of_places = place.astype(np.uint64)
+            _scramble(of_places)
+            of_places += np.uint64(column)
+            _scramble(of_places)
+            known ^= of_places[self.codes[column]]
+            _scramble(known)
         return known
-
-    def _halves_of_row_hashes(self) -> tuple[Floats, Floats]:
-        known = self._row_hashes()
-        shifts = (np.uint64(0), np.uint64(_BITS))
-        low, high = ((known >> s & np.uint64(2**_BITS - 1)).astype(np.float64) for s in shifts)
-        return low, high
 
     def _tell_apart_by_mass(self) -> None:
         """Compare categories with the same rows by the weights of these, in the same order."""
         known = self._row_hashes()
         for column, place in enumerate(self.place):
             is_tied = np.bincount(place)[place] > 1
-            rows = np.flatnonzero(is_tied[self.codes[:, column]])
-            codes = self.codes[rows, column]
+            rows = np.flatnonzero(is_tied[self.codes[column]])
+            codes = self.codes[column][rows]
             order = np.lexsort((self.mass[rows], known[rows], codes))
             ends = np.cumsum(np.bincount(codes, minlength=len(place)))
             masses = np.split(self.mass[rows][order], ends[:-1])
@@ -169,9 +169,10 @@ def _ranks(*keys: Any) -> Codes:
     return ranks.reshape(-1)
 
 
-def _hash(values: Hashes) -> Hashes:
-    """Scramble the bits of each number (SplitMix64 of Steele, Lea & Flood, OOPSLA 2014)."""
-    values = values + np.uint64(0x9E3779B97F4A7C15)
-    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return np.asarray(values ^ (values >> np.uint64(31)))
+def _scramble(values: Hashes) -> None:
+    """Replace each number by its hash (SplitMix64 of Steele, Lea & Flood, OOPSLA 2014)."""
+    values += np.uint64(0x9E3779B97F4A7C15)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        values ^= values >> np.uint64(shift)
+        values *= np.uint64(factor)
+    values ^= values >> np.uint64(31)

@@ -68,16 +68,11 @@ def distinct_rows(X: Any, y: NDArray[Any], mass: Floats) -> tuple[Indices, Float
 
 def sort_rows(rows: "DistinctRows") -> "DistinctRows":
     """The same rows in canonical order, after their X has changed; equal ones by their weight."""
-    n_rows = rows.X.shape[0]
-    y = np.zeros((n_rows, *rows.y.shape[1:]), dtype=rows.y.dtype)
-    weight, place = np.zeros(n_rows), np.zeros(n_rows, dtype=np.intp)
-    y[rows.index], weight[rows.index] = rows.y, rows.weight_per_row
-    place[rows.index] = np.arange(len(rows.index))
-    order, same = _canonical_order(_Columns(rows.X, y), weight)
+    order, same = _canonical_order(_Columns(rows.X, rows.y, rows.index), rows.weight_per_row)
     if same.any():
         group = np.concatenate([[0], np.cumsum(~same)])
-        order = order[np.lexsort((weight[order], group))]
-    return rows.take(place[order])
+        order = order[np.lexsort((rows.weight_per_row[order], group))]
+    return rows.take(order)
 
 
 def _canonical_order(columns: "_Columns", mass: Floats) -> tuple[Indices, NDArray[np.bool_]]:
@@ -85,7 +80,9 @@ def _canonical_order(columns: "_Columns", mass: Floats) -> tuple[Indices, NDArra
     key = columns.projection()
     order = np.argsort(key, kind="stable")
     order = order[mass[order] > 0]
-    tied = key[order[1:]] == key[order[:-1]]
+    in_order = key[order]
+    tied = in_order[1:] == in_order[:-1]
+    del in_order
     if tied.any():
         if (tied & ~columns.equal_y(order)).any():
             order = order[np.lexsort((*columns.y[order].T[::-1], key[order]))]
@@ -122,13 +119,17 @@ def _mass_in_order(mass: Floats, same: NDArray[np.bool_]) -> Floats:
 
 
 class _Columns:
-    """``(x, y)`` rows, dense or CSR: what merging asks of them."""
+    """``(x, y)`` rows, dense or CSR: what merging asks of them.
 
-    def __init__(self, X: Any, y: NDArray[Any]) -> None:
+    ``index`` of shape (n_rows,) says which rows of a dense X they are; None if all.
+    """
+
+    def __init__(self, X: Any, y: NDArray[Any], index: Indices | None = None) -> None:
+        self.index = index
         self.sparse = hasattr(X, "indptr")
         self.X: Any = np.ascontiguousarray(X) if isinstance(X, np.ndarray) else X
         self.n_columns = int(np.prod(X.shape[1:]))
-        self.y = np.ascontiguousarray(y).reshape(X.shape[0], -1)
+        self.y = np.ascontiguousarray(y).reshape(len(y), -1)
 
     def projection(self) -> Floats:
         """Random projection of the x of every row, with the same bits for equal rows.
@@ -175,7 +176,7 @@ class _Columns:
         return np.full(len(rows), max(1, self.n_columns))
 
     def _dense(self, rows: Any) -> NDArray[Any]:
-        part = np.asarray(self.X[rows])
+        part = np.asarray(self.X[rows if self.index is None else self.index[rows]])
         return part.reshape(len(part), -1)
 
     def content(self, row: int) -> bytes:
