@@ -23,7 +23,14 @@ from skweight.data.columns import BOOLEAN, CATEGORY, NUMBER, Column, is_frame
 from skweight.data.device import place, resolve_device
 from skweight.data.encoding import ColumnCodes, Encoding, learn_codes, learn_shift
 from skweight.data.input_checks import validate_inputs, validate_inputs_y
-from skweight.data.inputs import NamedInputs, call_module, describe, each_input, row_shape
+from skweight.data.inputs import (
+    NamedInputs,
+    call_module,
+    describe,
+    each_input,
+    has_named_inputs,
+    row_shape,
+)
 from skweight.data.moments import weighted_moments, weighted_quantiles
 from skweight.data.rows import Batch, RowDataset, gather, rows_at_once, to_integers
 from skweight.data.shift import find_shift

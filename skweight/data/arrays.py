@@ -28,13 +28,13 @@ def as_array(values: Any) -> Any:
 
 def holds_integers(X: Any) -> bool:
     """Whether X, as the user passed it, holds nothing but integers and booleans."""
-    if isinstance(X, Mapping):
-        return False
     if isinstance(X, Tensor):
         return not (X.is_floating_point() or X.is_complex())
     if hasattr(X, "columns") and hasattr(X, "dtypes"):
         return all(map(_is_of_integers, X.dtypes))
-    return _is_of_integers(X.dtype if hasattr(X, "dtype") else np.asarray(X).dtype)
+    if hasattr(X, "dtype"):
+        return _is_of_integers(X.dtype)
+    return not isinstance(X, Mapping) and _is_of_integers(np.asarray(X).dtype)
 
 
 def _is_of_integers(dtype: Any) -> bool:

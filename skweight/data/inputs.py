@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy import sparse
 from torch import Tensor, nn
 
 
@@ -82,6 +83,11 @@ class NamedInputs:
         """Consecutive rows, in parts of these sizes."""
         parts = {name: values.split(sizes) for name, values in self.by_name.items()}
         return [NamedInputs(dict(zip(parts, part))) for part in zip(*parts.values())]
+
+
+def has_named_inputs(X: Any) -> bool:
+    """Whether the user passed a dict of inputs; sparse matrices of the format DOK are dicts too."""
+    return isinstance(X, Mapping) and not sparse.issparse(X)
 
 
 def each_input(function: Callable[[Any], Any], X: Any) -> Any:

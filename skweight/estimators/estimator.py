@@ -15,7 +15,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 from torch import nn
 
-from skweight.data import Encoding, as_array
+from skweight.data import Encoding, as_array, has_named_inputs
 from skweight.estimators.callbacks import callback_params, set_callback_params
 from skweight.estimators.parameters import (
     check_parameters,
@@ -240,7 +240,7 @@ def without_weightless_rows(X: Any, y: Any, sample_weight: Any) -> tuple[Any, An
     has_weight = rows_with_weight(sample_weight, n_rows)
     if has_weight is None:
         return X, y, sample_weight
-    check_consistent_length(*(X.values() if isinstance(X, Mapping) else [X]), y)
+    check_consistent_length(*(X.values() if has_named_inputs(X) else [X]), y)
     kept = np.flatnonzero(has_weight)
     X = X.tocsr() if hasattr(X, "tocsr") else X
     return take_rows(X, kept), take_rows(y, kept), take_rows(sample_weight, kept)

@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
+from skweight.data import has_named_inputs
 from skweight.modules import is_mlp
 
 
 def check_kind_of_X(estimator: Any, X: Any, reset: bool) -> None:
     """Refuse X that the default network does not take, or of another kind than in ``fit``."""
-    if isinstance(X, Mapping):
+    if has_named_inputs(X):
         if is_mlp(estimator.module):
             raise ValueError(
                 f"X must be one table for the default network, got {_described(X)}. Pass a module "
@@ -20,13 +21,13 @@ def check_kind_of_X(estimator: Any, X: Any, reset: bool) -> None:
             "X must be 2-D for the default network, with shape (n_samples, n_features), got "
             f"shape {tuple(X.shape)}. Pass a module that takes such X."
         )
-    if not reset and isinstance(X, Mapping) != isinstance(estimator._row_shape, Mapping):
+    if not reset and has_named_inputs(X) != isinstance(estimator._row_shape, Mapping):
         wanted = _described(estimator._row_shape)
         raise ValueError(f"X must be {wanted}, as in fit, got {_described(X)}.")
 
 
 def _described(X: Any) -> str:
-    return f"a dict of the inputs {[*X.keys()]}" if isinstance(X, Mapping) else "one array"
+    return f"a dict of the inputs {[*X.keys()]}" if has_named_inputs(X) else "one array"
 
 
 def n_features_of(estimator: Any) -> int | dict[str, int]:

@@ -16,6 +16,7 @@ from skweight.data import (
     NamedInputs,
     XReader,
     find_shift,
+    has_named_inputs,
     learn_codes,
     learn_shift,
     row_shape,
@@ -43,7 +44,7 @@ def validate(
     may be an unknown label or no number.
     """
     check_kind_of_X(estimator, X, reset)
-    if isinstance(X, Mapping):
+    if has_named_inputs(X):
         X, y = validate_inputs_y(estimator, X, y, sample_weight, only_known=only_known)
     else:
         reader = _fit_reader(estimator) if reset else _reader(estimator)
@@ -55,7 +56,7 @@ def validate(
 def validate_to_predict(estimator: Any, X: Any) -> Any:
     """X as prediction reads it, with rows of the shape of those of ``fit``."""
     check_kind_of_X(estimator, X, reset=False)
-    X = validate_inputs(X) if isinstance(X, Mapping) else _reader(estimator).read(X)
+    X = validate_inputs(X) if has_named_inputs(X) else _reader(estimator).read(X)
     _check_row_shape(estimator, X, reset=False)
     return X
 

@@ -1,7 +1,6 @@
 """The skorch net that trains on ``(x, y, row_weight)``."""
 
 import copy
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from operator import mul
@@ -31,6 +30,7 @@ from skweight.data import (
     as_array,
     call_module,
     each_input,
+    has_named_inputs,
     is_mapped,
     place,
     validate_inputs,
@@ -86,7 +86,7 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
     def infer(self, x: Any, **fit_params: Any) -> Tensor:
         """Give the module X without the weights, which it never sees."""
         X = _without_weights(x)
-        X = validate_inputs(X) if isinstance(X, Mapping) else X
+        X = validate_inputs(X) if has_named_inputs(X) else X
         X = each_input(partial(to_tensor, device=self.device), X)
         return with_row_axis(call_module(self.module_, X), len(X))
 
@@ -101,7 +101,7 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
         if isinstance(X, torch.utils.data.Dataset):
             return X
         X = each_input(as_array, _without_weights(X))
-        X = validate_inputs(X) if isinstance(X, Mapping) else X
+        X = validate_inputs(X) if has_named_inputs(X) else X
         n_rows = X.shape[0]
         y = np.zeros(n_rows, dtype=np.int64) if y is None else np.asarray(y)
         device = torch.device(self.device)
@@ -332,7 +332,7 @@ class WeightedRegressorNet(RegressorMixin, WeightedNet):  # type: ignore[misc]
 
 def _without_weights(X: Any) -> Any:
     """X of a batch; X that is none unchanged, such as a dict of several inputs."""
-    return X["X"] if isinstance(X, Mapping) and "row_weight" in X else X
+    return X["X"] if has_named_inputs(X) and "row_weight" in X else X
 
 
 def on_cpu(module: nn.Module) -> nn.Module:

@@ -133,7 +133,7 @@ class _Search:
 
     def _row_hashes(self) -> Hashes:
         """A number for what is known of each row."""
-        known = self.row_rank.copy()
+        known: Hashes = self.row_rank.copy()
         _scramble(known)
         for column, place in enumerate(self.place):
             of_places = place.astype(np.uint64)

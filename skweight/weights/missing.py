@@ -76,7 +76,7 @@ def take_rows(values: Any, positions: NDArray[np.intp]) -> Any:
 
     Of a dict of them, the rows of each, in a dict.
     """
-    if isinstance(values, Mapping):
+    if isinstance(values, Mapping) and not hasattr(values, "toarray"):  # nor a sparse matrix
         return {name: take_rows(value, positions) for name, value in values.items()}
     if hasattr(values, "iloc"):
         return values.iloc[positions]

@@ -21,6 +21,7 @@ from skweight.data import (
     call_module,
     describe,
     gather,
+    has_named_inputs,
     place,
     row_shape,
     to_integers,
@@ -245,3 +246,9 @@ def test_an_error_can_name_all_inputs():
     )
     assert describe(inputs["table"]) == "X of shape (12, 3)"
     assert isinstance(inputs, NamedInputs)
+
+
+def test_a_sparse_matrix_of_the_format_that_is_a_dict_is_no_dict_of_inputs():
+    assert isinstance(sparse.dok_matrix(TABLE), dict)
+    assert not has_named_inputs(sparse.dok_matrix(TABLE))
+    assert has_named_inputs(X) and has_named_inputs(SliceDict(a=TABLE))

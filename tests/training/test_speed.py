@@ -124,10 +124,8 @@ def test_each_structure_is_compiled_from_code_of_its_own(monkeypatch):
     compiled_losses.cache_clear()
     assert functions[0] is functions[2]
     assert functions[0].__code__ != functions[1].__code__
-    assert functions[0](torch.neg, torch.add, torch.ones(2), torch.full((2,), 3))[0].tolist() == [
-        2,
-        2,
-    ]
+    y = torch.full((2,), 3)
+    assert functions[0](torch.neg, torch.add, torch.ones(2), y)[0].tolist() == [2, 2]
 
 
 def test_importing_the_package_loads_no_compiler_and_no_plots():

@@ -78,16 +78,19 @@ def test_categories_with_equal_rows_are_told_apart_by_their_weights():
     assert_array_equal(np.sort(codes[0]), [0, 1, 2, 3])
 
 
-def test_columns_that_say_the_same_are_numbered_alike():
+def test_columns_that_say_the_same_are_numbered_together():
     """What the data do not tell apart is numbered in one column, and other columns follow."""
     city = rng.permutation(np.repeat([1, 2, 3, 4], 5))
     X = np.c_[city, np.zeros(20), city].astype(np.float32)
+    y = np.zeros(20, dtype=int)
+    expected, _ = settle(X, y)
+    assert len(np.unique(expected.X, axis=0)) == 4
     for names in ([0, 3, 1, 4, 2], [0, 2, 1, 4, 3]):
-        renamed = X.copy()
-        renamed[:, 2] = np.array(names)[city]
-        rows, _ = settle(renamed, np.zeros(20, dtype=int))
-        assert_array_equal(rows.X[:, 0], rows.X[:, 2])
-        assert len(np.unique(rows.X[:, 0])) == 4
+        for column in CATEGORIES:
+            renamed = X.copy()
+            renamed[:, column] = np.array(names)[city]
+            rows, _ = settle(renamed, y)
+            assert_same_rows(rows, expected)
 
 
 def test_the_unit_of_y_does_not_matter():
