@@ -108,7 +108,8 @@ class _Search:
         if self._has_ties():
             self._tell_apart_by_mass()
             self._refine()
-        for column, place in enumerate(self.place):
+        for column in range(len(self.place)):
+            place = self.place[column]
             if _n_different(place) < len(place):  # the data do not tell them apart: by code
                 self.place[column] = _ranks(place, np.arange(len(place)))
                 self._refine()

@@ -35,7 +35,7 @@ def test_classes_are_sorted_and_codes_lead_back_to_them(y, classes):
     assert not labels.multilabel
     assert labels.classes.tolist() == classes
     codes = labels.encode(y)
-    assert codes.dtype == np.int64
+    assert codes.dtype == np.int32
     assert_array_equal(labels.classes[codes], np.asarray(y))
     assert len(set(codes)) == len(classes) > 1
 
@@ -61,7 +61,7 @@ def test_zeros_and_ones_in_several_columns_are_labels(convert):
     assert_array_equal(labels.classes, [0, 1, 2])
     codes = labels.encode(y)
     assert_array_equal(codes, INDICATORS)
-    assert type(codes) is np.ndarray and codes.dtype == np.int64
+    assert type(codes) is np.ndarray and codes.dtype == np.int32
 
 
 def test_a_column_of_classes_is_a_y_of_classes_with_a_warning():
