@@ -79,12 +79,16 @@ def _rank_rows(rows: DistinctRows, numbers: NDArray[np.intp]) -> Hashes:
     """Rank of each row by its numbers and its y alone; equal rows have the same rank."""
     key = project_rows(rows.X, rows.index, numbers)
     y = rows.y.reshape(len(rows.y), -1)
-    order = np.lexsort((*y.T[::-1], key))
-    key, y = key[order], y[order]
+    order = np.argsort(key)
+    in_order = key[order]
     differs = np.ones(len(key), dtype=bool)
-    differs[1:] = (key[1:] != key[:-1]) | (y[1:] != y[:-1]).any(axis=1)
-    rank = np.empty(len(key), dtype=np.uint64)
-    rank[order] = differs.cumsum()
+    differs[1:] = in_order[1:] != in_order[:-1]
+    if not differs.all():
+        order = np.lexsort((*y.T[::-1], key))
+        differs[1:] |= (y[order[1:]] != y[order[:-1]]).any(axis=1)
+    del key, in_order  # a table may fill the memory
+    rank = np.empty(len(order), dtype=np.uint64)
+    rank[order] = np.cumsum(differs, dtype=np.uint64)
     return rank
 
 
