@@ -35,9 +35,10 @@ def split_validation(
     valid = np.zeros(n_rows, dtype=bool)
     valid[shuffled[places.astype(np.intp)]] = True
     if classes is not None:
-        all_chosen = ~np.isin(classes, classes[~valid])
-        _, first = np.unique(classes[shuffled], return_index=True)
-        valid[[row for row in shuffled[first] if all_chosen[row]]] = False
+        n_left = np.bincount(classes[~valid], minlength=int(classes.max()) + 1)
+        of_class = classes[shuffled]
+        is_first = np.concatenate([[True], of_class[1:] != of_class[:-1]])
+        valid[[row for row in shuffled[is_first] if n_left[classes[row]] == 0]] = False
     return np.flatnonzero(~valid), np.flatnonzero(valid)
 
 
@@ -46,6 +47,5 @@ def _sort_by_class(
 ) -> NDArray[np.intp]:
     """Shuffled rows sorted by class, without classes of one row."""
     order = shuffled[np.argsort(classes[shuffled], kind="stable")]
-    _, inverse, counts = np.unique(classes[order], return_inverse=True, return_counts=True)
-    kept: NDArray[np.intp] = order[counts[inverse] > 1]
+    kept: NDArray[np.intp] = order[np.bincount(classes)[classes[order]] > 1]
     return kept
