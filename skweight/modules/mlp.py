@@ -29,6 +29,8 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 _SMALLEST_RELATIVE_SPREAD = 1e-6
 # Largest number of bins of all features together.
 _MAX_BINS = 1024
+# Most categories of a column that are encoded by indicators.
+_MAX_INDICATORS = {"hidden layers": 16, "linear": 1000}
 
 
 class MLP(nn.Module):
@@ -66,9 +68,10 @@ class MLP(nn.Module):
         0 and stays between ``-clip`` and ``clip``, so that outliers neither dominate the training
         nor are extrapolated to. None leaves values as they are; "auto" is 3, and None without
         hidden layers.
-    max_indicators : int >= 0, default=8
+    max_indicators : int >= 0 or "auto", default="auto"
         A category column with at most so many categories is encoded by indicators, any other by
-        an embedding. 0 embeds all.
+        an embedding. 0 embeds all. "auto" is 16; it is 1,000 without hidden layers, so that the
+        model is linear in its parameters.
     embedding_size : int >= 1, default=8
         Length of the vector of a category, see :class:`~skweight.modules.CategoryEmbedding`.
     activation : {"relu", "gelu", "silu", "tanh"} or callable, default="relu"
@@ -95,7 +98,7 @@ class MLP(nn.Module):
     References
     ----------
     D. Holzmüller, L. Grinsztajn & I. Steinwart, Better by default, NeurIPS 2024 (smooth clipping;
-    indicators up to 8 categories, then embeddings of size 8); for the bins see
+    indicators of few categories, embeddings of size 8 of many); for the bins see
     :class:`~skweight.modules.PiecewiseLinear`.
 
     Examples
@@ -117,7 +120,7 @@ class MLP(nn.Module):
         hidden_sizes: Sequence[int] = (64, 64),
         n_bins: int | str = "auto",
         clip: float | str | None = "auto",
-        max_indicators: int = 8,
+        max_indicators: int | str = "auto",
         embedding_size: int = 8,
         activation: str | Callable[[], nn.Module] = "relu",
         dropout: float = 0.0,
@@ -146,7 +149,7 @@ class MLP(nn.Module):
         is_linear = len(sizes) == 0
         self.n_bins = _check_bins(n_bins, math.inf if is_linear else n_features)
         self.clip = _check_clip(clip, is_linear)
-        self.max_indicators = _check_integer(max_indicators, 0, "max_indicators")
+        self.max_indicators = _check_max_indicators(max_indicators, is_linear)
         self.embedding_size = _check_integer(embedding_size, 1, "embedding_size")
         self.bins = PiecewiseLinear(self.n_bins)
         # Number of codes of each column, 0 for a number column; empty without categories.
@@ -353,6 +356,17 @@ def _check_bins(n_bins: int | str, n_features: float) -> int:
     if not is_integer or int(n_bins) < 0 or int(n_bins) == 1:
         raise ValueError(f'module__n_bins must be 0, an integer >= 2 or "auto", got {n_bins!r}.')
     return int(n_bins)
+
+
+def _check_max_indicators(value: int | str, is_linear: bool) -> int:
+    if isinstance(value, str) and value == "auto":
+        return _MAX_INDICATORS["linear" if is_linear else "hidden layers"]
+    is_integer = hasattr(value, "__index__") and not isinstance(value, bool)
+    if not is_integer or int(value) < 0:
+        raise ValueError(
+            f'module__max_indicators must be an integer >= 0 or "auto", got {value!r}.'
+        )
+    return int(value)
 
 
 def _check_integer(value: int, least: int, name: str) -> int:

@@ -108,7 +108,10 @@ def test_feature_weights_act_on_standardised_features(learnable):
         ({"dropout": float("nan")}, "dropout .*nan"),
         ({"feature_weights": [1, 2]}, "feature_weights .*2"),
         ({"feature_weights": [1, 2, 3, -4]}, "feature_weights .*-4"),
-        ({"max_indicators": -1}, "module__max_indicators must be an integer >= 0, got -1"),
+        (
+            {"max_indicators": -1},
+            'module__max_indicators must be an integer >= 0 or "auto", got -1',
+        ),
         ({"max_indicators": 2.0}, "module__max_indicators .*got 2.0"),
         ({"max_indicators": None}, "module__max_indicators .*got None"),
         ({"embedding_size": 0}, "module__embedding_size must be an integer >= 1, got 0"),
@@ -361,7 +364,7 @@ def test_a_feature_weight_multiplies_all_that_is_made_of_its_column(mixed):
 
 
 def test_a_network_without_bins_has_no_indicators_of_numbers_but_of_missing_ones(mixed):
-    network = adapted_to(mixed, n_bins=0, hidden_sizes=())
+    network = adapted_to(mixed, n_bins=0, hidden_sizes=(), max_indicators=8)
     assert network.output.in_features == 2 + 3 + 1 + 8
     assert network.value_indicators.indicated[0][0] == 3
     assert network(mixed).isfinite().all()
