@@ -21,7 +21,8 @@ class PiecewiseLinear(nn.Module):
     Parameters
     ----------
     n_bins : int
-        Number of bins of a feature; bins between equal edges are constant.
+        Number of bins of a feature, until :meth:`adapt` sets it; bins between equal edges are
+        constant.
 
     Attributes
     ----------
@@ -78,6 +79,7 @@ class PiecewiseLinear(nn.Module):
             Ascending. A feature with fewer than three different edges gets no bins; edges that
             differ by less than float32 can divide by are equal.
         """
+        self.n_bins = len(edges) - 1
         widths = edges.diff(dim=0)
         widths = widths.masked_fill(widths < _SMALLEST_WIDTH, 0.0)
         index = ((widths > 0).sum(dim=0) > 1).nonzero().flatten()

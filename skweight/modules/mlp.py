@@ -27,7 +27,8 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 }
 # A float32 column whose ratio of spread to mean is smaller varies by rounding errors only.
 _SMALLEST_RELATIVE_SPREAD = 1e-6
-# Largest number of bins of all features together.
+# Numbers of bins of a feature to choose from, and the largest number of all features together.
+_FEWEST_BINS, _MOST_BINS = 8, 32
 _MAX_BINS = 1024
 # Most categories of a column that are encoded by indicators.
 _MAX_INDICATORS = {"hidden layers": 16, "linear": 1000}
@@ -61,8 +62,10 @@ class MLP(nn.Module):
         is through each bin, see :class:`~skweight.modules.PiecewiseLinear`. The edges are weighted
         quantiles of the training rows; a feature with fewer than three different ones has no bins.
         Categories have none, and missing values and values with an indicator do not count.
-        "auto" is 8, or fewer for more than 128 features, none for more than 512, and none without
-        hidden layers. Setting the bins replaces the first layer by one of the right width.
+        "auto" is the cube root of the number of distinct training rows, between 8 and 32; for many
+        features it is 1,024 over their number, if that is less, and none for more than 512; and
+        none without hidden layers. Setting the bins replaces the first layer by one of the right
+        width.
     clip : float, None or "auto", default="auto"
         Standardised values ``z`` become ``z / sqrt(1 + (z / clip)^2)``, which is about ``z`` near
         0 and stays between ``-clip`` and ``clip``, so that outliers neither dominate the training
@@ -148,6 +151,7 @@ class MLP(nn.Module):
         sizes = _check_sizes(hidden_sizes)
         is_linear = len(sizes) == 0
         self.n_bins = _check_bins(n_bins, math.inf if is_linear else n_features)
+        self.chooses_bins = isinstance(n_bins, str) and self.n_bins > 0
         self.clip = _check_clip(clip, is_linear)
         self.max_indicators = _check_max_indicators(max_indicators, is_linear)
         self.embedding_size = _check_integer(embedding_size, 1, "embedding_size")
@@ -194,6 +198,17 @@ class MLP(nn.Module):
         """The layers that encode categories and special values, those that there are."""
         layers = [self.category_indicators, self.value_indicators, self.embedding]
         return [layer for layer in layers if layer is not None]
+
+    def choose_n_bins(self, n_rows: int) -> int:
+        """The number of bins for so many distinct training rows.
+
+        Bins as narrow as the error of their height allows are about as many as the cube root of
+        the rows (D. Freedman & P. Diaconis, On the histogram as a density estimator, Zeitschrift
+        für Wahrscheinlichkeitstheorie 57, 1981).
+        """
+        if not self.chooses_bins:
+            return self.n_bins
+        return min(self.n_bins, max(_FEWEST_BINS, round(float(n_rows) ** (1 / 3))))
 
     @torch.no_grad()
     def adapt_categories(self, cardinalities: Sequence[int]) -> None:
@@ -290,6 +305,7 @@ class MLP(nn.Module):
         """
         if self.numbers is not None:
             edges = edges[:, [*self.numbers.columns]]
+        self.n_bins = len(edges) - 1
         edges = (edges - self.shift.cpu().double()) / self.scale.cpu().double()
         self.bins.adapt(smooth_clip(edges, self.clip))
         self._set_first_layer()
@@ -348,9 +364,9 @@ def _check_activation(activation: str | Callable[[], nn.Module]) -> Callable[[],
 
 
 def _check_bins(n_bins: int | str, n_features: float) -> int:
-    """Number of bins; "auto" keeps the first layer from growing with many features."""
+    """Largest number of bins; "auto" keeps the first layer from growing with many features."""
     if isinstance(n_bins, str) and n_bins == "auto":
-        found = min(8, int(_MAX_BINS // n_features))
+        found = min(_MOST_BINS, int(_MAX_BINS // n_features))
         return found if found > 1 else 0  # one bin would repeat the feature
     is_integer = hasattr(n_bins, "__index__") and not isinstance(n_bins, bool)
     if not is_integer or int(n_bins) < 0 or int(n_bins) == 1:

@@ -98,8 +98,8 @@ def _adapt_to_input(module: Any, rows: RowDataset, cardinalities: tuple[int, ...
     if _has_method(module, "adapt_values"):
         columns, values, shares = find_values(rows, cardinalities)
         module.adapt_values(columns, values, shares)
-    if _has_method(module, "adapt_bins") and getattr(module, "n_bins", False):
-        module.adapt_bins(weighted_quantiles(rows, module.n_bins, columns, values))
+    if _has_method(module, "adapt_bins") and (n_bins := _number_of_bins(module, len(rows))):
+        module.adapt_bins(weighted_quantiles(rows, n_bins, columns, values))
 
 
 def _adapt_to_inputs(module: Any, rows: RowDataset, X: NamedInputs) -> None:
@@ -110,10 +110,17 @@ def _adapt_to_inputs(module: Any, rows: RowDataset, X: NamedInputs) -> None:
         mean = {name: mean for name, (mean, _) in moments.items()}
         spread = {name: spread for name, (_, spread) in moments.items()}
         module.adapt_input(mean, spread)
-    if _has_method(module, "adapt_bins") and getattr(module, "n_bins", False):
+    if _has_method(module, "adapt_bins") and (n_bins := _number_of_bins(module, len(rows))):
         tables = [name for name, of_input in floats.items() if of_input.X.ndim == 2]
-        edges = {name: weighted_quantiles(floats[name], module.n_bins) for name in tables}
+        edges = {name: weighted_quantiles(floats[name], n_bins) for name in tables}
         module.adapt_bins(edges)
+
+
+def _number_of_bins(module: Any, n_rows: int) -> int:
+    """The attribute ``n_bins`` of a module, or what it chooses for its training rows."""
+    if _has_method(module, "choose_n_bins"):
+        return int(module.choose_n_bins(n_rows))
+    return int(getattr(module, "n_bins", 0))
 
 
 def _has_method(module: nn.Module, name: str) -> bool:

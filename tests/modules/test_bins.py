@@ -77,7 +77,10 @@ def test_edges_are_in_the_units_of_the_input():
 
 
 def test_how_many_bins_there_are_unless_it_is_said():
-    assert [MLP(n, 1).n_bins for n in (1, 128, 200, 512, 513)] == [8, 8, 5, 2, 0]
+    networks = [MLP(n, 1) for n in (1, 128, 200, 512, 513)]
+    assert [network.choose_n_bins(10**6) for network in networks] == [32, 8, 5, 2, 0]
+    assert [MLP(4, 1).choose_n_bins(n) for n in (1, 512, 1000, 8000, 10**9)] == [8, 8, 10, 20, 32]
+    assert MLP(4, 1, n_bins=5).choose_n_bins(10**6) == 5
     assert MLP(3, 1, hidden_sizes=()).n_bins == 0 and MLP(3, 1, hidden_sizes=()).clip is None
     assert MLP(3, 1).clip == 3.0 and MLP(3, 1, clip=None).clip is None
 
