@@ -208,7 +208,7 @@ class MLP(nn.Module):
         """
         if not self.chooses_bins:
             return self.n_bins
-        return min(self.n_bins, max(_FEWEST_BINS, round(float(n_rows) ** (1 / 3))))
+        return int(min(self.n_bins, max(_FEWEST_BINS, round(n_rows ** (1 / 3)))))
 
     @torch.no_grad()
     def adapt_categories(self, cardinalities: Sequence[int]) -> None:
