@@ -207,6 +207,30 @@ def test_every_library_gives_the_same_fit(library):
     assert_array_equal(expected, predictions("regressor", frame, TARGET, WEIGHT, asked=frame))
 
 
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_scores_and_searches_take_every_library(library):
+    frame, weight = LIBRARIES[library], WEIGHT.astype(float)
+    model = WeightedTorchRegressor(**QUICK)
+    model.fit(frame, TARGET, X_val=frame, y_val=TARGET, sample_weight_val=weight)
+    expected = clone(model).fit(FRAME, TARGET, X_val=FRAME, y_val=TARGET, sample_weight_val=weight)
+    assert model.score(frame, TARGET, weight) == expected.score(FRAME, TARGET, weight)
+    grid = {"sample_weight_power": [0.0, 1.0]}
+    one, other = (
+        WeightSearchCV(WeightedTorchRegressor(**QUICK), grid, cv=2).fit(
+            table, TARGET, sample_weight=weight
+        )
+        for table in (frame, FRAME)
+    )
+    scores = one.cv_results_["mean_test_score"]
+    assert_array_equal(scores, other.cv_results_["mean_test_score"])
+    assert len(set(scores)) == 2
+
+
+def test_a_frame_that_is_not_read_yet_is_refused():
+    with pytest.raises(ValueError, match=r"X must hold its rows, got a LazyFrame. Pass X.collect"):
+        WeightedTorchRegressor().fit(pl.from_pandas(FRAME).lazy(), TARGET)
+
+
 def test_columns_are_named_and_their_order_is_checked():
     model = WeightedTorchRegressor(**QUICK).fit(FRAME, TARGET)
     assert_array_equal(model.feature_names_in_, FRAME.columns)

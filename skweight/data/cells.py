@@ -70,6 +70,8 @@ def _refuse_times(X: Any) -> None:
 
 def _explain(X: Any) -> str:
     """Which cells of X are no numbers, and what to do; empty if all are."""
+    if hasattr(X, "collect_schema"):
+        return f"X must hold its rows, got a {type(X).__name__}. Pass X.collect()."
     X = X.to_numpy() if hasattr(X, "to_numpy") else X  # a column without a table
     if isinstance(X, np.ndarray):
         return _explain_fields(X) or _explain_cells(np.ndenumerate(X))

@@ -80,6 +80,8 @@ def take_rows(values: Any, positions: NDArray[np.intp]) -> Any:
         return {name: take_rows(value, positions) for name, value in values.items()}
     if hasattr(values, "iloc"):
         return values.iloc[positions]
+    if hasattr(values, "to_pylist"):  # of pyarrow
+        return values.take(positions)
     if isinstance(values, (list, tuple)):
         return [values[position] for position in positions]
     return values[positions]
