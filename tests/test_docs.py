@@ -63,7 +63,7 @@ def test_the_snippets_of_the_readme_run_one_after_the_other():
     assert len(snippets_of(README)) >= 3
     names = run_all(README)
     assert names["search"].best_score_ > 0.7
-    assert names["reg"].feature_weights_.shape == (10,)
+    assert names["reg"].feature_weights_.shape == (2,)
 
 
 def test_the_snippets_of_the_page_on_searches_run_one_after_the_other():
