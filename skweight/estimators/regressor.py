@@ -53,15 +53,19 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         and ``n_outputs`` the number of targets, times that of quantiles, or times 2 under
         "gaussian_nll". An instance is copied, and the copy is trained from its current
         state. Before training, these methods of the network are called if it has them:
-        ``adapt(X, y, row_weight)`` with all training data, ``adapt_input(mean, spread)`` with the
-        weighted mean and standard deviation of each column of X, ``adapt_bins(edges)`` with
-        ``n_bins + 1`` weighted quantiles of each column, ``adapt_output(constant)`` with the raw
-        scores of the best constant model. With your own module, X may have more than two
-        dimensions. A module that fails on float32, as one that begins with an ``nn.Embedding``, is
-        given int64 if X holds integers. If X is a dict of inputs, ``forward`` is given them by
-        their names, ``n_features`` is a dict of the number of columns of each, and the first
-        three methods are given dicts too: of all inputs, of those of floats, and of tables of
-        floats.
+        ``adapt(X, y, row_weight)`` with all training data; ``adapt_categories(cardinalities)``, if
+        X has categories, with the number of codes of each column, 0 for numbers;
+        ``adapt_input(mean, spread)`` with the weighted mean and standard deviation of each column
+        of X; ``adapt_values(columns, values, shares)`` with the categories, and with the numbers
+        that many rows have, and their shares of the weight; ``adapt_bins(edges)`` with
+        ``n_bins + 1`` weighted quantiles of the other numbers of each column;
+        ``adapt_output(constant)`` with the raw scores of the best constant model. With your own
+        module, X may have more than two dimensions. A module that fails on float32, as one that
+        begins with an ``nn.Embedding``, is given int64 if X holds integers. If X is a dict of
+        inputs, ``forward`` is given them by their names, ``n_features`` is a dict of the number of
+        columns of each, ``adapt``, ``adapt_input`` and ``adapt_bins`` are given dicts too, of all
+        inputs, of those of floats, and of tables of floats, and neither ``adapt_categories`` nor
+        ``adapt_values`` is called.
     criterion : None, str, nn loss class or callable, default=None
         The loss. None is "squared_error". Other names are "absolute_error", "huber"
         (``criterion__delta``), "quantile" (``criterion__quantile``, one level or several),
@@ -71,11 +75,12 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         float64 (float32 on MPS), and have the shape of the network's output.
     categorical_features : "from_dtype", None or array-like, default="from_dtype"
         Which columns of X are categories. "from_dtype": columns of a DataFrame that hold strings or
-        booleans, or have a dtype for categories. Otherwise names of columns, their positions, or a
-        mask of shape (n_features,); None for no column. Labels that were not seen in training, and
-        categories of less weight than 1 % of all and than 5 average rows, are treated as one
-        category, and so are missing labels if they are that rare. Your own module is given codes
-        if it has a method ``adapt_categories(cardinalities)``, see :doc:`docs/tables.md`.
+        booleans, or have a dtype for categories; no column of an array. Otherwise names of columns,
+        their positions, or a mask of shape (n_features,); None for no column. A missing label is a
+        category. Categories with less than 1 % of the weight and less weight than 5 average
+        distinct rows are treated as one category, together with labels that were not seen in
+        training. Your own module is given categories as whole numbers if it has a method
+        ``adapt_categories``; else they are refused. See docs/tables.md.
     sample_weight_power : float, default=1.0
         Exponent on the total weight of each distinct row. 1 uses the weights as they are; below 1
         they become more even, which lowers the variance of the fit and adds bias.
@@ -137,9 +142,10 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
     Attributes
     ----------
     n_features_in_ : int
-        Number of columns of X, or of all inputs if X is a dict of them.
+        Number of columns of X, where a category counts as one, or of all inputs if X is a dict of
+        them.
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Only if X is a table with string names for all columns.
+        Names of the columns of a DataFrame. Only if all of them are strings.
     target_location_, target_scale_ : float or ndarray of shape (n_targets,)
         What y was shifted and divided by for training; 0 and 1 if the loss is given y as it is.
     net_ : WeightedNet
@@ -231,6 +237,8 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         Parameters
         ----------
         X : array-like, DataFrame, tensor or sparse matrix of shape (n_samples, n_features)
+            Numbers, and categories as ``categorical_features`` says. NaN and other missing numbers
+            are allowed for the default network, except in a sparse matrix.
             Or (n_samples, ...) for your own module. float32 is not copied, and an ``np.memmap`` is
             never loaded whole unless the module has a method ``adapt``.
             Your own module may also take a dict of such inputs, dense and of numbers: floats become
@@ -266,8 +274,8 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         """Train on more rows: one pass over them in batches, whatever ``max_epochs`` is.
 
         Weights are on one scale across calls; its unit is the mean weight in the first call. The
-        first call also sets the units of y, and the input scaling and bins of the default network.
-        Unavailable with ``early_stopping=True``.
+        first call also sets the units of y, the codes of categories, and the input scaling and bins
+        of the default network. Unavailable with ``early_stopping=True``.
 
         Parameters
         ----------
@@ -297,6 +305,8 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         Parameters
         ----------
         X : array-like, DataFrame, tensor or sparse matrix of shape (n_samples, n_features)
+            With the columns of ``fit``, in the same order. Labels may be new, and numbers missing
+            where ``fit`` allows it.
         return_std : bool, default=False
             Whether to also return the predicted standard deviation; needs
             ``criterion="gaussian_nll"``.
