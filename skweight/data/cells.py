@@ -49,6 +49,8 @@ def explained_cells(X: Any) -> Iterator[None]:
     """Explain an error of the checks of X by its cells; refuse what would pass these checks."""
     refuse_masked(X, "X")
     _refuse_times(X)
+    if hasattr(X, "collect_schema") and not hasattr(X, "shape"):  # a query of polars
+        raise TypeError(f"X must hold its rows, got a {type(X).__name__}. Pass X.collect().")
     try:
         yield
     except (TypeError, ValueError) as error:
@@ -70,8 +72,6 @@ def _refuse_times(X: Any) -> None:
 
 def _explain(X: Any) -> str:
     """Which cells of X are no numbers, and what to do; empty if all are."""
-    if hasattr(X, "collect_schema"):
-        return f"X must hold its rows, got a {type(X).__name__}. Pass X.collect()."
     X = X.to_numpy() if hasattr(X, "to_numpy") else X  # a column without a table
     if isinstance(X, np.ndarray):
         return _explain_fields(X) or _explain_cells(np.ndenumerate(X))

@@ -41,7 +41,7 @@ COLUMNS = {  # made by a library, what it is, and its values
     "polars floats": (pl.Series(HOLES), NUMBER, HOLES),
     "polars integers": (pl.Series([1, None, 2, 1]), NUMBER, [1, None, 2, 1]),
     "polars decimals": (
-        pl.Series([Decimal("1.5"), None, Decimal(2), Decimal("1.5")]),
+        pl.Series(HOLES).cast(pl.Decimal(10, 1)),
         NUMBER,
         HOLES,
     ),
