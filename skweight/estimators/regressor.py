@@ -77,7 +77,7 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         Which columns of X are categories. "from_dtype": columns of a DataFrame that hold strings or
         booleans, or have a dtype for categories; no column of an array. Otherwise names of columns,
         their positions, or a mask of shape (n_features,); None for no column. A missing label is a
-        category. Categories with less than 1 % of the weight and less weight than 5 average
+        category. Categories with less than 1 % of the weight and less weight than 3 average
         distinct rows are treated as one category, together with labels that were not seen in
         training. Your own module is given categories as whole numbers if it has a method
         ``adapt_categories``; else they are refused. See docs/tables.md.

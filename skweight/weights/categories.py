@@ -17,7 +17,7 @@ from skweight.weights.sample_weight import scale_near_one
 
 # A category with a smaller share of the weight, and less than the weight of so many average rows,
 # is pooled with others like it.
-SMALLEST_SHARE, FEWEST_ROWS = 0.01, 5
+SMALLEST_SHARE, FEWEST_ROWS = 0.01, 3
 # Sums of weights differ by rounding; a category is not pooled for that.
 _SLACK = 1e-9
 Codes = NDArray[np.int64]
