@@ -165,9 +165,9 @@ def to_device(tensor: Tensor, device: torch.device) -> Tensor:
 def rows_at_once(X: Any, device: torch.device) -> int:
     """Number of rows of X in a chunk of a prediction: at most 64 MiB, and a multiple of 64.
 
-    At most 4,096 on a CPU, so that hidden layers stay in the cache, and 65,536 elsewhere. The
-    training package explains the 64, see ``predict``.
+    At most 1,024 on a CPU, so that bins and hidden layers stay in the cache, and 65,536 elsewhere.
+    The training package explains the 64, see ``predict``.
     """
     n_values = max(1, int(math.prod(X.shape[1:])))
-    most = 2**12 if device.type == "cpu" else 2**16
+    most = 2**10 if device.type == "cpu" else 2**16
     return max(64, min(most, 2**24 // n_values // 64 * 64))

@@ -360,7 +360,7 @@ def test_every_read_is_of_a_small_share_of_the_rows(large, rows, early_stopping,
     monkeypatch.setattr(MappedRows, "__getitem__", recorded)
     monkeypatch.setattr(validation, "check_array", recorded_check)
     use(mapped, early_stopping)
-    # A prediction reads 4,096 rows at once, and merging, moments and batches fewer; they are
+    # A prediction reads 1,024 rows at once, and merging, moments and batches fewer; they are
     # checked 2^22 values at once.
     assert max(lengths) <= 5_000
     assert max(shape[0] for shape in checked if shape[1:]) < 25_000
