@@ -238,7 +238,7 @@ def _ranks_within(groups: NDArray[Any], values: NDArray[Any]) -> Codes:
     first = np.full(len(ranks), len(ranks))
     of_groups = _ranks(groups)
     np.minimum.at(first, of_groups, ranks)
-    return ranks - first[of_groups]
+    return np.asarray(ranks - first[of_groups])
 
 
 def _sums(codes: NDArray[np.int32], known: Hashes) -> list[Floats]:
