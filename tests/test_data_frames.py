@@ -177,6 +177,28 @@ def test_a_search_gives_the_scores_of_grid_search(name):
         assert len(set(scores)) > 1
 
 
+@pytest.mark.parametrize("max_indicators", ["auto", 0])
+def test_a_search_pools_the_categories_that_are_rare_under_each_setting(max_indicators):
+    """Whether a category is rare depends on the weights, and with it the codes of X."""
+    frame = FRAME.assign(part=np.repeat(["first", "second"], N_ROWS // 2))
+    frame.loc[:15, "part"] = np.repeat(["little", "less", "least", "much"], 4)
+    weight = np.random.default_rng(3).exponential(size=N_ROWS)
+    weight[:16] = np.repeat([0.1, 0.4, 0.2, 20], 4)
+    grid = {"sample_weight_power": [1.0, 0.0, 0.5]}
+    model = WeightedTorchRegressor(**QUICK, module__max_indicators=max_indicators)
+    one, other = (
+        search(model, grid, cv=4).fit(frame, TARGET, sample_weight=weight)
+        for search in (GridSearchCV, WeightSearchCV)
+    )
+    for split in range(4):
+        scores = one.cv_results_[f"split{split}_test_score"]
+        assert_array_equal(scores, other.cv_results_[f"split{split}_test_score"])
+        assert len(set(scores)) > 1
+    flat = clone(model).set_params(sample_weight_power=0.0).fit(frame, TARGET, weight)
+    uneven = model.fit(frame, TARGET, weight)
+    assert uneven.module_.cardinalities != flat.module_.cardinalities
+
+
 # Libraries and dtypes
 
 

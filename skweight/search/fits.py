@@ -105,7 +105,7 @@ def _fit_in_stack(task: Task) -> list[Result]:
 def _plan_on_fold(
     task: Task, numbers: Iterable[int], fold: Fold, results: dict[int, Result]
 ) -> dict[int, Planned]:
-    """Plan fits on one fold, whose rows are released afterwards; the plans share one tensor X.
+    """Plan fits on one fold, whose rows are released afterwards; equal tensors X are shared.
 
     An estimator that cannot be planned is fitted by itself, so that its error is that of ``fit``.
     Copies are fitted, since all are fitted anew if their stack fails. They are no clones, which
@@ -128,10 +128,17 @@ def _plan_on_fold(
 
 
 def _share_X(planned: dict[int, Planned]) -> None:
-    """Let the last training read the tensor X of the first one, which is equal to its own."""
-    trainings = [fit.training for fit in planned.values()]
-    shared, own = trainings[0].rows.X, trainings[-1].rows.X
-    for rows in (trainings[-1].rows, trainings[-1].valid_rows):
+    """Let the last training read the tensor X of an earlier one with the same codes, if any.
+
+    X is equal then. Which categories are rare, and so their codes, depends on the weights.
+    """
+    *earlier, last = planned.values()
+    codes = last.estimator._encoding.categories
+    same = [fit for fit in earlier if fit.estimator._encoding.categories == codes]
+    if not same:
+        return
+    shared, own = same[0].training.rows.X, last.training.rows.X
+    for rows in (last.training.rows, last.training.valid_rows):
         if rows is not None and rows.X is own:
             rows.X = shared
 

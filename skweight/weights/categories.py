@@ -25,6 +25,8 @@ Hashes = NDArray[np.uint64]
 # Bits of a hash that are summed at once: sums of them over 2^27 rows are exact in float64.
 _BITS = 26
 _LOW_BITS = np.uint64(2**_BITS - 1)
+# Passes over the rows that tell categories apart; more of them for few rows. Then codes decide.
+_MOST_PASSES, _MOST_ROWS_READ = 32, 2**23
 
 
 def order_categories(rows: DistinctRows, columns: list[int]) -> list[Codes]:
@@ -105,34 +107,40 @@ class _Search:
     place: list[Codes]  # of each code in each column; equal where they are not told apart
     row_rank: Hashes
     mass: Floats
+    n_passes: int = 0
 
     def find(self) -> list[Codes]:
         """The place of each code, from 0."""
         self._refine()
         if self._has_ties():
-            self._tell_apart_by_mass()
+            weight_rank = _ranks_within(self.row_rank, self.mass).astype(np.uint64)
+            _scramble(self.row_rank)
+            self.row_rank += weight_rank
             self._refine()
-        for column in range(len(self.place)):
-            place = self.place[column]
-            if _n_different(place) < len(place):  # the data do not tell them apart: by code
-                self.place[column] = _ranks(place, np.arange(len(place)))
-                self._refine()
+        while self._has_ties() and self._may_go_on():
+            self._order_twins()
+            self._refine()
+            self._order_in_components()
+            self._refine()
+        for column in range(len(self.place)):  # if that took too long
+            self.place[column] = _ranks(self.place[column], np.arange(len(self.place[column])))
+            self._refine()
         return self.place
 
     def _has_ties(self) -> bool:
         return any(_n_different(place) < len(place) for place in self.place)
 
+    def _may_go_on(self) -> bool:
+        return self.n_passes < max(_MOST_PASSES, _MOST_ROWS_READ // len(self.mass))
+
     def _refine(self) -> None:
         """Tell categories apart by their rows until that tells no more."""
-        while self._has_ties():
+        while self._has_ties() and self._may_go_on():
+            self.n_passes += 1
             before = sum(map(_n_different, self.place))
             known = self._row_hashes()
-            sums: list[list[Floats]] = [[] for _ in self.place]
-            for shift in (0, _BITS):
-                half = (known >> np.uint64(shift) & _LOW_BITS).astype(np.float64)
-                for of_column, codes in zip(sums, self.codes):
-                    of_column.append(np.asarray(np.bincount(codes, half), dtype=np.float64))
-            self.place = [_ranks(*of_column) for of_column in zip(self.place, *zip(*sums))]
+            columns = zip(self.place, self.codes)
+            self.place = [_ranks(place, *_sums(codes, known)) for place, codes in columns]
             if sum(map(_n_different, self.place)) == before:
                 return
 
@@ -141,37 +149,111 @@ class _Search:
         known: Hashes = self.row_rank.copy()
         _scramble(known)
         for column, place in enumerate(self.place):
-            of_places = place.astype(np.uint64)
-            _scramble(of_places)
-            of_places += np.uint64(column)
-            _scramble(of_places)
+            of_places = _hashes(place, column)
             known ^= of_places[self.codes[column]]
             _scramble(known)
         return known
 
-    def _tell_apart_by_mass(self) -> None:
-        """Compare categories with the same rows by the weights of these, in the same order."""
-        known = self._row_hashes()
-        for column, place in enumerate(self.place):
+    def _order_twins(self) -> None:
+        """Order by their codes equal categories that could change places with each other.
+
+        These are twins: their rows differ in nothing but them.
+        """
+        known: Hashes = self.row_rank.copy()
+        _scramble(known)
+        labels = [_hashes(np.arange(len(p)), column) for column, p in enumerate(self.place)]
+        for of_column, codes in zip(labels, self.codes):
+            known ^= of_column[codes]
+        for column, (of_column, codes) in enumerate(zip(labels, self.codes)):
+            place = self.place[column]
+            if _n_different(place) == len(place):
+                continue
+            others = known ^ of_column[codes]
+            _scramble(others)
+            twins = _ranks(place, *_sums(codes, others))
+            self.place[column] = _ranks(place, _ranks_within(twins, np.arange(len(twins))))
+
+    def _order_in_components(self) -> None:
+        """Make one of the equal categories of each component the first, or order the components.
+
+        A component holds the categories that are connected by rows, through equal ones. Components
+        without equal categories in a column could change places as a whole.
+        """
+        component = self._components()
+        column = np.repeat(np.arange(len(self.place)), [len(place) for place in self.place])
+        cells = _ranks(component, column, np.concatenate(self.place))
+        is_tied = np.bincount(cells)[cells] > 1
+        if is_tied.any():
+            # Lower ranks are earlier columns and places of a component; the first code is chosen.
+            tied = np.flatnonzero(is_tied)
+            tied = tied[np.argsort(cells[tied], kind="stable")]
+            _, first = np.unique(component[tied], return_index=True)
+            chosen = np.ones(len(cells), dtype=np.int64)
+            chosen[tied[first]] = 0
+            component = chosen
+        ends = np.cumsum([len(place) for place in self.place])
+        of_columns = np.split(component, ends[:-1])
+        self.place = [_ranks(place, key) for place, key in zip(self.place, of_columns)]
+
+    def _components(self) -> Codes:
+        """The component of each category of all columns: the smallest position of one in it."""
+        starts = np.cumsum([0, *map(len, self.place)])
+        label = np.arange(starts[-1])
+        tied = []
+        for start, place, codes in zip(starts, self.place, self.codes):
             is_tied = np.bincount(place)[place] > 1
-            rows = np.flatnonzero(is_tied[self.codes[column]])
-            codes = self.codes[column][rows]
-            order = np.lexsort((self.mass[rows], known[rows], codes))
-            ends = np.cumsum(np.bincount(codes, minlength=len(place)))
-            masses = np.split(self.mass[rows][order], ends[:-1])
-            sequences = sorted({tuple(of_code.tolist()) for of_code in masses})
-            ranks = {sequence: rank for rank, sequence in enumerate(sequences)}
-            self.place[column] = _ranks(place, [ranks[tuple(m.tolist())] for m in masses])
+            rows = np.flatnonzero(is_tied[codes])
+            tied.append((rows, codes[rows] + start))
+        while True:
+            of_rows = np.full(len(self.mass), len(label))
+            for rows, categories in tied:
+                of_rows[rows] = np.minimum(of_rows[rows], label[categories])
+            found = label.copy()
+            for rows, categories in tied:
+                np.minimum.at(found, categories, of_rows[rows])
+            found = found[found]
+            if np.array_equal(found, label):
+                return label
+            label = found
 
 
 def _n_different(place: Codes) -> int:
     return int(place.max()) + 1
 
 
-def _ranks(*keys: Any) -> Codes:
+def _ranks(*keys: NDArray[Any]) -> Codes:
     """Dense ranks from 0 by the first key, and by the others where that is equal."""
-    _, ranks = np.unique(np.stack(keys, axis=1), axis=0, return_inverse=True)
-    return ranks.reshape(-1)
+    order = np.lexsort(keys[::-1])
+    differs = np.zeros(len(order), dtype=np.int64)
+    for key in keys:
+        differs[1:] |= key[order[1:]] != key[order[:-1]]
+    ranks = np.empty(len(order), dtype=np.int64)
+    ranks[order] = differs.cumsum()
+    return ranks
+
+
+def _ranks_within(groups: NDArray[Any], values: NDArray[Any]) -> Codes:
+    """Dense ranks from 0 of the values of each group."""
+    ranks = _ranks(groups, values)
+    first = np.full(len(ranks), len(ranks))
+    of_groups = _ranks(groups)
+    np.minimum.at(first, of_groups, ranks)
+    return np.asarray(ranks - first[of_groups])
+
+
+def _sums(codes: NDArray[np.int32], known: Hashes) -> list[Floats]:
+    """Sums of the hashes of the rows that have each code, in two halves."""
+    halves = ((known >> np.uint64(shift) & _LOW_BITS).astype(np.float64) for shift in (0, _BITS))
+    return [np.asarray(np.bincount(codes, half), dtype=np.float64) for half in halves]
+
+
+def _hashes(numbers: Codes, column: int) -> Hashes:
+    """A hash of each number, another one in each column."""
+    hashes = numbers.astype(np.uint64)
+    _scramble(hashes)
+    hashes += np.uint64(column)
+    _scramble(hashes)
+    return hashes
 
 
 def _scramble(values: Hashes) -> None:

@@ -93,6 +93,52 @@ def test_columns_that_say_the_same_are_numbered_together():
             assert_same_rows(rows, expected)
 
 
+def cycles(*lengths):
+    """Edges of cycles of these lengths, as pairs of categories of two columns."""
+    starts = np.cumsum([0, *lengths[:-1]])
+    at = np.concatenate([start + np.arange(2 * n) // 2 for start, n in zip(starts, lengths)])
+    after = np.concatenate(
+        [start + (np.arange(2 * n) + 1) // 2 % n for start, n in zip(starts, lengths)]
+    )
+    return np.c_[at, after] + 1
+
+
+# Pairs of categories, all of which have the same rows as long as no two are told apart.
+TIED_PAIRS = {
+    "cities of states": np.c_[np.arange(12), np.arange(12) // 3] + 1,
+    "states of cities": np.c_[np.arange(12) // 3, np.arange(12)] + 1,
+    "mirrored": np.c_[np.arange(8), (5 * np.arange(8) + 3) % 8] + 1,
+    "every pair": np.c_[np.arange(20) // 4, np.arange(20) % 4] + 1,
+    "a cycle": cycles(7),
+    "cycles of different lengths": cycles(3, 6, 4, 3),
+}
+
+
+@pytest.mark.parametrize("pairs", TIED_PAIRS.values(), ids=TIED_PAIRS)
+@pytest.mark.parametrize("weight", [None, 0.3])
+def test_categories_that_could_change_places_are_numbered_as_one_table(pairs, weight):
+    """Whichever of them is first, the rows are those of the same table with other labels."""
+    X = np.insert(pairs, 1, 0, axis=1).astype(np.float32)
+    y, weight = np.zeros(len(X), dtype=int), None if weight is None else np.full(len(X), weight)
+    expected, tables = settle(X, y, weight)
+    assert [sorted(table[1:]) for table in tables] == [
+        [*range(1, n + 1)] for n in pairs.max(axis=0)
+    ]
+    for _ in range(5):
+        renamed, _ = rename(X)
+        order = rng.permutation(len(X))
+        rows, _ = settle(renamed[order], y, weight)
+        assert_same_rows(rows, expected)
+
+
+def test_many_categories_that_could_change_places_are_numbered():
+    """A cycle is told apart one category after another, which is given up if it takes too long."""
+    X = np.insert(cycles(100_000), 1, 0, axis=1).astype(np.float32)
+    found = order_categories(merge(X, np.zeros(len(X), dtype=int), None, 1.0), CATEGORIES)
+    for codes in found:
+        assert sorted(codes) == [*range(100_001)]
+
+
 def test_the_unit_of_y_does_not_matter():
     X, y = make_table(), rng.normal(size=400)
     _, codes = settle(X, y)
