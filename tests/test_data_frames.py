@@ -141,8 +141,17 @@ def test_other_labels_change_nothing(name, n_rows):
     )
 
 
-def test_class_weights_are_the_sample_weights_that_they_mean():
+@pytest.mark.parametrize("zero", [False, True])
+def test_class_weights_are_the_sample_weights_that_they_mean(zero):
     y = TARGETS["classifier"]
+    if zero:
+        y = np.where(np.arange(N_ROWS) % 3 == 0, 2, y)
+        frame = FRAME.assign(size=np.where(y == 2, "only here", FRAME["size"].astype(object)))
+        weights = {0: 1.0, 1: 4.0, 2: 0.0}
+        of_rows = np.array([1.0, 4.0, 0.0])[y]
+        found = predictions("classifier", frame, y, class_weight=weights)
+        assert_array_equal(found, predictions("classifier", frame, y, of_rows))
+        return
     frame = FRAME.assign(rare=np.where(np.arange(N_ROWS) % 150 == 0, "rare", "common"))
     of_classes = predictions("classifier", frame, y, class_weight={0: 1, 1: 4}, asked=frame)
     of_rows = predictions("classifier", frame, y, np.where(y == 1, 4, 1), asked=frame)
@@ -282,6 +291,25 @@ def test_a_missing_number_is_the_mean_where_training_had_none():
     at_mean, missing = model.predict([[x.mean()], [np.nan]])
     assert_allclose(missing, at_mean, atol=0.01)
     assert np.ptp(model.predict(x)) > 0.3
+
+
+@pytest.mark.parametrize("dtype", [object, "string"])
+def test_a_column_without_a_label_in_training_is_a_category(dtype):
+    empty = FRAME.assign(city=pd.Series([None] * N_ROWS, dtype=dtype))
+    model = WeightedTorchRegressor(**QUICK)
+    with pytest.warns(UserWarning, match="Column 'note' of X is not used"):
+        model.fit(empty.assign(note=np.arange(N_ROWS).astype(str)), TARGET)
+    model.fit(empty, TARGET)
+    assert_array_equal(model.predict(empty), model.predict(FRAME))
+
+
+def test_which_columns_are_categories_stays_when_a_fit_continues():
+    model = WeightedTorchRegressor(**QUICK, warm_start=True).fit(FRAME, TARGET)
+    with pytest.raises(ValueError, match=r"categorical_features.* must not change"):
+        model.set_params(categorical_features=[1, 3, 4]).fit(FRAME, TARGET)
+    model = WeightedTorchRegressor(**QUICK).partial_fit(FRAME, TARGET)
+    with pytest.raises(ValueError, match=r"categorical_features.* must not change"):
+        model.set_params(categorical_features=None).partial_fit(FRAME, TARGET)
 
 
 def test_labels_of_another_kind_are_refused_in_predictions():

@@ -30,6 +30,8 @@ def holds_integers(X: Any) -> bool:
     """Whether X, as the user passed it, holds nothing but integers and booleans."""
     if isinstance(X, Tensor):
         return not (X.is_floating_point() or X.is_complex())
+    if hasattr(X, "schema") and hasattr(X, "column_names"):  # a table of pyarrow
+        return all("int" in str(kind) or str(kind) == "bool" for kind in X.schema.types)
     if hasattr(X, "columns") and hasattr(X, "dtypes"):
         return all(map(_is_of_integers, X.dtypes))
     if hasattr(X, "dtype"):

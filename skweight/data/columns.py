@@ -1,7 +1,7 @@
 """The columns of a table: of a DataFrame of pandas, polars or pyarrow, or of an array.
 
 A column is read as numbers, or as categories: a list of labels and a code for each row. What the
-codes mean to the network is decided in ``categories``.
+codes mean to the network is decided in ``encoding``.
 """
 
 from collections.abc import Hashable, Iterable
@@ -72,7 +72,7 @@ class Column:
 
     def _role_of_cells(self) -> str:
         kinds = self._kinds()
-        if {*kinds} == {STRINGS}:
+        if not kinds or {*kinds} == {STRINGS}:  # later rows may hold anything if none is here
             return CATEGORY
         if {*kinds} == {BOOLEANS}:
             return BOOLEAN
@@ -153,17 +153,25 @@ class Column:
             accessor: Any = getattr(nw.to_native(self.values), "cat", None)
             if hasattr(accessor, "codes"):  # of pandas; -1 is missing, and so the last label
                 return [*accessor.categories.tolist(), None], accessor.codes.to_numpy()
-        values = self._objects()
+        values = self._labels()
         if values.ndim == 1 and values.dtype.kind in "fiubUS":
             different, codes = np.unique(values, return_inverse=True)
             return different.tolist(), codes
         known: dict[Any, int] = {}
         try:
-            found = (known.setdefault(cell, len(known)) for cell in self._cells())
+            cells = values if values.ndim == 1 else [*values]  # structs of polars are rows
+            found = (known.setdefault(cell, len(known)) for cell in cells)
             codes = np.fromiter(found, dtype=np.int64, count=len(values))
         except TypeError as error:  # lists, dicts and arrays have no hash
             raise self._error({kind_of_cell(cell): cell for cell in self._cells()}) from error
         return [*known], codes
+
+    def _labels(self) -> Any:
+        """The values as an array in which integers beside missing ones are integers still."""
+        is_array = isinstance(self.values, np.ndarray)
+        if is_array or not self.values.dtype.is_integer() or not self.values.is_null().any():
+            return self._objects()
+        return np.array([*self.values.to_list()], dtype=object)
 
 
 def columns_of(X: Any) -> list[Column]:

@@ -33,7 +33,7 @@ def validate_inputs_y(
 ) -> tuple[NamedInputs, Any]:
     """Inputs as in :func:`validate_inputs`, and y as an array or sparse matrix with as many rows.
 
-    Rows of weight 0 and ``only_known`` are as in :func:`~skweight.data.validate_X_y`.
+    Rows of weight 0 and ``only_known`` are as in :meth:`~skweight.data.XReader.read_with_y`.
     """
     sample_weight = as_array(sample_weight)
     y = fill_targets_without_weight(as_array(y), sample_weight, all_rows=only_known)

@@ -16,6 +16,12 @@ def check_kind_of_X(estimator: Any, X: Any, reset: bool) -> None:
                 "whose forward takes these names; or, if they are columns of one table, pass "
                 "pandas.DataFrame(X)."
             )
+        given = estimator.categorical_features
+        if given is not None and not isinstance(given, str):
+            raise ValueError(
+                'categorical_features must be "from_dtype" or None for a dict X, whose inputs are '
+                f"taken as they are, got {given!r}."
+            )
     elif estimator.module is None and getattr(X, "ndim", 2) > 2:
         raise ValueError(
             "X must be 2-D for the default network, with shape (n_samples, n_features), got "

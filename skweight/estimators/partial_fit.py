@@ -75,9 +75,12 @@ def plan_partial_fit(
         task.learn(rows, criterion)
         estimator._partial_fits = scales_of_weights(rows, task, power)
     calls = estimator._partial_fits = copy.copy(estimator._partial_fits)
+    n_distinct = len(rows.index)
     rows = task.weigh(rows.on_scale(calls.mass_unit, power))
     task.check(rows)
     if first:
+        if len(rows.index) < n_distinct:
+            rows = order_by_rows(estimator, rows)
         rows = pool_rare(estimator, rows)
         warn_of_few_effective_rows(estimator, task, codes, sample_weight)
     targets = task.targets([rows])

@@ -49,6 +49,8 @@ from skweight.weights import (
 
 _FEW_EFFECTIVE_ROWS = 0.1
 _MOSTLY_DISTINCT = 0.9
+# The network, and what its input holds.
+_NETWORK_PARAMETERS = ("module", "categorical_features")
 # The loss and the weights of ``partial_fit`` are made of these.
 _WEIGHT_PARAMETERS = (
     "criterion",
@@ -106,7 +108,10 @@ def plan(estimator: Any, data: FitData) -> Training:
     rows = rows if continues else order_by_rows(estimator, rows)
     task.learn(rows, criterion)
     rows = task.weigh(rows)
-    rows = rows if continues else pool_rare(estimator, rows)
+    if not continues:
+        if len(rows.index) < n_distinct:  # rows of a class without weight count for nothing
+            rows = order_by_rows(estimator, rows)
+        rows = pool_rare(estimator, rows)
     warn_of_few_effective_rows(estimator, task, codes, data.sample_weight)
     warn_of_flattened_copies(estimator, data.sample_weight, len(codes), n_distinct)
     del y, codes  # a table may fill the memory
@@ -323,7 +328,7 @@ def _options(estimator: Any, seed: int, is_partial: bool) -> TrainingOptions:
 def _shaping_parameters(estimator: Any) -> dict[str, Any]:
     """The parameters that decide about the network, and about loss and weights."""
     nested = estimator.get_params(deep=False)
-    names = ("module", *_WEIGHT_PARAMETERS)
+    names = (*_NETWORK_PARAMETERS, *_WEIGHT_PARAMETERS)
     own = {name: nested.get(name) for name in names}
     return own | {k: v for k, v in nested.items() if k.startswith(("module__", "criterion__"))}
 
@@ -331,13 +336,14 @@ def _shaping_parameters(estimator: Any) -> dict[str, Any]:
 def _check_unchanged(before: Mapping[str, Any], now: Mapping[str, Any], is_partial: bool) -> None:
     """Refuse a continued fit whose network, or loss and weights, are to be others than before."""
     for name in before.keys() | now.keys():
-        if not (is_partial or name.startswith("module")):
+        if not (is_partial or name in _NETWORK_PARAMETERS or name.startswith("module__")):
             continue
         old, new = before.get(name), now.get(name)
         copies = isinstance(old, nn.Module) and type(old) is type(new)
         if not (old is new or copies or _equal(old, new)):
             continues = "partial_fit" if is_partial else "warm_start=True"
-            kept = "module, criterion and class weights" if is_partial else "module and module__*"
+            kept = "module, module__* and categorical_features"
+            kept = f"{kept}, criterion and class weights" if is_partial else kept
             raise ValueError(
                 f"{continues} continues with the network of the last fit, so {kept} must not "
                 f"change: {name} was {old!r}, got {new!r} (None: not given)."

@@ -196,6 +196,12 @@ def _find_name(name: Any, names: list[Any], parameter: str) -> int:
     return names.index(name)
 
 
+def have_same_codes(one: Any, other: Any) -> bool:
+    """Whether two estimators encode the categories of X alike."""
+    first, second = one._encoding, other._encoding
+    return bool(first.categories == second.categories)
+
+
 def order_by_rows(estimator: Any, rows: DistinctRows) -> DistinctRows:
     """Number the categories by the rows that have them; return the rows in their new order."""
     return _recode(estimator, rows, order_categories)

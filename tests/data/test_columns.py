@@ -20,7 +20,9 @@ COLUMNS = {  # made by a library, what it is, and its values
     "objects": (pd.Series([1, None, 2.5, Decimal(1)], dtype=object), NUMBER, [1, None, 2.5, 1]),
     "arrow numbers": (pd.Series(HOLES, dtype="float64[pyarrow]"), NUMBER, HOLES),
     "sparse": (pd.Series(pd.arrays.SparseArray([0.0, 1, 0, 2])), NUMBER, [0, 1, 0, 2]),
-    "all missing": (pd.Series([None] * 4, dtype=object), NUMBER, [None] * 4),
+    "all missing": (pd.Series([None] * 4, dtype=object), CATEGORY, [None] * 4),
+    "missing strings": (pd.Series([None] * 4, dtype="string"), CATEGORY, [None] * 4),
+    "missing floats": (pd.Series([None] * 4, dtype=float), NUMBER, [None] * 4),
     "strings": (pd.Series(STRINGS), CATEGORY, STRINGS),
     "string objects": (pd.Series(STRINGS, dtype=object), CATEGORY, STRINGS),
     "arrow strings": (pd.Series(STRINGS, dtype="string[pyarrow]"), CATEGORY, STRINGS),
@@ -45,7 +47,7 @@ COLUMNS = {  # made by a library, what it is, and its values
         NUMBER,
         HOLES,
     ),
-    "polars nulls": (pl.Series([None] * 4), NUMBER, [None] * 4),
+    "polars nulls": (pl.Series([None] * 4), CATEGORY, [None] * 4),
     "polars strings": (pl.Series(STRINGS), CATEGORY, STRINGS),
     "polars categories": (pl.Series(STRINGS, dtype=pl.Categorical), CATEGORY, STRINGS),
     "polars enum": (pl.Series(STRINGS, dtype=pl.Enum([*"yxz"])), CATEGORY, STRINGS),
@@ -83,7 +85,8 @@ def test_a_column_is_what_its_dtype_or_its_cells_say(name):
         return
     found = column.categories()
     assert [found.labels[code] for code in found.codes] == expected
-    assert found.kind == ("strings" if "x" in expected else "numbers")
+    kind = None if expected == [None] * 4 else "numbers"
+    assert found.kind == ("strings" if "x" in expected else kind)
 
 
 @pytest.mark.parametrize("name", [name for name, (_, role, _) in COLUMNS.items() if role == NUMBER])
@@ -99,3 +102,17 @@ def test_an_array_has_positions_as_names():
     assert (number.name, number.role, category.name, category.role) == (0, NUMBER, 1, CATEGORY)
     assert_array_equal(number.numbers(), [1, np.nan])
     assert not is_frame(table) and not is_frame(pd.Series([1])) and not is_frame({"a": [1]})
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda values: pd.Series(values, dtype="Int64"),
+        lambda values: pl.Series(values, dtype=pl.Int64),
+        lambda values: pa.array(values, pa.int64()),
+    ],
+)
+def test_large_integers_beside_missing_ones_keep_their_values(make):
+    values = [2**60, 2**60 + 1, None, 2**60]
+    found = column_of(make(values)).categories()
+    assert [found.labels[code] for code in found.codes] == values
