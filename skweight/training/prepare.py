@@ -75,7 +75,7 @@ def _check_categories(
     raise ValueError(
         f"module {type(module).__name__} has no method adapt_categories, so it would take the "
         f"categories of X for numbers, got categories in {listed}. Give it a method "
-        "adapt_categories(cardinalities), or encode these columns before, in a Pipeline. Those that "
+        "adapt_categories(cardinalities), or encode them before, in a Pipeline. Those that "
         "are numbers are taken as numbers with categorical_features=None."
     )
 
