@@ -6,3 +6,4 @@ from skweight.estimators.estimator import TorchEstimator
 from skweight.estimators.parameters import ALLOWED
 from skweight.estimators.planning import FitData, draw_seed, plan
 from skweight.estimators.regressor import WeightedTorchRegressor
+from skweight.estimators.tables import have_same_codes

@@ -323,7 +323,7 @@ def _options(estimator: Any, seed: int, is_partial: bool) -> TrainingOptions:
 def _shaping_parameters(estimator: Any) -> dict[str, Any]:
     """The parameters that decide about the network, and about loss and weights."""
     nested = estimator.get_params(deep=False)
-    names = ("module", *_WEIGHT_PARAMETERS)
+    names = ("module", "categorical_features", *_WEIGHT_PARAMETERS)
     own = {name: nested.get(name) for name in names}
     return own | {k: v for k, v in nested.items() if k.startswith(("module__", "criterion__"))}
 
@@ -331,16 +331,17 @@ def _shaping_parameters(estimator: Any) -> dict[str, Any]:
 def _check_unchanged(before: Mapping[str, Any], now: Mapping[str, Any], is_partial: bool) -> None:
     """Refuse a continued fit whose network, or loss and weights, are to be others than before."""
     for name in before.keys() | now.keys():
-        if not (is_partial or name.startswith("module")):
+        if not (is_partial or name.startswith(("module", "categorical_features"))):
             continue
         old, new = before.get(name), now.get(name)
         copies = isinstance(old, nn.Module) and type(old) is type(new)
         if not (old is new or copies or _equal(old, new)):
             continues = "partial_fit" if is_partial else "warm_start=True"
-            kept = "module, criterion and class weights" if is_partial else "module and module__*"
+            kept = "criterion and class weights" if is_partial else "module__*"
             raise ValueError(
-                f"{continues} continues with the network of the last fit, so {kept} must not "
-                f"change: {name} was {old!r}, got {new!r} (None: not given)."
+                f"{continues} continues with the network of the last fit, so module, "
+                f"categorical_features, {kept} must not change: {name} was {old!r}, got {new!r} "
+                "(None: not given)."
             )
 
 

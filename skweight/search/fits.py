@@ -10,7 +10,7 @@ from typing import Any
 
 from sklearn.pipeline import Pipeline
 
-from skweight.estimators import FitData, plan
+from skweight.estimators import FitData, have_same_codes, plan
 from skweight.search.folds import Fold, failure_text
 from skweight.stacks import NotStackable, train_together
 from skweight.training import Training, WeightedNet
@@ -133,8 +133,7 @@ def _share_X(planned: dict[int, Planned]) -> None:
     X is equal then. Which categories are rare, and so their codes, depends on the weights.
     """
     *earlier, last = planned.values()
-    codes = last.estimator._encoding.categories
-    same = [fit for fit in earlier if fit.estimator._encoding.categories == codes]
+    same = [fit for fit in earlier if have_same_codes(fit.estimator, last.estimator)]
     if not same:
         return
     shared, own = same[0].training.rows.X, last.training.rows.X
