@@ -170,6 +170,36 @@ def test_a_category_of_rows_without_weight_is_unseen(name):
 
 
 @each_estimator
+def test_rows_without_weight_may_hold_cells_of_any_kind(name):
+    """Neither what is a category nor the kind of labels is decided by them."""
+    mixed = FRAME.astype({"city": object, "gain": object, "member": object})
+    for column, cell in {"city": 3.5, "gain": "much", "member": {"no": "cell"}}.items():
+        mixed[column] = [cell if w == 0 else known for known, w in zip(mixed[column], WEIGHT)]
+    y, kept = TARGETS[name], WEIGHT > 0
+    found = predictions(name, mixed, y, WEIGHT)
+    assert_array_equal(found, predictions(name, FRAME[kept], y[kept], WEIGHT[kept]))
+
+
+@pytest.mark.parametrize("dtype", [object, "str", "string"])
+@pytest.mark.parametrize("hole", [np.nan, None])
+def test_a_column_that_is_missing_in_training_may_have_labels_later(dtype, hole):
+    frame = FRAME.assign(city=pd.Series([hole] * N_ROWS, dtype=object).astype(dtype))
+    model = WeightedTorchRegressor(**QUICK).fit(frame, TARGET)
+    assert_array_equal(model.predict(frame), model.predict(FRAME))
+    assert np.ptp(model.predict(FRAME)) > 0.01
+
+
+@each_estimator
+@pytest.mark.parametrize("label", ["one", None])
+def test_a_table_that_says_nothing_gives_a_constant_fit(name, label):
+    frame = pd.DataFrame({"a": [label] * N_ROWS, "b": ["other"] * N_ROWS}, dtype=object)
+    found = ESTIMATORS[name](**QUICK).fit(frame, TARGETS[name]).predict(frame)
+    assert len(set(found)) == 1
+    if name == "regressor":
+        assert_allclose(found[0], TARGET.mean(), rtol=0.05)
+
+
+@each_estimator
 def test_a_search_gives_the_scores_of_grid_search(name):
     grid = {"sample_weight_power": [0.0, 0.5, 1.0]}
     if name == "classifier":
@@ -264,6 +294,17 @@ def test_scores_and_searches_take_every_library(library):
 def test_a_frame_that_is_not_read_yet_is_refused():
     with pytest.raises(TypeError, match=r"X must hold its rows, got a LazyFrame. Pass X.collect"):
         WeightedTorchRegressor().fit(pl.from_pandas(FRAME).lazy(), TARGET)
+    model = WeightedTorchRegressor(**QUICK).fit(pl.from_pandas(FRAME), TARGET)
+    with pytest.raises(TypeError, match=r"X must hold its rows, got a LazyFrame. Pass X.collect"):
+        model.predict(pl.from_pandas(FRAME).lazy())
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_a_continued_fit_refuses_other_columns_as_categories(method):
+    model = getattr(WeightedTorchRegressor(**QUICK, warm_start=True), method)(FRAME, TARGET)
+    model.set_params(categorical_features=["city", "size", "age", "member"])
+    with pytest.raises(ValueError, match="categorical_features was 'from_dtype', got \\['city'"):
+        getattr(model, method)(FRAME, TARGET)
 
 
 def test_columns_are_named_and_their_order_is_checked():
@@ -407,6 +448,8 @@ def test_none_takes_categories_of_numbers_as_numbers_and_refuses_strings():
             r"got a sparse matrix. Pass X.toarray",
         ),
         (np.ones(N_ROWS), [0], ValueError, r"shape \(n_samples, n_features\), got shape \(400,\)"),
+        (FRAME, [[0, 1]], ValueError, r"with one dimension, got shape \(1, 2\)"),
+        (FRAME, np.array(0), ValueError, r"a list of names or positions.*got array\(0\)"),
         (FRAME, [1.5], ValueError, "must hold columns of X.*got 1.5"),
     ],
 )

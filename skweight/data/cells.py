@@ -49,8 +49,7 @@ def explained_cells(X: Any) -> Iterator[None]:
     """Explain an error of the checks of X by its cells; refuse what would pass these checks."""
     refuse_masked(X, "X")
     _refuse_times(X)
-    if hasattr(X, "collect_schema") and not hasattr(X, "shape"):  # a query of polars
-        raise TypeError(f"X must hold its rows, got a {type(X).__name__}. Pass X.collect().")
+    refuse_unread(X)
     try:
         yield
     except (TypeError, ValueError) as error:
@@ -60,6 +59,12 @@ def explained_cells(X: Any) -> Iterator[None]:
         kind = TypeError if isinstance(error, TypeError) else ValueError
         first_line = next(iter(str(error).splitlines()), "")  # others show all of X
         raise kind(f"{explanation} ({first_line.rstrip(':')})") from error
+
+
+def refuse_unread(X: Any) -> None:
+    """Refuse a query of polars, whose rows are not read yet."""
+    if hasattr(X, "collect_schema") and not hasattr(X, "shape"):
+        raise TypeError(f"X must hold its rows, got a {type(X).__name__}. Pass X.collect().")
 
 
 def _refuse_times(X: Any) -> None:
@@ -158,6 +163,11 @@ def _is_number(value: Any) -> bool:
     return True
 
 
+def is_missing_label(value: Any) -> bool:
+    """Whether a cell is missing, or NaT: a missing date among categories, but no missing number."""
+    return is_missing(value) or type(value).__name__ == "NaTType"
+
+
 def is_missing(value: Any) -> bool:
     """Whether a cell is None, NaN or the missing value of pandas."""
     if value is None or type(value).__name__ == "NAType":
@@ -169,6 +179,8 @@ def kind_of_cell(value: Any) -> str:
     """What a cell that is not missing holds, in words."""
     if isinstance(value, (bool, np.bool_)):
         return BOOLEANS
+    if isinstance(value, int):  # also one that no float holds
+        return NUMBERS
     kind = _kind_of(value)
     return NUMBERS if kind not in _KINDS and _is_number(value) else kind
 

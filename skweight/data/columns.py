@@ -20,11 +20,14 @@ from skweight.data.cells import (
     STRINGS,
     about_column,
     is_missing,
+    is_missing_label,
     kind_of_cell,
 )
 
 # What a column is by default.
 NUMBER, BOOLEAN, CATEGORY = "number", "boolean", "category"
+# A column of missing cells may hold strings in other tables: it is a category where booleans are.
+_ALL_MISSING = BOOLEAN
 _BY_DTYPE = {nw.Boolean: BOOLEAN, nw.Categorical: CATEGORY, nw.Enum: CATEGORY}
 
 
@@ -70,15 +73,29 @@ class Column:
                 return role
         return self._role_of_cells()
 
+    def take(self, rows: NDArray[np.intp]) -> "Column":
+        """Some rows of the column."""
+        return Column(self.name, self.values[rows])
+
     def _role_of_cells(self) -> str:
         kinds = self._kinds()
-        if not kinds or {*kinds} == {STRINGS}:  # later rows may hold anything if none is here
+        if not kinds:
+            return CATEGORY if self._is_of_strings() else _ALL_MISSING
+        if {*kinds} == {STRINGS}:
             return CATEGORY
         if {*kinds} == {BOOLEANS}:
             return BOOLEAN
         if kinds.keys() <= {NUMBERS, BOOLEANS}:
             return NUMBER
         raise self._error(kinds)
+
+    def _is_of_strings(self) -> bool:
+        """Whether the dtype is one of strings, whatever the cells are."""
+        dtype = self.values.dtype
+        if isinstance(self.values, np.ndarray):
+            return dtype.kind in "SU"
+        is_object = getattr(nw.to_native(self.values), "dtype", None) == np.dtype(object)
+        return isinstance(dtype, nw.String) and not is_object
 
     def _kinds(self) -> dict[str, Any]:
         """The kinds of the cells that are not missing, with an example of each."""
@@ -114,12 +131,17 @@ class Column:
         """The values as an array in which missing ones are None or NaN."""
         if isinstance(self.values, np.ndarray):
             return self.values
+        dtype = self.values.dtype
+        if isinstance(dtype, (nw.Int128, nw.UInt128)):  # NumPy has none
+            return np.array(self.values.to_list(), dtype=object)
         values = self.values.to_numpy()
-        missing = self.values.is_null().to_numpy()
-        if isinstance(self.values.dtype, nw.Categorical) and missing.any():
+        if isinstance(dtype, nw.Categorical) and (missing := self._missing()).any():
             values = values.astype(object)
             values[missing] = None  # pyarrow puts a label there
         return values
+
+    def _missing(self) -> Any:
+        return self.values.is_null().to_numpy()
 
     def numbers(self) -> NDArray[Any]:
         """The column as an array of numbers, NaN where one is missing."""
@@ -130,8 +152,18 @@ class Column:
         kinds = self._kinds()
         if kinds.keys() - {NUMBERS, BOOLEANS}:
             raise self._error(kinds)
-        numbers = (np.nan if is_missing(cell) else float(cell) for cell in values)
+        numbers = (np.nan if is_missing(cell) else self._as_float(cell) for cell in values)
         return np.fromiter(numbers, dtype=np.float64, count=len(values))
+
+    def _as_float(self, cell: Any) -> float:
+        try:
+            return float(cell)
+        except OverflowError as error:
+            raise ValueError(
+                f"Column {self.name!r} of X holds an integer that is too large for a number, of "
+                f"{cell.bit_length()} bits. Divide the column by a constant, or list it in "
+                "categorical_features."
+            ) from error
 
     def categories(self) -> Labels:
         """The column as categories, in no particular order.
@@ -139,7 +171,7 @@ class Column:
         Raises TypeError for labels that cannot be looked up, or are of several kinds.
         """
         labels, codes = self._labels_and_codes()
-        labels = [None if is_missing(label) else label for label in labels]
+        labels = [None if is_missing_label(label) else label for label in labels]
         kinds = {kind_of_cell(label): label for label in labels if label is not None}
         if BOOLEANS in kinds and NUMBERS in kinds:
             del kinds[BOOLEANS]
@@ -153,25 +185,29 @@ class Column:
             accessor: Any = getattr(nw.to_native(self.values), "cat", None)
             if hasattr(accessor, "codes"):  # of pandas; -1 is missing, and so the last label
                 return [*accessor.categories.tolist(), None], accessor.codes.to_numpy()
-        values = self._labels()
+            if self.values.dtype.is_integer() and (missing := self._missing()).any():
+                # NumPy would make floats of all of them, which are equal for many large integers.
+                of_known = Column(self.name, self.values.drop_nulls())
+                labels, codes_of_known = of_known._labels_and_codes()
+                codes = np.full(len(missing), -1)
+                codes[~missing] = codes_of_known
+                return [*labels, None], codes
+        values = self._objects()
+        if values.dtype.kind in "mM":
+            different, codes = np.unique(values, return_inverse=True)
+            is_day = np.datetime_data(values.dtype) == ("D", 1)
+            unit = "D" if is_day else "us"  # the units of Python, whose labels are the same
+            return different.astype(f"{values.dtype.kind}8[{unit}]").tolist(), codes
         if values.ndim == 1 and values.dtype.kind in "fiubUS":
             different, codes = np.unique(values, return_inverse=True)
             return different.tolist(), codes
         known: dict[Any, int] = {}
         try:
-            cells = values if values.ndim == 1 else [*values]  # structs of polars are rows
-            found = (known.setdefault(cell, len(known)) for cell in cells)
+            found = (known.setdefault(cell, len(known)) for cell in self._cells())
             codes = np.fromiter(found, dtype=np.int64, count=len(values))
         except TypeError as error:  # lists, dicts and arrays have no hash
             raise self._error({kind_of_cell(cell): cell for cell in self._cells()}) from error
         return [*known], codes
-
-    def _labels(self) -> Any:
-        """The values as an array in which integers beside missing ones are integers still."""
-        is_array = isinstance(self.values, np.ndarray)
-        if is_array or not self.values.dtype.is_integer() or not self.values.is_null().any():
-            return self._objects()
-        return np.array([*self.values.to_list()], dtype=object)
 
 
 def columns_of(X: Any) -> list[Column]:

@@ -15,7 +15,6 @@ from skweight._keywords import Floats, warn
 from skweight.data.columns import Column
 from skweight.data.shift import find_shift, to_float32
 
-Mask = NDArray[np.bool_]
 # A column of more categories than this that are more than this share of its rows names the rows.
 _MANY_CATEGORIES, _NEARLY_UNIQUE = 10_000, 0.5
 
@@ -85,14 +84,14 @@ class Encoding:
         return X
 
 
-def learn_codes(column: Column, has_weight: Mask | None) -> ColumnCodes:
-    """Codes 1, 2, ... for the labels that rows with weight have."""
+def learn_codes(column: Column) -> ColumnCodes:
+    """Codes 1, 2, ... for the labels that rows have."""
     found = column.categories()
-    codes = found.codes if has_weight is None else found.codes[has_weight]
-    labels = {found.labels[code] for code in np.unique(codes)}
-    if len(labels) > _MANY_CATEGORIES and len(labels) > _NEARLY_UNIQUE * len(codes):
+    labels = {found.labels[code] for code in np.unique(found.codes)}
+    n_rows = len(found.codes)
+    if len(labels) > _MANY_CATEGORIES and len(labels) > _NEARLY_UNIQUE * n_rows:
         warn(
-            f"Column {column.name!r} of X has {len(labels):,} categories in {len(codes):,} rows. "
+            f"Column {column.name!r} of X has {len(labels):,} categories in {n_rows:,} rows. "
             "Leave it out if it only identifies rows; list it as a number, or split it into parts, "
             "if it holds more than that."
         )
@@ -101,8 +100,8 @@ def learn_codes(column: Column, has_weight: Mask | None) -> ColumnCodes:
     return ColumnCodes(column.name, found.kind, codes_of)
 
 
-def learn_shift(columns: Sequence[Column], has_weight: Mask | None) -> Floats | None:
+def learn_shift(columns: Sequence[Column]) -> Floats | None:
     """What to subtract from each column of numbers, shape (n_columns,); None if nothing."""
-    found = [find_shift(column.numbers()[:, None], has_weight) for column in columns]
+    found = [find_shift(column.numbers()[:, None], None) for column in columns]
     shift = np.array([0.0 if of_column is None else of_column[0] for of_column in found])
     return shift if shift.any() else None

@@ -11,8 +11,8 @@ from sklearn.utils import assert_all_finite
 from sklearn.utils.validation import check_array, validate_data
 
 from skweight.data.arrays import MappedRows, as_array, canonical_csr, is_mapped
-from skweight.data.cells import explained_cells
-from skweight.data.columns import columns_of, is_frame, refuse_equal_names
+from skweight.data.cells import explained_cells, refuse_unread
+from skweight.data.columns import Column, columns_of, is_frame, refuse_equal_names
 from skweight.data.shift import to_float32
 from skweight.weights import fill_targets_without_weight, refuse_masked, rows_with_weight
 
@@ -42,8 +42,9 @@ class XReader:
         Whether columns of an array are categories, so that it is read column by column, as
         DataFrames always are.
     encode : callable
-        ``encode(X, has_weight)`` makes X float32: X is a list of columns, an array of numbers, a
-        CSR matrix or ``MappedRows``, and ``has_weight`` tells its rows with weight, None if all.
+        ``encode(X, has_weight)`` makes X float32: X is an array of numbers, a CSR matrix or
+        ``MappedRows``, and ``has_weight`` tells its rows with weight, None if all. Or it is a list
+        of columns of the rows with weight.
     """
 
     estimator: Any
@@ -79,7 +80,7 @@ class XReader:
             columns = self._check_columns(X)
             n_rows = len(columns[0].values)
             y = check_targets(self.estimator, y, n_rows)
-            return self._finish(columns, rows_with_weight(sample_weight, n_rows)), y
+            return self._finish_columns(columns, rows_with_weight(sample_weight, n_rows)), y
         with explained_cells(X):
             if is_mapped(X):
                 has_weight = rows_with_weight(sample_weight, X.shape[0]) if X.ndim else None
@@ -111,9 +112,22 @@ class XReader:
         else:
             X = _as_table(X)
         if 0 in X.shape:
-            raise ValueError(f"X must have rows and columns, got shape {X.shape}.")
+            what = "sample(s)" if X.shape[0] == 0 else "feature(s)"
+            raise ValueError(
+                f"X must have rows and columns, found 0 {what} (shape={X.shape}) while a minimum "
+                "of 1 is required."
+            )
         validate_data(self.estimator, X, reset=self.reset, skip_check_array=True)
         return columns_of(X)
+
+    def _finish_columns(self, columns: list[Column], has_weight: Mask | None) -> Any:
+        """Encoded columns; rows without weight, which may hold anything, are not read but 0."""
+        if has_weight is None:
+            return self._finish(columns, None)
+        kept = np.flatnonzero(has_weight)
+        X = np.zeros((len(has_weight), len(columns)), dtype=np.float32)
+        X[kept] = self._finish([column.take(kept) for column in columns], None)
+        return X
 
     def _finish(self, X: Any, has_weight: Mask | None) -> Any:
         """Encoded X, with finite numbers in every row with weight."""
@@ -182,8 +196,7 @@ def check_targets(estimator: Any, y: Any, n_rows: int) -> Any:
     """Y as an array or sparse matrix, with a row for each row of X."""
     if y is None:
         raise ValueError(
-            f"{type(estimator).__name__} needs y, the targets, got None: it requires y to be "
-            "passed."
+            f"{type(estimator).__name__} requires y to be passed, but the target y is None."
         )
     y = check_array(
         y, accept_sparse="csr", ensure_2d=False, dtype=None, estimator=estimator, input_name="y"
@@ -203,6 +216,7 @@ def _as_table(X: Any) -> NDArray[Any]:
             f"Pass {way}, or encode the categories before."
         )
     refuse_masked(X, "X")
+    refuse_unread(X)
     table = X if isinstance(X, np.ndarray) else np.asarray(X, dtype=object)
     if table.ndim != 2:
         raise ValueError(

@@ -69,7 +69,8 @@ def _is_auto(value: Any) -> bool:
 
 def _is_columns(value: Any) -> bool:
     """Whether a value is a list of names or positions of columns, or a mask."""
-    return hasattr(value, "__len__") and not isinstance(value, (str, bytes, Mapping))
+    has_entries = hasattr(value, "__len__") and getattr(value, "ndim", 1) > 0
+    return has_entries and not isinstance(value, (str, bytes, Mapping))
 
 
 ALLOWED: dict[str, tuple[Callable[[Any], bool], str]] = {

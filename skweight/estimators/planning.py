@@ -49,8 +49,6 @@ from skweight.weights import (
 
 _FEW_EFFECTIVE_ROWS = 0.1
 _MOSTLY_DISTINCT = 0.9
-# The network, and what its input holds.
-_NETWORK_PARAMETERS = ("module", "categorical_features")
 # The loss and the weights of ``partial_fit`` are made of these.
 _WEIGHT_PARAMETERS = (
     "criterion",
@@ -328,7 +326,7 @@ def _options(estimator: Any, seed: int, is_partial: bool) -> TrainingOptions:
 def _shaping_parameters(estimator: Any) -> dict[str, Any]:
     """The parameters that decide about the network, and about loss and weights."""
     nested = estimator.get_params(deep=False)
-    names = (*_NETWORK_PARAMETERS, *_WEIGHT_PARAMETERS)
+    names = ("module", "categorical_features", *_WEIGHT_PARAMETERS)
     own = {name: nested.get(name) for name in names}
     return own | {k: v for k, v in nested.items() if k.startswith(("module__", "criterion__"))}
 
@@ -336,17 +334,17 @@ def _shaping_parameters(estimator: Any) -> dict[str, Any]:
 def _check_unchanged(before: Mapping[str, Any], now: Mapping[str, Any], is_partial: bool) -> None:
     """Refuse a continued fit whose network, or loss and weights, are to be others than before."""
     for name in before.keys() | now.keys():
-        if not (is_partial or name in _NETWORK_PARAMETERS or name.startswith("module__")):
+        if not (is_partial or name.startswith(("module", "categorical_features"))):
             continue
         old, new = before.get(name), now.get(name)
         copies = isinstance(old, nn.Module) and type(old) is type(new)
         if not (old is new or copies or _equal(old, new)):
             continues = "partial_fit" if is_partial else "warm_start=True"
-            kept = "module, module__* and categorical_features"
-            kept = f"{kept}, criterion and class weights" if is_partial else kept
+            kept = "criterion and class weights" if is_partial else "module__*"
             raise ValueError(
-                f"{continues} continues with the network of the last fit, so {kept} must not "
-                f"change: {name} was {old!r}, got {new!r} (None: not given)."
+                f"{continues} continues with the network of the last fit, so module, "
+                f"categorical_features, {kept} must not change: {name} was {old!r}, got {new!r} "
+                "(None: not given)."
             )
 
 

@@ -112,13 +112,13 @@ def _learn_encoding(estimator: Any, X: Any, has_weight: Mask | None) -> Encoding
         return Encoding(shift=_usable_shift(estimator, find_shift(X, has_weight)))
     places = category_places(estimator.categorical_features, X, takes_categories(estimator.module))
     numbers = [place for place in range(len(X)) if place not in places]
-    of_numbers = learn_shift([X[place] for place in numbers], has_weight)
+    of_numbers = learn_shift([X[place] for place in numbers])
     shift = None
     if of_numbers is not None:
         shift = np.zeros(len(X))
         shift[numbers] = of_numbers
     return Encoding(
-        {place: learn_codes(X[place], has_weight) for place in places},
+        {place: learn_codes(X[place]) for place in places},
         _usable_shift(estimator, shift),
     )
 
@@ -165,6 +165,11 @@ def category_places(given: Any, columns: Sequence[Column], takes_categories: boo
         roles = (CATEGORY, BOOLEAN) if takes_categories else (CATEGORY,)
         return [place for place, column in enumerate(columns) if column.role in roles]
     wanted = np.asarray(given)
+    if wanted.ndim != 1:
+        raise ValueError(
+            "categorical_features must be a list of names or positions of columns, or a mask, with "
+            f"one dimension, got shape {wanted.shape}."
+        )
     names = [column.name for column in columns]
     if wanted.dtype.kind == "b":
         if wanted.shape != (len(names),):
@@ -174,7 +179,7 @@ def category_places(given: Any, columns: Sequence[Column], takes_categories: boo
             )
         return [int(place) for place in np.flatnonzero(wanted)]
     if wanted.dtype.kind in "iu":
-        return [_check_position(int(position), len(names)) for position in wanted.ravel()]
+        return [_check_position(int(position), len(names)) for position in wanted]
     return [_find_name(name, names, "categorical_features") for name in given]
 
 
@@ -196,12 +201,6 @@ def _find_name(name: Any, names: list[Any], parameter: str) -> int:
     return names.index(name)
 
 
-def have_same_codes(one: Any, other: Any) -> bool:
-    """Whether two estimators encode the categories of X alike."""
-    first, second = one._encoding, other._encoding
-    return bool(first.categories == second.categories)
-
-
 def order_by_rows(estimator: Any, rows: DistinctRows) -> DistinctRows:
     """Number the categories by the rows that have them; return the rows in their new order."""
     return _recode(estimator, rows, order_categories)
@@ -217,6 +216,11 @@ def pool_rare(estimator: Any, rows: DistinctRows) -> DistinctRows:
                 "Leave it out, or merge its categories into larger ones."
             )
     return rows
+
+
+def have_same_codes(one: Any, other: Any) -> bool:
+    """Whether two planned estimators have the same codes for the same categories."""
+    return bool(one._encoding.categories == other._encoding.categories)
 
 
 def _recode(

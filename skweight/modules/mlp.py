@@ -5,6 +5,7 @@ Whatever depends on the data is set before training, by one call each of ``adapt
 """
 
 import math
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from numbers import Real
 
@@ -319,7 +320,9 @@ class MLP(nn.Module):
         first = self.get_submodule(path)
         if isinstance(first, nn.Linear) and first.in_features != len(owner):
             # Drawn on the CPU, the same on every device.
-            first = nn.Linear(len(owner), first.out_features, device="cpu")
+            with warnings.catch_warnings():  # of no numbers at all: there is nothing to draw
+                warnings.filterwarnings("ignore", "Initializing zero-element", UserWarning)
+                first = nn.Linear(len(owner), first.out_features, device="cpu")
             self.set_submodule(path, first.to(self.shift.device))
 
     def _owner(self) -> Tensor:

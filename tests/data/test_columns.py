@@ -1,5 +1,6 @@
 """Columns of tables: which are categories by their dtype, and what numbers and labels they hold."""
 
+from datetime import datetime
 from decimal import Decimal
 
 import numpy as np
@@ -20,9 +21,10 @@ COLUMNS = {  # made by a library, what it is, and its values
     "objects": (pd.Series([1, None, 2.5, Decimal(1)], dtype=object), NUMBER, [1, None, 2.5, 1]),
     "arrow numbers": (pd.Series(HOLES, dtype="float64[pyarrow]"), NUMBER, HOLES),
     "sparse": (pd.Series(pd.arrays.SparseArray([0.0, 1, 0, 2])), NUMBER, [0, 1, 0, 2]),
-    "all missing": (pd.Series([None] * 4, dtype=object), CATEGORY, [None] * 4),
+    "all missing": (pd.Series([None] * 4, dtype=object), BOOLEAN, [None] * 4),
     "missing strings": (pd.Series([None] * 4, dtype="string"), CATEGORY, [None] * 4),
-    "missing floats": (pd.Series([None] * 4, dtype=float), NUMBER, [None] * 4),
+    "missing arrow strings": (pa.array([None] * 4, pa.string()), CATEGORY, [None] * 4),
+    "large integers": (pl.Series([1, 3, None], dtype=pl.Int128), NUMBER, [1, 3, None]),
     "strings": (pd.Series(STRINGS), CATEGORY, STRINGS),
     "string objects": (pd.Series(STRINGS, dtype=object), CATEGORY, STRINGS),
     "arrow strings": (pd.Series(STRINGS, dtype="string[pyarrow]"), CATEGORY, STRINGS),
@@ -47,7 +49,7 @@ COLUMNS = {  # made by a library, what it is, and its values
         NUMBER,
         HOLES,
     ),
-    "polars nulls": (pl.Series([None] * 4), CATEGORY, [None] * 4),
+    "polars nulls": (pl.Series([None] * 4), BOOLEAN, [None] * 4),
     "polars strings": (pl.Series(STRINGS), CATEGORY, STRINGS),
     "polars categories": (pl.Series(STRINGS, dtype=pl.Categorical), CATEGORY, STRINGS),
     "polars enum": (pl.Series(STRINGS, dtype=pl.Enum([*"yxz"])), CATEGORY, STRINGS),
@@ -85,8 +87,8 @@ def test_a_column_is_what_its_dtype_or_its_cells_say(name):
         return
     found = column.categories()
     assert [found.labels[code] for code in found.codes] == expected
-    kind = None if expected == [None] * 4 else "numbers"
-    assert found.kind == ("strings" if "x" in expected else kind)
+    known = "strings" if "x" in expected else "numbers"
+    assert found.kind == (known if any(label is not None for label in expected) else None)
 
 
 @pytest.mark.parametrize("name", [name for name, (_, role, _) in COLUMNS.items() if role == NUMBER])
@@ -94,6 +96,52 @@ def test_numbers_may_be_taken_as_categories(name):
     values, _, expected = COLUMNS[name]
     found = column_of(values).categories()
     assert [found.labels[code] for code in found.codes] == expected
+
+
+LARGE = [2**60, 2**60 + 1, None, 2**60]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pd.Series(LARGE, dtype="Int64"),
+        pd.Series(LARGE, dtype="int64[pyarrow]"),
+        pd.Series(LARGE, dtype=object),
+        pl.Series(LARGE),
+        pl.Series(LARGE, dtype=pl.Int128),
+        pa.array(LARGE),
+    ],
+)
+def test_large_integers_are_different_categories_beside_missing_ones(values):
+    """Two of them would be equal as floats, which NumPy makes of integers with missing ones."""
+    found = column_of(values).categories()
+    assert [found.labels[code] for code in found.codes] == LARGE
+
+
+DAYS = [datetime(2020, 1, 1), None, datetime(2020, 1, 2), datetime(2020, 1, 1)]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pd.Series(DAYS, dtype="datetime64[ns]"),
+        pd.Series(pd.to_datetime(DAYS), dtype=object),
+        pd.Series(DAYS, dtype="category"),
+        pl.Series(DAYS),
+        pa.array(DAYS),
+    ],
+)
+def test_dates_as_categories_have_the_same_labels_in_every_library(values):
+    found = column_of(values).categories()
+    assert [found.labels[code] for code in found.codes] == DAYS
+    assert {*found.labels} == {*DAYS}
+
+
+def test_an_integer_that_is_no_float_is_named_and_may_be_a_category():
+    column = column_of(pd.Series([1, 10**400], dtype=object))
+    with pytest.raises(ValueError, match=r"Column 'a' of X holds an integer.*of 1329 bits"):
+        column.numbers()
+    assert column.categories().labels == [1, 10**400]
 
 
 def test_an_array_has_positions_as_names():
