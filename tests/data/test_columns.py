@@ -24,7 +24,6 @@ COLUMNS = {  # made by a library, what it is, and its values
     "all missing": (pd.Series([None] * 4, dtype=object), BOOLEAN, [None] * 4),
     "missing strings": (pd.Series([None] * 4, dtype="string"), CATEGORY, [None] * 4),
     "missing arrow strings": (pa.array([None] * 4, pa.string()), CATEGORY, [None] * 4),
-    "large integers": (pl.Series([1, 3, None], dtype=pl.Int128), NUMBER, [1, 3, None]),
     "strings": (pd.Series(STRINGS), CATEGORY, STRINGS),
     "string objects": (pd.Series(STRINGS, dtype=object), CATEGORY, STRINGS),
     "arrow strings": (pd.Series(STRINGS, dtype="string[pyarrow]"), CATEGORY, STRINGS),
@@ -64,6 +63,8 @@ COLUMNS = {  # made by a library, what it is, and its values
     ),
     "pyarrow booleans": (pa.array([True, None, False, True]), BOOLEAN, [True, None, False, True]),
 }
+if hasattr(pl, "Int128"):  # from polars 1.19 on
+    COLUMNS["large integers"] = (pl.Series([1, 3, None], dtype=pl.Int128), NUMBER, [1, 3, None])
 
 
 def column_of(values):
@@ -108,7 +109,7 @@ LARGE = [2**60, 2**60 + 1, None, 2**60]
         pd.Series(LARGE, dtype="int64[pyarrow]"),
         pd.Series(LARGE, dtype=object),
         pl.Series(LARGE),
-        pl.Series(LARGE, dtype=pl.Int128),
+        pl.Series(LARGE, dtype=getattr(pl, "Int128", pl.Int64)),
         pa.array(LARGE),
     ],
 )

@@ -185,7 +185,7 @@ def test_partial_fit_and_warm_start_continue():
 
 def test_scores_ignore_rows_of_weight_zero():
     clf = classifier().fit(X, Y)
-    given = {"tokens": TOKENS.tolist(), "table": pd.DataFrame(TABLE)}
+    given = {"tokens": TOKENS.tolist(), "table": pd.DataFrame(TABLE.copy())}
     given["table"].loc[WEIGHT == 0] = np.nan
     kept = WEIGHT > 0
     expected = clf.score(rows_of(X, kept), Y[kept], WEIGHT[kept])
