@@ -19,7 +19,7 @@ from skweight.data.arrays import (
     is_mapped,
 )
 from skweight.data.batches import VALUES_AT_ONCE, TensorBatches, prefetch
-from skweight.data.columns import BOOLEAN, CATEGORY, NUMBER, Column, is_frame
+from skweight.data.columns import BOOLEAN, CATEGORY, Column
 from skweight.data.device import place, resolve_device
 from skweight.data.encoding import ColumnCodes, Encoding, learn_codes, learn_shift
 from skweight.data.input_checks import validate_inputs, validate_inputs_y

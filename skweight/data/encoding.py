@@ -92,8 +92,7 @@ def learn_codes(column: Column) -> ColumnCodes:
     if len(labels) > _MANY_CATEGORIES and len(labels) > _NEARLY_UNIQUE * n_rows:
         warn(
             f"Column {column.name!r} of X has {len(labels):,} categories in {n_rows:,} rows. "
-            "Leave it out if it only identifies rows; list it as a number, or split it into parts, "
-            "if it holds more than that."
+            "Leave it out if it only identifies rows; split it into columns if it holds more."
         )
     ordered = sorted(labels, key=lambda label: (label is not None, str(label)))
     codes_of = {label: place + 1 for place, label in enumerate(ordered)}

@@ -65,10 +65,6 @@ class PiecewiseLinear(nn.Module):
         self.register_buffer("slope", torch.zeros(n_bins, 0))
         self.register_buffer("index", torch.zeros(0, dtype=torch.int64))
 
-    def n_outputs(self, n_features: int) -> int:
-        """Length of the last dimension of the output."""
-        return n_features + self.n_bins * len(self.features)
-
     @torch.no_grad()
     def adapt(self, edges: Tensor) -> None:
         """Set the bins.

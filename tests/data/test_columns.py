@@ -10,8 +10,8 @@ import pyarrow as pa
 import pytest
 from numpy.testing import assert_array_equal
 
-from skweight.data import BOOLEAN, CATEGORY, NUMBER, is_frame
-from skweight.data.columns import columns_of
+from skweight.data import BOOLEAN, CATEGORY
+from skweight.data.columns import NUMBER, columns_of, is_frame
 
 STRINGS, HOLES = ["x", None, "y", "x"], [1.5, None, 2.0, 1.5]
 COLUMNS = {  # made by a library, what it is, and its values
