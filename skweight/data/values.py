@@ -18,7 +18,7 @@ from skweight.data.rows import RowDataset, gather
 # A mass point is a value with at least this weighted share of the rows, in at least this number of
 # distinct rows, in a column that has at least this number of other values.
 SMALLEST_SHARE, FEWEST_ROWS, FEWEST_OTHERS = 0.2, 10, 3
-# Mass points of a wider table would double a first layer that is wide already.
+# Mass points of a table with more numbers would double a first layer that is wide already.
 MOST_COLUMNS = 512
 
 
@@ -54,7 +54,7 @@ def find_values(
     if cardinalities:
         is_number = np.array(cardinalities) == 0
     found = [] if sparse.issparse(rows.X) else _codes_and_missing(rows, cardinalities, is_number)
-    if len(is_number) <= MOST_COLUMNS:
+    if is_number.sum() <= MOST_COLUMNS:
         found += _mass_points(rows, is_number)
     return _as_tensors(sorted(found, key=lambda of: (of[0], np.isnan(of[1]), of[1])))
 

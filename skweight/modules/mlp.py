@@ -64,9 +64,9 @@ class MLP(nn.Module):
         quantiles of the training rows; a feature with fewer than three different ones has no bins.
         Categories have none, and missing values and values with an indicator do not count.
         "auto" is the cube root of the number of distinct training rows, between 8 and 32; for many
-        features it is 1,024 over their number, if that is less, and none for more than 512; and
-        none without hidden layers. Setting the bins replaces the first layer by one of the right
-        width.
+        number columns it is 1,024 over their number, if that is less, and none for more than 512;
+        and none without hidden layers. Setting the bins replaces the first layer by one of the
+        right width.
     clip : float, None or "auto", default="auto"
         Standardised values ``z`` become ``z / sqrt(1 + (z / clip)^2)``, which is about ``z`` near
         0 and stays between ``-clip`` and ``clip``, so that outliers neither dominate the training
@@ -151,8 +151,8 @@ class MLP(nn.Module):
         make_activation = _check_activation(activation)
         sizes = _check_sizes(hidden_sizes)
         is_linear = len(sizes) == 0
+        self.chooses_bins = isinstance(n_bins, str) and not is_linear
         self.n_bins = _check_bins(n_bins, math.inf if is_linear else n_features)
-        self.chooses_bins = isinstance(n_bins, str) and self.n_bins > 0
         self.clip = _check_clip(clip, is_linear)
         self.max_indicators = _check_max_indicators(max_indicators, is_linear)
         self.embedding_size = _check_integer(embedding_size, 1, "embedding_size")
@@ -207,7 +207,7 @@ class MLP(nn.Module):
         the rows (D. Freedman & P. Diaconis, On the histogram as a density estimator, Zeitschrift
         für Wahrscheinlichkeitstheorie 57, 1981).
         """
-        if not self.chooses_bins:
+        if not self.chooses_bins or self.n_bins == 0:
             return self.n_bins
         return int(min(self.n_bins, max(_FEWEST_BINS, round(n_rows ** (1 / 3)))))
 
@@ -231,6 +231,8 @@ class MLP(nn.Module):
         where = self.shift.device
         of_numbers = [j for j, n_codes in enumerate(self.cardinalities) if n_codes == 0]
         self.numbers = Columns(of_numbers).to(where)
+        if self.chooses_bins:
+            self.n_bins = _most_bins(len(of_numbers))
         self.shift = self.shift.new_zeros(len(of_numbers))
         self.scale = self.scale.new_ones(len(of_numbers))
         embedded = {j: n for j, n in enumerate(self.cardinalities) if self._is_embedded(n)}
@@ -366,15 +368,19 @@ def _check_activation(activation: str | Callable[[], nn.Module]) -> Callable[[],
     return activation
 
 
-def _check_bins(n_bins: int | str, n_features: float) -> int:
-    """Largest number of bins; "auto" keeps the first layer from growing with many features."""
+def _check_bins(n_bins: int | str, n_numbers: float) -> int:
     if isinstance(n_bins, str) and n_bins == "auto":
-        found = min(_MOST_BINS, int(_MAX_BINS // n_features))
-        return found if found > 1 else 0  # one bin would repeat the feature
+        return _most_bins(n_numbers)
     is_integer = hasattr(n_bins, "__index__") and not isinstance(n_bins, bool)
     if not is_integer or int(n_bins) < 0 or int(n_bins) == 1:
         raise ValueError(f'module__n_bins must be 0, an integer >= 2 or "auto", got {n_bins!r}.')
     return int(n_bins)
+
+
+def _most_bins(n_numbers: float) -> int:
+    """Largest "auto" number of bins, so that the first layer does not grow with many columns."""
+    found = min(_MOST_BINS, int(_MAX_BINS // max(n_numbers, 1)))
+    return found if found > 1 else 0  # one bin would repeat the column
 
 
 def _check_max_indicators(value: int | str, is_linear: bool) -> int:

@@ -81,6 +81,11 @@ def test_how_many_bins_there_are_unless_it_is_said():
     assert [network.choose_n_bins(10**6) for network in networks] == [32, 8, 5, 2, 0]
     assert [MLP(4, 1).choose_n_bins(n) for n in (1, 512, 1000, 8000, 10**9)] == [8, 8, 10, 20, 32]
     assert MLP(4, 1, n_bins=5).choose_n_bins(10**6) == 5
+    some_are_categories = [MLP(n, 1) for n in (600, 128, 513, 3)]
+    for network, n_numbers in zip(some_are_categories, (64, 113, 513, 0)):
+        n_categories = network.n_features - n_numbers
+        network.adapt_categories([0] * n_numbers + [3] * n_categories)
+    assert [network.choose_n_bins(10**6) for network in some_are_categories] == [16, 9, 0, 32]
     assert MLP(3, 1, hidden_sizes=()).n_bins == 0 and MLP(3, 1, hidden_sizes=()).clip is None
     assert MLP(3, 1).clip == 3.0 and MLP(3, 1, clip=None).clip is None
 
