@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 Parameters = ParamSpec("Parameters")
 Returned = TypeVar("Returned")
 # Warnings are shown at the first line outside of these packages: the user's, or scikit-learn's.

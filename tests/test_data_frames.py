@@ -357,7 +357,7 @@ def test_labels_of_another_kind_are_refused_in_predictions():
     model = WeightedTorchRegressor(**QUICK).fit(FRAME, TARGET)
     with pytest.raises(TypeError, match="Column 'city' of X must hold strings, as in fit, got num"):
         model.predict(FRAME.assign(city=1))
-    with pytest.raises(TypeError, match="Column 'age' of X holds strings, such as 'old'"):
+    with pytest.raises(TypeError, match="Column 'age' of X must hold numbers, as in fit"):
         model.predict(FRAME.assign(age="old"))
 
 
@@ -484,12 +484,20 @@ def test_columns_that_say_nothing_are_warned_of():
     assert_array_equal(named.predict(frame), named.predict(frame.assign(name="x")))
 
 
-def test_a_column_that_identifies_rows_is_warned_of():
-    n_rows = 15_000
-    frame = pd.DataFrame({"id": np.arange(n_rows).astype(str), "x": np.arange(n_rows) % 7})
+@pytest.mark.parametrize("copies", [1, 4])
+def test_a_column_that_identifies_rows_is_warned_of_once(copies):
+    n_rows = 11_000 * copies
+    label = (np.arange(n_rows) // copies).astype(str)
+    label[: n_rows // 2] = [f"id {i}" for i in range(n_rows // 2)]
+    frame = pd.DataFrame({"id": label, "x": np.arange(n_rows) % 7})
     with pytest.warns(UserWarning) as caught:
         WeightedTorchRegressor(**{**QUICK, "max_epochs": 1}).fit(frame, frame["x"])
-    assert "Column 'id' of X has 15,000 categories in 15,000 rows" in str(caught[0].message)
+    [message] = [str(one.message) for one in caught if "Column 'id'" in str(one.message)]
+    if copies == 1:
+        assert "Column 'id' of X is not used" in message
+        assert "11,000 categories in 11,000 distinct rows" in message
+    else:
+        assert "has 27,500 categories in 44,000 distinct rows. Leave it out if" in message
 
 
 # Modules of one's own
@@ -578,3 +586,109 @@ def test_feature_weights_may_be_given_by_name(weights):
     assert_array_equal(model.predict(FRAME), model.predict(FRAME.assign(city="x")))
     with pytest.raises(ValueError, match=r"module__feature_weights must hold .*'town'"):
         model.set_params(module__feature_weights={"town": 1}).fit(FRAME, TARGET)
+
+
+NAMES = [*FRAME.columns]
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        pd.Series({"member": 2.0, "city": 0.0}),
+        pd.Series([1.0, 0.0, 1.0, 1.0, 2.0]),
+        pd.Series({name: {"member": 2.0, "city": 0.0}.get(name, 1.0) for name in NAMES[::-1]}),
+    ],
+    ids=["some names", "positions", "all names in another order"],
+)
+def test_feature_weights_in_a_series_go_by_its_labels(weights):
+    params = {"module__feature_weights": weights, "module__learnable_feature_weights": False}
+    model = WeightedTorchRegressor(**QUICK, **params).fit(FRAME, TARGET)
+    assert_array_equal(model.feature_weights_, [1, 0, 1, 1, 2])
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        (pd.Series({"town": 0.0}), "'town'"),
+        (pd.Series([1.0, 2.0], index=["age", "age"]), "once, got 'age' more than once"),
+        (pd.Series([1.0, 2.0]), r"shape|length|5"),
+    ],
+)
+def test_feature_weights_in_a_series_that_do_not_fit_are_refused(weights, message):
+    with pytest.raises(ValueError, match=f"module__feature_weights must .*({message})"):
+        WeightedTorchRegressor(**QUICK, module__feature_weights=weights).fit(FRAME, TARGET)
+
+
+def test_an_estimator_tells_which_columns_are_categories():
+    model = WeightedTorchRegressor(**QUICK)
+    assert not hasattr(model, "is_categorical_")
+    model.fit(FRAME, TARGET)
+    assert_array_equal(model.is_categorical_, [False, True, False, True, True])
+    assert model.fit(FRAME[["age", "gain"]], TARGET).is_categorical_ is None
+
+
+NOT_NUMBERS = {
+    "strings": ["old"] * N_ROWS,
+    "dates": pd.date_range("2020-01-01", periods=N_ROWS),
+    "several values in one cell": [[1, 2]] * N_ROWS,
+    "durations": pd.to_timedelta(np.arange(N_ROWS), unit="h"),
+}
+
+
+@pytest.mark.parametrize("kind", NOT_NUMBERS)
+def test_a_number_column_must_hold_numbers_in_predictions(kind):
+    model = WeightedTorchRegressor(**QUICK).fit(FRAME, TARGET)
+    with pytest.raises(
+        TypeError, match=f"Column 'age' of X must hold numbers, as in fit, got {kind}[^L]*$"
+    ):
+        model.predict(FRAME.assign(age=NOT_NUMBERS[kind]))
+
+
+def test_strings_that_hold_numbers_are_numbers_in_an_array_with_categories():
+    numbers = np.column_stack([np.arange(N_ROWS) % 3, TARGET.round(2)])
+    params = {**QUICK, "categorical_features": [0]}
+    expected = WeightedTorchRegressor(**params).fit(numbers, TARGET).predict(numbers)
+    labels = np.array([*"abc"])[np.arange(N_ROWS) % 3]
+    for table in (
+        np.column_stack([labels, numbers[:, 1].astype(str)]),
+        np.column_stack([labels.astype(object), numbers[:, 1]]),
+        np.column_stack([labels.astype(object), numbers[:, 1].astype(str).astype(object)]),
+    ):
+        found = WeightedTorchRegressor(**params).fit(table, TARGET).predict(table)
+        assert_array_equal(found, expected)
+    table[7, 1] = "many"
+    with pytest.raises(TypeError, match="Column 1 of X holds strings, such as 'many'"):
+        WeightedTorchRegressor(**params).fit(table, TARGET)
+
+
+@pytest.mark.parametrize("categorical_features", ["from_dtype", [1]])
+def test_the_missing_value_of_pandas_is_missing_in_an_array(categorical_features):
+    frame = pd.DataFrame({"x": FRAME["age"].astype("Int64"), "code": np.arange(N_ROWS) % 3})
+    params = {**QUICK, "categorical_features": categorical_features}
+    table = frame.to_numpy()
+    assert table.dtype == object and any(cell is pd.NA for cell in table[:, 0])
+    before = table.copy()
+    found = WeightedTorchRegressor(**params).fit(table, TARGET).predict(table)
+    assert all(one is other for one, other in zip(table.flat, before.flat))
+    as_floats = WeightedTorchRegressor(**params).fit(frame.to_numpy(float, na_value=np.nan), TARGET)
+    assert_array_equal(found, as_floats.predict(table))
+    if categorical_features == "from_dtype":
+        with pytest.raises(TypeError, match=r"missing values of pandas in row \d+, column 0"):
+            WeightedTorchRegressor(**params).fit(table.tolist(), TARGET)
+        with pytest.raises(ValueError, match=r"NaN in columns \[0\]"):
+            WeightedTorchRegressor(nn.Linear(2, 1), **QUICK_NET).fit(table, TARGET)
+
+
+QUICK_NET = {"max_epochs": 1, "device": "cpu"}
+
+
+def test_categories_of_a_dtype_that_no_row_has_mean_nothing():
+    listed = [*FRAME["size"].cat.categories, 7, True, 2.5]
+    frame = FRAME.assign(size=FRAME["size"].cat.set_categories(listed))
+    expected = WeightedTorchRegressor(**QUICK).fit(FRAME, TARGET).predict(FRAME)
+    model = WeightedTorchRegressor(**QUICK).fit(frame, TARGET)
+    assert_array_equal(model.predict(frame), expected)
+    assert_array_equal(model.predict(frame[:5]), expected[:5])
+    frame.loc[3, "size"] = 7
+    with pytest.raises(TypeError, match="Column 'size' of X mixes"):
+        WeightedTorchRegressor(**QUICK).fit(frame, TARGET)

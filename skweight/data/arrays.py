@@ -2,7 +2,7 @@
 
 import mmap
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,9 @@ from scipy import sparse
 from torch import Tensor
 
 from skweight._keywords import Floats
+
+# Values of X that are copied at once while it is checked.
+COPIED_AT_ONCE = 2**20
 
 
 def as_array(values: Any) -> Any:
@@ -64,6 +67,13 @@ def as_tensor(array: NDArray[Any]) -> Tensor:
         # torch warns that writing would be undefined behaviour; nothing here writes.
         warnings.filterwarnings("ignore", message=".*not writable", category=UserWarning)
         return torch.from_numpy(array)
+
+
+def slices_of_rows(X: NDArray[Any]) -> Iterator[slice]:
+    """Slices of the rows of X, in order, that are small enough to be copied."""
+    step = max(1, COPIED_AT_ONCE // max(1, int(np.prod(X.shape[1:]))))
+    for start in range(0, len(X), step):
+        yield slice(start, start + step)
 
 
 def is_mapped(X: Any) -> bool:

@@ -20,8 +20,8 @@ NUMBERS, BOOLEANS, STRINGS = "numbers", "booleans", "strings"
 _KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     STRINGS: (
         (str, bytes),
-        "Make them categories by categorical_features, or encode them with OneHotEncoder in a "
-        "Pipeline",
+        "List their columns in categorical_features, or encode them before, with OneHotEncoder in "
+        "a Pipeline",
     ),
     "durations": (
         (timedelta, np.timedelta64),
@@ -42,18 +42,23 @@ _KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     ),
 }
 _TIMES = {"M": "dates", "m": "durations"}  # by the kind of their dtype
+_PANDAS_NA = "missing values of pandas"
+_STRINGS_IN_INPUT = "Encode them before, with OrdinalEncoder for example"
 
 
 @contextmanager
-def explained_cells(X: Any) -> Iterator[None]:
-    """Explain an error of the checks of X by its cells; refuse what would pass these checks."""
+def explained_cells(X: Any, is_input: bool = False) -> Iterator[None]:
+    """Explain an error of the checks of X by its cells; refuse what would pass these checks.
+
+    ``is_input`` tells whether X is one of several named inputs, which have no categories.
+    """
     refuse_masked(X, "X")
     _refuse_times(X)
     refuse_unread(X)
     try:
         yield
     except (TypeError, ValueError) as error:
-        explanation = _explain(X)
+        explanation = _explain(X, _STRINGS_IN_INPUT if is_input else _KINDS[STRINGS][1])
         if not explanation:
             raise
         kind = TypeError if isinstance(error, TypeError) else ValueError
@@ -75,22 +80,34 @@ def _refuse_times(X: Any) -> None:
             raise TypeError(f"X holds {found}, got dtype {X.dtype}. {_KINDS[found][1]}.")
 
 
-def _explain(X: Any) -> str:
+def missing_as_nan(X: Any) -> Any:
+    """An array of objects with NaN for the missing value of pandas; anything else unchanged."""
+    if not (isinstance(X, np.ndarray) and X.dtype == object):
+        return X
+    is_missing = np.array([_is_pandas_na(cell) for cell in X.flat], dtype=bool).reshape(X.shape)
+    return np.where(is_missing, np.nan, X) if is_missing.any() else X
+
+
+def _is_pandas_na(cell: Any) -> bool:
+    return type(cell).__name__ == "NAType"
+
+
+def _explain(X: Any, of_strings: str) -> str:
     """Which cells of X are no numbers, and what to do; empty if all are."""
     X = X.to_numpy() if hasattr(X, "to_numpy") else X  # a column without a table
     if isinstance(X, np.ndarray):
-        return _explain_fields(X) or _explain_cells(np.ndenumerate(X))
+        return _explain_fields(X) or _explain_cells(np.ndenumerate(X), of_strings)
     if isinstance(X, (list, tuple)):
-        return _explain_rows(X) or _explain_cells(_cells(X))
+        return _explain_rows(X) or _explain_cells(_cells(X), of_strings)
     if X is None or isinstance(X, (Mapping, str, bytes, set, frozenset, Iterator)):
         hint = " Pass pandas.DataFrame(X)." if isinstance(X, Mapping) else ""
         return f"X must be a table of numbers with rows and columns, got {type(X).__name__}.{hint}"
     return ""
 
 
-def about_column(name: Any, kind: str, *example: Any) -> str:
+def about_column(name: Any, kind: str, example: Any) -> str:
     """That a column holds cells of a kind which is of no use, and what to do with them."""
-    return _with_remedy(f"Column {name!r} of X holds {kind}", kind, *example)
+    return f"Column {name!r} of X holds {kind}{such_as(example)}. {_remedy(kind)}."
 
 
 def _explain_fields(X: NDArray[Any]) -> str:
@@ -139,20 +156,21 @@ def _cells(X: Sequence[Any]) -> Iterator[tuple[tuple[int, ...], Any]]:
             yield (number,), item
 
 
-def _explain_cells(cells: Iterator[tuple[tuple[int, ...], Any]]) -> str:
+def _explain_cells(cells: Iterator[tuple[tuple[int, ...], Any]], of_strings: str) -> str:
     """The first cell that is no number."""
     for place, value in cells:
-        if not _is_number(value):
+        if not is_number(value):
             kind = _kind_of(value)
             names = ("row", "column", *(f"axis {axis}" for axis in range(2, len(place))))
             where = ", ".join(f"{name} {index}" for name, index in zip(names, place))
-            return _with_remedy(f"X holds {kind} in {where}", kind, value)
+            remedy = of_strings if kind == STRINGS else _remedy(kind)
+            return f"X holds {kind} in {where}{such_as(value)}. {remedy}."
     return ""
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
     """Whether scikit-learn converts a cell to a number, or sees that it is missing."""
-    if value is None or type(value).__name__ == "NAType":
+    if value is None:
         return True
     if isinstance(value, (np.ndarray, np.void)) or np.iscomplexobj(value):
         return False
@@ -170,7 +188,7 @@ def is_missing_label(value: Any) -> bool:
 
 def is_missing(value: Any) -> bool:
     """Whether a cell is None, NaN or the missing value of pandas."""
-    if value is None or type(value).__name__ == "NAType":
+    if value is None or _is_pandas_na(value):
         return True
     return isinstance(value, (float, np.floating, Decimal)) and bool(value != value)
 
@@ -182,18 +200,24 @@ def kind_of_cell(value: Any) -> str:
     if isinstance(value, int):  # also one that no float holds
         return NUMBERS
     kind = _kind_of(value)
-    return NUMBERS if kind not in _KINDS and _is_number(value) else kind
+    return NUMBERS if kind not in _KINDS and is_number(value) else kind
 
 
 def _kind_of(value: Any) -> str:
     for kind, (classes, _) in _KINDS.items():
         if isinstance(value, classes):
             return kind
-    return f"values of type {type(value).__name__}"
+    return _PANDAS_NA if _is_pandas_na(value) else f"values of type {type(value).__name__}"
 
 
-def _with_remedy(text: str, kind: str, *example: Any) -> str:
-    values = (value.item() if isinstance(value, np.generic) else value for value in example)
-    shown = "".join(f", such as {value!r}" for value in values)
-    remedy = _KINDS[kind][1] if kind in _KINDS else "Turn them into numbers"
-    return f"{text}{shown}. {remedy}."
+def such_as(example: Any) -> str:
+    """An example of a cell, to follow its kind; empty for None."""
+    if example is None:
+        return ""
+    return f", such as {(example.item() if isinstance(example, np.generic) else example)!r}"
+
+
+def _remedy(kind: str) -> str:
+    if kind == _PANDAS_NA:
+        return "Write numpy.nan instead, or pass a DataFrame"
+    return _KINDS[kind][1] if kind in _KINDS else "Turn them into numbers"

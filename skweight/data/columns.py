@@ -21,7 +21,9 @@ from skweight.data.cells import (
     about_column,
     is_missing,
     is_missing_label,
+    is_number,
     kind_of_cell,
+    such_as,
 )
 
 # What a column is by default.
@@ -37,7 +39,7 @@ def is_frame(X: Any) -> bool:
 
 
 @dataclass(frozen=True)
-class Labels:
+class Categories:
     """A column as categories: ``labels[codes[i]]`` is the label of row i, None where it is missing.
 
     ``codes`` has the shape (n,); -1 is the last label. ``kind`` says what labels are; None if all
@@ -108,15 +110,21 @@ class Column:
             kinds.setdefault(kind_of_cell(cell), cell)
         return kinds
 
-    def _refuse_times(self) -> None:
+    def _refuse_times(self, as_in_fit: bool = False) -> None:
         dtype = self.values.dtype
         if not isinstance(self.values, np.ndarray) and dtype.is_temporal():
             kind = "durations" if isinstance(dtype, nw.Duration) else "dates"
-            raise TypeError(about_column(self.name, kind))
+            raise self._error({kind: None}, as_in_fit)
 
-    def _error(self, kinds: dict[str, Any]) -> TypeError:
+    def _error(self, kinds: dict[str, Any], as_in_fit: bool = False) -> TypeError:
+        if as_in_fit:
+            kinds = {kind: kinds[kind] for kind in kinds if kind not in (NUMBERS, BOOLEANS)}
+        found = ", and ".join(f"{kind}{such_as(cell)}" for kind, cell in kinds.items())
+        if as_in_fit:
+            return TypeError(
+                f"Column {self.name!r} of X must hold numbers, as in fit, got {found}."
+            )
         if len(kinds) > 1:
-            found = ", and ".join(f"{kind}, such as {cell!r}" for kind, cell in kinds.items())
             remedy = "Make them one kind: with pandas X[column].astype(str) makes strings"
             return TypeError(f"Column {self.name!r} of X mixes {found}. {remedy}.")
         [(kind, cell)] = kinds.items()
@@ -143,15 +151,24 @@ class Column:
     def _missing(self) -> Any:
         return self.values.is_null().to_numpy()
 
-    def numbers(self) -> NDArray[Any]:
-        """The column as an array of numbers, NaN where one is missing."""
-        self._refuse_times()
+    def numbers(self, as_in_fit: bool = False) -> NDArray[Any]:
+        """The column as an array of numbers, NaN where one is missing.
+
+        Strings that hold numbers are numbers in an array, as they are for scikit-learn.
+        ``as_in_fit`` tells, for errors, whether the column held numbers in ``fit``.
+        """
+        self._refuse_times(as_in_fit)
         values = self._objects()
         if values.ndim == 1 and values.dtype.kind in "fiub":
             return np.asarray(values)
         kinds = self._kinds()
+        if isinstance(self.values, np.ndarray) and STRINGS in kinds:
+            strings = (cell for cell in values if isinstance(cell, (str, bytes)))
+            kinds[STRINGS] = next((cell for cell in strings if not is_number(cell)), None)
+            if kinds[STRINGS] is None:
+                del kinds[STRINGS]
         if kinds.keys() - {NUMBERS, BOOLEANS}:
-            raise self._error(kinds)
+            raise self._error(kinds, as_in_fit)
         numbers = (np.nan if is_missing(cell) else self._as_float(cell) for cell in values)
         return np.fromiter(numbers, dtype=np.float64, count=len(values))
 
@@ -165,20 +182,21 @@ class Column:
                 "categorical_features."
             ) from error
 
-    def categories(self) -> Labels:
+    def categories(self) -> Categories:
         """The column as categories, in no particular order.
 
         Raises TypeError for labels that cannot be looked up, or are of several kinds.
         """
         labels, codes = self._labels_and_codes()
         labels = [None if is_missing_label(label) else label for label in labels]
-        kinds = {kind_of_cell(label): label for label in labels if label is not None}
+        used = [labels[code] for code in np.unique(codes)]  # a dtype may list others
+        kinds = {kind_of_cell(label): label for label in used if label is not None}
         if BOOLEANS in kinds and NUMBERS in kinds:
             del kinds[BOOLEANS]
         if len(kinds) > 1:
             raise self._error(kinds)
         kind = next(iter(kinds), None)
-        return Labels(labels, codes, NUMBERS if kind == BOOLEANS else kind)
+        return Categories(labels, codes, NUMBERS if kind == BOOLEANS else kind)
 
     def _labels_and_codes(self) -> tuple[list[Any], NDArray[np.integer[Any]]]:
         if not isinstance(self.values, np.ndarray):

@@ -11,12 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skweight._keywords import Floats, warn
+from skweight._keywords import Floats
 from skweight.data.columns import Column
 from skweight.data.shift import find_shift, to_float32
-
-# A column of more categories than this that are more than this share of its rows names the rows.
-_MANY_CATEGORIES, _NEARLY_UNIQUE = 10_000, 0.5
 
 
 @dataclass(frozen=True)
@@ -80,7 +77,7 @@ class Encoding:
                 X[:, place] = self.categories[place].encode(column)
             else:
                 shift = None if self.shift is None else self.shift[[place]]
-                X[:, place] = to_float32(column.numbers()[:, None], shift)[:, 0]
+                X[:, place] = to_float32(column.numbers(as_in_fit=True)[:, None], shift)[:, 0]
         return X
 
 
@@ -88,12 +85,6 @@ def learn_codes(column: Column) -> ColumnCodes:
     """Codes 1, 2, ... for the labels that rows have."""
     found = column.categories()
     labels = {found.labels[code] for code in np.unique(found.codes)}
-    n_rows = len(found.codes)
-    if len(labels) > _MANY_CATEGORIES and len(labels) > _NEARLY_UNIQUE * n_rows:
-        warn(
-            f"Column {column.name!r} of X has {len(labels):,} categories in {n_rows:,} rows. "
-            "Leave it out if it only identifies rows; split it into columns if it holds more."
-        )
     ordered = sorted(labels, key=lambda label: (label is not None, str(label)))
     codes_of = {label: place + 1 for place, label in enumerate(ordered)}
     return ColumnCodes(column.name, found.kind, codes_of)

@@ -9,18 +9,16 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.utils.validation import check_array
 
-from skweight._keywords import warn
-from skweight.data.arrays import MappedRows, as_array, holds_integers, is_mapped
-from skweight.data.cells import explained_cells
+from skweight._keywords import Mask, warn
+from skweight.data.arrays import MappedRows, as_array, holds_integers, is_mapped, slices_of_rows
+from skweight.data.cells import explained_cells, missing_as_nan
 from skweight.data.inputs import NamedInputs
 from skweight.data.shift import find_shift, to_float32
-from skweight.data.validation import NUMERIC, Mask, check_targets
+from skweight.data.validation import NUMERIC, check_targets
 from skweight.weights import fill_targets_without_weight, rows_with_weight
 
 # Rows are compared as float64, which does not hold every larger integer.
 _LARGEST_INTEGER = 2**53
-# Values of an input on disk that are checked at once.
-_CHECKED_AT_ONCE = 2**20
 
 
 def validate_inputs(X: Mapping[Any, Any]) -> NamedInputs:
@@ -88,9 +86,9 @@ def _numbers(values: Any) -> Any:
     values = as_array(values)
     if is_mapped(values) and values.ndim and values.dtype.kind in "fiub":
         return values
-    with explained_cells(values):
-        values = _as_array(values)
-    with explained_cells(values):  # dates are seen in an array
+    with explained_cells(values, is_input=True):
+        values = missing_as_nan(_as_array(values))
+    with explained_cells(values, is_input=True):  # dates are seen in an array
         return check_array(
             values,
             dtype=NUMERIC,
@@ -129,10 +127,9 @@ def _convert(inputs: NamedInputs, has_weight: Mask | None) -> NamedInputs:
 
 def _convert_mapped(values: NDArray[Any], has_weight: Mask | None) -> MappedRows:
     """A file whose rows are converted when they are read; all are checked now."""
-    step = max(1, _CHECKED_AT_ONCE // max(1, int(np.prod(values.shape[1:]))))
-    for start in range(0, len(values), step):
-        rows = slice(start, start + step)
-        _convert_block(values[rows], None if has_weight is None else has_weight[rows], start)
+    for rows in slices_of_rows(values):
+        kept = None if has_weight is None else has_weight[rows]
+        _convert_block(values[rows], kept, rows.start)
     return MappedRows(values, dtype=np.float32 if values.dtype.kind == "f" else np.int64)
 
 
@@ -153,9 +150,17 @@ def _convert_block(
         bad_rows = is_bad.any(axis=1) & (True if has_weight is None else has_weight)
         if bad_rows.any():
             row = int(bad_rows.argmax())
-            example = values.reshape(len(values), -1)[row, is_bad[row].argmax()]
-            raise ValueError(f"expected {wanted}, got {example} in row {first_row + row}.")
+            place = np.unravel_index(is_bad[row].argmax(), values.shape[1:])
+            raise ValueError(
+                f"expected {wanted}, got {values[row][place]} in row {first_row + row}"
+                f"{_place_in_row(place)}."
+            )
     return converted
+
+
+def _place_in_row(place: tuple[Any, ...]) -> str:
+    names = ["column"] if len(place) == 1 else [f"axis {axis + 1}" for axis in range(len(place))]
+    return "".join(f", {name} {index}" for name, index in zip(names, place))
 
 
 def _warn_of_coarse_columns(name: str, values: Any, has_weight: Mask | None) -> None:

@@ -10,18 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from skweight._keywords import Floats
-from skweight.data.arrays import MappedRows
+from skweight._keywords import Floats, Mask
+from skweight.data.arrays import MappedRows, slices_of_rows
 
 # A column is shifted if float32 has fewer numbers than this between its ends.
 _FEWEST_NUMBERS = 2**13
 # A column whose range is a smaller share of its values varies by rounding errors of float64 only.
 _ROUNDING = 64 * np.finfo(np.float64).eps
-# Values of dense X that are looked at together.
-_VALUES_AT_ONCE = 2**20
 
 
-def find_shift(X: Any, has_weight: NDArray[np.bool_] | None) -> Floats | None:
+def find_shift(X: Any, has_weight: Mask | None) -> Floats | None:
     """What to subtract from each column, shape (n_features,): the middle of its range, or 0.
 
     None if no column needs it. Only rows with weight count, by the ends of their range, which
@@ -65,7 +63,7 @@ def to_float32(X: Any, shift: Floats | None) -> Any:
         return np.subtract(X, shift, dtype=np.float64).astype(np.float32, order="C")
 
 
-def _full_columns(X: Any, has_weight: NDArray[np.bool_] | None) -> NDArray[np.intp]:
+def _full_columns(X: Any, has_weight: Mask | None) -> NDArray[np.intp]:
     """Columns of which every row with weight is stored."""
     indices, n_rows = X.indices, X.shape[0]
     if has_weight is not None:
@@ -74,21 +72,20 @@ def _full_columns(X: Any, has_weight: NDArray[np.bool_] | None) -> NDArray[np.in
     return np.flatnonzero(np.bincount(indices, minlength=X.shape[1]) == n_rows)
 
 
-def _ranges(X: Any, has_weight: NDArray[np.bool_] | None) -> tuple[Floats, Floats]:
+def _ranges(X: Any, has_weight: Mask | None) -> tuple[Floats, Floats]:
     """Smallest and largest value of each column."""
     low, high = np.full(X.shape[1], np.inf), np.full(X.shape[1], -np.inf)
-    step = max(1, _VALUES_AT_ONCE // max(1, X.shape[1]))
-    for start in range(0, X.shape[0], step):
-        block = np.asarray(X[start : start + step])
+    for rows in slices_of_rows(X):
+        block = np.asarray(X[rows])
         if has_weight is not None:
-            block = block[has_weight[start : start + step]]
+            block = block[has_weight[rows]]
         if len(block):
             low = np.fmin(low, np.fmin.reduce(block, axis=0))  # NaN is missing
             high = np.fmax(high, np.fmax.reduce(block, axis=0))
     return low, high
 
 
-def _changes(column: NDArray[Any], has_weight: NDArray[np.bool_] | None) -> bool:
+def _changes(column: NDArray[Any], has_weight: Mask | None) -> bool:
     """Whether float32 changes any value of a column."""
     column = np.asarray(column if has_weight is None else column[has_weight])
     as_float32 = column.astype(np.float32)

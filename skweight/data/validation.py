@@ -10,15 +10,13 @@ from scipy import sparse
 from sklearn.utils import assert_all_finite
 from sklearn.utils.validation import check_array, validate_data
 
-from skweight.data.arrays import MappedRows, as_array, canonical_csr, is_mapped
-from skweight.data.cells import explained_cells, refuse_unread
+from skweight._keywords import Mask
+from skweight.data.arrays import MappedRows, as_array, canonical_csr, is_mapped, slices_of_rows
+from skweight.data.cells import explained_cells, missing_as_nan, refuse_unread
 from skweight.data.columns import Column, columns_of, is_frame, refuse_equal_names
 from skweight.data.shift import to_float32
 from skweight.weights import fill_targets_without_weight, refuse_masked, rows_with_weight
 
-# Values of X on disk that are checked at once; scikit-learn copies what it checks.
-CHECKED_AT_ONCE = 2**20
-Mask = NDArray[np.bool_]
 # Arrays of these are taken as they are, and all others as float64, also strings of numbers.
 NUMERIC = [np.float64, np.float32, np.float16, np.bool_]
 NUMERIC += [np.dtype(f"{kind}{size}").type for kind in "iu" for size in (1, 2, 4, 8)]
@@ -56,7 +54,7 @@ class XReader:
 
     def read(self, X: Any) -> Any:
         """X as a C-ordered float32 array, a canonical CSR matrix or ``MappedRows``."""
-        X = as_array(X)
+        X = missing_as_nan(as_array(X))
         if self._by_columns(X):
             return self._finish(self._check_columns(X), None)
         with explained_cells(X):
@@ -74,7 +72,7 @@ class XReader:
         Rows whose ``sample_weight`` is 0 may hold anything: NaN and infinity in X, missing targets,
         and with ``only_known`` unknown labels and targets that are no numbers.
         """
-        X, sample_weight = as_array(X), as_array(sample_weight)
+        X, sample_weight = missing_as_nan(as_array(X)), as_array(sample_weight)
         y = fill_targets_without_weight(as_array(y), sample_weight, all_rows=only_known)
         if self._by_columns(X):
             columns = self._check_columns(X)
@@ -163,30 +161,31 @@ class XReader:
         has_nan = not self.allow_nan and bool(np.isnan(X).any())
         is_bad = (np.isnan(X) if has_nan else np.isinf(X)).any(axis=0)
         names = getattr(self.estimator, "feature_names_in_", np.arange(X.shape[1]))
-        found = f"X holds {'NaN' if has_nan else 'infinity'} in columns {names[is_bad].tolist()}. "
-        remedy = (
-            "Replace it by a finite number or by NaN."
-            if self.allow_nan
-            else (
+        what = "NaN" if has_nan else "infinity, or numbers beyond those of float32 (3.4e38),"
+        found = f"X holds {what} in columns {names[is_bad].tolist()}. "
+        if has_nan:
+            remedy = (
                 "Only the default network takes missing numbers: impute them in a Pipeline, for "
                 "example with SimpleImputer(add_indicator=True)."
             )
-        )
+        else:
+            or_nan = " or by NaN" if self.allow_nan else ""
+            remedy = f"Replace them by smaller numbers{or_nan}, or scale the columns."
         return f"{found}{remedy} ({text})"
 
     def _check_mapped(self, X: NDArray[Any], has_weight: Mask | None) -> MappedRows:
         """Check X some rows at a time: scikit-learn would make a copy of all of it in memory."""
-        step = max(1, CHECKED_AT_ONCE // max(1, int(np.prod(X.shape[1:]))))
-        for start in range(0, max(1, X.shape[0]) if X.ndim else 1, step):
+        blocks = slices_of_rows(X) if X.size > 0 else [...]  # what is empty is refused as it is
+        for rows in blocks:
             block = check_array(
-                X[start : start + step] if X.ndim else X,
+                X[rows],
                 dtype=NUMERIC,
                 allow_nd=self.allow_nd,
                 ensure_all_finite=False,
                 estimator=self.estimator,
                 input_name="X",
             )
-            kept = None if has_weight is None else has_weight[start : start + step]
+            kept = None if has_weight is None else has_weight[rows]
             self._check_finite(to_float32(block, None), kept)
         validate_data(self.estimator, X, reset=self.reset, skip_check_array=True)
         return MappedRows(X)

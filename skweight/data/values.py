@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from torch import Tensor
 
-from skweight._keywords import Floats
+from skweight._keywords import Floats, Mask
 from skweight.data.moments import (
     blocks_of_rows,
     dense_rows_at_once,
@@ -17,9 +17,9 @@ from skweight.data.rows import RowDataset, gather
 
 # A mass point is a value with at least this weighted share of the rows, in at least this number of
 # distinct rows, in a column that has at least this number of other values.
-SMALLEST_SHARE, FEWEST_ROWS, FEWEST_OTHERS = 0.2, 10, 3
+_SMALLEST_SHARE, _FEWEST_ROWS, _FEWEST_OTHERS = 0.2, 10, 3
 # Mass points of a table with more numbers would double a first layer that is wide already.
-MOST_COLUMNS = 512
+_MOST_COLUMNS = 512
 
 
 def find_values(
@@ -54,7 +54,7 @@ def find_values(
     if cardinalities:
         is_number = np.array(cardinalities) == 0
     found = [] if sparse.issparse(rows.X) else _codes_and_missing(rows, cardinalities, is_number)
-    if is_number.sum() <= MOST_COLUMNS:
+    if is_number.sum() <= _MOST_COLUMNS:
         found += _mass_points(rows, is_number)
     return _as_tensors(sorted(found, key=lambda of: (of[0], np.isnan(of[1]), of[1])))
 
@@ -72,7 +72,7 @@ def _as_tensors(found: list[Value]) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _codes_and_missing(
-    rows: RowDataset, cardinalities: tuple[int, ...], is_number: NDArray[np.bool_]
+    rows: RowDataset, cardinalities: tuple[int, ...], is_number: Mask
 ) -> list[Value]:
     """Codes of category columns, and "missing" in number columns, from all rows."""
     total = float(weight_of_rows(rows).sum())
@@ -94,7 +94,7 @@ def _codes_and_missing(
     return found
 
 
-def _mass_points(rows: RowDataset, is_number: NDArray[np.bool_]) -> list[Value]:
+def _mass_points(rows: RowDataset, is_number: Mask) -> list[Value]:
     """Mass points of number columns."""
     table, mass = sampled_rows(rows)
     found: list[Value] = []
@@ -109,13 +109,13 @@ def _mass_points(rows: RowDataset, is_number: NDArray[np.bool_]) -> list[Value]:
 def _mass_points_of(column: NDArray[np.float32], mass: Floats) -> list[tuple[float, float]]:
     """Mass points of a column and their shares."""
     ordered = np.sort(column)  # much faster than np.unique, and most columns have no such value
-    if not np.any(ordered[FEWEST_ROWS - 1 :] == ordered[: 1 - FEWEST_ROWS]):
+    if not np.any(ordered[_FEWEST_ROWS - 1 :] == ordered[: 1 - _FEWEST_ROWS]):
         return []
     values, at, counts = np.unique(column, return_inverse=True, return_counts=True)
     share = np.bincount(at, weights=mass) / mass.sum()
-    is_point = (share >= SMALLEST_SHARE) & (counts >= FEWEST_ROWS) & ~np.isnan(values)
+    is_point = (share >= _SMALLEST_SHARE) & (counts >= _FEWEST_ROWS) & ~np.isnan(values)
     n_others = len(values) - is_point.sum() - np.isnan(values).sum()
-    if n_others < FEWEST_OTHERS:
+    if n_others < _FEWEST_OTHERS:
         return []
     # 0.0 and -0.0 are the same value.
     return [(float(value) + 0.0, float(p)) for value, p in zip(values[is_point], share[is_point])]

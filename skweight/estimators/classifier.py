@@ -157,6 +157,8 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
         them.
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Names of the columns of a DataFrame. Only if all of them are strings.
+    is_categorical_ : ndarray of bool of shape (n_features_in_,), or None
+        Which columns of X are categories; None if none is.
     net_ : WeightedNet
         The trained skorch net.
     module_ : nn.Module

@@ -15,6 +15,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 from torch import nn
 
+from skweight._keywords import Mask
 from skweight.data import Encoding, as_array, has_named_inputs
 from skweight.estimators.callbacks import callback_params, set_callback_params
 from skweight.estimators.parameters import (
@@ -192,6 +193,14 @@ class TorchEstimator(BaseEstimator):  # type: ignore[misc]
     def n_iter_(self) -> int:
         """Number of epochs of the last fit, and of calls of ``partial_fit`` since."""
         return len(self._fitted_net.history)
+
+    @property
+    def is_categorical_(self) -> Mask | None:
+        """Which columns of X are categories; None if none is."""
+        check_is_fitted(self, "net_")
+        if not self._encoding.categories:
+            return None
+        return np.isin(np.arange(self.n_features_in_), [*self._encoding.categories])
 
     @property
     def feature_weights_(self) -> NDArray[np.float32]:

@@ -148,6 +148,8 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         Names of the columns of a DataFrame. Only if all of them are strings.
     target_location_, target_scale_ : float or ndarray of shape (n_targets,)
         What y was shifted and divided by for training; 0 and 1 if the loss is given y as it is.
+    is_categorical_ : ndarray of bool of shape (n_features_in_,), or None
+        Which columns of X are categories; None if none is.
     net_ : WeightedNet
         The trained skorch net.
     module_ : nn.Module

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skweight._keywords import Floats, did_you_mean, warn
+from skweight._keywords import Floats, Mask, did_you_mean, warn
 from skweight.data import (
     BOOLEAN,
     CATEGORY,
     Column,
+    ColumnCodes,
     Encoding,
     NamedInputs,
     XReader,
@@ -27,7 +28,8 @@ from skweight.estimators.inputs import check_kind_of_X, show_inputs
 from skweight.modules import is_mlp, takes_categories
 from skweight.weights import DistinctRows, order_categories, pool_categories, sort_rows
 
-Mask = NDArray[np.bool_]
+# A column of more categories than this that are more than this share of its rows names the rows.
+_MANY_CATEGORIES, _NEARLY_UNIQUE = 10_000, 0.5
 
 
 def validate(
@@ -144,13 +146,27 @@ def column_names(estimator: Any) -> list[Any]:
 
 def with_weights_in_order(estimator: Any, params: dict[str, Any]) -> dict[str, Any]:
     """Parameters of the default network, with feature weights by name as a list; 1 for others."""
-    weights = params.get("feature_weights")
-    if not isinstance(weights, Mapping) or not is_mlp(estimator.module):
+    weights = _as_mapping(params.get("feature_weights"))
+    if weights is None or not is_mlp(estimator.module):
         return params
     names = column_names(estimator)
     for name in weights:
         _find_name(name, names, "module__feature_weights")
     return params | {"feature_weights": [weights.get(name, 1.0) for name in names]}
+
+
+def _as_mapping(weights: Any) -> Mapping[Any, Any] | None:
+    """Weights by name: a dict, or a Series of pandas with names; None if they go by position."""
+    if not hasattr(weights, "index") or not hasattr(weights, "items"):
+        return weights if isinstance(weights, Mapping) else None
+    if [*weights.index] == [*range(len(weights))]:
+        return None
+    if not weights.index.is_unique:
+        twice = weights.index[weights.index.duplicated()][0]
+        raise ValueError(
+            f"module__feature_weights must name each column once, got {twice!r} more than once."
+        )
+    return dict(weights.items())
 
 
 def category_places(given: Any, columns: Sequence[Column], takes_categories: bool) -> list[int]:
@@ -208,14 +224,26 @@ def order_by_rows(estimator: Any, rows: DistinctRows) -> DistinctRows:
 
 def pool_rare(estimator: Any, rows: DistinctRows) -> DistinctRows:
     """Give rare categories the code of unseen ones; return the rows in their new order."""
+    before = estimator._encoding.categories
     rows = _recode(estimator, rows, pool_categories)
-    for column in estimator._encoding.categories.values():
-        if column.cardinality == 1:
-            warn(
-                f"Column {column.name!r} of X is not used, because each of its categories is rare. "
-                "Leave it out, or merge its categories into larger ones."
-            )
+    for place, column in estimator._encoding.categories.items():
+        _warn_of_useless(column, before[place].cardinality - 1, len(rows.mass))
     return rows
+
+
+def _warn_of_useless(column: ColumnCodes, n_categories: int, n_rows: int) -> None:
+    """Warn of a column whose categories are all rare, or nearly as many as the rows."""
+    counts = f"{n_categories:,} categories in {n_rows:,} distinct rows"
+    if column.cardinality == 1:
+        warn(
+            f"Column {column.name!r} of X is not used, because each of its categories is rare: "
+            f"{counts}. Leave it out, or merge its categories into larger ones."
+        )
+    elif n_categories > max(_MANY_CATEGORIES, _NEARLY_UNIQUE * n_rows):
+        warn(
+            f"Column {column.name!r} of X has {counts}. Leave it out if it only identifies rows; "
+            "split it into columns if it holds more."
+        )
 
 
 def have_same_codes(one: Any, other: Any) -> bool:

@@ -8,6 +8,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from numbers import Real
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -155,7 +156,11 @@ class MLP(nn.Module):
         self.n_bins = _check_bins(n_bins, math.inf if is_linear else n_features)
         self.clip = _check_clip(clip, is_linear)
         self.max_indicators = _check_max_indicators(max_indicators, is_linear)
-        self.embedding_size = _check_integer(embedding_size, 1, "embedding_size")
+        if not _is_integer(embedding_size, 1):
+            raise ValueError(
+                f"module__embedding_size must be an integer >= 1, got {embedding_size!r}."
+            )
+        self.embedding_size = int(embedding_size)
         self.bins = PiecewiseLinear(self.n_bins)
         # Number of codes of each column, 0 for a number column; empty without categories.
         self.cardinalities: tuple[int, ...] = ()
@@ -371,8 +376,7 @@ def _check_activation(activation: str | Callable[[], nn.Module]) -> Callable[[],
 def _check_bins(n_bins: int | str, n_numbers: float) -> int:
     if isinstance(n_bins, str) and n_bins == "auto":
         return _most_bins(n_numbers)
-    is_integer = hasattr(n_bins, "__index__") and not isinstance(n_bins, bool)
-    if not is_integer or int(n_bins) < 0 or int(n_bins) == 1:
+    if not _is_integer(n_bins, 0) or int(n_bins) == 1:
         raise ValueError(f'module__n_bins must be 0, an integer >= 2 or "auto", got {n_bins!r}.')
     return int(n_bins)
 
@@ -386,19 +390,16 @@ def _most_bins(n_numbers: float) -> int:
 def _check_max_indicators(value: int | str, is_linear: bool) -> int:
     if isinstance(value, str) and value == "auto":
         return _MAX_INDICATORS["linear" if is_linear else "hidden layers"]
-    is_integer = hasattr(value, "__index__") and not isinstance(value, bool)
-    if not is_integer or int(value) < 0:
+    if not _is_integer(value, 0):
         raise ValueError(
             f'module__max_indicators must be an integer >= 0 or "auto", got {value!r}.'
         )
     return int(value)
 
 
-def _check_integer(value: int, least: int, name: str) -> int:
-    is_integer = hasattr(value, "__index__") and not isinstance(value, bool)
-    if not is_integer or int(value) < least:
-        raise ValueError(f"module__{name} must be an integer >= {least}, got {value!r}.")
-    return int(value)
+def _is_integer(value: Any, least: int) -> bool:
+    """Whether a parameter is an integer of at least this size."""
+    return hasattr(value, "__index__") and not isinstance(value, bool) and int(value) >= least
 
 
 def _check_clip(clip: float | str | None, is_linear: bool) -> float | None:
@@ -412,7 +413,7 @@ def _check_clip(clip: float | str | None, is_linear: bool) -> float | None:
 
 def _check_sizes(hidden_sizes: Sequence[int]) -> Sequence[int]:
     iterable = isinstance(hidden_sizes, Iterable) and not isinstance(hidden_sizes, str)
-    if not iterable or any(not hasattr(s, "__index__") or s < 1 for s in hidden_sizes):
+    if not iterable or not all(_is_integer(size, 1) for size in hidden_sizes):
         raise ValueError(
             "module__hidden_sizes must be a sequence of positive integers, such as (64, 64), "
             f"got {hidden_sizes!r}."

@@ -17,7 +17,7 @@ from skweight.weights.sample_weight import scale_near_one
 
 # A category with a smaller share of the weight, and less than the weight of so many average rows,
 # is pooled with others like it.
-SMALLEST_SHARE, FEWEST_ROWS = 0.01, 3
+_SMALLEST_SHARE, _FEWEST_ROWS = 0.01, 3
 # Sums of weights differ by rounding; a category is not pooled for that.
 _SLACK = 1e-9
 Codes = NDArray[np.int64]
@@ -64,11 +64,11 @@ def order_categories(rows: DistinctRows, columns: list[int]) -> list[Codes]:
 def pool_categories(rows: DistinctRows, columns: list[int]) -> list[Codes]:
     """New codes, in the order of the old ones, with 0 for those of little weight.
 
-    These have a share of the weight below ``SMALLEST_SHARE`` and less than ``FEWEST_ROWS`` average
-    rows have. Parameters and result are those of :func:`order_categories`.
+    These have a share of the weight below ``_SMALLEST_SHARE`` and less than ``_FEWEST_ROWS``
+    average rows have. Parameters and result are those of :func:`order_categories`.
     """
     weight = scale_near_one(rows.weight_per_row)
-    needed = min(SMALLEST_SHARE, FEWEST_ROWS / len(weight)) * weight.sum() * (1 - _SLACK)
+    needed = min(_SMALLEST_SHARE, _FEWEST_ROWS / len(weight)) * weight.sum() * (1 - _SLACK)
     kept = [np.bincount(codes, weights=weight) >= needed for codes in _codes(rows, columns)]
     return [np.where(of_column, of_column.cumsum(), 0) for of_column in kept]
 

@@ -24,7 +24,7 @@ def frame(**named):
     return pd.DataFrame({"a": A} | named)
 
 
-ENCODE = r"Make them categories by categorical_features, or encode them with OneHotEncoder"
+ENCODE = r"List their columns in categorical_features, or encode them before"
 SUBTRACT = r"Turn them into numbers, such as days since the first of them"
 DIVIDE = r"Divide them by a unit, such as np.timedelta64\(1, \"D\"\)"
 SPREAD = r"Give each value a column of its own"
@@ -134,9 +134,15 @@ def test_fit_names_the_column_or_the_cell_and_says_what_to_do(X, message):
 
 
 @pytest.mark.filterwarnings("ignore:X has feature names")
-@pytest.mark.parametrize("name", ["frame: flags", "frame: dates", "objects", "ragged", "set"])
-def test_prediction_and_validation_rows_are_explained_alike(name):
-    X, message = CASES[name]
+@pytest.mark.parametrize(
+    ("X", "message"),
+    [
+        (FRAMES["flags"][0], "Column 'c' of X must hold numbers, as in fit, got strings"),
+        (FRAMES["dates"][0], "Column 'day' of X must hold numbers, as in fit, got dates"),
+        *(OTHERS[name] for name in ("objects", "ragged", "set")),
+    ],
+)
+def test_prediction_and_validation_rows_are_explained_alike(X, message):
     with pytest.raises((TypeError, ValueError), match=message):
         FITTED.predict(X)
     with pytest.raises((TypeError, ValueError), match=f"^X_val and y_val: .*{message}"):

@@ -13,7 +13,7 @@ from numpy.testing import assert_array_equal
 from scipy import sparse
 
 from skweight import WeightedTorchClassifier, WeightedTorchRegressor
-from skweight.data import Encoding, MappedRows, XReader, as_tensor, validation
+from skweight.data import Encoding, MappedRows, XReader, as_tensor
 
 ESTIMATORS = {"classifier": WeightedTorchClassifier, "regressor": WeightedTorchRegressor}
 QUICK = {"max_epochs": 1, "random_state": 0, "device": "cpu"}
@@ -257,7 +257,7 @@ def test_a_y_that_is_none_for_these_rows_is_refused(where, name, y, match):
 
 
 def test_a_bad_value_is_found_in_whatever_block_of_a_file_it_is(tmp_path, monkeypatch):
-    monkeypatch.setattr(validation, "CHECKED_AT_ONCE", 6 * 25)
+    monkeypatch.setattr("skweight.data.arrays.COPIED_AT_ONCE", 6 * 25)
     for row in (0, 24, 25, 49, 59):
         rows = X.copy()
         rows[row, 5] = np.nan

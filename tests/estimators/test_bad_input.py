@@ -53,7 +53,7 @@ def test_weights_that_are_no_numbers_are_refused(estimator):
 def test_values_that_float32_cannot_hold_are_refused_in_X(estimator, value):
     bad = X.copy()
     bad[3, 1] = value
-    expected = r"X holds infinity in columns \[1\]\. .* \(Input X contains"
+    expected = r"X holds infinity, or numbers beyond .* in columns \[1\]\. .* \(Input X contains"
     with pytest.raises(ValueError, match=expected), np.errstate(over="ignore"):
         estimator().fit(bad, y)
 
