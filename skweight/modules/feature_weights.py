@@ -179,7 +179,10 @@ class WeightedLinear(nn.Linear):
         """Weigh the inputs, map them, weigh the outputs."""
         if self.feature_weights is not None:
             X = self.feature_weights(X)
-        X = F.linear(X, self.weight, self.bias)
+        return self.weigh_outputs(F.linear(X, self.weight, self.bias))
+
+    def weigh_outputs(self, X: Tensor) -> Tensor:
+        """``X * output_weights``, or X if there are none."""
         return X if self.output_weights is None else X * self.output_weights
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from skweight._keywords import did_you_mean
 from skweight.modules.bins import PiecewiseLinear
@@ -189,21 +190,44 @@ class MLP(nn.Module):
 
     def encode(self, X: Tensor) -> Tensor:
         """Input of the first layer: encoded and weighed numbers and categories."""
-        numbers = X if self.numbers is None else self.numbers(X)
-        numbers = (numbers - self.shift).div_(self.scale)  # in place on the difference, not on X
-        numbers = smooth_clip(numbers, self.clip)
-        numbers = numbers.nan_to_num_(0.0, math.inf, -math.inf)  # infinities stay
-        parts = [self.bins(numbers), *(layer(X) for layer in self._layers_of_values())]
-        encoded: Tensor = torch.cat(parts, dim=-1) if len(parts) > 1 else parts[0]
+        encoded = self.encode_values(X)
+        if self.embedding is not None:
+            encoded = torch.cat([encoded, self.embedding(X)], dim=-1)
         if self.feature_weight is None:
             return encoded
         weighed: Tensor = self.feature_weight(encoded)
         return weighed
 
-    def _layers_of_values(self) -> list[nn.Module]:
-        """The layers that encode categories and special values, those that there are."""
-        layers = [self.category_indicators, self.value_indicators, self.embedding]
-        return [layer for layer in layers if layer is not None]
+    def encode_values(self, X: Tensor) -> Tensor:
+        """The part of the encoding that is not trained: numbers and indicators."""
+        numbers = X if self.numbers is None else self.numbers(X)
+        numbers = (numbers - self.shift).div_(self.scale)  # in place on the difference, not on X
+        numbers = smooth_clip(numbers, self.clip)
+        numbers = numbers.nan_to_num_(0.0, math.inf, -math.inf)  # infinities stay
+        indicators = (self.category_indicators, self.value_indicators)
+        parts = [self.bins(numbers), *(layer(X) for layer in indicators if layer is not None)]
+        encoded: Tensor = torch.cat(parts, dim=-1) if len(parts) > 1 else parts[0]
+        return encoded
+
+    def encode_before_training(self, X: Tensor) -> Tensor:
+        """All that training does not change: :meth:`encode_values`, then embedded codes as they are.
+
+        :meth:`embed_last_columns` and the feature weights make the input of the first layer of it.
+        """
+        encoded = self.encode_values(X)
+        if self.embedding is None:
+            return encoded
+        return torch.cat([encoded, X.index_select(-1, self.embedding.columns)], dim=-1)
+
+    def embed_last_columns(self, encoded: Tensor) -> Tensor:
+        """The result of :meth:`encode_before_training` with vectors in place of the codes."""
+        embedding = self.embedding
+        if embedding is None:
+            return encoded
+        n_columns = len(embedding.columns)
+        values, codes = encoded[..., :-n_columns], encoded[..., -n_columns:]
+        embedded = F.embedding(codes.long() + embedding.start, embedding.weight).flatten(-2)
+        return torch.cat([values, embedded], dim=-1)
 
     def choose_n_bins(self, n_rows: int) -> int:
         """The number of bins for so many distinct training rows.

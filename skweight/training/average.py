@@ -6,6 +6,7 @@ from operator import is_
 import torch
 from torch import Tensor
 
+from skweight.training.joined import JoinedTensors, can_be_joined
 from skweight.training.torch_internals import copy_each_, move_each_
 
 
@@ -37,28 +38,42 @@ class WeightAverage:
     tensor([9.])
     """
 
-    def __init__(self, parameters: Iterable[Tensor], decay: float) -> None:
+    def __init__(self, parameters: Iterable[Tensor], decay: float, join: bool = False) -> None:
         self.decay = decay
         self.n_updates = 0
         self.is_applied = False
-        self._parameters: list[Tensor] = []
-        self._stored: list[Tensor] = []  # the averages, or the parameters while those are applied
-        self.track(parameters)
+        self._parameters = [*parameters]
+        self._joined: JoinedTensors | None = None
+        if join and can_be_joined(self._parameters):
+            self._joined = JoinedTensors(self._parameters)
+        # What is averaged: the parameters, or the tensor in which they lie.
+        self._values = self._parameters if self._joined is None else [self._joined.values]
+        # The averages, or the values while those are applied.
+        self._stored = [values.detach().clone() for values in self._values]
+        self._difference = torch.empty_like(self._stored[0]) if self._joined is not None else None
 
     def track(self, parameters: Iterable[Tensor]) -> None:
         """Use the current parameters; those that were averaged before keep their averages."""
         now = [*parameters]
-        if len(now) != len(self._parameters) or not all(map(is_, now, self._parameters)):
-            before = {id(p): stored for p, stored in zip(self._parameters, self._stored)}
-            self._stored = [before.get(id(p), p.detach().clone()) for p in now]
-            self._parameters = now
+        is_intact = self._joined is None or self._joined.is_intact()
+        if is_intact and len(now) == len(self._parameters) and all(map(is_, now, self._parameters)):
+            return
+        stored = self._stored if self._joined is None else self._joined.parts(self._stored[0])
+        before = {id(p): average for p, average in zip(self._parameters, stored)}
+        self._joined = None
+        self._values = self._parameters = now
+        self._stored = [before.get(id(p), p.detach()).clone() for p in now]
 
     @torch.no_grad()
     def update(self) -> None:
         """Update the average with the parameters after a step."""
         self.n_updates += 1
         decay = min(self.decay, (1 + self.n_updates) / (10 + self.n_updates))
-        move_each_(self._stored, self._parameters, 1 - decay)
+        if self._joined is None:
+            move_each_(self._stored, self._values, 1 - decay)
+        else:  # the same numbers
+            torch.sub(self._values[0], self._stored[0], out=self._difference)
+            self._stored[0].add_(self._difference.mul_(1 - decay))
 
     def apply(self) -> None:
         """Put the average into the parameters, and store their values."""
@@ -72,10 +87,15 @@ class WeightAverage:
 
     @torch.no_grad()
     def _swap(self) -> None:
-        stored = [parameter.detach().clone() for parameter in self._parameters]
-        copy_each_(self._parameters, self._stored)
+        stored = [values.detach().clone() for values in self._values]
+        copy_each_(self._values, self._stored)
         self._stored = stored
         self.is_applied = not self.is_applied
+
+    def release(self) -> None:
+        """Give the parameters memory of their own again; after this there are no more updates."""
+        if self._joined is not None:
+            self._joined.release()
 
     def keep(self, positions: Tensor) -> None:
         """Keep only these models of a stack, whose parameters have already been reduced."""

@@ -1,0 +1,135 @@
+"""Training steps without autograd, for networks of known layers.
+
+Most of the time of a step on a CPU is spent on building a graph and walking back through it. The
+gradients of these networks are known, so their kernels are called one after the other instead.
+"""
+
+import copy
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from skweight.data import Batch
+from skweight.losses import RowLoss, loss_and_gradient
+from skweight.modules import MLP, WeightedLinear
+from skweight.training.direct_layers import AutogradLayer, DirectLayer, DirectLinear, DirectReLU
+from skweight.training.steps import LossAndOutput, TrainingStep
+from skweight.training.torch_internals import has_hooks
+
+class NotDirect(Exception):
+    """The reason why a network needs autograd."""
+
+
+class DirectNetwork:
+    """A network as a list of layers, each with the input that is the output of the last.
+
+    What comes before the first trained layer of the default network is its encoding, which never
+    changes: ``encode`` turns X into the input of ``layers``.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        named = [*module.named_parameters(remove_duplicate=False)]
+        if len(named) != len([*module.parameters()]):
+            raise NotDirect("a parameter is used in two places")
+        if any(map(has_hooks, module.modules())):
+            raise NotDirect("a layer has hooks")
+        self.encode: Callable[[Tensor], Tensor] = _unchanged
+        self.layers: list[DirectLayer] = []
+        if type(module) is MLP:
+            self._add_default(module)
+        elif type(module) in (nn.Sequential, nn.Linear, WeightedLinear):
+            self._add(module)
+        else:
+            raise NotDirect(f"the forward of {type(module).__name__} is not known")
+
+    def _add_default(self, module: MLP) -> None:
+        self.encode = module.encode_before_training
+        if module.embedding is not None:
+            self.layers.append(AutogradLayer(module.embed_last_columns, [module.embedding.weight]))
+        if module.feature_weight is not None:
+            weight = module.feature_weight
+            self.layers.append(AutogradLayer(weight, [*weight.parameters()]))
+        self._add(module.hidden)
+        self._add(module.output)
+
+    def _add(self, module: nn.Module) -> None:
+        """Append a layer, or those that it is made of."""
+        kind = type(module)
+        if "forward" in vars(module):
+            raise NotDirect(f"{kind.__name__} has a forward that is bound to one instance")
+        if kind is nn.Sequential:
+            for child in module.children():
+                self._add(child)
+        elif kind is nn.Linear:
+            self.layers.append(DirectLinear(module.weight, module.bias))  # type: ignore[arg-type]
+        elif kind is WeightedLinear:
+            self._add_weighted(module)  # type: ignore[arg-type]
+        elif kind is nn.ReLU:
+            overwrites = bool(self.layers) and isinstance(self.layers[-1], DirectLinear)
+            self.layers.append(DirectReLU(in_place=overwrites))
+        elif kind.__module__.startswith("torch.nn.modules"):
+            self.layers.append(AutogradLayer(module, [*module.parameters()]))
+        else:
+            raise NotDirect(f"{kind.__name__} is not a layer of torch")
+
+    def _add_weighted(self, layer: WeightedLinear) -> None:
+        if layer.feature_weights is not None:
+            weight = layer.feature_weights
+            self.layers.append(AutogradLayer(weight, [*weight.parameters()]))
+        self.layers.append(DirectLinear(layer.weight, layer.bias))  # type: ignore[arg-type]
+        if layer.output_weights is not None:
+            trained = [layer.output_weights] if layer.output_weights.requires_grad else []
+            self.layers.append(AutogradLayer(layer.weigh_outputs, trained))  # type: ignore[arg-type]
+
+    def begin(self) -> None:
+        """Prepare for steps with the current parameters."""
+        needs_input_gradient = False
+        for layer in self.layers:
+            layer.begin(needs_input_gradient)
+            needs_input_gradient |= any(p.requires_grad for p in layer.parameters)
+
+    def forward(self, encoded: Tensor) -> Tensor:
+        """Raw scores, which the next call may overwrite."""
+        for layer in self.layers:
+            encoded = layer.forward(encoded)
+        return encoded
+
+    def backward(self, gradient: Tensor) -> None:
+        """Set the gradients of all parameters, from that of the scores, which is overwritten."""
+        found: Tensor | None = gradient
+        for layer in reversed(self.layers):
+            if found is None:
+                return
+            found = layer.backward(found)
+
+
+def _unchanged(X: Tensor) -> Tensor:
+    return X
+
+
+class DirectStep(TrainingStep):
+    """A step without a graph of the network, see :func:`direct_step`."""
+
+    def __init__(self, module: nn.Module, criterion: RowLoss, network: DirectNetwork) -> None:
+        super().__init__(module, criterion)
+        self.network = network
+
+    def attach(self, optimizer: Any) -> None:
+        """Use the current parameters and optimizer."""
+        super().attach(optimizer)
+        self.network.begin()
+
+    def __call__(self, batch: Batch) -> LossAndOutput:
+        """Return the weighted mean of the losses and the output, both without a graph."""
+        X = self.network.encode(batch[0]["X"])
+        return self.on_encoded(X, batch[0]["row_weight"], batch[1])
+
+    @torch.no_grad()
+    def on_encoded(self, encoded: Tensor, row_weight: Tensor, y: Tensor) -> LossAndOutput:
+        """The same for a batch of encoded rows. The output is overwritten by the next step."""
+        output = self.network.forward(encoded)
+        loss, gradient = loss_and_gradient(self.criterion, output, y, row_weight)
+        self.network.backward(gradient)
+        return loss, output

@@ -1,0 +1,144 @@
+"""Layers with forward and backward passes that do not need autograd's graph of a network.
+
+A layer keeps what its backward pass needs, and writes the gradients of its parameters to ``grad``.
+Kernels and their order are those of autograd, so every number is the same to the bit.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from skweight.training.torch_internals import relu_gradient
+
+
+class DirectLayer(Protocol):
+    """A layer of a :class:`~skweight.training.direct.DirectNetwork`."""
+
+    parameters: list[nn.Parameter]
+
+    def begin(self, needs_input_gradient: bool) -> None:
+        """Prepare for steps with the current parameters."""
+
+    def forward(self, X: Tensor) -> Tensor:
+        """The output for rows X; the next call may overwrite it, and backward may X."""
+
+    def backward(self, gradient: Tensor) -> Tensor | None:
+        """Set the gradients of parameters; return that of X if it is needed.
+
+        ``gradient`` is that of the last output, and may be overwritten.
+        """
+
+
+class KeptBuffers:
+    """Tensors that are written to again in every step, one for each number of rows."""
+
+    def __init__(self) -> None:
+        self._buffers: dict[int, Tensor] = {}
+
+    def get(self, n_rows: int, width: int) -> Tensor:
+        """The buffer of shape (n_rows, width), with its last values."""
+        found = self._buffers.get(n_rows)
+        if found is None:
+            found = self._buffers[n_rows] = torch.empty(n_rows, width, device="cpu")
+        return found
+
+
+class DirectLinear:
+    """``X W' + b``, see :class:`torch.nn.Linear`."""
+
+    def __init__(self, weight: nn.Parameter, bias: nn.Parameter | None) -> None:
+        self.weight, self.bias = weight, bias
+        self.parameters = [weight] if bias is None else [weight, bias]
+        self.scores, self.input_gradients = KeptBuffers(), KeptBuffers()
+        self.weight_gradient = torch.empty_like(weight, requires_grad=False)
+        self.bias_gradient = None if bias is None else torch.empty_like(bias, requires_grad=False)
+
+    def begin(self, needs_input_gradient: bool) -> None:
+        """Read where the parameters are, and give them their gradients."""
+        self.needs_input_gradient = needs_input_gradient
+        self.matrix = self.weight.detach()
+        self.transposed = self.matrix.t()
+        self.constant = None if self.bias is None else self.bias.detach()
+        self.weight.grad = self.weight_gradient if self.weight.requires_grad else None
+        if self.bias is not None:
+            self.bias.grad = self.bias_gradient if self.bias.requires_grad else None
+
+    def forward(self, X: Tensor) -> Tensor:
+        """Products in a kept buffer."""
+        self.X = X
+        out = self.scores.get(len(X), len(self.matrix))
+        if self.constant is None:
+            return torch.mm(X, self.transposed, out=out)
+        return torch.addmm(self.constant, X, self.transposed, out=out)
+
+    def backward(self, gradient: Tensor) -> Tensor | None:
+        """The products that autograd computes."""
+        if self.weight.grad is not None:
+            torch.mm(gradient.t(), self.X, out=self.weight_gradient)
+        if self.bias is not None and self.bias.grad is not None:
+            torch.sum(gradient, 0, out=self.bias_gradient)
+        if not self.needs_input_gradient:
+            return None
+        out = self.input_gradients.get(len(self.X), self.X.shape[1])
+        return torch.mm(gradient, self.matrix, out=out)
+
+
+class DirectReLU:
+    """``max(X, 0)``, which overwrites X if ``in_place``."""
+
+    parameters: list[nn.Parameter] = []
+
+    def __init__(self, in_place: bool) -> None:
+        self.in_place = in_place
+
+    def begin(self, needs_input_gradient: bool) -> None:
+        """Nothing to prepare."""
+        self.needs_input_gradient = needs_input_gradient
+
+    def forward(self, X: Tensor) -> Tensor:
+        """The positive part."""
+        self.rectified = X.relu_() if self.in_place else X.relu()
+        return self.rectified
+
+    def backward(self, gradient: Tensor) -> Tensor | None:
+        """The gradient where X is positive."""
+        if not self.needs_input_gradient:
+            return None
+        return relu_gradient(gradient, self.rectified, out=gradient)
+
+
+class AutogradLayer:
+    """Any function of rows with parameters, with the graph of this layer alone."""
+
+    def __init__(
+        self, function: Callable[[Tensor], Tensor], parameters: Sequence[nn.Parameter]
+    ) -> None:
+        self.function = function
+        self.parameters = list(parameters)
+
+    def begin(self, needs_input_gradient: bool) -> None:
+        """Find out which parameters are trained."""
+        self.needs_input_gradient = needs_input_gradient
+        self.trained = [parameter for parameter in self.parameters if parameter.requires_grad]
+        self.has_gradient = bool(self.trained) or needs_input_gradient
+
+    def forward(self, X: Tensor) -> Tensor:
+        """The function of X, with a graph for its backward pass."""
+        self.X = X.detach().requires_grad_(self.needs_input_gradient)
+        if not self.has_gradient:
+            return self.function(self.X)
+        with torch.enable_grad():
+            self.output = self.function(self.X)
+        return self.output.detach()
+
+    def backward(self, gradient: Tensor) -> Tensor | None:
+        """What autograd computes."""
+        if not self.has_gradient:
+            return None
+        inputs: list[Any] = [*self.trained] + [self.X] * self.needs_input_gradient
+        found = torch.autograd.grad(self.output, inputs, gradient, allow_unused=True)
+        for parameter, of_parameter in zip(self.trained, found):
+            parameter.grad = of_parameter
+        return found[-1] if self.needs_input_gradient else None
