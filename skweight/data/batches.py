@@ -1,5 +1,6 @@
 """Batches of rows: shuffled or sampled by weight, gathered in blocks, copied ahead to a GPU."""
 
+import copy
 import math
 from collections.abc import Iterator
 from functools import partial
@@ -68,6 +69,13 @@ class TensorBatches:
     def __len__(self) -> int:
         """Return the number of batches in a pass."""
         return self.n_batches
+
+    def over(self, rows: RowDataset) -> "TensorBatches":
+        """The same batches of the same rows in another form, with the same random draws."""
+        batches = copy.copy(self)
+        batches.rows = rows
+        batches.sizes = batches._sizes()
+        return batches
 
     def positions(self) -> Tensor:
         """Positions of the rows of one pass."""

@@ -3,7 +3,7 @@
 import copy
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -109,6 +109,19 @@ class RowDataset(torch.utils.data.Dataset[Any]):
         """These rows of X or of one of its inputs, some at a time."""
         for index in torch.split(self.index, rows_at_once(X, self.index.device)):
             yield gather(X, index, index.device)
+
+    def mapped(self, function: Callable[[Tensor], Tensor], n_values: int) -> "RowDataset":
+        """The same rows with the results of a function as X, of ``n_values`` a row, all computed now.
+
+        The function is one of each row by itself.
+        """
+        X = torch.empty(len(self), n_values, dtype=torch.float32, device=self.device)
+        step = rows_at_once(X, self.device)
+        for into, index in zip(X.split(step), self.index.split(step)):
+            into.copy_(function(gather(self.X, index, self.device)))
+        rows = copy.copy(self)
+        rows.X, rows.index = X, torch.arange(len(self), device=self.device)
+        return rows
 
     def of_input(self, name: str) -> "RowDataset":
         """The same rows of one of several inputs."""

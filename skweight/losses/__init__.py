@@ -4,7 +4,8 @@ The losses that have names are in ``classification`` and ``regression``; what a 
 itself is in ``base``, and what is known of torch's own losses in ``torch_losses``. ``criterion``
 makes a ``RowLoss`` of the user's argument, which is tried on a few rows before training calls it.
 ``units`` finds location and scale of y, so that networks work at unit scale under any loss.
-``reduction`` is the only place where losses of rows are averaged.
+``reduction`` is the only place where losses of rows are averaged, and ``gradients`` knows the
+gradients of these averages.
 """
 
 from skweight.losses.base import CriterionError, Traits
@@ -19,6 +20,7 @@ from skweight.losses.classification import (
     to_columns,
 )
 from skweight.losses.criterion import from_criterion
+from skweight.losses.gradients import loss_and_gradient
 from skweight.losses.reduction import (
     backpropagate_weighted_mean,
     backpropagate_weighted_means,

@@ -5,14 +5,18 @@ gradients of these networks are known, so their kernels are called one after the
 """
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+from itertools import chain
+from operator import is_
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from skweight.data import Batch
-from skweight.losses import RowLoss, loss_and_gradient
+from skweight.data import Batch, NamedInputs, RowDataset, TensorBatches
+from skweight.losses import RowLoss, loss_and_gradient, validation_mean
 from skweight.modules import MLP, WeightedLinear
 from skweight.training.direct_layers import AutogradLayer, DirectLayer, DirectLinear, DirectReLU
 from skweight.training.steps import LossAndOutput, TrainingStep
@@ -36,6 +40,7 @@ class DirectNetwork:
         if any(map(has_hooks, module.modules())):
             raise NotDirect("a layer has hooks")
         self.encode: Callable[[Tensor], Tensor] = _unchanged
+        self.has_encoding = type(module) is MLP
         self.layers: list[DirectLayer] = []
         if type(module) is MLP:
             self._add_default(module)
@@ -112,9 +117,22 @@ def _unchanged(X: Tensor) -> Tensor:
 class DirectStep(TrainingStep):
     """A step without a graph of the network, see :func:`direct_step`."""
 
-    def __init__(self, module: nn.Module, criterion: RowLoss, network: DirectNetwork) -> None:
+    def __init__(self, module: nn.Module, criterion: RowLoss) -> None:
         super().__init__(module, criterion)
-        self.network = network
+        self.network = DirectNetwork(module)
+        self._parts = self._find_parts()
+
+    def _find_parts(self) -> list[Any]:
+        return [*self.module.modules(), *self.module.parameters()]
+
+    def is_current(self) -> bool:
+        """Whether the network still consists of the same layers, none of which has hooks."""
+        now = self._find_parts()
+        return (
+            len(now) == len(self._parts)
+            and all(map(is_, now, self._parts))
+            and not any(map(has_hooks, self.module.modules()))
+        )
 
     def attach(self, optimizer: Any) -> None:
         """Use the current parameters and optimizer."""
@@ -122,14 +140,97 @@ class DirectStep(TrainingStep):
         self.network.begin()
 
     def __call__(self, batch: Batch) -> LossAndOutput:
-        """Return the weighted mean of the losses and the output, both without a graph."""
-        X = self.network.encode(batch[0]["X"])
-        return self.on_encoded(X, batch[0]["row_weight"], batch[1])
+        """Return the weighted mean of the losses and the output, both without a graph.
+
+        The next step overwrites the output.
+        """
+        if self.reset is not None:
+            self.reset()
+            self.network.begin()
+        with torch.no_grad():
+            encoded = self.network.encode(batch[0]["X"])
+        return self.on_encoded(({**batch[0], "X": encoded}, batch[1]))
 
     @torch.no_grad()
-    def on_encoded(self, encoded: Tensor, row_weight: Tensor, y: Tensor) -> LossAndOutput:
-        """The same for a batch of encoded rows. The output is overwritten by the next step."""
-        output = self.network.forward(encoded)
-        loss, gradient = loss_and_gradient(self.criterion, output, y, row_weight)
+    def on_encoded(self, batch: Batch) -> LossAndOutput:
+        """The same for a batch of encoded rows."""
+        rows, y = batch
+        output = self.network.forward(rows["X"])
+        loss, gradient = loss_and_gradient(self.criterion, output, y, rows["row_weight"])
         self.network.backward(gradient)
         return loss, output
+
+    @torch.no_grad()
+    def validation_loss(self, batch: Batch) -> Tensor:
+        """The weighted mean of the losses of encoded validation rows."""
+        rows, y = batch
+        output = self.network.forward(rows["X"])
+        return validation_mean(self.criterion(output, y), rows["row_weight"])
+
+
+def direct_step(
+    module: nn.Module, criterion: RowLoss, batches: TensorBatches
+) -> DirectStep | None:
+    """A step without a graph of the network, or None if only autograd can make it.
+
+    It is tried on a batch of each size: if it shows another bit than autograd, it is not used.
+    """
+    rows = batches.rows
+    if rows.as_integers or isinstance(rows.X, NamedInputs) or len(rows.X.shape) != 2:
+        return None
+    parameters = [*module.parameters()]
+    if [*criterion.parameters()] or any(p.dtype != torch.float32 for p in parameters):
+        return None
+    try:
+        step = DirectStep(module, criterion)
+    except NotDirect:
+        return None
+    described = (
+        *(repr(module), repr(criterion), criterion.per_column, criterion.offset is None),
+        *(tuple((p.shape, p.requires_grad) for p in parameters), module.training),
+        *(rows.X.shape[1], rows.y.shape[1:], rows.y.dtype, rows.row_weight.shape[1:]),
+        torch.get_num_threads(),
+    )
+    for n_rows in {*chain(*batches.sizes)}:
+        positions = torch.arange(n_rows, device="cpu") % len(rows)
+        trial = partial(_try, module, criterion, rows, positions)
+        if not _rounds_alike(_Case((*described, n_rows), trial)):
+            return None
+    return step
+
+
+@dataclass(frozen=True)
+class _Case:
+    """A trial, and what its result depends on."""
+
+    described: tuple[Any, ...]
+    trial: Callable[[], bool] = field(compare=False)
+
+
+@lru_cache(maxsize=1024)
+def _rounds_alike(case: _Case) -> bool:
+    return case.trial()
+
+
+def _try(module: nn.Module, criterion: RowLoss, rows: RowDataset, positions: Tensor) -> bool:
+    """Whether both steps give the same bits for these rows."""
+    batch = rows.batch(positions)
+    one, other = copy.deepcopy(module), copy.deepcopy(module)
+    state = torch.get_rng_state()
+    try:
+        expected = TrainingStep(one, criterion)(batch)
+        torch.set_rng_state(state)
+        step = DirectStep(other, criterion)
+        step.network.begin()
+        found = step(batch)
+    except (RuntimeError, TypeError, ValueError, IndexError):
+        return False  # an error of the network itself comes again in its training
+    finally:
+        torch.set_rng_state(state)
+    pairs = [*zip(expected, found), *zip(one.buffers(), other.buffers())]
+    for parameter, copied in zip(one.parameters(), other.parameters()):
+        if (parameter.grad is None) != (copied.grad is None):
+            return False
+        if parameter.grad is not None:
+            pairs.append((parameter.grad, copied.grad))
+    return all(torch.equal(a, b.reshape(a.shape)) for a, b in pairs)

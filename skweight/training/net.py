@@ -1,6 +1,7 @@
 """The skorch net that trains on ``(x, y, row_weight)``."""
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from operator import mul
@@ -27,6 +28,7 @@ from skweight.data import (
     MappedRows,
     NamedInputs,
     RowDataset,
+    TensorBatches,
     as_array,
     call_module,
     each_input,
@@ -36,11 +38,14 @@ from skweight.data import (
     validate_inputs,
 )
 from skweight.losses import validation_mean
+from skweight.training.adam import with_kernel
 from skweight.training.average import WeightAverage
 from skweight.training.cuda_graphs import make_step
+from skweight.training.direct import DirectStep, direct_step
+from skweight.training.encoded import EncodedBatches
 from skweight.training.resume import to_cpu
 from skweight.training.scores import explained_share
-from skweight.training.steps import TrainingStep, with_row_axis
+from skweight.training.steps import LossAndOutput, TrainingStep, with_row_axis
 from skweight.training.stopping import EpochLosses, StoppedByCallback, is_from_statement
 
 
@@ -55,8 +60,11 @@ class FitState:
     n_epochs_before: int
     n_steps: int = 0
     losses: EpochLosses = field(default_factory=EpochLosses)
+    batches: TensorBatches | None = None
     step: TrainingStep | None = None
+    optimizer: Any = None
     average: WeightAverage | None = None
+    encoded: EncodedBatches = field(default_factory=EncodedBatches)
 
 
 class WeightedNet(NeuralNet):  # type: ignore[misc]
@@ -159,18 +167,25 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
         finally:
             if state.average is not None:
                 state.average.apply()  # also if the training ends within an epoch
+                state.average.release()
             self.fit_state_ = None  # a step may hold recordings
 
     def make_step(self, n_steps: int) -> TrainingStep:
         """Make the step for the network and criterion, for a training of ``n_steps`` steps."""
-        device = torch.device(self.device)
-        return make_step(self.module_, self.criterion_, device, self.compile, n_steps)
+        module, criterion = self.module_, self.criterion_
+        device, batches = torch.device(self.device), self._current_fit.batches
+        if device.type == "cpu" and not self.compile and batches is not None:
+            direct = direct_step(module, criterion, batches)
+            if direct is not None:
+                return direct
+        return make_step(module, criterion, device, self.compile, n_steps)
 
     def train_step(self, batch: Batch, **fit_params: Any) -> dict[str, Tensor]:
         """Make an update; return the loss and the output before it."""
         self._set_training(True)  # a callback may have used the network
-        self._refresh_step()
-        return self._update(batch, notify_gradients=self._has_callback("on_grad_computed"))
+        step = self._refresh_step()
+        result = self._update(batch, step, self._has_callback("on_grad_computed"))
+        return result | {"y_pred": result["y_pred"].clone()}  # the next step may overwrite it
 
     def release_optimizer(self) -> None:
         """Free the memory of the optimizer; the net can predict, but no longer be trained."""
@@ -189,24 +204,30 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
         if state.average is not None:
             state.average.restore()
 
-    def _refresh_step(self) -> None:
+    def _refresh_step(self) -> TrainingStep:
         """Use the current network, criterion and optimizer.
 
         Callbacks may replace them, or give the optimizer more parameters.
         """
         state, parts = self._current_fit, (self.module_, self.criterion_)
-        if state.step is None or parts != (state.step.module, state.step.criterion):
-            state.step = self.make_step(state.n_steps)
-        state.step.attach(self.optimizer_)
+        step = state.step
+        if step is None or parts != (step.module, step.criterion) or not step.is_current():
+            step = state.step = self.make_step(state.n_steps)
+            state.encoded = EncodedBatches()
         if state.average is not None:
             state.average.track(self.module_.parameters())
         elif self.ema_decay:
-            state.average = WeightAverage(self.module_.parameters(), self.ema_decay)
+            is_known = isinstance(step, DirectStep)  # no layer keeps views of its parameters
+            state.average = WeightAverage(self.module_.parameters(), self.ema_decay, join=is_known)
+        step.attach(self.optimizer_)
+        state.optimizer = with_kernel(self.optimizer_)
+        return step
 
-    def _update(self, batch: Batch, notify_gradients: bool = False) -> dict[str, Tensor]:
+    def _update(
+        self, batch: Batch, step: Callable[[Batch], LossAndOutput], notify_gradients: bool = False
+    ) -> dict[str, Tensor]:
         before: dict[str, Tensor] = {}
         state = self._current_fit
-        step: Any = state.step
 
         def closure() -> Tensor:
             loss: Tensor
@@ -220,7 +241,7 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
                 )
             return loss
 
-        self.optimizer_.step(closure)
+        state.optimizer.step(closure)
         if state.average is not None:
             state.average.update()
         return before
@@ -238,6 +259,7 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
         state = self._current_fit
         if training:
             state.n_steps = self.max_epochs * len(iterator)
+            state.batches = iterator
         if self._has_callback("on_batch_begin", "on_batch_end"):
             super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
         else:
@@ -254,8 +276,7 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
         self._set_training(training)
         if training:
             self._refresh_step()
-        quick = training and not self._has_callback("on_grad_computed")
-        step = self._update if quick else step_fn
+        iterator, step = self._quick_step(iterator, training, step_fn)
         batches, start = self.history[-1]["batches"], len(self.history[-1]["batches"])
         losses, latest, sizes = [], [], []
         for batch in iterator:
@@ -269,6 +290,20 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
         for record, loss, size in zip(batches[start:], torch.cat(losses).tolist(), sizes):
             record |= {f"{prefix}_loss": loss, f"{prefix}_batch_size": size}
         self.history.record(f"{prefix}_batch_count", len(sizes))
+
+    def _quick_step(self, batches: Any, training: bool, step_fn: Any) -> tuple[Any, Any]:
+        """The batches to go through, and what to do with each."""
+        if training and self._has_callback("on_grad_computed"):
+            return batches, step_fn
+        state = self._current_fit
+        step = state.step
+        if isinstance(step, DirectStep):
+            encoded = state.encoded.get(batches, step.network)
+            if encoded is not None and training:
+                return encoded, partial(self._update, step=step.on_encoded)
+            if encoded is not None:
+                return encoded, lambda batch: {"loss": step.validation_loss(batch)}
+        return batches, partial(self._update, step=step) if training else step_fn
 
     def forget_batches(self, epochs: list[dict[str, Any]]) -> None:
         """Drop the records of batches in these epochs of the history, unless callbacks use them."""

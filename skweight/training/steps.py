@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from itertools import count
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -30,12 +31,17 @@ class TrainingStep:
         self.parameters: list[Tensor] = [*module.parameters(), *criterion.parameters()]
         self.reset: Callable[[], None] | None = None
 
-    def attach(self, optimizer: torch.optim.Optimizer) -> None:
+    def attach(self, optimizer: Any) -> None:
         """Use the current optimizer: its parameters, and its own ``zero_grad`` if it has one."""
         groups = optimizer.param_groups
         self.parameters = [parameter for group in groups for parameter in group["params"]]
-        own_reset = type(optimizer).zero_grad is not torch.optim.Optimizer.zero_grad
+        usual = torch.optim.Optimizer.zero_grad
+        own_reset = getattr(type(optimizer), "zero_grad", usual) is not usual
         self.reset = optimizer.zero_grad if own_reset else None
+
+    def is_current(self) -> bool:
+        """Whether the step may go on with the network as it is now."""
+        return True
 
     def __call__(self, batch: Batch) -> LossAndOutput:
         """Return the weighted mean of the losses and the output, both without a graph."""
