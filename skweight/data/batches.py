@@ -4,7 +4,7 @@ import copy
 import math
 from collections.abc import Iterator
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, TypeVar
 
 import torch
@@ -107,6 +107,22 @@ class TensorBatches:
                 X = each_input(_aligned, X) if on_cpu else X
                 yield {"X": X, "row_weight": row_weight}, target
 
+    def in_kept_tensor(self) -> Iterator[Batch]:
+        """Yield the same batches of a dense X, each with an X that the next one overwrites."""
+        positions = self.positions()
+        weights = self.rows.row_weight.index_select(0, positions)
+        y = self.rows.y.index_select(0, positions)
+        index = self.rows.index.index_select(0, positions)
+        sizes = [*chain(*self.sizes)]
+        parts = (torch.split(part, sizes) for part in (index, self._weights(weights, positions), y))
+        kept: dict[int, Tensor] = {}
+        for of_rows, row_weight, target in zip(*parts):
+            n_rows = len(of_rows)
+            if n_rows not in kept:
+                kept[n_rows] = self.rows.X.new_empty(n_rows, *self.rows.X.shape[1:])
+            X = torch.index_select(self.rows.X, 0, of_rows, out=kept[n_rows])
+            yield {"X": X, "row_weight": row_weight}, target
+
     def _sizes(self) -> list[list[int]]:
         """Sizes of the batches, in one list for each block that is gathered at once."""
         size, n_larger = divmod(len(self.rows), self.n_batches)
@@ -118,11 +134,14 @@ class TensorBatches:
     def block(self, positions: Tensor) -> Batch:
         """Rows of several batches, with the weights that multiply their losses."""
         rows, y = self.rows.batch(positions)
-        if self.drawn_by is not None:
-            weight = rows["row_weight"]
-            drawn_by = self.drawn_by[to_device(positions, self.rows.device)]
-            rows["row_weight"] = weight / drawn_by.reshape(-1, *[1] * (weight.ndim - 1))
-        return rows, y
+        return {**rows, "row_weight": self._weights(rows["row_weight"], positions)}, y
+
+    def _weights(self, row_weight: Tensor, positions: Tensor) -> Tensor:
+        """What the losses of these rows are multiplied by."""
+        if self.drawn_by is None:
+            return row_weight
+        drawn_by = self.drawn_by[to_device(positions, self.rows.device)]
+        return row_weight / drawn_by.reshape(-1, *[1] * (row_weight.ndim - 1))
 
 
 def _keep_memory(stream: Any, tensor: Tensor) -> None:

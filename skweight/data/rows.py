@@ -111,13 +111,13 @@ class RowDataset(torch.utils.data.Dataset[Any]):
             yield gather(X, index, index.device)
 
     def mapped(self, function: Callable[[Tensor], Tensor], n_values: int) -> "RowDataset":
-        """The same rows with the results of a function as X, of ``n_values`` a row, all computed now.
+        """The same rows with the results of a function as X, ``n_values`` for each row.
 
-        The function is one of each row by itself.
+        The function is one of each row by itself, and is called now.
         """
         X = torch.empty(len(self), n_values, dtype=torch.float32, device=self.device)
         step = rows_at_once(X, self.device)
-        for into, index in zip(X.split(step), self.index.split(step)):
+        for into, index in zip(torch.split(X, step), torch.split(self.index, step)):
             into.copy_(function(gather(self.X, index, self.device)))
         rows = copy.copy(self)
         rows.X, rows.index = X, torch.arange(len(self), device=self.device)

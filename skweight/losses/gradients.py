@@ -69,7 +69,6 @@ def _by_autograd(
 ) -> tuple[Tensor, Tensor]:
     scores = output.detach().requires_grad_()
     with torch.enable_grad():
-        losses = criterion(scores, target)
-    loss = backpropagate_weighted_mean(losses, row_weight)
+        loss = backpropagate_weighted_mean(criterion(scores, target), row_weight)
     gradient = torch.zeros_like(output) if scores.grad is None else scores.grad
     return loss, gradient

@@ -39,13 +39,12 @@ def validation_mean(loss: Tensor, row_weight: Tensor) -> Tensor:
 def backpropagate_weighted_mean(loss: Tensor, row_weight: Tensor) -> Tensor:
     """Add the gradients of the weighted mean to the parameters, and return it without a graph.
 
-    The same bits as ``weighted_mean(loss, row_weight).backward()``, but faster: the derivative of
-    its two operations is known, ``row_weight / len(batch)``. Shapes are those of ``weighted_mean``.
+    Not by ``torch.autograd.backward(loss, slope)``: a slope imports a library for symbols when it
+    is first given, which takes half a second. Shapes are those of ``weighted_mean``.
     """
-    dtype = torch.promote_types(loss.dtype, row_weight.dtype)
-    slope = row_weight.to(dtype) * (1 / row_weight.numel())
-    torch.autograd.backward(loss, slope.to(loss.dtype))
-    return weighted_mean(loss.detach(), row_weight)
+    mean = weighted_mean(loss, row_weight)
+    mean.backward()  # type: ignore[no-untyped-call]
+    return mean.detach()
 
 
 def backpropagate_weighted_means(loss: Tensor, row_weight: Tensor) -> Tensor:

@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from skweight._keywords import did_you_mean
 from skweight.modules.bins import PiecewiseLinear
@@ -209,25 +208,15 @@ class MLP(nn.Module):
         encoded: Tensor = torch.cat(parts, dim=-1) if len(parts) > 1 else parts[0]
         return encoded
 
-    def encode_before_training(self, X: Tensor) -> Tensor:
-        """All that training does not change: :meth:`encode_values`, then embedded codes as they are.
+    def encode_untrained(self, X: Tensor) -> Tensor:
+        """What training does not change: :meth:`encode_values`, then the embedded codes themselves.
 
-        :meth:`embed_last_columns` and the feature weights make the input of the first layer of it.
+        The trained part of :meth:`encode` puts vectors in their place, and weighs all numbers.
         """
         encoded = self.encode_values(X)
         if self.embedding is None:
             return encoded
         return torch.cat([encoded, X.index_select(-1, self.embedding.columns)], dim=-1)
-
-    def embed_last_columns(self, encoded: Tensor) -> Tensor:
-        """The result of :meth:`encode_before_training` with vectors in place of the codes."""
-        embedding = self.embedding
-        if embedding is None:
-            return encoded
-        n_columns = len(embedding.columns)
-        values, codes = encoded[..., :-n_columns], encoded[..., -n_columns:]
-        embedded = F.embedding(codes.long() + embedding.start, embedding.weight).flatten(-2)
-        return torch.cat([values, embedded], dim=-1)
 
     def choose_n_bins(self, n_rows: int) -> int:
         """The number of bins for so many distinct training rows.

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from skweight._keywords import unwrap
 from skweight.data import NamedInputs, RowDataset, TensorBatches, rows_at_once
 from skweight.losses import width
-from skweight.stacks.networks import NotStackable, StackedNetwork, structure
-from skweight.training import Training, WeightedNet, isolated_torch, make_net
+from skweight.stacks.networks import NotStackable, StackedNetwork
+from skweight.training import Training, WeightedNet, isolated_torch, make_net, structure
 
 # Optimizers whose update of a number depends on no other number in the parameters.
 _ELEMENTWISE_OPTIMIZERS = tuple(

@@ -35,7 +35,7 @@ from skweight.stacks.layers import (
     StackedWeightedLinear,
     set_tensors,
 )
-from skweight.training import children_of, empty_copy, has_hooks, with_row_axis
+from skweight.training import children_of, empty_copy, has_hooks, structure, with_row_axis
 
 # Layers whose forward works on (n_models, n, ...) as on (n, ...), if their tensors have an axis
 # for the models and one for the rows; every number is rounded alike.
@@ -297,21 +297,6 @@ def _run_one_by_one(modules: Sequence[nn.Module], X: Tensor) -> Tensor:
         if not torch.allclose(evaluated, output, rtol=0, atol=0, equal_nan=True):
             raise NotStackable(f"{name} differs between train and eval mode")
     return torch.stack(outputs)
-
-
-def structure(module: nn.Module) -> str:
-    """Text that is equal for networks that differ in nothing but their tensors."""
-    return repr((module, [*map(_plain_attributes, module.modules())]))
-
-
-def _plain_attributes(part: nn.Module) -> dict[str, str]:
-    """The attributes of a module besides tensors and layers."""
-    plain = (bool, int, float, str, list, tuple, dict, set)
-    return {
-        name: repr(value)
-        for name, value in vars(part).items()
-        if isinstance(value, plain) and name != "training" and not name.startswith("_")
-    }
 
 
 def _random_states(device: torch.device) -> list[Tensor]:

@@ -7,10 +7,13 @@
   epoch.
 - ``net.py``: ``WeightedNet``, the skorch net: an epoch, and what callbacks see.
 - ``steps.py``: one step, eager or compiled; ``cuda_graphs.py``: recorded steps, and the choice.
+- ``direct.py``, ``direct_layers.py``: steps without autograd for networks of known layers, whose
+  rows are encoded once in ``encoded.py``; ``adam.py``: Adam by its kernel.
 - ``stopping.py``: early stopping, the recorded losses, losses that are not finite.
-- ``average.py``: the moving average of the weights.
+- ``average.py``: the moving average of the weights; ``joined.py``: parameters in one tensor.
 - ``resume.py``: what one call of ``partial_fit`` hands to the next.
 - ``predict.py``: the output of a trained network; ``scores.py``: the score of a regression.
+- ``structure.py``: what tells networks apart but for their tensors.
 - ``isolation.py``: torch's global state during a fit.
 - ``torch_internals.py``: every use of torch that its documentation does not cover.
 """
@@ -38,6 +41,7 @@ from skweight.training.stopping import (
     TrainingInterrupted,
     check_finite_losses,
 )
+from skweight.training.structure import structure
 from skweight.training.torch_internals import (
     children_of,
     empty_copy,

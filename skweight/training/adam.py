@@ -60,11 +60,15 @@ class FusedAdam:
         """Compute the gradients by a function, which returns the loss, and make a step."""
         with torch.enable_grad():
             loss = closure()
+        self.update()
+        return loss
+
+    def update(self) -> None:
+        """Make a step with the gradients that the parameters have; without a graph."""
         for group in self.param_groups:
             self._update(group)
         if self.optimizer is not None:
             count_as_step(self.optimizer)
-        return loss
 
     def _update(self, group: dict[str, Any]) -> None:
         # As in torch, a parameter without a gradient is left as it is.
@@ -72,12 +76,15 @@ class FusedAdam:
         if not parameters:
             return
         states = [self.state[p] or self._begin(p) for p in parameters]
+        steps = [state["step"] for state in states]
+        for step in {id(step): step for step in steps}.values():
+            step += 1
         adam_(
             parameters,
             [parameter.grad for parameter in parameters],
             [state["exp_avg"] for state in states],
             [state["exp_avg_sq"] for state in states],
-            [state["step"] for state in states],
+            steps,
             self.decoupled,
             lr=group["lr"],
             beta1=group["betas"][0],
@@ -88,10 +95,18 @@ class FusedAdam:
 
     def _begin(self, parameter: Tensor) -> dict[str, Tensor]:
         state = self.state[parameter]
-        state["step"] = torch.zeros((), dtype=torch.float32, device=parameter.device)
+        state["step"] = self._number_of_steps(0.0)
         state["exp_avg"] = torch.zeros_like(parameter)
         state["exp_avg_sq"] = torch.zeros_like(parameter)
         return state
+
+    def _number_of_steps(self, number: float) -> Tensor:
+        """A tensor that counts steps, the same one for parameters with as many."""
+        if self.optimizer is None:
+            for state in self.state.values():
+                if state and "step" in state and state["step"].item() == number:
+                    return state["step"]
+        return torch.tensor(number, dtype=torch.float32, device="cpu")
 
     def state_dict(self) -> dict[str, Any]:
         """Groups and state, with parameters by their number, as those of torch's optimizers."""
@@ -99,7 +114,11 @@ class FusedAdam:
         groups = [
             group | {"params": [numbers[p] for p in group["params"]]} for group in self.param_groups
         ]
-        state = {numbers[parameter]: dict(of) for parameter, of in self.state.items() if of}
+        state = {
+            numbers[parameter]: {**of, "step": of["step"].clone()}
+            for parameter, of in self.state.items()
+            if of
+        }
         return {"state": state, "param_groups": groups}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -109,7 +128,8 @@ class FusedAdam:
             group.update({name: value for name, value in given.items() if name != "params"})
         self.state.clear()
         for number, state in state_dict["state"].items():
-            self.state[parameters[number]] = dict(state)
+            step = self._number_of_steps(state["step"].item())
+            self.state[parameters[number]] = {**state, "step": step}
 
 
 def _parameters(groups: Iterable[dict[str, Any]]) -> Iterable[Tensor]:

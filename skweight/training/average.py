@@ -50,7 +50,7 @@ class WeightAverage:
         self._values = self._parameters if self._joined is None else [self._joined.values]
         # The averages, or the values while those are applied.
         self._stored = [values.detach().clone() for values in self._values]
-        self._difference = torch.empty_like(self._stored[0]) if self._joined is not None else None
+        self._difference = torch.empty_like(self._stored[0])
 
     def track(self, parameters: Iterable[Tensor]) -> None:
         """Use the current parameters; those that were averaged before keep their averages."""
@@ -64,13 +64,13 @@ class WeightAverage:
         self._values = self._parameters = now
         self._stored = [before.get(id(p), p.detach()).clone() for p in now]
 
-    @torch.no_grad()
     def update(self) -> None:
         """Update the average with the parameters after a step."""
         self.n_updates += 1
         decay = min(self.decay, (1 + self.n_updates) / (10 + self.n_updates))
         if self._joined is None:
-            move_each_(self._stored, self._values, 1 - decay)
+            with torch.no_grad():
+                move_each_(self._stored, self._values, 1 - decay)
         else:  # the same numbers
             torch.sub(self._values[0], self._stored[0], out=self._difference)
             self._stored[0].add_(self._difference.mul_(1 - decay))

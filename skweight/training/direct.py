@@ -18,9 +18,17 @@ from torch import Tensor, nn
 from skweight.data import Batch, NamedInputs, RowDataset, TensorBatches
 from skweight.losses import RowLoss, loss_and_gradient, validation_mean
 from skweight.modules import MLP, WeightedLinear
-from skweight.training.direct_layers import AutogradLayer, DirectLayer, DirectLinear, DirectReLU
+from skweight.training.direct_layers import (
+    AutogradLayer,
+    DirectEmbedding,
+    DirectLayer,
+    DirectLinear,
+    DirectReLU,
+)
 from skweight.training.steps import LossAndOutput, TrainingStep
+from skweight.training.structure import structure
 from skweight.training.torch_internals import has_hooks
+
 
 class NotDirect(Exception):
     """The reason why a network needs autograd."""
@@ -50,9 +58,10 @@ class DirectNetwork:
             raise NotDirect(f"the forward of {type(module).__name__} is not known")
 
     def _add_default(self, module: MLP) -> None:
-        self.encode = module.encode_before_training
+        self.encode = module.encode_untrained
         if module.embedding is not None:
-            self.layers.append(AutogradLayer(module.embed_last_columns, [module.embedding.weight]))
+            embedding = module.embedding
+            self.layers.append(DirectEmbedding(embedding.weight, embedding.start))
         if module.feature_weight is not None:
             weight = module.feature_weight
             self.layers.append(AutogradLayer(weight, [*weight.parameters()]))
@@ -117,6 +126,8 @@ def _unchanged(X: Tensor) -> Tensor:
 class DirectStep(TrainingStep):
     """A step without a graph of the network, see :func:`direct_step`."""
 
+    criterion: RowLoss
+
     def __init__(self, module: nn.Module, criterion: RowLoss) -> None:
         super().__init__(module, criterion)
         self.network = DirectNetwork(module)
@@ -149,11 +160,10 @@ class DirectStep(TrainingStep):
             self.network.begin()
         with torch.no_grad():
             encoded = self.network.encode(batch[0]["X"])
-        return self.on_encoded(({**batch[0], "X": encoded}, batch[1]))
+            return self.on_encoded(({**batch[0], "X": encoded}, batch[1]))
 
-    @torch.no_grad()
     def on_encoded(self, batch: Batch) -> LossAndOutput:
-        """The same for a batch of encoded rows."""
+        """The same for a batch of encoded rows, while no graph is built."""
         rows, y = batch
         output = self.network.forward(rows["X"])
         loss, gradient = loss_and_gradient(self.criterion, output, y, rows["row_weight"])
@@ -168,9 +178,7 @@ class DirectStep(TrainingStep):
         return validation_mean(self.criterion(output, y), rows["row_weight"])
 
 
-def direct_step(
-    module: nn.Module, criterion: RowLoss, batches: TensorBatches
-) -> DirectStep | None:
+def direct_step(module: nn.Module, criterion: RowLoss, batches: TensorBatches) -> DirectStep | None:
     """A step without a graph of the network, or None if only autograd can make it.
 
     It is tried on a batch of each size: if it shows another bit than autograd, it is not used.
@@ -185,9 +193,10 @@ def direct_step(
         step = DirectStep(module, criterion)
     except NotDirect:
         return None
+    loss = criterion.criterion
     described = (
-        *(repr(module), repr(criterion), criterion.per_column, criterion.offset is None),
-        *(tuple((p.shape, p.requires_grad) for p in parameters), module.training),
+        *(structure(module), structure(criterion), None if isinstance(loss, nn.Module) else loss),
+        *(criterion.offset is None, tuple((p.shape, p.requires_grad) for p in parameters)),
         *(rows.X.shape[1], rows.y.shape[1:], rows.y.dtype, rows.row_weight.shape[1:]),
         torch.get_num_threads(),
     )
@@ -229,8 +238,9 @@ def _try(module: nn.Module, criterion: RowLoss, rows: RowDataset, positions: Ten
         torch.set_rng_state(state)
     pairs = [*zip(expected, found), *zip(one.buffers(), other.buffers())]
     for parameter, copied in zip(one.parameters(), other.parameters()):
-        if (parameter.grad is None) != (copied.grad is None):
-            return False
-        if parameter.grad is not None:
+        if parameter.grad is None or copied.grad is None:
+            if parameter.grad is not copied.grad:
+                return False
+        else:
             pairs.append((parameter.grad, copied.grad))
     return all(torch.equal(a, b.reshape(a.shape)) for a, b in pairs)

@@ -9,8 +9,9 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from skweight.training.torch_internals import relu_gradient
+from skweight.training.torch_internals import embedding_gradient, relu_gradient
 
 
 class DirectLayer(Protocol):
@@ -88,10 +89,9 @@ class DirectLinear:
 class DirectReLU:
     """``max(X, 0)``, which overwrites X if ``in_place``."""
 
-    parameters: list[nn.Parameter] = []
-
     def __init__(self, in_place: bool) -> None:
         self.in_place = in_place
+        self.parameters: list[nn.Parameter] = []
 
     def begin(self, needs_input_gradient: bool) -> None:
         """Nothing to prepare."""
@@ -107,6 +107,36 @@ class DirectReLU:
         if not self.needs_input_gradient:
             return None
         return relu_gradient(gradient, self.rectified, out=gradient)
+
+
+class DirectEmbedding:
+    """Vectors in place of the codes in the last columns, see :class:`skweight.modules.MLP`.
+
+    ``start``, of shape (n_columns,), says where the vectors of each column begin in ``weight``.
+    """
+
+    def __init__(self, weight: nn.Parameter, start: Tensor) -> None:
+        self.weight, self.start = weight, start
+        self.parameters = [weight]
+
+    def begin(self, needs_input_gradient: bool) -> None:
+        """Read where the parameters are. Nothing is trained before this layer."""
+        self.vectors = self.weight.detach()
+        self.weight.grad = None
+
+    def forward(self, X: Tensor) -> Tensor:
+        """The other columns, and the vectors."""
+        self.n_values = X.shape[1] - len(self.start)
+        values, codes = X[:, : self.n_values], X[:, self.n_values :]
+        self.codes = codes.long() + self.start
+        return torch.cat([values, F.embedding(self.codes, self.vectors).flatten(1)], dim=1)
+
+    def backward(self, gradient: Tensor) -> Tensor | None:
+        """What autograd computes."""
+        if self.weight.requires_grad:
+            of_vectors = gradient[:, self.n_values :].reshape(*self.codes.shape, -1)
+            self.weight.grad = embedding_gradient(of_vectors, self.codes, len(self.vectors))
+        return None
 
 
 class AutogradLayer:
@@ -138,7 +168,10 @@ class AutogradLayer:
         if not self.has_gradient:
             return None
         inputs: list[Any] = [*self.trained] + [self.X] * self.needs_input_gradient
-        found = torch.autograd.grad(self.output, inputs, gradient, allow_unused=True)
+        # The gradient of this sum is that of the output; see backpropagate_weighted_mean.
+        with torch.enable_grad():
+            total = (self.output * gradient).sum()
+        found = torch.autograd.grad(total, inputs, allow_unused=True)
         for parameter, of_parameter in zip(self.trained, found):
             parameter.grad = of_parameter
         return found[-1] if self.needs_input_gradient else None

@@ -11,10 +11,10 @@ _ALIGNMENT = 16
 
 
 class JoinedTensors:
-    """Moves the data of tensors into one tensor, ``values``, of which they are views until
-    :meth:`release`.
+    """Moves the data of tensors into one tensor, ``values``, and back with :meth:`release`.
 
-    Nothing else may share memory with them. All are dense, contiguous and float32, on the CPU.
+    Until then they are views of it. Nothing else may share memory with them, see
+    :func:`can_be_joined`.
     """
 
     def __init__(self, tensors: Sequence[Tensor]) -> None:

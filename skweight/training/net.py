@@ -17,6 +17,7 @@ from skorch.callbacks import (
     Callback,
     EpochTimer,
     LoadInitState,
+    LRScheduler,
     PrintLog,
     TrainEndCheckpoint,
 )
@@ -38,7 +39,7 @@ from skweight.data import (
     validate_inputs,
 )
 from skweight.losses import validation_mean
-from skweight.training.adam import with_kernel
+from skweight.training.adam import FusedAdam, fused_adam, with_kernel
 from skweight.training.average import WeightAverage
 from skweight.training.cuda_graphs import make_step
 from skweight.training.direct import DirectStep, direct_step
@@ -46,7 +47,16 @@ from skweight.training.encoded import EncodedBatches
 from skweight.training.resume import to_cpu
 from skweight.training.scores import explained_share
 from skweight.training.steps import LossAndOutput, TrainingStep, with_row_axis
-from skweight.training.stopping import EpochLosses, StoppedByCallback, is_from_statement
+from skweight.training.stopping import (
+    EarlyStopping,
+    EpochLosses,
+    FiniteLoss,
+    StoppedByCallback,
+    is_from_statement,
+)
+
+# Callbacks that do not look at the optimizer.
+_OWN_CALLBACKS = (FiniteLoss, EarlyStopping, EpochTimer, PrintLog)
 
 
 @dataclass
@@ -152,6 +162,23 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
                 callback.checkpoint.initialize()
         return self
 
+    def initialize_optimizer(self, *args: Any, **kwargs: Any) -> Any:
+        """Make no optimizer of torch where the kernel alone is enough, see :mod:`.adam`.
+
+        Callbacks of the user may expect one, and schedules need one.
+        """
+        if self._has_only(*_OWN_CALLBACKS):
+            parameters, settings = self.get_params_for_optimizer(
+                "optimizer", self.get_all_learnable_params()
+            )
+            made = fused_adam(self.optimizer, parameters, settings)
+            if made is not None:
+                self.optimizer_ = made
+                # What skorch does for optimizers of torch: parameters optimizer__* are known.
+                self.prefixes_: list[str] = [*self.prefixes_, "optimizer"]
+                return self
+        return super().initialize_optimizer(*args, **kwargs)
+
     def get_default_callbacks(self) -> list[Any]:
         """Drop skorch's loss averages, which this class records, and the log unless verbose."""
         log = [("print_log", PrintLog())] if self.verbose else []
@@ -246,6 +273,22 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
             state.average.update()
         return before
 
+    def _direct_update(self, step: DirectStep, state: FitState) -> Callable[[Batch], Any]:
+        """What :meth:`_update` does, for encoded rows."""
+        optimizer, average = state.optimizer, state.average
+        if not isinstance(optimizer, FusedAdam):
+            return partial(self._update, step=torch.no_grad()(step.on_encoded))
+
+        def update(batch: Batch) -> dict[str, Tensor]:
+            with torch.no_grad():
+                loss, _ = step.on_encoded(batch)
+                optimizer.update()
+            if average is not None:
+                average.update()
+            return {"loss": loss}
+
+        return update
+
     def run_single_epoch(
         self, iterator: Any, training: bool, prefix: str, step_fn: Any, **fit_params: Any
     ) -> None:
@@ -293,14 +336,17 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
 
     def _quick_step(self, batches: Any, training: bool, step_fn: Any) -> tuple[Any, Any]:
         """The batches to go through, and what to do with each."""
-        if training and self._has_callback("on_grad_computed"):
-            return batches, step_fn
         state = self._current_fit
         step = state.step
-        if isinstance(step, DirectStep):
+        if step is None or (training and self._has_callback("on_grad_computed")):
+            return batches, step_fn
+        # Other callbacks may change how the network encodes X.
+        if isinstance(step, DirectStep) and self._has_only(*_OWN_CALLBACKS, LRScheduler):
             encoded = state.encoded.get(batches, step.network)
             if encoded is not None and training:
-                return encoded, partial(self._update, step=step.on_encoded)
+                is_dense = isinstance(encoded.rows.X, Tensor)
+                update = self._direct_update(step, state)
+                return (encoded.in_kept_tensor() if is_dense else encoded), update
             if encoded is not None:
                 return encoded, lambda batch: {"loss": step.validation_loss(batch)}
         return batches, partial(self._update, step=step) if training else step_fn
@@ -319,6 +365,10 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
             for empty in [getattr(Callback, method)]
             for _, callback in self.callbacks_
         )
+
+    def _has_only(self, *kinds: type) -> bool:
+        """Whether all callbacks are of these kinds."""
+        return all(type(callback) in kinds for _, callback in self.callbacks_)
 
     def __getstate__(self) -> dict[str, Any]:
         """Keep what prediction needs, on the CPU: network, loss, settings and history."""

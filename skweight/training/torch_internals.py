@@ -56,15 +56,20 @@ def adam_(
     decoupled: bool,
     **settings: Any,
 ) -> None:
-    """A step of Adam, or of AdamW if weight decay is decoupled, by its fused kernel.
+    """Step number ``steps`` of Adam, or of AdamW if weight decay is decoupled, by its fused kernel.
 
     torch.optim calls the same kernel, after Python code that takes eight times as long.
     """
-    torch._foreach_add_(steps, 1)
     kernel = torch._fused_adamw_ if decoupled else torch._fused_adam_
     kernel(
         parameters, gradients, means, squares, [], steps, amsgrad=False, maximize=False, **settings
     )
+
+
+def embedding_gradient(gradient: Tensor, codes: Tensor, n_rows: int) -> Tensor:
+    """The gradient of a table of ``n_rows`` vectors by that of the vectors of ``codes``."""
+    found: Tensor = torch.ops.aten.embedding_dense_backward(gradient, codes, n_rows, -1, False)
+    return found
 
 
 # Optimizers
