@@ -75,7 +75,8 @@ class FusedAdam:
         parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
         if not parameters:
             return
-        states = [self.state[p] or self._begin(p) for p in parameters]
+        self._begin([parameter for parameter in parameters if not self.state[parameter]])
+        states = [self.state[parameter] for parameter in parameters]
         steps = [state["step"] for state in states]
         for step in {id(step): step for step in steps}.values():
             step += 1
@@ -93,20 +94,15 @@ class FusedAdam:
             eps=group["eps"],
         )
 
-    def _begin(self, parameter: Tensor) -> dict[str, Tensor]:
-        state = self.state[parameter]
-        state["step"] = self._number_of_steps(0.0)
-        state["exp_avg"] = torch.zeros_like(parameter)
-        state["exp_avg_sq"] = torch.zeros_like(parameter)
-        return state
-
-    def _number_of_steps(self, number: float) -> Tensor:
-        """A tensor that counts steps, the same one for parameters with as many."""
-        if self.optimizer is None:
-            for state in self.state.values():
-                if state and "step" in state and state["step"].item() == number:
-                    return state["step"]
-        return torch.tensor(number, dtype=torch.float32, device="cpu")
+    def _begin(self, parameters: list[Tensor]) -> None:
+        """The state before a first step; one number of steps for all, if no optimizer sees it."""
+        step = torch.zeros((), dtype=torch.float32, device="cpu")
+        for parameter in parameters:
+            self.state[parameter] |= {
+                "step": step if self.optimizer is None else step.clone(),
+                "exp_avg": torch.zeros_like(parameter),
+                "exp_avg_sq": torch.zeros_like(parameter),
+            }
 
     def state_dict(self) -> dict[str, Any]:
         """Groups and state, with parameters by their number, as those of torch's optimizers."""
@@ -127,8 +123,9 @@ class FusedAdam:
         for group, given in zip(self.param_groups, state_dict["param_groups"]):
             group.update({name: value for name, value in given.items() if name != "params"})
         self.state.clear()
+        steps: dict[float, Tensor] = {}
         for number, state in state_dict["state"].items():
-            step = self._number_of_steps(state["step"].item())
+            step = steps.setdefault(state["step"].item(), state["step"].clone())
             self.state[parameters[number]] = {**state, "step": step}
 
 

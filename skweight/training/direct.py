@@ -155,15 +155,15 @@ class DirectStep(TrainingStep):
 
         The next step overwrites the output.
         """
-        if self.reset is not None:
-            self.reset()
-            self.network.begin()
         with torch.no_grad():
             encoded = self.network.encode(batch[0]["X"])
             return self.on_encoded(({**batch[0], "X": encoded}, batch[1]))
 
     def on_encoded(self, batch: Batch) -> LossAndOutput:
         """The same for a batch of encoded rows, while no graph is built."""
+        if self.reset is not None:
+            self.reset()
+            self.network.begin()
         rows, y = batch
         output = self.network.forward(rows["X"])
         loss, gradient = loss_and_gradient(self.criterion, output, y, rows["row_weight"])
@@ -178,21 +178,24 @@ class DirectStep(TrainingStep):
         return validation_mean(self.criterion(output, y), rows["row_weight"])
 
 
-def direct_step(module: nn.Module, criterion: RowLoss, batches: TensorBatches) -> DirectStep | None:
-    """A step without a graph of the network, or None if only autograd can make it.
+def direct_step(module: nn.Module, criterion: RowLoss, batches: TensorBatches) -> DirectStep:
+    """A step without a graph of the network.
 
-    It is tried on a batch of each size: if it shows another bit than autograd, it is not used.
+    It is tried on a batch of each size.
+
+    Raises
+    ------
+    NotDirect
+        If the network needs autograd, or if the trial shows another bit than autograd does.
     """
-    rows = batches.rows
+    rows, parameters = batches.rows, [*module.parameters()]
     if rows.as_integers or isinstance(rows.X, NamedInputs) or len(rows.X.shape) != 2:
-        return None
-    parameters = [*module.parameters()]
-    if [*criterion.parameters()] or any(p.dtype != torch.float32 for p in parameters):
-        return None
-    try:
-        step = DirectStep(module, criterion)
-    except NotDirect:
-        return None
+        raise NotDirect("X is not a table of numbers")
+    if [*criterion.parameters()]:
+        raise NotDirect("the criterion has parameters to be trained")
+    if any(parameter.dtype != torch.float32 for parameter in parameters):
+        raise NotDirect("a parameter is not float32")
+    step = DirectStep(module, criterion)
     loss = criterion.criterion
     described = (
         *(structure(module), structure(criterion), None if isinstance(loss, nn.Module) else loss),
@@ -204,7 +207,7 @@ def direct_step(module: nn.Module, criterion: RowLoss, batches: TensorBatches) -
         positions = torch.arange(n_rows, device="cpu") % len(rows)
         trial = partial(_try, module, criterion, rows, positions)
         if not _rounds_alike(_Case((*described, n_rows), trial)):
-            return None
+            raise NotDirect(f"batches of {n_rows} rows are rounded differently")
     return step
 
 

@@ -16,6 +16,7 @@ from skorch import NeuralNet
 from skorch.callbacks import (
     Callback,
     EpochTimer,
+    GradientNormClipping,
     LoadInitState,
     LRScheduler,
     PrintLog,
@@ -42,7 +43,7 @@ from skweight.losses import validation_mean
 from skweight.training.adam import FusedAdam, fused_adam, with_kernel
 from skweight.training.average import WeightAverage
 from skweight.training.cuda_graphs import make_step
-from skweight.training.direct import DirectStep, direct_step
+from skweight.training.direct import DirectStep, NotDirect, direct_step
 from skweight.training.encoded import EncodedBatches
 from skweight.training.resume import to_cpu
 from skweight.training.scores import explained_share
@@ -55,19 +56,23 @@ from skweight.training.stopping import (
     is_from_statement,
 )
 
-# Callbacks that do not look at the optimizer.
-_OWN_CALLBACKS = (FiniteLoss, EarlyStopping, EpochTimer, PrintLog)
+# Callbacks that do not look at the optimizer, and those that change nothing but its learning rates
+# and the gradients.
+_BLIND_CALLBACKS = (FiniteLoss, EarlyStopping, EpochTimer, PrintLog)
+_KNOWN_CALLBACKS = (*_BLIND_CALLBACKS, GradientNormClipping, LRScheduler)
 
 
 @dataclass
 class FitState:
     """What exists only while a net is trained; ``fit_loop`` makes it and drops it.
 
-    ``n_epochs_before`` is the number of epochs of earlier calls of ``partial_fit``, and
-    ``n_steps`` the number of steps of this fit.
+    ``n_epochs_before`` is the number of epochs of earlier calls of ``partial_fit``,
+    ``n_steps`` the number of steps of this fit, and ``is_undisturbed`` tells that no callback is
+    the user's own, so that nothing changes the network, its mode or its optimizer between epochs.
     """
 
     n_epochs_before: int
+    is_undisturbed: bool
     n_steps: int = 0
     losses: EpochLosses = field(default_factory=EpochLosses)
     batches: TensorBatches | None = None
@@ -92,6 +97,8 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
     resume_state: Any = None
     # Whether the module is given X as integers, see ``prepare``.
     takes_integers: bool = False
+    # How the gradients of the last training were computed: see ``direct.py``.
+    step_: str = "autograd"
     # None unless the net is being trained.
     fit_state_: FitState | None = None
     # Losses of batches to join at once: until then each is a tensor, of hundreds of bytes.
@@ -167,7 +174,7 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
 
         Callbacks of the user may expect one, and schedules need one.
         """
-        if self._has_only(*_OWN_CALLBACKS):
+        if all(type(callback) in _BLIND_CALLBACKS for _, callback in self.callbacks_):
             parameters, settings = self.get_params_for_optimizer(
                 "optimizer", self.get_all_learnable_params()
             )
@@ -188,7 +195,8 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
 
     def fit_loop(self, X: Any, y: Any = None, epochs: Any = None, **fit_params: Any) -> Any:
         """Train as skorch does, with steps from :meth:`make_step`."""
-        state = self.fit_state_ = FitState(n_epochs_before=len(self.history))
+        known = all(type(callback) in _KNOWN_CALLBACKS for _, callback in self.callbacks_)
+        state = self.fit_state_ = FitState(len(self.history), is_undisturbed=known)
         try:
             return super().fit_loop(X, y, epochs, **fit_params)
         finally:
@@ -202,9 +210,13 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
         module, criterion = self.module_, self.criterion_
         device, batches = torch.device(self.device), self._current_fit.batches
         if device.type == "cpu" and not self.compile and batches is not None:
-            direct = direct_step(module, criterion, batches)
-            if direct is not None:
-                return direct
+            try:
+                step = direct_step(module, criterion, batches)
+            except NotDirect as reason:
+                self.step_ = f"autograd, because {reason}"
+            else:
+                self.step_ = "direct"
+                return step
         return make_step(module, criterion, device, self.compile, n_steps)
 
     def train_step(self, batch: Batch, **fit_params: Any) -> dict[str, Tensor]:
@@ -316,8 +328,10 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
 
     def _quick_epoch(self, iterator: Any, training: bool, prefix: str, step_fn: Any) -> None:
         """Make all steps without calling anything between them, then record their losses."""
-        self._set_training(training)
-        if training:
+        state = self._current_fit
+        if not state.is_undisturbed or self.module_.training is not training:
+            self._set_training(training)
+        if training and not (state.is_undisturbed and state.step is not None):
             self._refresh_step()
         iterator, step = self._quick_step(iterator, training, step_fn)
         batches, start = self.history[-1]["batches"], len(self.history[-1]["batches"])
@@ -340,8 +354,7 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
         step = state.step
         if step is None or (training and self._has_callback("on_grad_computed")):
             return batches, step_fn
-        # Other callbacks may change how the network encodes X.
-        if isinstance(step, DirectStep) and self._has_only(*_OWN_CALLBACKS, LRScheduler):
+        if isinstance(step, DirectStep) and state.is_undisturbed:
             encoded = state.encoded.get(batches, step.network)
             if encoded is not None and training:
                 is_dense = isinstance(encoded.rows.X, Tensor)
@@ -365,10 +378,6 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
             for empty in [getattr(Callback, method)]
             for _, callback in self.callbacks_
         )
-
-    def _has_only(self, *kinds: type) -> bool:
-        """Whether all callbacks are of these kinds."""
-        return all(type(callback) in kinds for _, callback in self.callbacks_)
 
     def __getstate__(self) -> dict[str, Any]:
         """Keep what prediction needs, on the CPU: network, loss, settings and history."""

@@ -318,6 +318,7 @@ def test_an_epoch_reads_no_value_between_its_steps(weighting, estimator, binary,
             run(*args, **kwargs)
         reads.append(reading.n_read)
 
+    fit(binary, estimator=estimator, weighting=weighting)  # its steps are tried in the first fit
     monkeypatch.setattr(WeightedNet, "run_single_epoch", run_and_count)
     fit(binary, estimator=estimator, weighting=weighting)
     assert reads == [0] * 8  # training and validation of four epochs

@@ -178,7 +178,7 @@ def test_adam_and_its_relatives_take_one_kernel_unless_told_otherwise(binary):
 
     def fused(**settings):
         model = WeightedTorchClassifier(**QUICK | {"max_epochs": 1} | settings).fit(X, y, weight)
-        return model.net_.optimizer_.defaults.get("fused")
+        return model.net_.optimizer_.param_groups[0].get("fused")
 
     assert fused() and fused(optimizer=torch.optim.Adam)
     assert not fused(optimizer__foreach=True) and fused(optimizer__fused=False) is False
