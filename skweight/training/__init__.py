@@ -27,6 +27,7 @@ from skweight.training.defaults import (
     resolve_ema_decay,
     resolve_epochs,
 )
+from skweight.training.direct import NotDirect
 from skweight.training.isolation import isolated_torch
 from skweight.training.net import WeightedNet, on_cpu
 from skweight.training.plan import Output, Training, TrainingOptions

@@ -120,13 +120,17 @@ class FusedAdam:
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue with groups and state of this or of a torch optimizer."""
         parameters = [*_parameters(self.param_groups)]
+        group_of = {p: i for i, group in enumerate(self.param_groups) for p in group["params"]}
         for group, given in zip(self.param_groups, state_dict["param_groups"]):
             group.update({name: value for name, value in given.items() if name != "params"})
         self.state.clear()
-        steps: dict[float, Tensor] = {}
+        steps: dict[tuple[int, float], Tensor] = {}
         for number, state in state_dict["state"].items():
-            step = steps.setdefault(state["step"].item(), state["step"].clone())
-            self.state[parameters[number]] = {**state, "step": step}
+            parameter = parameters[number]
+            # Each group counts its steps.
+            key = group_of[parameter], state["step"].item()
+            step = steps.setdefault(key, state["step"].clone())
+            self.state[parameter] = {**state, "step": step}
 
 
 def _parameters(groups: Iterable[dict[str, Any]]) -> Iterable[Tensor]:
