@@ -35,7 +35,7 @@ _BY_DTYPE = {nw.Boolean: BOOLEAN, nw.Categorical: CATEGORY, nw.Enum: CATEGORY}
 
 def is_frame(X: Any) -> bool:
     """Whether X is a DataFrame of pandas, polars or pyarrow."""
-    return bool(is_into_dataframe(X))
+    return not isinstance(X, np.ndarray) and bool(is_into_dataframe(X))
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted
 
 from skweight.estimators.class_task import ClassTask, Labels
 from skweight.estimators.estimator import TorchEstimator, without_weightless_rows
@@ -445,14 +444,13 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
 
     def _link(self) -> ClassLink:
         """From raw scores to scores and probabilities of the classes."""
-        check_is_fitted(self)
+        self._check_is_fitted()
         return self._task.link(self.net_.criterion_, self.correct_prior)
 
     def __sklearn_tags__(self) -> Any:
         """Tags: several classes or labels, unless the criterion does not support them."""
         tags = super().__sklearn_tags__()
-        criterion = self._criterion_for_tags()
-        traits = criterion and criterion.traits
+        traits = self._traits_for_tags()
         tags.classifier_tags.multi_class = not (traits and traits.binary_only)
         tags.classifier_tags.multi_label = not (traits and traits.one_column_per_class)
         return tags

@@ -29,11 +29,11 @@ from skweight.estimators.planning import (
     FitData,
     PartialFits,
     Task,
-    make_criterion,
+    criterion_arguments,
     plan,
 )
 from skweight.estimators.tables import validate_to_predict
-from skweight.losses import RowLoss
+from skweight.losses import Traits, build_criterion, traits_of
 from skweight.modules import input_feature_weights, is_mlp
 from skweight.training import TrainingInterrupted, WeightedNet, on_cpu, predict, train
 from skweight.weights import (
@@ -166,7 +166,7 @@ class TorchEstimator(BaseEstimator):  # type: ignore[misc]
         self, X: Any, link: Callable[[torch.Tensor], torch.Tensor] | None = None
     ) -> NDArray[np.float64]:
         """Raw scores of shape (n_samples, n_outputs), or what ``link`` makes of them."""
-        check_is_fitted(self)
+        self._check_is_fitted()
         X = validate_to_predict(self, X)
         device = torch.device(self.net_.device)
         as_integers = self.net_.takes_integers
@@ -175,8 +175,13 @@ class TorchEstimator(BaseEstimator):  # type: ignore[misc]
     @property
     def _fitted_net(self) -> WeightedNet:
         """The net; before a fit NotFittedError, which is an AttributeError, for ``hasattr``."""
-        check_is_fitted(self, "net_")
+        self._check_is_fitted()
         return self.net_
+
+    def _check_is_fitted(self) -> None:
+        """Raise NotFittedError before a fit."""
+        if not hasattr(self, "net_"):  # scikit-learn's own check takes as long as a prediction
+            check_is_fitted(self)
 
     @property
     def module_(self) -> nn.Module:
@@ -197,7 +202,7 @@ class TorchEstimator(BaseEstimator):  # type: ignore[misc]
     @property
     def is_categorical_(self) -> Mask | None:
         """Which columns of X are categories; None if none is."""
-        check_is_fitted(self, "net_")
+        self._check_is_fitted()
         if not self._encoding.categories:
             return None
         return np.isin(np.arange(self.n_features_in_), [*self._encoding.categories])
@@ -224,10 +229,10 @@ class TorchEstimator(BaseEstimator):  # type: ignore[misc]
 
     # Tags -----------------------------------------------------------------------------------
 
-    def _criterion_for_tags(self) -> RowLoss | None:
-        """The criterion, or None for one that ``fit`` will refuse: tags never fail."""
+    def _traits_for_tags(self) -> Traits | None:
+        """Traits of the criterion, or None for one that ``fit`` will refuse: tags never fail."""
         try:
-            return make_criterion(self)
+            return traits_of(build_criterion(*criterion_arguments(self)))
         except (TypeError, ValueError):
             return None
 

@@ -142,8 +142,12 @@ def draw_seed(random_state: Any) -> int:
 
 def make_criterion(estimator: Any) -> RowLoss:
     """The loss per row that the parameters of an estimator name."""
-    params = estimator._params_for("criterion")
-    return from_criterion(estimator.criterion, params, estimator._criteria)
+    return from_criterion(*criterion_arguments(estimator))
+
+
+def criterion_arguments(estimator: Any) -> tuple[Any, dict[str, Any], Any]:
+    """The criterion with its parameters, and the named ones."""
+    return estimator.criterion, estimator._params_for("criterion"), estimator._criteria
 
 
 def _check_validation_arguments(data: FitData, early_stopping: bool | str) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from sklearn.base import RegressorMixin
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted
+from sklearn.utils.validation import check_array, check_consistent_length
 
 from skweight._keywords import underflow_is_zero
 from skweight.estimators.estimator import TorchEstimator, without_weightless_rows
@@ -321,7 +321,7 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         std : ndarray of the same shape
             Only with ``return_std=True``.
         """
-        check_is_fitted(self)
+        self._check_is_fitted()
         criterion = self.net_.criterion_
         loss = criterion.criterion
         if not return_std:
@@ -379,6 +379,6 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         """Tags: y may have several columns, and must be positive for some criteria."""
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
-        criterion = self._criterion_for_tags()
-        tags.target_tags.positive_only = bool(criterion and criterion.traits.positive)
+        traits = self._traits_for_tags()
+        tags.target_tags.positive_only = bool(traits and traits.positive)
         return tags

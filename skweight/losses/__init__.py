@@ -19,7 +19,7 @@ from skweight.losses.classification import (
     cross_entropy,
     to_columns,
 )
-from skweight.losses.criterion import from_criterion
+from skweight.losses.criterion import build_criterion, from_criterion
 from skweight.losses.gradients import loss_and_gradient
 from skweight.losses.reduction import (
     backpropagate_weighted_mean,
@@ -40,4 +40,5 @@ from skweight.losses.regression import (
     TweedieDeviance,
 )
 from skweight.losses.row_loss import RowLoss
+from skweight.losses.torch_losses import traits_of
 from skweight.losses.units import mean_and_deviation, quantile_and_deviation

@@ -14,7 +14,14 @@ from skweight.losses.row_loss import RowLoss
 def from_criterion(
     criterion: Any, params: Mapping[str, Any], names: Mapping[str, type[nn.Module]]
 ) -> RowLoss:
-    """Make a loss per row of the user's ``criterion`` and ``criterion__*`` parameters.
+    """Make a loss per row of what :func:`build_criterion` makes of the same arguments."""
+    return RowLoss(build_criterion(criterion, params, names))
+
+
+def build_criterion(
+    criterion: Any, params: Mapping[str, Any], names: Mapping[str, type[nn.Module]]
+) -> Any:
+    """The module or callable that the user's ``criterion`` and ``criterion__*`` parameters mean.
 
     None is the first of ``names``. A class is built with ``params``, and with
     ``reduction="none"`` if it takes that. An instance is copied. A callable
@@ -30,10 +37,10 @@ def from_criterion(
         found, params = found.func, {**found.keywords, **params}
     check_keywords(found, params, "criterion")
     if isinstance(found, type):
-        return RowLoss(_build(found, params))
+        return _build(found, params)
     if isinstance(found, nn.Module):
-        found = copy.deepcopy(found)  # it may be moved to another device
-    return RowLoss(partial(found, **params) if params else found)
+        return copy.deepcopy(found)  # it may be moved to another device
+    return partial(found, **params) if params else found
 
 
 def _named_or_given(criterion: Any, names: Mapping[str, type[nn.Module]]) -> Any:
