@@ -4,7 +4,7 @@ import copy
 import math
 from collections.abc import Iterator
 from functools import partial
-from itertools import chain, islice
+from itertools import islice
 from typing import Any, TypeVar
 
 import torch
@@ -107,21 +107,13 @@ class TensorBatches:
                 X = each_input(_aligned, X) if on_cpu else X
                 yield {"X": X, "row_weight": row_weight}, target
 
-    def in_kept_tensor(self) -> Iterator[Batch]:
-        """Yield the same batches of a dense X, each with an X that the next one overwrites."""
+    def rows_in_order(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Positions in X, weights and targets of the rows of one pass, all batches as one."""
         positions = self.positions()
-        weights = self.rows.row_weight.index_select(0, positions)
-        y = self.rows.y.index_select(0, positions)
         index = self.rows.index.index_select(0, positions)
-        sizes = [*chain(*self.sizes)]
-        parts = (torch.split(part, sizes) for part in (index, self._weights(weights, positions), y))
-        kept: dict[int, Tensor] = {}
-        for of_rows, row_weight, target in zip(*parts):
-            n_rows = len(of_rows)
-            if n_rows not in kept:
-                kept[n_rows] = self.rows.X.new_empty(n_rows, *self.rows.X.shape[1:])
-            X = torch.index_select(self.rows.X, 0, of_rows, out=kept[n_rows])
-            yield {"X": X, "row_weight": row_weight}, target
+        row_weight = self.rows.row_weight.index_select(0, positions)
+        y = self.rows.y.index_select(0, positions)
+        return index, self._weights(row_weight, positions), y
 
     def _sizes(self) -> list[list[int]]:
         """Sizes of the batches, in one list for each block that is gathered at once."""

@@ -20,7 +20,7 @@ from skweight.losses.classification import (
     to_columns,
 )
 from skweight.losses.criterion import build_criterion, from_criterion
-from skweight.losses.gradients import loss_and_gradient
+from skweight.losses.gradients import gradient_formula, loss_and_gradient, means_of_batches
 from skweight.losses.reduction import (
     backpropagate_weighted_mean,
     backpropagate_weighted_means,

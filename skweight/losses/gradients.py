@@ -1,8 +1,11 @@
-"""The weighted mean of the losses of a batch, with its gradient by the scores.
+"""Weighted means of the losses of batches, with their gradients by the scores.
 
 For the losses of most trainings the gradient has a short formula, that of autograd to the bit. For
 all others autograd is asked.
 """
+
+from collections.abc import Callable, Sequence
+from itertools import groupby
 
 import torch
 from torch import Tensor
@@ -11,6 +14,9 @@ from skweight.losses.classification import CrossEntropy, to_columns
 from skweight.losses.reduction import backpropagate_weighted_mean, weighted_mean
 from skweight.losses.regression import SquaredError
 from skweight.losses.row_loss import RowLoss
+
+# ``(output, target, slope) -> gradient``, all of shape (n, 1).
+Formula = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 def loss_and_gradient(
@@ -33,42 +39,50 @@ def loss_and_gradient(
     gradient : Tensor of the shape of ``output``
         A new one.
     """
-    kind = type(criterion.criterion)
-    if output.ndim == 2 and output.shape[1] == 1 and row_weight.ndim == 1:
-        if kind is SquaredError:
-            return _squared_error(output, target, row_weight)
-        if kind is CrossEntropy and not criterion.criterion.label_smoothing:  # type: ignore[union-attr]
-            return _of_one_logit(criterion, output, target, row_weight)
-    return _by_autograd(criterion, output, target, row_weight)
+    formula = gradient_formula(criterion, output, row_weight)
+    if formula is None:
+        scores = output.detach().requires_grad_()
+        with torch.enable_grad():
+            loss = backpropagate_weighted_mean(criterion(scores, target), row_weight)
+        return loss, torch.zeros_like(output) if scores.grad is None else scores.grad
+    slope = (row_weight * (1 / len(row_weight))).unsqueeze(1)
+    gradient = formula(output, target.to(output.dtype).reshape(output.shape), slope)
+    return weighted_mean(criterion(output, target), row_weight), gradient
 
 
-def _slope(row_weight: Tensor) -> Tensor:
-    """The derivative of the weighted mean by the losses, shape (n, 1)."""
-    return (row_weight * (1 / row_weight.numel())).unsqueeze(1)
+def gradient_formula(criterion: RowLoss, output: Tensor, row_weight: Tensor) -> Formula | None:
+    """The gradient of losses times ``slope`` by the scores, or None if only autograd knows it."""
+    if output.ndim != 2 or output.shape[1] != 1 or row_weight.ndim != 1:
+        return None
+    loss = criterion.criterion
+    if type(loss) is SquaredError:
+        return _of_squared_error
+    if type(loss) is not CrossEntropy or loss.label_smoothing:
+        return None
+    if criterion.offset is None:
+        return _of_one_logit
+    offset = to_columns(criterion.offset, 1)
+    return lambda output, target, slope: _of_one_logit(output + offset, target, slope)
 
 
-def _squared_error(output: Tensor, target: Tensor, row_weight: Tensor) -> tuple[Tensor, Tensor]:
-    error = output - target.to(output.dtype).reshape(output.shape)
-    loss = weighted_mean((error**2).flatten(), row_weight)
-    return loss, error.mul_(2).mul_(_slope(row_weight))
+def _of_squared_error(output: Tensor, target: Tensor, slope: Tensor) -> Tensor:
+    return (output - target).mul_(2).mul_(slope)
 
 
-def _of_one_logit(
-    criterion: RowLoss, output: Tensor, target: Tensor, row_weight: Tensor
-) -> tuple[Tensor, Tensor]:
-    if criterion.offset is not None:
-        output = output + to_columns(criterion.offset, 1)
-    target = target.to(output.dtype).reshape(output.shape)
-    losses = criterion.criterion(output, target)
-    gradient = output.sigmoid().sub_(target).mul_(_slope(row_weight))
-    return weighted_mean(losses.flatten(), row_weight), gradient
+def _of_one_logit(output: Tensor, target: Tensor, slope: Tensor) -> Tensor:
+    return output.sigmoid().sub_(target).mul_(slope)
 
 
-def _by_autograd(
-    criterion: RowLoss, output: Tensor, target: Tensor, row_weight: Tensor
-) -> tuple[Tensor, Tensor]:
-    scores = output.detach().requires_grad_()
-    with torch.enable_grad():
-        loss = backpropagate_weighted_mean(criterion(scores, target), row_weight)
-    gradient = torch.zeros_like(output) if scores.grad is None else scores.grad
-    return loss, gradient
+def means_of_batches(losses: Tensor, row_weight: Tensor, sizes: Sequence[int]) -> Tensor:
+    """The weighted mean of each of several batches, shape (n_batches,).
+
+    ``losses`` and ``row_weight``, of shape (n,), hold the rows of all batches, one after the other.
+    """
+    products = row_weight * losses
+    means, start = [], 0
+    for size, group in groupby(sizes):
+        n_batches = len([*group])
+        stop = start + n_batches * size
+        means.append(products[start:stop].reshape(n_batches, size).mean(1))
+        start = stop
+    return torch.cat(means)

@@ -6,6 +6,7 @@ process, since the first optimizer of ``torch.optim`` imports torch's compiler f
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any
 
@@ -54,6 +55,7 @@ class FusedAdam:
         self.state = state
         self.decoupled = decoupled
         self.optimizer = optimizer
+        self._states: dict[tuple[int, ...], _State] = {}
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Tensor]) -> Tensor:
@@ -75,17 +77,15 @@ class FusedAdam:
         parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
         if not parameters:
             return
-        self._begin([parameter for parameter in parameters if not self.state[parameter]])
-        states = [self.state[parameter] for parameter in parameters]
-        steps = [state["step"] for state in states]
-        for step in {id(step): step for step in steps}.values():
+        state = self._state_of(parameters)
+        for step in state.different_steps:
             step += 1
         adam_(
             parameters,
             [parameter.grad for parameter in parameters],
-            [state["exp_avg"] for state in states],
-            [state["exp_avg_sq"] for state in states],
-            steps,
+            state.means,
+            state.squares,
+            state.steps,
             self.decoupled,
             lr=group["lr"],
             beta1=group["betas"][0],
@@ -93,6 +93,20 @@ class FusedAdam:
             weight_decay=group["weight_decay"],
             eps=group["eps"],
         )
+
+    def _state_of(self, parameters: list[Tensor]) -> "_State":
+        """The state of some parameters as lists, which are the same in nearly all steps."""
+        key = tuple(map(id, parameters))
+        found = self._states.get(key)
+        if found is None:
+            self._begin([parameter for parameter in parameters if not self.state[parameter]])
+            states = [self.state[parameter] for parameter in parameters]
+            found = self._states[key] = _State(
+                [state["exp_avg"] for state in states],
+                [state["exp_avg_sq"] for state in states],
+                [state["step"] for state in states],
+            )
+        return found
 
     def _begin(self, parameters: list[Tensor]) -> None:
         """The state before a first step; one number of steps for all, if no optimizer sees it."""
@@ -124,6 +138,7 @@ class FusedAdam:
         for group, given in zip(self.param_groups, state_dict["param_groups"]):
             group.update({name: value for name, value in given.items() if name != "params"})
         self.state.clear()
+        self._states.clear()
         steps: dict[tuple[int, float], Tensor] = {}
         for number, state in state_dict["state"].items():
             parameter = parameters[number]
@@ -131,6 +146,19 @@ class FusedAdam:
             key = group_of[parameter], state["step"].item()
             step = steps.setdefault(key, state["step"].clone())
             self.state[parameter] = {**state, "step": step}
+
+
+@dataclass
+class _State:
+    """The state of several parameters as lists."""
+
+    means: list[Tensor]
+    squares: list[Tensor]
+    steps: list[Tensor]
+    different_steps: list[Tensor] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.different_steps = [*{id(step): step for step in self.steps}.values()]
 
 
 def _parameters(groups: Iterable[dict[str, Any]]) -> Iterable[Tensor]:

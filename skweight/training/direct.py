@@ -10,13 +10,19 @@ from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from itertools import chain
 from operator import is_
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from skweight.data import Batch, NamedInputs, RowDataset, TensorBatches
-from skweight.losses import RowLoss, loss_and_gradient, validation_mean
+from skweight.losses import (
+    RowLoss,
+    gradient_formula,
+    loss_and_gradient,
+    means_of_batches,
+    validation_mean,
+)
 from skweight.modules import MLP, WeightedLinear
 from skweight.training.direct_layers import (
     AutogradLayer,
@@ -131,6 +137,8 @@ class DirectStep(TrainingStep):
     def __init__(self, module: nn.Module, criterion: RowLoss) -> None:
         super().__init__(module, criterion)
         self.network = DirectNetwork(module)
+        # Whether losses of several batches may be computed at once, see ``direct_loop``.
+        self.losses_at_once = False
         self._parts = self._find_parts()
 
     def _find_parts(self) -> list[Any]:
@@ -203,12 +211,22 @@ def direct_step(module: nn.Module, criterion: RowLoss, batches: TensorBatches) -
         *(rows.X.shape[1], rows.y.shape[1:], rows.y.dtype, rows.row_weight.shape[1:]),
         torch.get_num_threads(),
     )
+    step.losses_at_once = True
     for n_rows in {*chain(*batches.sizes)}:
         positions = torch.arange(n_rows, device="cpu") % len(rows)
         trial = partial(_try, module, criterion, rows, positions)
-        if not _rounds_alike(_Case((*described, n_rows), trial)):
+        found = _result_of(_Case((*described, n_rows), trial))
+        if not found.is_equal:
             raise NotDirect(f"batches of {n_rows} rows are rounded differently")
+        step.losses_at_once &= found.losses_at_once
     return step
+
+
+class _Result(NamedTuple):
+    """Whether a direct step has the bits of autograd, and losses of two batches those of one."""
+
+    is_equal: bool
+    losses_at_once: bool = False
 
 
 @dataclass(frozen=True)
@@ -216,16 +234,16 @@ class _Case:
     """A trial, and what its result depends on."""
 
     described: tuple[Any, ...]
-    trial: Callable[[], bool] = field(compare=False)
+    trial: Callable[[], _Result] = field(compare=False)
 
 
 @lru_cache(maxsize=1024)
-def _rounds_alike(case: _Case) -> bool:
+def _result_of(case: _Case) -> _Result:
     return case.trial()
 
 
-def _try(module: nn.Module, criterion: RowLoss, rows: RowDataset, positions: Tensor) -> bool:
-    """Whether both steps give the same bits for these rows."""
+def _try(module: nn.Module, criterion: RowLoss, rows: RowDataset, positions: Tensor) -> _Result:
+    """Make a step of both kinds with these rows."""
     batch = rows.batch(positions)
     one, other = copy.deepcopy(module), copy.deepcopy(module)
     state = torch.get_rng_state()
@@ -236,14 +254,27 @@ def _try(module: nn.Module, criterion: RowLoss, rows: RowDataset, positions: Ten
         step.network.begin()
         found = step(batch)
     except (RuntimeError, TypeError, ValueError, IndexError):
-        return False  # an error of the network itself comes again in its training
+        return _Result(False)  # an error of the network itself comes again in its training
     finally:
         torch.set_rng_state(state)
     pairs = [*zip(expected, found), *zip(one.buffers(), other.buffers())]
     for parameter, copied in zip(one.parameters(), other.parameters()):
         if parameter.grad is None or copied.grad is None:
             if parameter.grad is not copied.grad:
-                return False
+                return _Result(False)
         else:
             pairs.append((parameter.grad, copied.grad))
-    return all(torch.equal(a, b.reshape(a.shape)) for a, b in pairs)
+    is_equal = all(torch.equal(a, b.reshape(a.shape)) for a, b in pairs)
+    return _Result(is_equal, is_equal and _losses_at_once(criterion, expected, batch))
+
+
+@torch.no_grad()
+def _losses_at_once(criterion: RowLoss, expected: LossAndOutput, batch: Batch) -> bool:
+    """Whether losses of two batches that are computed together are those of each."""
+    loss, output = expected
+    row_weight, y = batch[0]["row_weight"], batch[1]
+    if gradient_formula(criterion, output, row_weight) is None:
+        return False
+    losses = criterion(torch.cat([output, output]), torch.cat([y, y]))
+    means = means_of_batches(losses, torch.cat([row_weight] * 2), [len(y)] * 2)
+    return torch.equal(means, torch.stack([loss, loss]))

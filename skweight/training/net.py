@@ -4,6 +4,7 @@ import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 from operator import mul
 from typing import Any
 
@@ -44,6 +45,7 @@ from skweight.training.adam import FusedAdam, fused_adam, with_kernel
 from skweight.training.average import WeightAverage
 from skweight.training.cuda_graphs import make_step
 from skweight.training.direct import DirectStep, NotDirect, direct_step
+from skweight.training.direct_loop import run_direct_epoch
 from skweight.training.encoded import EncodedBatches
 from skweight.training.resume import to_cpu
 from skweight.training.scores import explained_share
@@ -285,22 +287,6 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
             state.average.update()
         return before
 
-    def _direct_update(self, step: DirectStep, state: FitState) -> Callable[[Batch], Any]:
-        """What :meth:`_update` does, for encoded rows."""
-        optimizer, average = state.optimizer, state.average
-        if not isinstance(optimizer, FusedAdam):
-            return partial(self._update, step=torch.no_grad()(step.on_encoded))
-
-        def update(batch: Batch) -> dict[str, Tensor]:
-            with torch.no_grad():
-                loss, _ = step.on_encoded(batch)
-                optimizer.update()
-            if average is not None:
-                average.update()
-            return {"loss": loss}
-
-        return update
-
     def run_single_epoch(
         self, iterator: Any, training: bool, prefix: str, step_fn: Any, **fit_params: Any
     ) -> None:
@@ -333,36 +319,44 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
             self._set_training(training)
         if training and not (state.is_undisturbed and state.step is not None):
             self._refresh_step()
-        iterator, step = self._quick_step(iterator, training, step_fn)
+        sizes = [*chain(*iterator.sizes)]
         batches, start = self.history[-1]["batches"], len(self.history[-1]["batches"])
-        losses, latest, sizes = [], [], []
-        for batch in iterator:
-            batches.append({})
-            latest.append(step(batch)["loss"])
-            sizes.append(len(batch[1]))
+        losses = self._losses_of_batches(iterator, training, step_fn, state)
+        batches += [{} for _ in range(start + len(sizes) - len(batches))]
+        for record, loss, size in zip(batches[start:], losses.tolist(), sizes):
+            record |= {f"{prefix}_loss": loss, f"{prefix}_batch_size": size}
+        self.history.record(f"{prefix}_batch_count", len(sizes))
+
+    def _losses_of_batches(
+        self, batches: TensorBatches, training: bool, step_fn: Any, state: FitState
+    ) -> Tensor:
+        """Go through the batches; return the loss of each, shape (n_batches,)."""
+        step = state.step
+        if isinstance(step, DirectStep) and state.is_undisturbed:
+            encoded = state.encoded.get(batches, step.network)
+            if encoded is not None and not training:
+                return torch.stack([step.validation_loss(batch) for batch in encoded])
+            if encoded is not None and self._may_run_direct_epoch(encoded, state):
+                return run_direct_epoch(step, encoded, state.optimizer, state.average)
+        if training and step is not None and not self._has_callback("on_grad_computed"):
+            step_fn = partial(self._update, step=step)
+        losses, latest = [], []
+        for batch in batches:
+            self.history.new_batch()  # to which callbacks may add
+            latest.append(step_fn(batch)["loss"])
             if len(latest) == self.losses_at_once:
                 losses.append(torch.stack(latest))
                 latest = []
         losses += [torch.stack(latest)] if latest else []
-        for record, loss, size in zip(batches[start:], torch.cat(losses).tolist(), sizes):
-            record |= {f"{prefix}_loss": loss, f"{prefix}_batch_size": size}
-        self.history.record(f"{prefix}_batch_count", len(sizes))
+        return torch.cat(losses)
 
-    def _quick_step(self, batches: Any, training: bool, step_fn: Any) -> tuple[Any, Any]:
-        """The batches to go through, and what to do with each."""
-        state = self._current_fit
-        step = state.step
-        if step is None or (training and self._has_callback("on_grad_computed")):
-            return batches, step_fn
-        if isinstance(step, DirectStep) and state.is_undisturbed:
-            encoded = state.encoded.get(batches, step.network)
-            if encoded is not None and training:
-                is_dense = isinstance(encoded.rows.X, Tensor)
-                update = self._direct_update(step, state)
-                return (encoded.in_kept_tensor() if is_dense else encoded), update
-            if encoded is not None:
-                return encoded, lambda batch: {"loss": step.validation_loss(batch)}
-        return batches, partial(self._update, step=step) if training else step_fn
+    def _may_run_direct_epoch(self, batches: TensorBatches, state: FitState) -> bool:
+        """Whether nothing comes between the steps but what the direct epoch does itself."""
+        return (
+            isinstance(state.optimizer, FusedAdam)
+            and isinstance(batches.rows.X, Tensor)
+            and not self._has_callback("on_grad_computed")
+        )
 
     def forget_batches(self, epochs: list[dict[str, Any]]) -> None:
         """Drop the records of batches in these epochs of the history, unless callbacks use them."""

@@ -1,0 +1,76 @@
+"""An epoch of direct steps, with as little as possible between them."""
+
+from collections.abc import Iterator
+from itertools import chain
+
+import torch
+from torch import Tensor
+
+from skweight.data import TensorBatches
+from skweight.losses import gradient_formula, loss_and_gradient, means_of_batches
+from skweight.training.adam import FusedAdam
+from skweight.training.average import WeightAverage
+from skweight.training.direct import DirectStep
+
+
+@torch.no_grad()
+def run_direct_epoch(
+    step: DirectStep, batches: TensorBatches, optimizer: FusedAdam, average: WeightAverage | None
+) -> Tensor:
+    """Make a step for each batch; return the loss of each, shape (n_batches,).
+
+    ``batches`` have dense rows, which are encoded. Where the gradient has a formula, losses are
+    computed when the epoch is over, all at once.
+    """
+    index, weights, y = batches.rows_in_order()
+    sizes = [*chain(*batches.sizes)]
+    rows = _GatheredRows(batches.rows.X)
+    outputs = torch.empty(len(index), 1)
+    formula = gradient_formula(step.criterion, outputs, weights) if step.losses_at_once else None
+    if formula is None:
+        losses = []
+        for of_rows, *weight_and_target in _batches(sizes, index, weights, y):
+            losses.append(_step_with_loss(step, rows.get(of_rows), *weight_and_target))
+            _update(optimizer, average)
+        return torch.stack(losses)
+    targets = y.to(outputs.dtype).reshape(outputs.shape)
+    slopes = torch.cat([part * (1 / len(part)) for part in torch.split(weights, sizes)])
+    slopes = slopes.unsqueeze(1)
+    for of_rows, scores, target, slope in _batches(sizes, index, outputs, targets, slopes):
+        output = step.network.forward(rows.get(of_rows))
+        scores.copy_(output)
+        step.network.backward(formula(output, target, slope))
+        _update(optimizer, average)
+    return means_of_batches(step.criterion(outputs, y), weights, sizes)
+
+
+def _batches(sizes: list[int], *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """The parts of the tensors that belong to each batch."""
+    yield from zip(*(torch.split(tensor, sizes) for tensor in tensors))
+
+
+def _step_with_loss(step: DirectStep, X: Tensor, row_weight: Tensor, y: Tensor) -> Tensor:
+    output = step.network.forward(X)
+    loss, gradient = loss_and_gradient(step.criterion, output, y, row_weight)
+    step.network.backward(gradient)
+    return loss
+
+
+def _update(optimizer: FusedAdam, average: WeightAverage | None) -> None:
+    optimizer.update()
+    if average is not None:
+        average.update()
+
+
+class _GatheredRows:
+    """Rows of a tensor, in a tensor that is written to again for the next ones."""
+
+    def __init__(self, X: Tensor) -> None:
+        self.X = X
+        self._kept: dict[int, Tensor] = {}
+
+    def get(self, index: Tensor) -> Tensor:
+        """The rows at these positions."""
+        if len(index) not in self._kept:
+            self._kept[len(index)] = self.X.new_empty(len(index), *self.X.shape[1:])
+        return torch.index_select(self.X, 0, index, out=self._kept[len(index)])
