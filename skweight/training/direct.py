@@ -53,7 +53,7 @@ class DirectNetwork:
             raise NotDirect("a parameter is used in two places")
         if any(map(has_hooks, module.modules())):
             raise NotDirect("a layer has hooks")
-        self.encode: Callable[[Tensor], Tensor] = _unchanged
+        self.encode: Callable[[Tensor], Tensor] = unchanged
         self.has_encoding = type(module) is MLP
         self.layers: list[DirectLayer] = []
         if type(module) is MLP:
@@ -125,7 +125,8 @@ class DirectNetwork:
             found = layer.backward(found)
 
 
-def _unchanged(X: Tensor) -> Tensor:
+def unchanged(X: Tensor) -> Tensor:
+    """X as it is."""
     return X
 
 
@@ -179,10 +180,10 @@ class DirectStep(TrainingStep):
         return loss, output
 
     @torch.no_grad()
-    def validation_loss(self, batch: Batch) -> Tensor:
-        """The weighted mean of the losses of encoded validation rows."""
+    def validation_loss(self, batch: Batch, encode: Callable[[Tensor], Tensor]) -> Tensor:
+        """The weighted mean of the losses of validation rows."""
         rows, y = batch
-        output = self.network.forward(rows["X"])
+        output = self.network.forward(encode(rows["X"]))
         return validation_mean(self.criterion(output, y), rows["row_weight"])
 
 

@@ -60,6 +60,7 @@ class DirectLinear:
         """Read where the parameters are, and give them their gradients."""
         self.needs_input_gradient = needs_input_gradient
         self.matrix = self.weight.detach()
+        self.n_outputs = len(self.matrix)
         self.transposed = self.matrix.t()
         self.constant = None if self.bias is None else self.bias.detach()
         self.weight.grad = self.weight_gradient if self.weight.requires_grad else None
@@ -69,7 +70,7 @@ class DirectLinear:
     def forward(self, X: Tensor) -> Tensor:
         """Products in a kept buffer."""
         self.X = X
-        out = self.scores.get(len(X), len(self.matrix))
+        out = self.scores.get(X.shape[0], self.n_outputs)
         if self.constant is None:
             return torch.mm(X, self.transposed, out=out)
         return torch.addmm(self.constant, X, self.transposed, out=out)
@@ -82,7 +83,7 @@ class DirectLinear:
             torch.sum(gradient, 0, out=self.bias_gradient)
         if not self.needs_input_gradient:
             return None
-        out = self.input_gradients.get(len(self.X), self.X.shape[1])
+        out = self.input_gradients.get(*self.X.shape)
         return torch.mm(gradient, self.matrix, out=out)
 
 

@@ -1,6 +1,6 @@
 """An epoch of direct steps, with as little as possible between them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain
 
 import torch
@@ -15,12 +15,16 @@ from skweight.training.direct import DirectStep
 
 @torch.no_grad()
 def run_direct_epoch(
-    step: DirectStep, batches: TensorBatches, optimizer: FusedAdam, average: WeightAverage | None
+    step: DirectStep,
+    batches: TensorBatches,
+    encode: Callable[[Tensor], Tensor],
+    optimizer: FusedAdam,
+    average: WeightAverage | None,
 ) -> Tensor:
     """Make a step for each batch; return the loss of each, shape (n_batches,).
 
-    ``batches`` have dense rows, which are encoded. Where the gradient has a formula, losses are
-    computed when the epoch is over, all at once.
+    ``batches`` have dense rows, of which ``encode`` makes the input of the step. Where the gradient
+    has a formula, losses are computed when the epoch is over, all at once.
     """
     index, weights, y = batches.rows_in_order()
     sizes = [*chain(*batches.sizes)]
@@ -30,14 +34,14 @@ def run_direct_epoch(
     if formula is None:
         losses = []
         for of_rows, *weight_and_target in _batches(sizes, index, weights, y):
-            losses.append(_step_with_loss(step, rows.get(of_rows), *weight_and_target))
+            X = encode(rows.get(of_rows))
+            losses.append(_step_with_loss(step, X, *weight_and_target))
             _update(optimizer, average)
         return torch.stack(losses)
     targets = y.to(outputs.dtype).reshape(outputs.shape)
-    slopes = torch.cat([part * (1 / len(part)) for part in torch.split(weights, sizes)])
-    slopes = slopes.unsqueeze(1)
+    slopes = weights.unsqueeze(1) * torch.cat([torch.full((size, 1), 1 / size) for size in sizes])
     for of_rows, scores, target, slope in _batches(sizes, index, outputs, targets, slopes):
-        output = step.network.forward(rows.get(of_rows))
+        output = step.network.forward(encode(rows.get(of_rows)))
         scores.copy_(output)
         step.network.backward(formula(output, target, slope))
         _update(optimizer, average)
@@ -46,7 +50,7 @@ def run_direct_epoch(
 
 def _batches(sizes: list[int], *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
     """The parts of the tensors that belong to each batch."""
-    yield from zip(*(torch.split(tensor, sizes) for tensor in tensors))
+    yield from zip(*(tensor.split_with_sizes(sizes) for tensor in tensors))
 
 
 def _step_with_loss(step: DirectStep, X: Tensor, row_weight: Tensor, y: Tensor) -> Tensor:
@@ -71,6 +75,7 @@ class _GatheredRows:
 
     def get(self, index: Tensor) -> Tensor:
         """The rows at these positions."""
-        if len(index) not in self._kept:
-            self._kept[len(index)] = self.X.new_empty(len(index), *self.X.shape[1:])
-        return torch.index_select(self.X, 0, index, out=self._kept[len(index)])
+        n_rows = index.shape[0]
+        if n_rows not in self._kept:
+            self._kept[n_rows] = self.X.new_empty(n_rows, *self.X.shape[1:])
+        return torch.index_select(self.X, 0, index, out=self._kept[n_rows])

@@ -1,9 +1,12 @@
 """Rows of the default network that are encoded once, and not again in every epoch."""
 
+from collections.abc import Callable
+
 import torch
+from torch import Tensor
 
 from skweight.data import TensorBatches
-from skweight.training.direct import DirectNetwork
+from skweight.training.direct import DirectNetwork, unchanged
 
 # Bytes of all encoded rows of a fit at most. Larger tables do not stay in the cache of a CPU, and
 # reading them takes longer than encoding their rows again.
@@ -17,13 +20,19 @@ class EncodedBatches:
         self._n_bytes_left = MOST_BYTES
         self._known: dict[TensorBatches, TensorBatches | None] = {}
 
-    def get(self, batches: TensorBatches, network: DirectNetwork) -> TensorBatches | None:
-        """The same batches with encoded rows as X, or None if there is no space for them."""
+    def get(
+        self, batches: TensorBatches, network: DirectNetwork
+    ) -> tuple[TensorBatches, Callable[[Tensor], Tensor]]:
+        """Batches, and what makes the input of the network of their X.
+
+        They are encoded already, unless there is no space for that.
+        """
         if not network.has_encoding:
-            return batches
+            return batches, unchanged
         if batches not in self._known:
             self._known[batches] = self._encode(batches, network)
-        return self._known[batches]
+        encoded = self._known[batches]
+        return (batches, network.encode) if encoded is None else (encoded, unchanged)
 
     @torch.no_grad()
     def _encode(self, batches: TensorBatches, network: DirectNetwork) -> TensorBatches | None:

@@ -333,11 +333,11 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
         """Go through the batches; return the loss of each, shape (n_batches,)."""
         step = state.step
         if isinstance(step, DirectStep) and state.is_undisturbed:
-            encoded = state.encoded.get(batches, step.network)
-            if encoded is not None and not training:
-                return torch.stack([step.validation_loss(batch) for batch in encoded])
-            if encoded is not None and self._may_run_direct_epoch(encoded, state):
-                return run_direct_epoch(step, encoded, state.optimizer, state.average)
+            encoded, encode = state.encoded.get(batches, step.network)
+            if not training:
+                return torch.stack([step.validation_loss(batch, encode) for batch in encoded])
+            if self._may_run_direct_epoch(encoded, state):
+                return run_direct_epoch(step, encoded, encode, state.optimizer, state.average)
         if training and step is not None and not self._has_callback("on_grad_computed"):
             step_fn = partial(self._update, step=step)
         losses, latest = [], []
