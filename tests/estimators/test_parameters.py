@@ -247,6 +247,21 @@ def cases(values):
     ]
 
 
+@pytest.mark.parametrize(
+    ("given", "hint"),
+    [
+        ("city", r"Did you mean \['city'\]\?"),
+        ("the city", r"Did you mean \['the city'\]\?"),
+        (3, r"Did you mean \[3\]\?"),
+        ("from_dtypes", "Did you mean 'from_dtype'"),
+    ],
+)
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_a_single_column_of_categories_is_told_to_be_a_list(estimator, given, hint):
+    with pytest.raises(ValueError, match=f"^categorical_features must be .*, got .*\\. {hint}"):
+        estimator(categorical_features=given).fit(X, y)
+
+
 def test_every_checked_parameter_has_good_and_bad_values_here():
     assert set(BAD) == set(GOOD) == set(ALLOWED)
     assert all(takes(WeightedTorchClassifier, name) for name in ALLOWED)
