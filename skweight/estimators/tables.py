@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -119,8 +120,9 @@ def _learn_encoding(estimator: Any, X: Any, has_weight: Mask | None) -> Encoding
     if of_numbers is not None:
         shift = np.zeros(len(X))
         shift[numbers] = of_numbers
+    is_listed = not isinstance(estimator.categorical_features, str)
     return Encoding(
-        {place: learn_codes(X[place]) for place in places},
+        {place: learn_codes(X[place], is_listed) for place in places},
         _usable_shift(estimator, shift),
     )
 
@@ -146,13 +148,35 @@ def column_names(estimator: Any) -> list[Any]:
 
 def with_weights_in_order(estimator: Any, params: dict[str, Any]) -> dict[str, Any]:
     """Parameters of the default network, with feature weights by name as a list; 1 for others."""
-    weights = _as_mapping(params.get("feature_weights"))
-    if weights is None or not is_mlp(estimator.module):
+    given = params.get("feature_weights")
+    if given is None or not is_mlp(estimator.module):
         return params
     names = column_names(estimator)
-    for name in weights:
-        _find_name(name, names, "module__feature_weights")
-    return params | {"feature_weights": [weights.get(name, 1.0) for name in names]}
+    weights = _as_mapping(given)
+    if weights is not None:
+        for name in weights:
+            _find_name(name, names, "module__feature_weights")
+        given = [weights.get(name, 1.0) for name in names]
+    every = given.tolist() if hasattr(given, "tolist") else given
+    if isinstance(every, str):
+        raise TypeError(
+            f"module__feature_weights must be a number or hold one for each column, got {every!r}."
+        )
+    if isinstance(every, (list, tuple)) and len(every) == len(names):
+        for name, weight in zip(names, every):
+            _check_feature_weight(weight, name)
+    return params | {"feature_weights": given}
+
+
+def _check_feature_weight(weight: Any, name: Any) -> None:
+    """Refuse what is no weight of a column."""
+    is_number = isinstance(weight, Real) or getattr(weight, "ndim", None) == 0
+    if not (is_number and 0 <= float(weight) < float("inf")):
+        shown = weight.item() if isinstance(weight, np.generic) else weight
+        raise (ValueError if is_number else TypeError)(
+            f"module__feature_weights must hold finite numbers >= 0, got {shown!r} for column "
+            f"{name!r}."
+        )
 
 
 def _as_mapping(weights: Any) -> Mapping[Any, Any] | None:
@@ -181,6 +205,8 @@ def category_places(given: Any, columns: Sequence[Column], takes_categories: boo
         roles = (CATEGORY, BOOLEAN) if takes_categories else (CATEGORY,)
         return [place for place, column in enumerate(columns) if column.role in roles]
     wanted = np.asarray(given)
+    if wanted.ndim == 1 and len(wanted) and all(isinstance(one, bool) for one in wanted.tolist()):
+        wanted = wanted.astype(bool)  # of objects
     if wanted.ndim != 1:
         raise ValueError(
             "categorical_features must be a list of names or positions of columns, or a mask, with "
@@ -195,8 +221,19 @@ def category_places(given: Any, columns: Sequence[Column], takes_categories: boo
             )
         return [int(place) for place in np.flatnonzero(wanted)]
     if wanted.dtype.kind in "iu":
+        hint = "; a mask must hold booleans" if {*wanted.tolist()} == {0, 1} else ""
+        _refuse_twice(wanted.tolist(), hint)
         return [_check_position(int(position), len(names)) for position in wanted]
+    _refuse_twice([*given])
     return [_find_name(name, names, "categorical_features") for name in given]
+
+
+def _refuse_twice(listed: Sequence[Any], hint: str = "") -> None:
+    twice = [entry for entry in listed if listed.count(entry) > 1]
+    if twice:
+        raise ValueError(
+            f"categorical_features must not name a column twice, got {twice[0]!r} twice{hint}."
+        )
 
 
 def _check_position(position: int, n_columns: int) -> int:
