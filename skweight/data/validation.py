@@ -12,7 +12,12 @@ from sklearn.utils.validation import check_array, validate_data
 
 from skweight._keywords import Mask
 from skweight.data.arrays import MappedRows, as_array, canonical_csr, is_mapped, slices_of_rows
-from skweight.data.cells import explained_cells, missing_as_nan, refuse_unread
+from skweight.data.cells import (
+    explained_cells,
+    missing_as_nan,
+    refuse_series,
+    refuse_unread,
+)
 from skweight.data.columns import Column, columns_of, is_frame, refuse_equal_names
 from skweight.data.shift import to_float32
 from skweight.weights import fill_targets_without_weight, refuse_masked, rows_with_weight
@@ -54,6 +59,7 @@ class XReader:
 
     def read(self, X: Any) -> Any:
         """X as a C-ordered float32 array, a canonical CSR matrix or ``MappedRows``."""
+        refuse_series(X)
         X = missing_as_nan(as_array(X))
         if self._by_columns(X):
             return self._finish(self._check_columns(X), None)
@@ -72,6 +78,7 @@ class XReader:
         Rows whose ``sample_weight`` is 0 may hold anything: NaN and infinity in X, missing targets,
         and with ``only_known`` unknown labels and targets that are no numbers.
         """
+        refuse_series(X)
         X, sample_weight = missing_as_nan(as_array(X)), as_array(sample_weight)
         y = fill_targets_without_weight(as_array(y), sample_weight, all_rows=only_known)
         if self._by_columns(X):
@@ -218,9 +225,11 @@ def _as_table(X: Any) -> NDArray[Any]:
     refuse_unread(X)
     table = X if isinstance(X, np.ndarray) else np.asarray(X, dtype=object)
     if table.ndim != 2:
+        way = "Pass a single row as [X]"
+        if isinstance(X, np.ndarray):
+            way = "Reshape your data, a single row with X.reshape(1, -1)"
         raise ValueError(
-            "X must have rows and columns for categorical_features, shape "
-            f"(n_samples, n_features), got shape {table.shape}. Reshape your data, a single row "
-            "with X.reshape(1, -1)."
+            "X must have rows and columns, shape (n_samples, n_features), got shape "
+            f"{table.shape}. {way}."
         )
     return table

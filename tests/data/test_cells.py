@@ -68,7 +68,7 @@ FRAMES = {
     ),
     "dates and times": (
         frame(t=pd.Series([dt.date(2020, 1, 1), *[dt.time(1, 30)] * 5], dtype=object)),
-        r"Column 't' of X mixes dates, such as .*, and times of day, such as datetime.time\(1, 30\)",
+        r"Column 't' of X mixes dates, such as .*, and times of day, such as datetime.time",
     ),
     "durations": (frame(age=DAYS - DAYS[0]), rf"Column 'age' of X holds durations\. {DIVIDE}"),
     "periods": (
@@ -121,7 +121,7 @@ OTHERS = {
     ),
     "series": (
         pd.Series(CITY, name="city"),
-        r"X must be a table with rows and columns, got a Series\. .* X.iloc\[\[0\]\] is a table of one",
+        r"X must be a table with rows and columns, got a Series\. .* X.iloc\[\[0\]\] is a",
     ),
     "missing dates": (
         np.array([[1, 2]] * (N_ROWS - 1) + [[1, pd.NaT]], dtype=object),

@@ -248,18 +248,20 @@ def cases(values):
 
 
 @pytest.mark.parametrize(
-    ("given", "hint"),
+    ("given", "end"),
     [
-        ("city", r"Did you mean \['city'\]\?"),
-        ("the city", r"Did you mean \['the city'\]\?"),
-        (3, r"Did you mean \[3\]\?"),
-        ("from_dtypes", "Did you mean 'from_dtype'"),
+        ("city", "of columns, such as ['city'], got 'city'."),
+        ("the city", "of columns, such as ['the city'], got 'the city'."),
+        (3, "of columns, such as [3], got 3."),
+        ("from_dtypes", "of columns, got 'from_dtypes'."),
+        (True, "of columns, got True."),
     ],
 )
-@pytest.mark.parametrize("estimator", ESTIMATORS)
-def test_a_single_column_of_categories_is_told_to_be_a_list(estimator, given, hint):
-    with pytest.raises(ValueError, match=f"^categorical_features must be .*, got .*\\. {hint}"):
-        estimator(categorical_features=given).fit(X, y)
+@both
+def test_a_single_column_of_categories_is_told_to_be_a_list(estimator, given, end):
+    with pytest.raises(ValueError, match="^categorical_features must be") as caught:
+        estimator(categorical_features=given).fit(X, Y)
+    assert str(caught.value).endswith(end)
 
 
 def test_every_checked_parameter_has_good_and_bad_values_here():
