@@ -259,7 +259,7 @@ def cases(values):
 )
 @both
 def test_a_single_column_of_categories_is_told_to_be_a_list(estimator, given, end):
-    with pytest.raises(ValueError, match="^categorical_features must be") as caught:
+    with pytest.raises(ValueError, match=r"^categorical_features must be") as caught:
         estimator(categorical_features=given).fit(X, Y)
     assert str(caught.value).endswith(end)
 
