@@ -612,6 +612,47 @@ def test_a_module_of_ones_own_is_not_given_missing_numbers():
     assert np.isfinite(pipeline.fit(frame, TARGET).predict(frame)).all()
 
 
+@pytest.mark.parametrize("module", [CodesNet, nn.Linear(3, 1), lambda n, m: nn.Linear(n, m)])
+@pytest.mark.parametrize("categorical_features", ["from_dtype", ["city", "size"]])
+def test_beside_categories_the_advice_about_missing_numbers_works(module, categorical_features):
+    frame = FRAME[["city", "age", "size"]]
+    model = WeightedTorchRegressor(module, categorical_features=categorical_features, **QUICK_NET)
+    with pytest.raises(
+        ValueError, match=r"^X holds NaN in columns \['age'\] beside categorie"
+    ) as e:
+        model.fit(frame, TARGET)
+    assert "method adapt_categories needs the categories encoded as well." in str(e.value)
+    advice = str(e.value).partition("for example with ")[2].partition(", which leaves")[0]
+    names = {"make_column_transformer": make_column_transformer, "SimpleImputer": SimpleImputer}
+    imputer = eval(advice, names)
+    if module is CodesNet:
+        pipeline = make_pipeline(imputer, model).fit(frame, TARGET)
+        assert pipeline[-1].module_.cardinalities == (0, 0, 18, 4)
+    else:
+        encode = make_column_transformer(
+            (OneHotEncoder(handle_unknown="ignore"), ["city", "size"]), remainder="passthrough"
+        )
+        last = WeightedTorchRegressor(lambda n, m: nn.Linear(n, m), **QUICK_NET)
+        pipeline = make_pipeline(imputer, encode, last).fit(frame, TARGET)
+    assert np.isfinite(pipeline.predict(frame)).all()
+
+
+def test_beside_categories_of_an_array_the_columns_to_impute_are_named():
+    table = FRAME[["city", "age"]].to_numpy(dtype=object)
+    model = WeightedTorchRegressor(CodesNet, categorical_features=[0], **QUICK_NET)
+    with pytest.raises(
+        ValueError, match=r"NaN in columns \[1\] beside .*: impute these columns alo"
+    ):
+        model.fit(table, TARGET)
+    table[:, [1]] = SimpleImputer().fit_transform(table[:, [1]])
+    fitted = model.fit(table, TARGET)
+    table[3, 1] = None
+    with pytest.raises(
+        ValueError, match=r"NaN in columns \[1\] beside .*: impute these columns alo"
+    ):
+        fitted.predict(table)
+
+
 # Beside other tools
 
 

@@ -67,13 +67,14 @@ def validate_to_predict(estimator: Any, X: Any) -> Any:
 def _fit_reader(estimator: Any) -> XReader:
     """A reader that learns how X is encoded."""
 
-    def encode(X: Any, has_weight: Mask | None) -> Any:
-        estimator._encoding = _learn_encoding(estimator, X, has_weight)
-        return estimator._encoding.encode(X)
+    def learn(X: Any, has_weight: Mask | None) -> Encoding:
+        encoding: Encoding = _learn_encoding(estimator, X, has_weight)
+        estimator._encoding = encoding
+        return encoding
 
     given = estimator.categorical_features
     lists_columns = given is not None and not isinstance(given, str) and len(given) > 0
-    return XReader(estimator, True, *_allowed(estimator), lists_columns, encode)
+    return XReader(estimator, True, *_allowed(estimator), lists_columns, learn)
 
 
 def _reader(estimator: Any) -> XReader:
@@ -84,7 +85,7 @@ def _reader(estimator: Any) -> XReader:
         False,
         *_allowed(estimator),
         has_categories=bool(encoding.categories),
-        encode=lambda X, has_weight: encoding.encode(X),
+        find_encoding=lambda X, has_weight: encoding,
     )
 
 
