@@ -17,7 +17,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.compose import make_column_transformer
-from sklearn.ensemble import BaggingClassifier
+from sklearn.ensemble import BaggingClassifier, StackingClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -672,6 +672,21 @@ def test_frames_pass_through_pipelines_and_bagging():
     assert bagged.fit(FRAME[["age", "gain"]], y).score(FRAME[["age", "gain"]], y) > 0.5
 
 
+def test_what_makes_arrays_of_frames_needs_the_positions_of_categories():
+    y, table = TARGETS["classifier"], FRAME[["gain", "city"]]
+    bagged = BaggingClassifier(WeightedTorchClassifier(**QUICK), n_estimators=2, random_state=0)
+    with pytest.raises(ValueError, match=r"strings in row 0, column 1.*List their columns in categ"):
+        bagged.fit(table, y)
+    bagged.set_params(estimator__categorical_features=[1]).fit(table, y)
+    assert_array_equal(bagged.estimators_[0].is_categorical_, [False, True])
+    first = WeightedTorchClassifier(**QUICK)
+    last = WeightedTorchClassifier(**QUICK, categorical_features=[2])  # after a prediction
+    stack = StackingClassifier([("first", first)], last, passthrough=True, cv=2).fit(table, y)
+    assert_array_equal(stack.final_estimator_.is_categorical_, [False, False, True])
+    for model in (bagged, stack):
+        assert np.ptp(model.predict_proba(table)[:, 1]) > 0.01
+
+
 @pytest.mark.parametrize("weights", [{"city": 0.0}, {"city": 0.0, "age": 1.0}])
 def test_feature_weights_may_be_given_by_name(weights):
     params = {"module__feature_weights": weights, "module__learnable_feature_weights": False}
@@ -680,6 +695,15 @@ def test_feature_weights_may_be_given_by_name(weights):
     assert_array_equal(model.predict(FRAME), model.predict(FRAME.assign(city="x")))
     with pytest.raises(ValueError, match=r"module__feature_weights must hold .*'town'"):
         model.set_params(module__feature_weights={"town": 1}).fit(FRAME, TARGET)
+
+
+def test_feature_weights_of_an_array_may_be_given_by_position():
+    params = {"module__feature_weights": {1: 0.0}, "module__learnable_feature_weights": False}
+    X = np.random.default_rng(0).normal(size=(N_ROWS, 3))
+    model = WeightedTorchRegressor(**QUICK, **params).fit(X, X.sum(axis=1))
+    assert_array_equal(model.feature_weights_, [1, 0, 1])
+    learned = model.set_params(module__learnable_feature_weights=True).fit(X, X.sum(axis=1))
+    assert learned.feature_weights_[1] > 0  # only a start
 
 
 @pytest.mark.parametrize(
