@@ -1,5 +1,6 @@
 """X and y as an estimator reads them: what a fit learns of the columns of X, and later keeps."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from numbers import Real
@@ -171,7 +172,8 @@ def with_weights_in_order(estimator: Any, params: dict[str, Any]) -> dict[str, A
 
 def _check_feature_weight(weight: Any, name: Any) -> None:
     """Refuse what is no weight of a column."""
-    is_number = isinstance(weight, Real) or getattr(weight, "ndim", None) == 0
+    is_scalar = hasattr(weight, "detach") and weight.ndim == 0  # of torch
+    is_number = is_scalar or isinstance(weight, (Real, np.bool_))
     if not (is_number and 0 <= float(weight) < float("inf")):
         shown = weight.item() if isinstance(weight, np.generic) else weight
         raise (ValueError if is_number else TypeError)(
@@ -222,16 +224,21 @@ def category_places(given: Any, columns: Sequence[Column], takes_categories: boo
             )
         return [int(place) for place in np.flatnonzero(wanted)]
     if wanted.dtype.kind in "iu":
-        hint = "; a mask must hold booleans" if {*wanted.tolist()} == {0, 1} else ""
-        _refuse_twice(wanted.tolist(), hint)
-        return [_check_position(int(position), len(names)) for position in wanted]
-    _refuse_twice([*given])
-    return [_find_name(name, names, "categorical_features") for name in given]
+        listed = wanted.tolist()
+        places = [_check_position(position, len(names)) for position in listed]
+    else:
+        listed = [*given]
+        places = [_find_name(name, names, "categorical_features") for name in listed]
+    _refuse_twice(listed, places)
+    return places
 
 
-def _refuse_twice(listed: Sequence[Any], hint: str = "") -> None:
-    twice = [entry for entry in listed if listed.count(entry) > 1]
+def _refuse_twice(listed: Sequence[Any], places: Sequence[int]) -> None:
+    """Refuse entries for the same column, as a mask of integers has them."""
+    counts = Counter(places)
+    twice = [entry for entry, place in zip(listed, places) if counts[place] > 1]
     if twice:
+        hint = "; a mask must hold booleans" if all(entry in (0, 1) for entry in listed) else ""
         raise ValueError(
             f"categorical_features must not name a column twice, got {twice[0]!r} twice{hint}."
         )
