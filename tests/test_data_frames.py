@@ -5,6 +5,7 @@ How columns are read is in ``data/test_columns.py``, how categories are numbered
 """
 
 import pickle
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,7 @@ from sklearn.base import clone
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import BaggingClassifier, StackingClassifier
 from sklearn.impute import SimpleImputer
+from sklearn.metrics import balanced_accuracy_score
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
@@ -217,25 +219,51 @@ def test_a_search_gives_the_scores_of_grid_search(name):
 
 
 @pytest.mark.parametrize("max_indicators", ["auto", 0])
-def test_a_search_pools_the_categories_that_are_rare_under_each_setting(max_indicators):
-    """Whether a category is rare depends on the weights, and with it the codes of X."""
-    frame = FRAME.assign(part=np.repeat(["first", "second"], N_ROWS // 2))
-    frame.loc[:15, "part"] = np.repeat(["little", "less", "least", "much"], 4)
-    weight = np.random.default_rng(3).exponential(size=N_ROWS)
-    weight[:16] = np.repeat([0.1, 0.4, 0.2, 20], 4)
-    grid = {"sample_weight_power": [1.0, 0.0, 0.5]}
-    model = WeightedTorchRegressor(**QUICK, module__max_indicators=max_indicators)
+def test_a_search_learns_the_categories_that_have_weight_under_each_setting(max_indicators):
+    """Classes of weight 0 are missing rows, and so are the categories that only they have."""
+    y = TARGETS["classifier"] + (np.arange(N_ROWS) % 3 == 0)
+    frame = FRAME.assign(part=np.where(y == 2, "of the last class", FRAME["city"]))
+    frame.loc[y != 2, "part"] = FRAME.loc[y != 2, "city"]
+    grid = {"class_weight": [None, {0: 1, 1: 1, 2: 0}, {0: 0, 1: 1, 2: 1}]}
+    model = WeightedTorchClassifier(**QUICK, module__max_indicators=max_indicators)
     one, other = (
-        search(model, grid, cv=4).fit(frame, TARGET, sample_weight=weight)
-        for search in (GridSearchCV, WeightSearchCV)
+        search(model, grid, cv=4).fit(frame, y) for search in (GridSearchCV, WeightSearchCV)
     )
     for split in range(4):
         scores = one.cv_results_[f"split{split}_test_score"]
         assert_array_equal(scores, other.cv_results_[f"split{split}_test_score"])
         assert len(set(scores)) > 1
-    flat = clone(model).set_params(sample_weight_power=0.0).fit(frame, TARGET, weight)
-    uneven = model.fit(frame, TARGET, weight)
-    assert uneven.module_.cardinalities != flat.module_.cardinalities
+    every, without = (
+        clone(model).set_params(class_weight=class_weight).fit(frame, y)
+        for class_weight in grid["class_weight"][:2]
+    )
+    assert every.module_.cardinalities != without.module_.cardinalities
+
+
+@pytest.mark.parametrize("column", ["street", "id"])
+@pytest.mark.parametrize("by", ["class_weight", "sample_weight"])
+def test_many_categories_that_say_nothing_do_not_give_the_class_away(column, by):
+    """A street was kept if a row of the rare class was in it, and pooled otherwise."""
+
+    def draw(seed):
+        rng = np.random.default_rng(seed)
+        a = rng.normal(size=2000)
+        of_rows = {"street": rng.integers(0, 700, 2000), "id": np.arange(2000) + 10_000 * seed}
+        frame = pd.DataFrame({"a": a, column: [f"s{i}" for i in of_rows[column]]})
+        return frame, (rng.random(2000) < 1 / (1 + np.exp(3.0 - 1.5 * a))).astype(int)
+
+    (X, y), (new, truth) = draw(0), draw(1)
+    params = {"class_weight": "balanced" if by == "class_weight" else None, "random_state": 0}
+    weight = np.where(y == 1, 12.0, 1.0) if by == "sample_weight" else None
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Column 'id'")
+        model = WeightedTorchClassifier(**params, device="cpu").fit(X, y, weight)
+    alone = WeightedTorchClassifier(**params, device="cpu").fit(X[["a"]], y, weight)
+    scores = [
+        balanced_accuracy_score(truth, network.predict(table))
+        for network, table in ((model, new), (alone, new[["a"]]))
+    ]
+    assert scores[1] > 0.7 and scores[0] > scores[1] - 0.05
 
 
 # Libraries and dtypes

@@ -1,4 +1,4 @@
-"""The order and the pooling of categories, which depend on the weighted data and not on labels.
+"""The order and the pooling of categories, which depend on the distinct rows and not on labels.
 
 Which number stands for a category decides about initial values and about the canonical order of
 rows. It is therefore chosen by the rows that have the category: renaming the labels, or listing
@@ -13,13 +13,9 @@ from numpy.typing import NDArray
 
 from skweight._keywords import Floats
 from skweight.weights.merging import DistinctRows, project_rows
-from skweight.weights.sample_weight import scale_near_one
 
-# A category with a smaller share of the weight, and less than the weight of so many average rows,
-# is pooled with others like it.
+# A category with fewer distinct rows, and a smaller share of them, is pooled with others like it.
 _SMALLEST_SHARE, _FEWEST_ROWS = 0.01, 3
-# Sums of weights differ by rounding; a category is not pooled for that.
-_SLACK = 1e-9
 Codes = NDArray[np.int64]
 Hashes = NDArray[np.uint64]
 # Bits of a hash that are summed at once: sums of them over 2^27 rows are exact in float64.
@@ -62,14 +58,21 @@ def order_categories(rows: DistinctRows, columns: list[int]) -> list[Codes]:
 
 
 def pool_categories(rows: DistinctRows, columns: list[int]) -> list[Codes]:
-    """New codes, in the order of the old ones, with 0 for those of little weight.
+    """New codes, in the order of the old ones, with 0 for those of few distinct rows.
 
-    These have a share of the weight below ``_SMALLEST_SHARE`` and less than ``_FEWEST_ROWS``
-    average rows have. Parameters and result are those of :func:`order_categories`.
+    These have a share of them below ``_SMALLEST_SHARE``, and fewer than ``_FEWEST_ROWS``.
+    Parameters and result are those of :func:`order_categories`; the rows are in canonical order.
+
+    What is pooled must not depend on y, or the pool would give y away: if weights decided, under
+    class weights one row of a rare class would save its category from the pool, and "pooled" would
+    mean "of the frequent class". So neither weights nor, if y are classes, y count.
     """
-    weight = scale_near_one(rows.weight_per_row)
-    needed = min(_SMALLEST_SHARE, _FEWEST_ROWS / len(weight)) * weight.sum() * (1 - _SLACK)
-    kept = [np.bincount(codes, weights=weight) >= needed for codes in _codes(rows, columns)]
+    counted = np.ones(len(rows.y), dtype=bool)
+    if rows.y.dtype.kind == "i":
+        key = project_rows(rows.X, rows.index, np.arange(rows.X.shape[1]))
+        counted[1:] = key[1:] != key[:-1]  # rows that differ in y only are neighbours
+    needed = min(_SMALLEST_SHARE * counted.sum(), _FEWEST_ROWS)
+    kept = [np.bincount(codes, weights=counted) >= needed for codes in _codes(rows, columns)]
     return [np.where(of_column, of_column.cumsum(), 0) for of_column in kept]
 
 

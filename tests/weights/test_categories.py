@@ -148,25 +148,40 @@ def test_the_unit_of_y_does_not_matter():
             assert_array_equal(new, other)
 
 
-def test_rare_categories_are_pooled_by_their_weight():
-    codes = np.repeat([1, 2, 3, 4], [600, 394, 4, 2])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("classes", [False, True])
+def test_categories_of_few_distinct_rows_are_pooled_whatever_their_weights(weighted, classes):
+    codes = np.repeat([1, 2, 3, 4], [600, 395, 3, 2])
     X = np.c_[codes, rng.normal(size=1000), np.ones(1000)].astype(np.float32)
-    y = np.zeros(1000, dtype=int)
-    _, tables = settle(X, y)
+    y = rng.integers(0, 2, 1000) if classes else rng.normal(size=1000)
+    weight = np.where(codes == 4, 1e4, 1.0) * np.where(codes == 3, 1e-4, 1.0)
+    _, tables = settle(X, y, weight if weighted else None)
     assert tables[0][4] == 0 and sorted(tables[0][:4]) == [0, 1, 2, 3]
-    _, tables = settle(X, y, np.where(codes == 4, 10.0, 1.0))
-    assert sorted(tables[0]) == [0, 1, 2, 3, 4]
-    _, tables = settle(X, y, np.where(codes == 3, 0.1, 1.0))
-    assert sorted(tables[0]) == [0, 0, 0, 1, 2]
 
 
-@pytest.mark.parametrize("scale", [0.1, 1 / 3, 7e5])
-def test_the_scale_of_weights_does_not_decide_what_is_rare(scale):
-    codes = np.repeat([1, 2, 3], [900, 97, 3])  # exactly three average rows
-    X = np.c_[codes, rng.normal(size=1000), np.ones(1000)].astype(np.float32)
-    order = rng.permutation(1000)
-    _, tables = settle(X[order], np.zeros(1000, dtype=int), np.full(1000, scale))
+def test_rows_that_differ_in_their_class_only_count_once():
+    codes = np.repeat([1, 2, 3], [990, 5, 5])
+    numbers = rng.normal(size=1000)
+    numbers[990:995], numbers[995:] = [1, 1, 1, 2, 2], [1, 1, 2, 2, 3]
+    X = np.c_[codes, numbers, np.ones(1000)].astype(np.float32)
+    y = np.arange(1000) % 2
+    _, tables = settle(X, y)
+    assert tables[0][2] == 0 and tables[0][1] > 0 and tables[0][3] > 0
+    _, tables = settle(X, y + np.arange(1000) / 7)  # other numbers make other rows
     assert (tables[0][1:] > 0).all()
+
+
+@pytest.mark.parametrize("column", [0, 1])
+def test_the_pool_does_not_tell_the_class(column):
+    """Categories and classes are independent: the pool has the share of classes that all have."""
+    codes = rng.integers(1, 2001, 4000)
+    numbers = rng.integers(0, 3, 4000) if column else rng.normal(size=4000)
+    X = np.c_[codes, numbers, np.ones(4000)].astype(np.float32)
+    y = (rng.random(4000) < 0.05).astype(int)
+    rows, _ = settle(X, y, np.where(y == 1, 20.0, 1.0))
+    is_pooled = rows.X[rows.index, 0] == 0
+    shares = [rows.y[which].mean() for which in (is_pooled, ~is_pooled)]
+    assert 500 < is_pooled.sum() < 3500 and abs(shares[0] - shares[1]) < 0.02
 
 
 def test_of_few_rows_a_category_with_a_hundredth_of_the_weight_is_kept():
