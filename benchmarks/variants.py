@@ -42,6 +42,9 @@ class Periodic(MLP):
         self.mix = nn.Parameter(torch.empty(n_features, 16, 3).uniform_(-0.25, 0.25))
         self.hidden[0] = nn.Linear(4 * n_features, self.hidden[0].out_features)
 
+    def adapt_values(self, *values: Tensor) -> None:
+        """Make no indicators of single values: there are none without bins, nor are any missing."""
+
     def forward(self, X: Tensor) -> Tensor:
         """Raw scores from standardised and clipped features, each with three periodic ones."""
         X = self.encode(X)

@@ -18,7 +18,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.compose import make_column_transformer
-from sklearn.ensemble import BaggingClassifier
+from sklearn.ensemble import BaggingClassifier, StackingClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.metrics import balanced_accuracy_score
 from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -381,6 +381,39 @@ def test_which_columns_are_categories_stays_when_a_fit_continues():
         model.set_params(categorical_features=None).partial_fit(FRAME, TARGET)
 
 
+@pytest.mark.parametrize(
+    ("held", "got", "message"),
+    [
+        ([True, False], "xy", "must hold numbers or booleans, as in fit, got strings"),
+        ([True, None], "xy", "must hold numbers or booleans, as in fit, got strings"),
+        (pd.Categorical([1, 2]), "xy", "must hold numbers, as in fit, got strings"),
+        ("xy", [True, False], "must hold strings, as in fit, got booleans"),
+        ("xy", pd.Categorical([1, 2]), "must hold strings, as in fit, got numbers"),
+    ],
+)
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_the_error_about_another_kind_says_what_the_column_held(held, got, message, library):
+    def table(values):
+        column = pd.Series([*values] * 30, dtype=getattr(values, "dtype", None))
+        frame = pd.DataFrame({"x": np.arange(60.0), "flag": column})
+        return pl.from_pandas(frame) if library == "polars" else frame
+
+    if library == "polars" and isinstance(held, pd.Categorical):
+        held = [1, 2]
+    params = {**QUICK, "categorical_features": ["flag"]}
+    model = WeightedTorchRegressor(**params).fit(table(held), np.arange(60.0))
+    with pytest.raises(TypeError, match=f"^Column 'flag' of X {message}"):
+        model.predict(table([*got]))
+
+
+def test_booleans_and_numbers_are_the_same_categories():
+    frame = FRAME[["age", "member"]]
+    model = WeightedTorchRegressor(**QUICK).fit(frame, TARGET)
+    as_numbers = frame.astype({"member": int})
+    assert_array_equal(model.predict(as_numbers), model.predict(frame))
+    assert np.ptp(model.predict(frame)) > 0.01
+
+
 def test_labels_of_another_kind_are_refused_in_predictions():
     model = WeightedTorchRegressor(**QUICK).fit(FRAME, TARGET)
     with pytest.raises(TypeError, match="Column 'city' of X must hold strings, as in fit, got num"):
@@ -434,7 +467,15 @@ def codes_table():
 
 
 @pytest.mark.parametrize(
-    "given", [[1, 2], np.array([False, True, True]), ["code", "kind"], pd.Index(["kind", "code"])]
+    "given",
+    [
+        [1, 2],
+        np.array([False, True, True]),
+        pd.Series([False, True, True], dtype=object),
+        pl.Series([False, True, True]),
+        ["code", "kind"],
+        pd.Index(["kind", "code"]),
+    ],
 )
 def test_categories_may_be_named_numbered_or_masked(given):
     X, y = codes_table()
@@ -479,6 +520,10 @@ def test_none_takes_categories_of_numbers_as_numbers_and_refuses_strings():
         (FRAME, [[0, 1]], ValueError, r"with one dimension, got shape \(1, 2\)"),
         (FRAME, np.array(0), ValueError, r"a list of names or positions.*got array\(0\)"),
         (FRAME, [1.5], ValueError, "must hold columns of X.*got 1.5"),
+        (FRAME, ["city", "city"], ValueError, r"not name a column twice, got 'city' twice\.$"),
+        (FRAME, [0, 0, 1, 0, 1], ValueError, "got 0 twice; a mask must hold booleans"),
+        (np.ones((N_ROWS, 3)), [0, 1, 1], ValueError, "got 1 twice; a mask must hold booleans"),
+        (FRAME, np.array([3, 1, 3]), ValueError, r"twice, got 3 twice\.$"),
     ],
 )
 def test_categories_that_X_does_not_have_are_refused(X, given, error, message):
@@ -560,6 +605,14 @@ def test_a_module_with_adapt_categories_gets_codes(name):
     assert np.isfinite(model.predict(frame.assign(city="never"))).all()
 
 
+@pytest.mark.parametrize("make", [lambda X: X, np.asarray, pl.from_pandas, sparse.csr_matrix])
+def test_a_module_with_adapt_categories_is_told_of_a_table_of_numbers(make):
+    X = make(pd.DataFrame({"a": np.arange(60) / 60, "b": np.ones(60)}))
+    model = WeightedTorchRegressor(CodesNet, **QUICK_NET).fit(X, np.arange(60.0))
+    assert model.module_.cardinalities == (0, 0)
+    assert model.predict(X).shape == (60,)
+
+
 @pytest.mark.parametrize("module", [nn.Linear(2, 1), lambda n_in, n_out: nn.Linear(n_in, n_out)])
 def test_a_module_without_it_is_told_of_the_categories(module):
     frame = FRAME[["city", "gain"]]
@@ -587,6 +640,47 @@ def test_a_module_of_ones_own_is_not_given_missing_numbers():
     assert np.isfinite(pipeline.fit(frame, TARGET).predict(frame)).all()
 
 
+@pytest.mark.parametrize("module", [CodesNet, nn.Linear(3, 1), lambda n, m: nn.Linear(n, m)])
+@pytest.mark.parametrize("categorical_features", ["from_dtype", ["city", "size"]])
+def test_beside_categories_the_advice_about_missing_numbers_works(module, categorical_features):
+    frame = FRAME[["city", "age", "size"]]
+    model = WeightedTorchRegressor(module, categorical_features=categorical_features, **QUICK_NET)
+    with pytest.raises(
+        ValueError, match=r"^X holds NaN in columns \['age'\] beside categorie"
+    ) as e:
+        model.fit(frame, TARGET)
+    assert "method adapt_categories needs the categories encoded as well." in str(e.value)
+    advice = str(e.value).partition("for example with ")[2].partition(", which leaves")[0]
+    names = {"make_column_transformer": make_column_transformer, "SimpleImputer": SimpleImputer}
+    imputer = eval(advice, names)
+    if module is CodesNet:
+        pipeline = make_pipeline(imputer, model).fit(frame, TARGET)
+        assert pipeline[-1].module_.cardinalities == (0, 0, 18, 4)
+    else:
+        encode = make_column_transformer(
+            (OneHotEncoder(handle_unknown="ignore"), ["city", "size"]), remainder="passthrough"
+        )
+        last = WeightedTorchRegressor(lambda n, m: nn.Linear(n, m), **QUICK_NET)
+        pipeline = make_pipeline(imputer, encode, last).fit(frame, TARGET)
+    assert np.isfinite(pipeline.predict(frame)).all()
+
+
+def test_beside_categories_of_an_array_the_columns_to_impute_are_named():
+    table = FRAME[["city", "age"]].to_numpy(dtype=object)
+    model = WeightedTorchRegressor(CodesNet, categorical_features=[0], **QUICK_NET)
+    with pytest.raises(
+        ValueError, match=r"NaN in columns \[1\] beside .*: impute these columns alo"
+    ):
+        model.fit(table, TARGET)
+    table[:, [1]] = SimpleImputer().fit_transform(table[:, [1]])
+    fitted = model.fit(table, TARGET)
+    table[3, 1] = None
+    with pytest.raises(
+        ValueError, match=r"NaN in columns \[1\] beside .*: impute these columns alo"
+    ):
+        fitted.predict(table)
+
+
 # Beside other tools
 
 
@@ -606,6 +700,23 @@ def test_frames_pass_through_pipelines_and_bagging():
     assert bagged.fit(FRAME[["age", "gain"]], y).score(FRAME[["age", "gain"]], y) > 0.5
 
 
+def test_what_makes_arrays_of_frames_needs_the_positions_of_categories():
+    y, table = TARGETS["classifier"], FRAME[["gain", "city"]]
+    bagged = BaggingClassifier(WeightedTorchClassifier(**QUICK), n_estimators=2, random_state=0)
+    with pytest.raises(
+        ValueError, match=r"strings in row 0, column 1.*List their columns in categ"
+    ):
+        bagged.fit(table, y)
+    bagged.set_params(estimator__categorical_features=[1]).fit(table, y)
+    assert_array_equal(bagged.estimators_[0].is_categorical_, [False, True])
+    first = WeightedTorchClassifier(**QUICK)
+    last = WeightedTorchClassifier(**QUICK, categorical_features=[2])  # after a prediction
+    stack = StackingClassifier([("first", first)], last, passthrough=True, cv=2).fit(table, y)
+    assert_array_equal(stack.final_estimator_.is_categorical_, [False, False, True])
+    for model in (bagged, stack):
+        assert np.ptp(model.predict_proba(table)[:, 1]) > 0.01
+
+
 @pytest.mark.parametrize("weights", [{"city": 0.0}, {"city": 0.0, "age": 1.0}])
 def test_feature_weights_may_be_given_by_name(weights):
     params = {"module__feature_weights": weights, "module__learnable_feature_weights": False}
@@ -614,6 +725,59 @@ def test_feature_weights_may_be_given_by_name(weights):
     assert_array_equal(model.predict(FRAME), model.predict(FRAME.assign(city="x")))
     with pytest.raises(ValueError, match=r"module__feature_weights must hold .*'town'"):
         model.set_params(module__feature_weights={"town": 1}).fit(FRAME, TARGET)
+
+
+def test_feature_weights_of_an_array_may_be_given_by_position():
+    params = {"module__feature_weights": {1: 0.0}, "module__learnable_feature_weights": False}
+    X = np.random.default_rng(0).normal(size=(N_ROWS, 3))
+    model = WeightedTorchRegressor(**QUICK, **params).fit(X, X.sum(axis=1))
+    assert_array_equal(model.feature_weights_, [1, 0, 1])
+    learned = model.set_params(module__learnable_feature_weights=True).fit(X, X.sum(axis=1))
+    assert learned.feature_weights_[1] > 0  # only a start
+
+
+@pytest.mark.parametrize(
+    ("weight", "shown"),
+    [
+        (float("nan"), "nan"),
+        (-3, "-3"),
+        ("high", "'high'"),
+        (np.inf, "inf"),
+        (np.float64(-0.5), "-0.5"),
+        (np.str_("low"), "'low'"),
+        (torch.tensor(-1.0), r"tensor\(-1.0*\)"),
+        (None, "None"),
+        ([1, 2], r"\[1, 2\]"),
+    ],
+)
+@pytest.mark.parametrize("make", [dict, pd.Series, "all", "list", "array", "series"])
+def test_a_bad_feature_weight_is_named_with_its_column(weight, shown, make):
+    every = [1.0, weight, 1.0, 1.0, 1.0]
+    given = {
+        "all": dict(zip(FRAME.columns, every)),
+        "list": every,
+        "array": np.array(every, dtype=object),
+        "series": pd.Series(every, dtype=object),
+    }
+    if isinstance(make, str):
+        weights = given[make]
+    else:
+        weights = {"city": weight} if make is dict else pd.Series({"city": weight}, dtype=object)
+    message = f"^module__feature_weights must hold finite numbers >= 0, got {shown} for .* 'city'"
+    with pytest.raises((TypeError, ValueError), match=message):
+        WeightedTorchRegressor(**QUICK, module__feature_weights=weights).fit(FRAME, TARGET)
+
+
+@pytest.mark.parametrize(("weight", "shown"), [(-3, "-3"), ("high", "'high'"), (np.nan, "nan")])
+def test_a_bad_weight_of_all_features_is_shown(weight, shown):
+    with pytest.raises((TypeError, ValueError), match=f"^module__feature_weights must .*{shown}"):
+        WeightedTorchRegressor(**QUICK, module__feature_weights=weight).fit(FRAME, TARGET)
+
+
+def test_a_bad_feature_weight_of_an_array_is_named_with_its_position():
+    params = {**QUICK, "module__feature_weights": {2: -1.0}}
+    with pytest.raises(ValueError, match=r"finite numbers >= 0, got -1.0 for column 2\.$"):
+        WeightedTorchRegressor(**params).fit(np.eye(60)[:, :3], np.arange(60.0))
 
 
 NAMES = [*FRAME.columns]
@@ -720,3 +884,77 @@ def test_categories_of_a_dtype_that_no_row_has_mean_nothing():
     frame.loc[3, "size"] = 7
     with pytest.raises(TypeError, match="Column 'size' of X mixes"):
         WeightedTorchRegressor(**QUICK).fit(frame, TARGET)
+
+
+# Strings that look like dates
+
+
+DAYS = pd.date_range("2020-11-25", periods=60)
+LOOKS = {
+    "days": DAYS.strftime("%Y-%m-%d"),
+    "times": DAYS.strftime("%Y-%m-%d %H:%M:%S"),
+    "seconds and a zone": DAYS.strftime("%Y-%m-%dT%H:%M:%S.%f+01:00"),
+    "zulu": DAYS.strftime("%Y-%m-%dT%H:%MZ"),
+    "slashes": DAYS.strftime("%d/%m/%Y"),
+    "American": DAYS.strftime("%m/%d/%y %I:%M %p"),
+    "dots": DAYS.strftime("%d.%m.%Y"),
+    "hyphens": DAYS.strftime("%d-%m-%Y"),
+    "year first": DAYS.strftime("%Y/%m/%d"),
+}
+
+
+def with_dates(labels, missing=(3, 4)):
+    """A table with a column of strings, some of them missing, four rows a label, and a target."""
+    labels = pd.Series(np.repeat(np.asarray(labels, dtype=object), 4))
+    labels[[*missing]] = None
+    return pd.DataFrame({"x": np.arange(len(labels)) / 60.0, "d": labels})
+
+
+@pytest.mark.parametrize("make", [lambda X: X, pl.from_pandas, pa.Table.from_pandas])
+@pytest.mark.parametrize("look", LOOKS)
+def test_strings_that_look_like_dates_are_warned_of_once(look, make):
+    frame = with_dates(LOOKS[look])
+    label = frame["d"].dropna().min()
+    with pytest.warns(UserWarning) as caught:
+        WeightedTorchRegressor(**QUICK).fit(make(frame), frame["x"])
+    [message] = [str(one.message) for one in caught if "look like dates" in str(one.message)]
+    assert message.startswith(
+        f"Column 'd' of X holds strings that look like dates, such as {label!r}, and is taken as "
+        "categories. Turn it into numbers"
+    )
+    assert "categorical_features" in message
+
+
+def test_the_advice_about_dates_ends_the_warning():
+    """Warnings are errors here."""
+    frame = with_dates(LOOKS["days"], missing=())
+    listed = WeightedTorchRegressor(**QUICK, categorical_features=["d"])
+    assert_array_equal(listed.fit(frame, frame["x"]).is_categorical_, [False, True])
+    WeightedTorchRegressor(**QUICK).fit(frame.astype({"d": "category"}), frame["x"])
+    with pytest.warns(UserWarning, match="look like dates") as caught:
+        WeightedTorchRegressor(**QUICK).fit(frame, frame["x"])
+    remedy = str(caught[0].message).partition("fixed date: ")[2].partition(". If")[0]
+    days = eval(remedy, {"pandas": pd, "np": np, "X": frame})
+    assert_array_equal(days, np.repeat(np.arange(60), 4))
+    WeightedTorchRegressor(**QUICK).fit(frame.assign(d=days), frame["x"])
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        LOOKS["days"][:16],
+        [*LOOKS["days"][:-1], "unknown"],
+        [f"v1.{i}.2021" for i in range(60)],
+        [f"10.{i}.31.2021" for i in range(60)],
+        [f"{i + 40}/13/2021" for i in range(60)],
+        [f"2021-{i}" for i in range(60)],
+        [f"20210{i:03}" for i in range(60)],
+        [f"{i}:30" for i in range(60)],
+        [f"555-{i:02}-1234" for i in range(60)],
+    ],
+)
+def test_few_or_other_strings_are_not_taken_for_dates(labels):
+    """Warnings are errors here."""
+    frame = with_dates(labels)
+    model = WeightedTorchRegressor(**QUICK).fit(frame, frame["x"])
+    assert_array_equal(model.is_categorical_, [False, True])

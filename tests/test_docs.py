@@ -259,3 +259,18 @@ def test_death_rates_expect_as_many_deaths_as_there_were_only_with_the_weights()
     assert of_those_there_were["deaths / mean years"] == pytest.approx(5 / 6, abs=0.04)
     assert table["D2"].idxmax() == "years as weights"
     assert table["D2"].max() == pytest.approx(0.28, abs=0.02) and table["D2"].min() < 0
+
+
+@pytest.mark.parametrize("is_class", [True, False])
+def test_every_variant_of_the_ablation_is_trained(is_class):
+    benchmark = load_script("benchmarks/defaults.py")
+    rng = np.random.default_rng(0)
+    X = np.c_[rng.normal(size=(80, 2)), np.where(rng.random(80) < 0.6, 0, rng.normal(size=80))]
+    y = (X[:, 0] > 0).astype(int) if is_class else X[:, 0]
+    predictions = set()
+    for name, params in benchmark.VARIANTS.items():
+        model = benchmark.ours(**params)(is_class, 0).set_params(max_epochs=2)
+        found = model.fit(X, y).predict_proba(X) if is_class else model.fit(X, y).predict(X)
+        assert np.isfinite(found).all(), name
+        predictions.add(found.tobytes())
+    assert len(predictions) > len(benchmark.VARIANTS) / 2

@@ -19,6 +19,7 @@ from skweight.data.arrays import (
     is_mapped,
 )
 from skweight.data.batches import VALUES_AT_ONCE, TensorBatches, prefetch
+from skweight.data.cells import is_number
 from skweight.data.columns import BOOLEAN, CATEGORY, Column
 from skweight.data.device import place, resolve_device
 from skweight.data.encoding import ColumnCodes, Encoding, learn_codes, learn_shift

@@ -11,11 +11,13 @@ from decimal import Decimal
 from typing import Any
 
 import numpy as np
+from narwhals.dependencies import is_into_series
 from numpy.typing import NDArray
 
 from skweight.weights import refuse_masked
 
 NUMBERS, BOOLEANS, STRINGS = "numbers", "booleans", "strings"
+DATES, DURATIONS, TIMES = "dates", "durations", "times of day"
 # What else cells may hold: the classes, and what to do with them.
 _KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     STRINGS: (
@@ -23,14 +25,19 @@ _KINDS: dict[str, tuple[tuple[type, ...], str]] = {
         "List their columns in categorical_features, or encode them before, with OneHotEncoder in "
         "a Pipeline",
     ),
-    "durations": (
+    DURATIONS: (
         (timedelta, np.timedelta64),
         'Divide them by a unit, such as np.timedelta64(1, "D")',
     ),
-    "dates": (
-        (date, time, np.datetime64),
+    DATES: (
+        (date, np.datetime64),
         "Turn them into numbers, such as days since the first of them: "
         '(dates - dates.min()) / np.timedelta64(1, "D")',
+    ),
+    TIMES: (
+        (time,),
+        "Turn them into numbers, such as hours since midnight: "
+        "[time.hour + time.minute / 60 for time in times]",
     ),
     "complex numbers": (
         (complex, np.complexfloating),
@@ -41,7 +48,7 @@ _KINDS: dict[str, tuple[tuple[type, ...], str]] = {
         "Give each value a column of its own",
     ),
 }
-_TIMES = {"M": "dates", "m": "durations"}  # by the kind of their dtype
+_BY_DTYPE = {"M": DATES, "m": DURATIONS}
 _PANDAS_NA = "missing values of pandas"
 _STRINGS_IN_INPUT = "Encode them before, with OrdinalEncoder for example"
 
@@ -67,15 +74,37 @@ def explained_cells(X: Any, is_input: bool = False) -> Iterator[None]:
 
 
 def refuse_unread(X: Any) -> None:
-    """Refuse a query of polars, whose rows are not read yet."""
+    """Refuse what becomes a table first: a query of polars, batches of rows of pyarrow."""
+    kind = type(X).__name__
     if hasattr(X, "collect_schema") and not hasattr(X, "shape"):
-        raise TypeError(f"X must hold its rows, got a {type(X).__name__}. Pass X.collect().")
+        raise TypeError(f"X must hold its rows, got a {kind}. Pass X.collect().")
+    if kind == "RecordBatchReader":
+        raise TypeError(f"X must hold its rows, got a {kind}. Pass X.read_all().")
+    if kind == "RecordBatch":
+        raise TypeError(
+            f"X must hold its rows in a table, got a {kind}. Pass pyarrow.Table.from_batches([X])."
+        )
+
+
+def refuse_series(X: Any) -> None:
+    """Refuse a row or a column of a DataFrame where a table is expected."""
+    if not is_into_series(X):
+        return
+    row, column = (
+        ("X.iloc[[0]]", "X[[name]]")
+        if hasattr(X, "iloc")
+        else ("X.slice(0, 1)", "X.select([name])")
+    )
+    raise TypeError(
+        f"X must be a table with rows and columns, got a {type(X).__name__}. Of a DataFrame X, "
+        f"{row} is a table of one row, and {column} a table of one column."
+    )
 
 
 def _refuse_times(X: Any) -> None:
     """Refuse arrays of dates and durations: NumPy makes numbers of them."""
     if isinstance(X, np.ndarray):
-        found = _TIMES.get(X.dtype.kind)
+        found = _BY_DTYPE.get(X.dtype.kind)
         if found:
             raise TypeError(f"X holds {found}, got dtype {X.dtype}. {_KINDS[found][1]}.")
 

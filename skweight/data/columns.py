@@ -16,8 +16,11 @@ from numpy.typing import NDArray
 
 from skweight.data.cells import (
     BOOLEANS,
+    DATES,
+    DURATIONS,
     NUMBERS,
     STRINGS,
+    TIMES,
     about_column,
     is_missing,
     is_missing_label,
@@ -30,6 +33,7 @@ from skweight.data.cells import (
 NUMBER, BOOLEAN, CATEGORY = "number", "boolean", "category"
 # A column of missing cells may hold strings in other tables: it is a category where booleans are.
 _ALL_MISSING = BOOLEAN
+_KINDS_OF_TIME = {nw.Duration: DURATIONS, nw.Time: TIMES}
 _BY_DTYPE = {nw.Boolean: BOOLEAN, nw.Categorical: CATEGORY, nw.Enum: CATEGORY}
 
 
@@ -75,6 +79,12 @@ class Column:
                 return role
         return self._role_of_cells()
 
+    @property
+    def has_category_dtype(self) -> bool:
+        """Whether the dtype is one for categories."""
+        is_array = isinstance(self.values, np.ndarray)
+        return not is_array and isinstance(self.values.dtype, (nw.Categorical, nw.Enum))
+
     def take(self, rows: NDArray[np.intp]) -> "Column":
         """Some rows of the column."""
         return Column(self.name, self.values[rows])
@@ -113,8 +123,8 @@ class Column:
     def _refuse_times(self, as_in_fit: bool = False) -> None:
         dtype = self.values.dtype
         if not isinstance(self.values, np.ndarray) and dtype.is_temporal():
-            kind = "durations" if isinstance(dtype, nw.Duration) else "dates"
-            raise self._error({kind: None}, as_in_fit)
+            kinds = (kind for cls, kind in _KINDS_OF_TIME.items() if isinstance(dtype, cls))
+            raise self._error({next(kinds, DATES): None}, as_in_fit)
 
     def _error(self, kinds: dict[str, Any], as_in_fit: bool = False) -> TypeError:
         if as_in_fit:
@@ -195,8 +205,7 @@ class Column:
             del kinds[BOOLEANS]
         if len(kinds) > 1:
             raise self._error(kinds)
-        kind = next(iter(kinds), None)
-        return Categories(labels, codes, NUMBERS if kind == BOOLEANS else kind)
+        return Categories(labels, codes, next(iter(kinds), None))
 
     def _labels_and_codes(self) -> tuple[list[Any], NDArray[np.integer[Any]]]:
         if not isinstance(self.values, np.ndarray):

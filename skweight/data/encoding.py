@@ -4,6 +4,7 @@ Codes count from 1; 0 is any label without a code of its own. Which categories s
 which order they are numbered, is decided by the weighted rows, see ``skweight.weights``.
 """
 
+import re
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -11,9 +12,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skweight._keywords import Floats
+from skweight._keywords import Floats, warn
+from skweight.data.cells import BOOLEANS, NUMBERS
 from skweight.data.columns import Column
 from skweight.data.shift import find_shift, to_float32
+
+# So few dates are taken for categories that are meant, such as the days of some surveys.
+_FEW_DATES = 16
+_DAY = r"(0?[1-9]|[12]\d|3[01])"  # or a month
+_DATES = rf"\d{{4}}(?P<a>[-/.]){_DAY}(?P=a){_DAY}|{_DAY}(?P<b>[-/.]){_DAY}(?P=b)(\d{{4}}|\d\d)"
+_TIME = r"\d{1,2}:\d\d(:\d\d([.,]\d+)?)?( ?[AaPp][Mm])?( ?(Z|UTC|[-+]\d\d:?(\d\d)?))?"
+_LOOKS_LIKE_DATE = re.compile(rf"\s*({_DATES})([T ]{_TIME})?\s*")
 
 
 @dataclass(frozen=True)
@@ -39,9 +48,11 @@ class ColumnCodes:
     def encode(self, column: Column) -> NDArray[np.float32]:
         """The code of each row of a column; 0 for a label that is not known."""
         found = column.categories()
-        if None not in (found.kind, self.kind) and found.kind != self.kind:
+        is_alike = found.kind == self.kind or {found.kind, self.kind} == {NUMBERS, BOOLEANS}
+        if None not in (found.kind, self.kind) and not is_alike:
+            held = "numbers or booleans" if self.kind == BOOLEANS else self.kind
             raise TypeError(
-                f"Column {self.name!r} of X must hold {self.kind}, as in fit, got {found.kind}."
+                f"Column {self.name!r} of X must hold {held}, as in fit, got {found.kind}."
             )
         codes = [self.codes.get(label, 0) for label in found.labels]
         return np.asarray(np.array(codes, dtype=np.float32)[found.codes])
@@ -81,13 +92,38 @@ class Encoding:
         return X
 
 
-def learn_codes(column: Column) -> ColumnCodes:
-    """Codes 1, 2, ... for the labels that rows have."""
+def learn_codes(column: Column, is_listed: bool) -> ColumnCodes:
+    """Codes 1, 2, ... for the labels that rows have.
+
+    ``is_listed`` tells whether the user named the column as one of categories; else labels that
+    look like dates are warned of.
+    """
     found = column.categories()
     labels = {found.labels[code] for code in np.unique(found.codes)}
     ordered = sorted(labels, key=lambda label: (label is not None, str(label)))
     codes_of = {label: place + 1 for place, label in enumerate(ordered)}
+    if not (is_listed or column.has_category_dtype):
+        _warn_of_dates(column.name, [label for label in ordered if label is not None])
     return ColumnCodes(column.name, found.kind, codes_of)
+
+
+def _warn_of_dates(name: Any, labels: list[Hashable]) -> None:
+    """Warn of many labels that all look like dates, as they come from a CSV file."""
+    if len(labels) <= _FEW_DATES or not all(map(_looks_like_date, labels)):
+        return
+    first = labels[0]
+    warn(
+        f"Column {name!r} of X holds strings that look like dates, such as {first!r}, and is taken "
+        "as categories. Turn it into numbers, such as days since a fixed date: "
+        f"(pandas.to_datetime(X[{name!r}]) - pandas.Timestamp({first!r})) / "
+        'np.timedelta64(1, "D"). If its strings are meant as categories, list the column in '
+        "categorical_features."
+    )
+
+
+def _looks_like_date(label: Hashable) -> bool:
+    """Whether a label is a string with a date in it, such as 2021-03-04 12:30 or 4.3.2021."""
+    return isinstance(label, str) and _LOOKS_LIKE_DATE.fullmatch(label) is not None
 
 
 def learn_shift(columns: Sequence[Column]) -> Floats | None:

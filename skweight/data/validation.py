@@ -12,8 +12,14 @@ from sklearn.utils.validation import check_array, validate_data
 
 from skweight._keywords import Mask
 from skweight.data.arrays import MappedRows, as_array, canonical_csr, is_mapped, slices_of_rows
-from skweight.data.cells import explained_cells, missing_as_nan, refuse_unread
+from skweight.data.cells import (
+    explained_cells,
+    missing_as_nan,
+    refuse_series,
+    refuse_unread,
+)
 from skweight.data.columns import Column, columns_of, is_frame, refuse_equal_names
+from skweight.data.encoding import Encoding
 from skweight.data.shift import to_float32
 from skweight.weights import fill_targets_without_weight, refuse_masked, rows_with_weight
 
@@ -39,10 +45,10 @@ class XReader:
     has_categories : bool
         Whether columns of an array are categories, so that it is read column by column, as
         DataFrames always are.
-    encode : callable
-        ``encode(X, has_weight)`` makes X float32: X is an array of numbers, a CSR matrix or
-        ``MappedRows``, and ``has_weight`` tells its rows with weight, None if all. Or it is a list
-        of columns of the rows with weight.
+    find_encoding : callable
+        ``find_encoding(X, has_weight)`` is the encoding that makes X float32: X is an array of
+        numbers, a CSR matrix or ``MappedRows``, and ``has_weight`` tells its rows with weight, None
+        if all. Or it is a list of columns of the rows with weight.
     """
 
     estimator: Any
@@ -50,10 +56,11 @@ class XReader:
     allow_nd: bool
     allow_nan: bool
     has_categories: bool
-    encode: Callable[[Any, Mask | None], Any]
+    find_encoding: Callable[[Any, Mask | None], Encoding]
 
     def read(self, X: Any) -> Any:
         """X as a C-ordered float32 array, a canonical CSR matrix or ``MappedRows``."""
+        refuse_series(X)
         X = missing_as_nan(as_array(X))
         if self._by_columns(X):
             return self._finish(self._check_columns(X), None)
@@ -72,6 +79,7 @@ class XReader:
         Rows whose ``sample_weight`` is 0 may hold anything: NaN and infinity in X, missing targets,
         and with ``only_known`` unknown labels and targets that are no numbers.
         """
+        refuse_series(X)
         X, sample_weight = missing_as_nan(as_array(X)), as_array(sample_weight)
         y = fill_targets_without_weight(as_array(y), sample_weight, all_rows=only_known)
         if self._by_columns(X):
@@ -130,12 +138,13 @@ class XReader:
     def _finish(self, X: Any, has_weight: Mask | None) -> Any:
         """Encoded X, with finite numbers in every row with weight."""
         X = canonical_csr(X)
-        encoded = self.encode(X, has_weight)
+        encoding = self.find_encoding(X, has_weight)
+        encoded = encoding.encode(X)
         if not isinstance(X, MappedRows):
-            self._check_finite(encoded, has_weight)
+            self._check_finite(encoded, has_weight, bool(encoding.categories))
         return canonical_csr(encoded)  # the smallest numbers have become 0
 
-    def _check_finite(self, X: Any, has_weight: Mask | None) -> None:
+    def _check_finite(self, X: Any, has_weight: Mask | None, has_categories: bool = False) -> None:
         is_sparse = sparse.issparse(X)
         try:
             with np.errstate(invalid="ignore"):  # of the sum of both infinities
@@ -147,11 +156,12 @@ class XReader:
                 )
         except ValueError as error:
             if has_weight is not None:
-                self._check_finite(X[has_weight], None)  # a copy, and so only made if needed
+                # A copy, and so only made if needed.
+                self._check_finite(X[has_weight], None, has_categories)
                 return
-            raise ValueError(self._explain(X, error)) from error
+            raise ValueError(self._explain(X, error, has_categories)) from error
 
-    def _explain(self, X: Any, error: ValueError) -> str:
+    def _explain(self, X: Any, error: ValueError, has_categories: bool) -> str:
         """Which columns hold NaN or infinity, and what to do."""
         text = str(error).splitlines()[0]
         if sparse.issparse(X):
@@ -161,17 +171,16 @@ class XReader:
         has_nan = not self.allow_nan and bool(np.isnan(X).any())
         is_bad = (np.isnan(X) if has_nan else np.isinf(X)).any(axis=0)
         names = getattr(self.estimator, "feature_names_in_", np.arange(X.shape[1]))
-        what = "NaN" if has_nan else "infinity, or numbers beyond those of float32 (3.4e38),"
-        found = f"X holds {what} in columns {names[is_bad].tolist()}. "
+        bad = names[is_bad].tolist()
         if has_nan:
-            remedy = (
-                "Only the default network takes missing numbers: impute them in a Pipeline, for "
-                "example with SimpleImputer(add_indicator=True)."
-            )
-        else:
-            or_nan = " or by NaN" if self.allow_nan else ""
-            remedy = f"Replace them by smaller numbers{or_nan}, or scale the columns."
-        return f"{found}{remedy} ({text})"
+            beside = " beside categories" if has_categories else ""
+            remedy = _remedy_of_missing(bad, has_categories)
+            return f"X holds NaN in columns {bad}{beside}. {remedy} ({text})"
+        or_nan = " or by NaN" if self.allow_nan else ""
+        return (
+            "X holds infinity, or numbers beyond those of float32 (3.4e38), in columns "
+            f"{bad}. Replace them by smaller numbers{or_nan}, or scale the columns. ({text})"
+        )
 
     def _check_mapped(self, X: NDArray[Any], has_weight: Mask | None) -> MappedRows:
         """Check X some rows at a time: scikit-learn would make a copy of all of it in memory."""
@@ -189,6 +198,22 @@ class XReader:
             self._check_finite(to_float32(block, None), kept)
         validate_data(self.estimator, X, reset=self.reset, skip_check_array=True)
         return MappedRows(X)
+
+
+def _remedy_of_missing(columns: list[Any], has_categories: bool) -> str:
+    """What to do about missing numbers in these columns, which have names or positions."""
+    only = "Only the default network takes missing numbers: impute"
+    imputer = "SimpleImputer(add_indicator=True)"
+    if not has_categories:
+        return f"{only} them in a Pipeline, for example with {imputer}."
+    encode = "A module without a method adapt_categories needs the categories encoded as well."
+    if not isinstance(columns[0], str):
+        return f"{only} these columns alone, because SimpleImputer fails on strings. {encode}"
+    return (
+        f"{only} them in a Pipeline, for example with make_column_transformer(({imputer}, "
+        f'{columns}), remainder="passthrough", verbose_feature_names_out=False)'
+        f'.set_output(transform="pandas"), which leaves the categories as they are. {encode}'
+    )
 
 
 def check_targets(estimator: Any, y: Any, n_rows: int) -> Any:
@@ -218,9 +243,11 @@ def _as_table(X: Any) -> NDArray[Any]:
     refuse_unread(X)
     table = X if isinstance(X, np.ndarray) else np.asarray(X, dtype=object)
     if table.ndim != 2:
+        way = "Pass a single row as [X]"
+        if isinstance(X, np.ndarray):
+            way = "Reshape your data, a single row with X.reshape(1, -1)"
         raise ValueError(
-            "X must have rows and columns for categorical_features, shape "
-            f"(n_samples, n_features), got shape {table.shape}. Reshape your data, a single row "
-            "with X.reshape(1, -1)."
+            "X must have rows and columns, shape (n_samples, n_features), got shape "
+            f"{table.shape}. {way}."
         )
     return table

@@ -40,7 +40,7 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
         number of classes or labels. An instance is copied, and the copy is trained from its
         current state. Before training, these methods of the network are called if it has them:
         ``adapt(X, y, row_weight)`` with all training data; ``adapt_categories(cardinalities)``, if
-        X has categories, with the number of codes of each column, 0 for numbers;
+        X is 2-D, with the number of codes of each column, 0 for numbers;
         ``adapt_input(mean, spread)`` with the weighted mean and standard deviation of each column
         of X; ``adapt_values(columns, values, shares)`` with the categories, and with the numbers
         that many rows have, and their shares of the weight; ``adapt_bins(edges)`` with

@@ -14,7 +14,7 @@ def check_kind_of_X(estimator: Any, X: Any, reset: bool) -> None:
             raise ValueError(
                 f"X must be one table for the default network, got {_described(X)}. Pass a module "
                 "whose forward takes these names; or, if they are columns of one table, pass "
-                "pandas.DataFrame(X)."
+                f"pandas.DataFrame({'[X]' if _is_single_row(X) else 'X'})."
             )
         given = estimator.categorical_features
         if given is not None and not isinstance(given, str):
@@ -30,6 +30,10 @@ def check_kind_of_X(estimator: Any, X: Any, reset: bool) -> None:
     if not reset and has_named_inputs(X) != isinstance(estimator._row_shape, Mapping):
         wanted = _described(estimator._row_shape)
         raise ValueError(f"X must be {wanted}, as in fit, got {_described(X)}.")
+
+
+def _is_single_row(X: Mapping[Any, Any]) -> bool:
+    return all(isinstance(v, (str, bytes)) or not hasattr(v, "__len__") for v in X.values())
 
 
 def _described(X: Any) -> str:

@@ -8,9 +8,10 @@ import torch
 from numpy.typing import NDArray
 
 from skweight._keywords import Floats, divide
+from skweight.data import is_number
 from skweight.losses import RowLoss, Traits, mean_and_deviation, quantile_and_deviation
 from skweight.training import Output
-from skweight.weights import DistinctRows, to_mean_one
+from skweight.weights import DistinctRows, name_place, to_mean_one
 
 
 @dataclass(frozen=True)
@@ -69,10 +70,12 @@ class NumberTask:
         try:
             numbers = np.asarray(y, dtype=np.float64)
         except (TypeError, ValueError) as error:
-            raise type(error)(f"{name} must hold numbers: {error}.") from error
-        bad = ~np.isfinite(numbers)  # None among objects is only now NaN
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            raise kind(_explain(y, name)) from error
+        bad = ~np.isfinite(numbers)  # "nan" among strings is only now NaN
         if bad.any():
-            raise ValueError(f"{name} must be finite, got {numbers[bad][0]}.")
+            place = tuple(np.argwhere(bad)[0].tolist())
+            raise ValueError(f"{name} must be finite, got {numbers[place]} {name_place(place)}.")
         return numbers
 
     def learn(self, rows: DistinctRows, criterion: RowLoss) -> None:
@@ -167,6 +170,15 @@ class NumberTask:
     def output(self, criterion: RowLoss) -> Output:
         """What the output of the network is for."""
         return Output((self.n_targets * criterion.traits.n_columns,), criterion.predictions)
+
+
+def _explain(y: Any, name: str) -> str:
+    """The first target that is no number."""
+    cells = np.ndenumerate(np.asarray(y))
+    place, value = next((place, value) for place, value in cells if not is_number(value))
+    value = value.item() if isinstance(value, np.generic) else value
+    hint = " For labels use WeightedTorchClassifier." if isinstance(value, (str, bytes)) else ""
+    return f"{name} must hold numbers, got {value!r} {name_place(place)}.{hint}"
 
 
 def _location_and_scale(y: Floats, weight: Floats, units: str) -> tuple[float, float]:

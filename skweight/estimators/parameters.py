@@ -76,7 +76,7 @@ def _is_columns(value: Any) -> bool:
 ALLOWED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "categorical_features": (
         lambda v: v is None or (isinstance(v, str) and v == "from_dtype") or _is_columns(v),
-        '"from_dtype", None, or a list of names or positions of columns, or a mask',
+        '"from_dtype", None, a mask, or a list of names or positions of columns',
     ),
     "class_weight_power": (_is_real(0), "a number >= 0"),
     "sample_weight_power": (_is_real(0), "a number >= 0"),
@@ -133,7 +133,16 @@ def check_parameters(params: Mapping[str, Any], own: Collection[str], estimator:
             raise unknown_parameter(name, own, estimator)
     for name, (is_allowed, expected) in ALLOWED.items():
         if name in own and not is_allowed(params[name]):
-            raise ValueError(f"{name} must be {expected}, got {params[name]!r}.")
+            example = _in_a_list(params[name]) if name == "categorical_features" else ""
+            raise ValueError(f"{name} must be {expected}{example}, got {params[name]!r}.")
+
+
+def _in_a_list(column: Any) -> str:
+    """How to name a single column, for the end of what is expected; empty for other values."""
+    is_column = isinstance(column, (str, Integral)) and not isinstance(column, bool)
+    if not is_column or did_you_mean(str(column), ["from_dtype"]):
+        return ""
+    return f", such as [{column!r}]"
 
 
 def unknown_parameter(name: str, own: Collection[str], estimator: str) -> ValueError:

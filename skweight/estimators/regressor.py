@@ -54,7 +54,7 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         "gaussian_nll". An instance is copied, and the copy is trained from its current
         state. Before training, these methods of the network are called if it has them:
         ``adapt(X, y, row_weight)`` with all training data; ``adapt_categories(cardinalities)``, if
-        X has categories, with the number of codes of each column, 0 for numbers;
+        X is 2-D, with the number of codes of each column, 0 for numbers;
         ``adapt_input(mean, spread)`` with the weighted mean and standard deviation of each column
         of X; ``adapt_values(columns, values, shares)`` with the categories, and with the numbers
         that many rows have, and their shares of the weight; ``adapt_bins(edges)`` with

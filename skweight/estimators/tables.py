@@ -1,7 +1,9 @@
 """X and y as an estimator reads them: what a fit learns of the columns of X, and later keeps."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -66,13 +68,14 @@ def validate_to_predict(estimator: Any, X: Any) -> Any:
 def _fit_reader(estimator: Any) -> XReader:
     """A reader that learns how X is encoded."""
 
-    def encode(X: Any, has_weight: Mask | None) -> Any:
-        estimator._encoding = _learn_encoding(estimator, X, has_weight)
-        return estimator._encoding.encode(X)
+    def learn(X: Any, has_weight: Mask | None) -> Encoding:
+        encoding: Encoding = _learn_encoding(estimator, X, has_weight)
+        estimator._encoding = encoding
+        return encoding
 
     given = estimator.categorical_features
     lists_columns = given is not None and not isinstance(given, str) and len(given) > 0
-    return XReader(estimator, True, *_allowed(estimator), lists_columns, encode)
+    return XReader(estimator, True, *_allowed(estimator), lists_columns, learn)
 
 
 def _reader(estimator: Any) -> XReader:
@@ -83,7 +86,7 @@ def _reader(estimator: Any) -> XReader:
         False,
         *_allowed(estimator),
         has_categories=bool(encoding.categories),
-        encode=lambda X, has_weight: encoding.encode(X),
+        find_encoding=lambda X, has_weight: encoding,
     )
 
 
@@ -119,8 +122,9 @@ def _learn_encoding(estimator: Any, X: Any, has_weight: Mask | None) -> Encoding
     if of_numbers is not None:
         shift = np.zeros(len(X))
         shift[numbers] = of_numbers
+    is_listed = not isinstance(estimator.categorical_features, str)
     return Encoding(
-        {place: learn_codes(X[place]) for place in places},
+        {place: learn_codes(X[place], is_listed) for place in places},
         _usable_shift(estimator, shift),
     )
 
@@ -146,13 +150,36 @@ def column_names(estimator: Any) -> list[Any]:
 
 def with_weights_in_order(estimator: Any, params: dict[str, Any]) -> dict[str, Any]:
     """Parameters of the default network, with feature weights by name as a list; 1 for others."""
-    weights = _as_mapping(params.get("feature_weights"))
-    if weights is None or not is_mlp(estimator.module):
+    given = params.get("feature_weights")
+    if given is None or not is_mlp(estimator.module):
         return params
     names = column_names(estimator)
-    for name in weights:
-        _find_name(name, names, "module__feature_weights")
-    return params | {"feature_weights": [weights.get(name, 1.0) for name in names]}
+    weights = _as_mapping(given)
+    if weights is not None:
+        for name in weights:
+            _find_name(name, names, "module__feature_weights")
+        given = [weights.get(name, 1.0) for name in names]
+    every = given.tolist() if hasattr(given, "tolist") else given
+    if isinstance(every, str):
+        raise TypeError(
+            f"module__feature_weights must be a number or hold one for each column, got {every!r}."
+        )
+    if isinstance(every, (list, tuple)) and len(every) == len(names):
+        for name, weight in zip(names, every):
+            _check_feature_weight(weight, name)
+    return params | {"feature_weights": given}
+
+
+def _check_feature_weight(weight: Any, name: Any) -> None:
+    """Refuse what is no weight of a column."""
+    is_scalar = hasattr(weight, "detach") and weight.ndim == 0  # of torch
+    is_number = is_scalar or isinstance(weight, (Real, np.bool_))
+    if not (is_number and 0 <= float(weight) < float("inf")):
+        shown = weight.item() if isinstance(weight, np.generic) else weight
+        raise (ValueError if is_number else TypeError)(
+            f"module__feature_weights must hold finite numbers >= 0, got {shown!r} for column "
+            f"{name!r}."
+        )
 
 
 def _as_mapping(weights: Any) -> Mapping[Any, Any] | None:
@@ -181,6 +208,8 @@ def category_places(given: Any, columns: Sequence[Column], takes_categories: boo
         roles = (CATEGORY, BOOLEAN) if takes_categories else (CATEGORY,)
         return [place for place, column in enumerate(columns) if column.role in roles]
     wanted = np.asarray(given)
+    if wanted.ndim == 1 and len(wanted) and all(isinstance(one, bool) for one in wanted.tolist()):
+        wanted = wanted.astype(bool)  # of objects
     if wanted.ndim != 1:
         raise ValueError(
             "categorical_features must be a list of names or positions of columns, or a mask, with "
@@ -195,8 +224,24 @@ def category_places(given: Any, columns: Sequence[Column], takes_categories: boo
             )
         return [int(place) for place in np.flatnonzero(wanted)]
     if wanted.dtype.kind in "iu":
-        return [_check_position(int(position), len(names)) for position in wanted]
-    return [_find_name(name, names, "categorical_features") for name in given]
+        listed = wanted.tolist()
+        places = [_check_position(position, len(names)) for position in listed]
+    else:
+        listed = [*given]
+        places = [_find_name(name, names, "categorical_features") for name in listed]
+    _refuse_twice(listed, places)
+    return places
+
+
+def _refuse_twice(listed: Sequence[Any], places: Sequence[int]) -> None:
+    """Refuse entries for the same column, as a mask of integers has them."""
+    counts = Counter(places)
+    twice = [entry for entry, place in zip(listed, places) if counts[place] > 1]
+    if twice:
+        hint = "; a mask must hold booleans" if all(entry in (0, 1) for entry in listed) else ""
+        raise ValueError(
+            f"categorical_features must not name a column twice, got {twice[0]!r} twice{hint}."
+        )
 
 
 def _check_position(position: int, n_columns: int) -> int:

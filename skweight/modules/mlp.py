@@ -233,22 +233,26 @@ class MLP(nn.Module):
     def adapt_categories(self, cardinalities: Sequence[int]) -> None:
         """Set which columns are categories; before all other calls.
 
-        Makes the embeddings. Indicators follow with :meth:`adapt_values`.
+        Makes the embeddings. Indicators follow with :meth:`adapt_values`. A network without
+        categories stays as it is if no column is one.
 
         Parameters
         ----------
         cardinalities : sequence of int, of length n_features
             Number of codes of each category column, code 0 included; 0 for a number column.
         """
+        has_categories = any(cardinalities)
+        if not has_categories and not self.cardinalities:
+            return
         if len(cardinalities) != self.n_features:
             raise ValueError(
                 f"cardinalities must hold a number for each of {self.n_features} columns, got "
                 f"{len(cardinalities)}."
             )
-        self.cardinalities = tuple(int(cardinality) for cardinality in cardinalities)
+        self.cardinalities = tuple(map(int, cardinalities)) if has_categories else ()
         where = self.shift.device
-        of_numbers = [j for j, n_codes in enumerate(self.cardinalities) if n_codes == 0]
-        self.numbers = Columns(of_numbers).to(where)
+        of_numbers = [j for j, n_codes in enumerate(cardinalities) if n_codes == 0]
+        self.numbers = Columns(of_numbers).to(where) if has_categories else None
         if self.chooses_bins:
             self.n_bins = _most_bins(len(of_numbers))
         self.shift = self.shift.new_zeros(len(of_numbers))

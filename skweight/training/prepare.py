@@ -35,11 +35,12 @@ def prepare(
 
     Of the following methods those that it has are called in this order, unless ``adapt`` is False
     because the module has been trained before: ``adapt(X, y, row_weight)``;
-    ``adapt_categories(cardinalities)`` if there are categories; ``adapt_input(mean, spread)``;
-    ``adapt_values(columns, values, shares)`` with the values that :func:`find_values` finds;
-    ``adapt_bins(edges)`` with ``n_bins + 1`` quantiles of the other values; and last
-    ``adapt_output(constant)``. ``widths`` are the numbers of output columns that the problem
-    allows, ``cardinalities``, ``column_names`` and ``holds_integers`` those of :class:`Training`.
+    ``adapt_categories(cardinalities)`` if X is a table, with 0 for each column of numbers;
+    ``adapt_input(mean, spread)``; ``adapt_values(columns, values, shares)`` with the values that
+    :func:`find_values` finds; ``adapt_bins(edges)`` with ``n_bins + 1`` quantiles of the other
+    values; and last ``adapt_output(constant)``. ``widths`` are the numbers of output columns that
+    the problem allows, ``cardinalities``, ``column_names`` and ``holds_integers`` those of
+    :class:`Training`.
 
     Raises
     ------
@@ -90,8 +91,8 @@ def _adapt_to_input(module: Any, rows: RowDataset, cardinalities: tuple[int, ...
     if isinstance(rows.X, NamedInputs):
         _adapt_to_inputs(module, rows, rows.X)
         return
-    if cardinalities and _has_method(module, "adapt_categories"):
-        module.adapt_categories(cardinalities)
+    if len(rows.X.shape) == 2 and _has_method(module, "adapt_categories"):
+        module.adapt_categories(cardinalities or (0,) * rows.X.shape[1])
     if _has_method(module, "adapt_input"):
         module.adapt_input(*weighted_moments(rows))
     columns = values = None

@@ -14,7 +14,12 @@ from skweight.weights.merging import (
     merge,
     sort_rows,
 )
-from skweight.weights.missing import fill_targets_without_weight, rows_with_weight, take_rows
+from skweight.weights.missing import (
+    fill_targets_without_weight,
+    name_place,
+    rows_with_weight,
+    take_rows,
+)
 from skweight.weights.recipes import clip_weights, effective_number, time_decay
 from skweight.weights.sample_weight import (
     EffectiveSampleSizeWarning,

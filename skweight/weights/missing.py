@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from numbers import Real
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,18 +40,19 @@ def fill_targets_without_weight(
 
     Raises
     ------
+    TypeError
+        If y is a single value.
     ValueError
-        If a target is missing in a row with weight. In numbers NaN and infinity are left for later
-        checks, which name them.
+        If a target is missing in a row with weight, or weights are bad where targets are missing.
     """
     refuse_masked(y, name)
-    values = _as_values(y)
+    values = _as_values(y, name)
     if values is None:
         return y
     missing = _missing_rows(values)
     has_weight = rows_with_weight(sample_weight, len(values))
     weightless = np.zeros(len(values), dtype=bool) if has_weight is None else ~has_weight
-    if values.dtype.kind in "OmM" and missing.any():
+    if missing.any():
         check_sample_weight(sample_weight, len(values))  # else targets would be blamed for weights
         _refuse_missing(values, missing & ~weightless, name)
     usable = ~missing & ~weightless
@@ -87,8 +88,11 @@ def take_rows(values: Any, positions: NDArray[np.intp]) -> Any:
     return values[positions]
 
 
-def _as_values(y: Any) -> NDArray[Any] | None:
-    """Y as an array whose missing values can be seen, or None if there is nothing to see."""
+def _as_values(y: Any, name: str) -> NDArray[Any] | None:
+    """Y as an array whose missing values can be seen, or None if there is nothing to see.
+
+    Raises TypeError for a single value.
+    """
     if y is None or hasattr(y, "toarray"):  # no or sparse y
         return None
     try:
@@ -97,11 +101,20 @@ def _as_values(y: Any) -> NDArray[Any] | None:
             values = np.asarray(y, dtype=object)  # else NaN beside strings is the string "nan"
     except ValueError:  # of a ragged list
         return None
+    if values.ndim == 0:
+        _refuse_single(values.item(), name)
     return values if values.ndim in (1, 2) and values.size else None
 
 
+def _refuse_single(value: Any, name: str) -> NoReturn:
+    is_simple = isinstance(value, (str, bytes, Real))
+    got = repr(value) if is_simple else type(value).__name__
+    hint = f" Pass the column itself, such as table[{value!r}]." if isinstance(value, str) else ""
+    raise TypeError(f"{name} must hold a target for each row of X, got {got}.{hint}")
+
+
 def _missing_rows(values: NDArray[Any]) -> NDArray[np.bool_]:
-    if values.dtype.kind in "fc":
+    if values.dtype.kind == "f":
         missing = ~np.isfinite(values)
     elif values.dtype.kind in "mM":
         missing = np.isnat(values)
@@ -114,18 +127,26 @@ def _missing_rows(values: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def _refuse_missing(values: NDArray[Any], missing: NDArray[np.bool_], name: str) -> None:
-    """Refuse missing values of these rows, unless they are floats among numbers."""
-    is_float = [isinstance(value, float) for value in values.flat]
-    is_text = any(isinstance(value, str) for value in values.flat)
-    floats = np.reshape(is_float, (len(values), -1)).all(axis=1)
-    refused = missing if is_text else missing & ~floats
-    if refused.any():
-        first = int(refused.argmax())
-        value = next(filter(_is_missing, values.reshape(len(values), -1)[first]))
-        raise ValueError(
-            f"{name} must not be missing in a row with weight, got {value!r} at position "
-            f"{first}. Leave such rows out, or give them sample_weight 0."
-        )
+    """Refuse missing values of these rows."""
+    if not missing.any():
+        return
+    row = int(missing.argmax())
+    found = ((place, value) for place, value in np.ndenumerate(values[row]) if _is_missing(value))
+    place, value = next(found)
+    expected, got = "not be missing", repr(value)
+    if isinstance(value, (float, np.floating)):
+        got = "NaN"
+        if np.isinf(value):
+            expected, got = "be finite", "infinity" if value > 0 else "-infinity"
+    raise ValueError(
+        f"{name} must {expected} in a row with weight, got {got} {name_place((row, *place))}. "
+        "Leave such rows out, or give them sample_weight 0."
+    )
+
+
+def name_place(place: tuple[int, ...]) -> str:
+    """A place in y, in words."""
+    return f"at position {place[0]}" if len(place) == 1 else f"in row {place[0]}, column {place[1]}"
 
 
 def _is_missing(value: Any) -> bool:

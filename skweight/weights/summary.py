@@ -131,9 +131,6 @@ def _is_continuous(y: NDArray[Any]) -> bool:
     """Whether y holds floats that are not labels, by scikit-learn's rule."""
     if y.dtype.kind != "f":
         return False
-    bad = ~np.isfinite(y)
-    if bad.any():
-        raise ValueError(f"y must be finite, got {y[bad][0]} at position {bad.argmax()}.")
     return bool((y != np.floor(y)).any())
 
 

@@ -6,7 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from numpy.testing import assert_array_equal
 from scipy import sparse
+from sklearn.base import clone
 from sklearn.compose import make_column_transformer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
@@ -26,6 +28,7 @@ def frame(**named):
 
 ENCODE = r"List their columns in categorical_features, or encode them before"
 SUBTRACT = r"Turn them into numbers, such as days since the first of them"
+HOURS = r"Turn them into numbers, such as hours since midnight"
 DIVIDE = r"Divide them by a unit, such as np.timedelta64\(1, \"D\"\)"
 SPREAD = r"Give each value a column of its own"
 PARTS = r"Give real and imaginary parts a column each"
@@ -59,6 +62,14 @@ FRAMES = {
         frame(day=pd.Series([dt.date(2020, 1, 1)] * N_ROWS, dtype=object)),
         rf"Column 'day' of X holds dates, such as datetime.date\(2020, 1, 1\)\. {SUBTRACT}",
     ),
+    "times": (
+        frame(t=pd.Series([dt.time(1, 30)] * N_ROWS, dtype=object)),
+        rf"Column 't' of X holds times of day, such as datetime.time\(1, 30\)\. {HOURS}",
+    ),
+    "dates and times": (
+        frame(t=pd.Series([dt.date(2020, 1, 1), *[dt.time(1, 30)] * 5], dtype=object)),
+        r"Column 't' of X mixes dates, such as .*, and times of day, such as datetime.time",
+    ),
     "durations": (frame(age=DAYS - DAYS[0]), rf"Column 'age' of X holds durations\. {DIVIDE}"),
     "periods": (
         frame(p=DAYS.to_period("D")),
@@ -91,6 +102,10 @@ OTHERS = {
         np.array([[1, dt.datetime(2020, 1, 1)]] * N_ROWS, dtype=object),
         r"X holds dates in row 0, column 1, such as datetime.datetime\(2020, 1, 1, 0, 0\)",
     ),
+    "times of day": (
+        np.array([[1, dt.time(1, 30)]] * N_ROWS, dtype=object),
+        rf"X holds times of day in row 0, column 1, such as datetime.time\(1, 30\)\. {HOURS}",
+    ),
     "complex": (A.reshape(-1, 1) * 1j, rf"X holds complex numbers in row 0, column 0.*{PARTS}"),
     "fields": (
         np.array([(1.0, 2)] * N_ROWS, dtype=[("a", float), ("b", int)]),
@@ -104,7 +119,10 @@ OTHERS = {
         [torch.ones(1), torch.ones(3)] * 3,
         "1 values in row 0 and 3 values in row 1",
     ),
-    "series": (pd.Series(CITY, name="city"), f"X holds strings in row 0, such as 'x'. {ENCODE}"),
+    "series": (
+        pd.Series(CITY, name="city"),
+        r"X must be a table with rows and columns, got a Series\. .* X.iloc\[\[0\]\] is a",
+    ),
     "missing dates": (
         np.array([[1, 2]] * (N_ROWS - 1) + [[1, pd.NaT]], dtype=object),
         "X holds dates in row 5, column 1, such as NaT",
@@ -169,7 +187,6 @@ def test_what_scikit_learn_reads_as_numbers_is_still_taken(X):
     ("X", "message"),
     [
         (A, "Expected 2D array, got 1D array"),
-        (pd.Series(A), "Expected a 2-dimensional container"),
         (3.0, "Expected 2D array, got scalar array"),
         (np.c_[A, A][:4], "inconsistent numbers of samples"),
         ([[1, 2]] * 4, "inconsistent numbers of samples"),
@@ -181,7 +198,8 @@ def test_other_errors_of_scikit_learn_stay_as_they_are(X, message):
 
 
 def test_the_advice_works():
-    X = frame(city=CITY, day=DAYS.tz_localize("UTC"))
+    times = [dt.time(hour, 30) for hour in range(N_ROWS)]
+    X = frame(city=CITY, day=DAYS.tz_localize("UTC"), at=[t.hour + t.minute / 60 for t in times])
     X["day"] = (X["day"] - X["day"].min()) / np.timedelta64(1, "D")
     encode = make_column_transformer((OneHotEncoder(), ["city"]), remainder="passthrough")
     pipeline = make_pipeline(encode, WeightedTorchRegressor(max_epochs=1)).fit(X, Y)
@@ -195,6 +213,7 @@ def test_frames_of_polars_are_explained_alike():
     cases = {
         "Column 'd' of X holds dates": {"d": days},
         "Column 'e' of X holds durations": {"e": [day - days[0] for day in days]},
+        rf"Column 't' of X holds times of day\. {HOURS}": {"t": [dt.time(1, 30)] * N_ROWS},
         "Column 'f' of X holds several values": {"f": [[1, 2]] * N_ROWS},
         "Column 'g' of X holds several values": {"g": [{"x": 1}] * N_ROWS},
     }
@@ -203,3 +222,60 @@ def test_frames_of_polars_are_explained_alike():
             WeightedTorchRegressor().fit(pl.DataFrame({"a": A} | columns), Y)
     with pytest.raises(TypeError, match="Column 'd' of X holds dates"):
         WeightedTorchRegressor().fit(pl.DataFrame({"d": days}), Y)
+
+
+def test_batches_of_pyarrow_are_refused_with_the_table_to_pass():
+    pa = pytest.importorskip("pyarrow")
+    batch = pa.RecordBatch.from_pydict({"a": A, "city": CITY})
+    table = pa.Table.from_batches([batch])
+    models = (
+        FITTED,
+        WeightedTorchRegressor(max_epochs=1).fit(table, Y),
+        WeightedTorchRegressor(max_epochs=1, categorical_features=["city"]).fit(table, Y),
+    )
+    of_batch = (
+        r"X must hold its rows in a table, got a RecordBatch\. Pass pyarrow.Table.from_batches"
+    )
+    for model in models:
+        with pytest.raises(TypeError, match=of_batch):
+            clone(model).fit(batch, Y)
+        with pytest.raises(TypeError, match=of_batch):
+            model.predict(batch)
+        reader = pa.RecordBatchReader.from_batches(batch.schema, [batch])
+        with pytest.raises(TypeError, match=r"got a RecordBatchReader\. Pass X.read_all\(\)"):
+            model.predict(reader)
+
+
+@pytest.mark.parametrize("categorical_features", ["from_dtype", ["city"], None])
+@pytest.mark.parametrize("library", ["pandas", "polars", "pyarrow"])
+def test_a_row_or_a_column_is_no_table(library, categorical_features):
+    columns = {"a": A} | ({} if categorical_features is None else {"city": CITY})
+    X = pytest.importorskip(library)
+    X = X.table(columns) if library == "pyarrow" else X.DataFrame(columns)
+    params = {"max_epochs": 1, "categorical_features": categorical_features}
+    model = WeightedTorchRegressor(**params).fit(X, Y)
+    row = r"X\.iloc\[\[0\]\]" if library == "pandas" else r"X\.slice\(0, 1\)"
+    for series in [X["a"]] + ([X.iloc[0]] if library == "pandas" else []):
+        message = rf"^X must be a table with .*, got a (Series|ChunkedArray)\. Of a .*, {row} is a"
+        with pytest.raises(TypeError, match=message):
+            model.predict(series)
+        with pytest.raises(TypeError, match=message):
+            clone(model).fit(series, Y)
+    one = X.iloc[[0]] if library == "pandas" else X.slice(0, 1)
+    assert_array_equal(model.predict(one), model.predict(X)[:1])
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ((0.5, "x"), r"got shape \(2,\)\. Pass a single row as \[X\]"),
+        ([0.5, "x"], r"got shape \(2,\)\. Pass a single row as \[X\]"),
+        (np.array([0.5, "x"], dtype=object), r"Reshape .*, a single row with X.reshape\(1, -1\)"),
+        ({"a": 0.5, "city": "x"}, r"pass pandas.DataFrame\(\[X\]\)"),
+        ({"a": A, "city": CITY}, r"pass pandas.DataFrame\(X\)"),
+    ],
+)
+def test_a_single_row_of_another_kind_is_told_how_to_be_a_table(row, message):
+    model = WeightedTorchRegressor(max_epochs=1).fit(frame(city=CITY), Y)
+    with pytest.raises(ValueError, match=message):
+        model.predict(row)

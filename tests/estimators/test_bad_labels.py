@@ -7,6 +7,8 @@ streams in ``test_partial_fit.py``.
 import re
 
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
@@ -22,6 +24,7 @@ labels = (X[:, :3] > 0).astype(int)
 amounts = rng.gamma(2.0, size=60)
 ones = np.ones(60)
 QUICK = {"max_epochs": 3, "random_state": 0}
+LABELS = "For labels use WeightedTorchClassifier."
 
 
 def state(model):
@@ -151,12 +154,91 @@ def test_a_group_of_parameters_must_be_there():
 @pytest.mark.parametrize(
     ("y", "match"),
     [
-        (np.array(["low", "high"] * 30), "^y must hold numbers: .*'low'"),
+        (
+            np.array(["low", "high"] * 30),
+            f"^y must hold numbers, got 'low' at position 0. {LABELS}",
+        ),
+        ([*amounts[:5], "n/a", *amounts[6:]], "^y must hold numbers, got 'n/a' at position 5. For"),
+        (pd.Series(["low", "high"] * 30, dtype="category"), "got 'low' at position 0. For labels"),
+        (np.array([1.0, b"x"] * 30, dtype=object), "^y must hold numbers, got b'x' at position 1."),
+        (np.array([1.0, (2, 3)] * 30, dtype=object), r"got \(2, 3\) at position 1\.$"),
+        (np.array([["1", "2"], ["3", "high"]] * 30), "got 'high' in row 1, column 1. For labels"),
+        (["1", "nan", *amounts[2:].astype(str)], "^y must be finite, got nan at position 1"),
         (np.array([1.0, None] * 30, dtype=object), "^y must not be missing .* None at position 1"),
     ],
 )
 def test_targets_that_are_no_numbers_are_refused(y, match):
-    refuses_fit(WeightedTorchRegressor, {}, amounts, match, y)
+    refuses_fit(WeightedTorchRegressor, {}, amounts, match, y, (TypeError, ValueError))
+
+
+def spoiled(make, bad, y):
+    """Targets of which one is no number, as one kind of container."""
+    y = np.array(y, dtype=float)
+    y[7] = bad
+    return make(y)
+
+
+CONTAINERS = {
+    "array": np.asarray,
+    "float32": np.float32,
+    "list": list,
+    "objects": lambda y: y.astype(object),
+    "series": pd.Series,
+    "polars": pl.Series,
+    "tensor": torch.tensor,
+}
+
+
+@pytest.mark.parametrize("make", CONTAINERS.values(), ids=CONTAINERS)
+@pytest.mark.parametrize(
+    ("bad", "match"),
+    [
+        (np.nan, "^y must not be missing in a row with weight, got NaN at position 7. Leave such"),
+        (np.inf, "^y must be finite in a row with weight, got infinity at position 7. Leave such"),
+        (
+            -np.inf,
+            "^y must be finite in a row with weight, got -infinity at position 7. Leave such",
+        ),
+    ],
+)
+@pytest.mark.parametrize("estimator", [WeightedTorchClassifier, WeightedTorchRegressor])
+def test_a_target_that_is_not_finite_is_refused_with_its_position(estimator, bad, match, make):
+    y = spoiled(make, bad, binary)
+    refuses_fit(estimator, {}, binary, match, y)
+    model = estimator(**QUICK).fit(X, binary)
+    for given in ([X, y], [X, y, ones]):
+        with pytest.raises(ValueError, match=match):
+            model.score(*given)
+    with pytest.raises(ValueError, match=match):
+        model.partial_fit(X, y)
+    with pytest.raises(ValueError, match=f"^X_val and y_val: {match[1:]}"):
+        model.fit(X, binary, X_val=X, y_val=y)
+    weight = ones.copy()
+    weight[7] = 0  # what the error says
+    assert estimator(**QUICK).fit(X, y, weight).n_iter_ == 3
+
+
+@pytest.mark.parametrize(
+    ("y", "got"),
+    [
+        ("target", r"'target'\. Pass the column itself, such as table\['target'\]\.$"),
+        (3, "3"),
+        (np.float64(2.5), "2.5"),
+        (np.array(3), "3"),
+        (torch.tensor(1.0), "1.0"),
+        ({"a": binary}, "dict"),
+        ({0, 1}, "set"),
+        (iter(binary), "iterator|generator"),
+    ],
+)
+@pytest.mark.parametrize("estimator", [WeightedTorchClassifier, WeightedTorchRegressor])
+def test_y_without_rows_is_refused_by_its_name(estimator, y, got):
+    match = f"^y must hold a target for each row of X, got .*({got})"
+    for table in (X, pd.DataFrame(X), pd.DataFrame(X).assign(c="x").rename(columns=str)):
+        with pytest.raises(TypeError, match=match):
+            estimator(**QUICK).fit(table, y)
+    with pytest.raises(TypeError, match=match):
+        estimator(**QUICK).fit(X, binary).score(X, y)
 
 
 def test_counts_that_are_all_zero_have_no_rate():

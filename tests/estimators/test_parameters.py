@@ -247,6 +247,23 @@ def cases(values):
     ]
 
 
+@pytest.mark.parametrize(
+    ("given", "end"),
+    [
+        ("city", "of columns, such as ['city'], got 'city'."),
+        ("the city", "of columns, such as ['the city'], got 'the city'."),
+        (3, "of columns, such as [3], got 3."),
+        ("from_dtypes", "of columns, got 'from_dtypes'."),
+        (True, "of columns, got True."),
+    ],
+)
+@both
+def test_a_single_column_of_categories_is_told_to_be_a_list(estimator, given, end):
+    with pytest.raises(ValueError, match=r"^categorical_features must be") as caught:
+        estimator(categorical_features=given).fit(X, Y)
+    assert str(caught.value).endswith(end)
+
+
 def test_every_checked_parameter_has_good_and_bad_values_here():
     assert set(BAD) == set(GOOD) == set(ALLOWED)
     assert all(takes(WeightedTorchClassifier, name) for name in ALLOWED)

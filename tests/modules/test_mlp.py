@@ -389,6 +389,30 @@ def test_categories_alone_and_numbers_alone_are_fine(mixed):
     assert torch.equal(state, torch.get_rng_state())  # later draws are what they were
 
 
+def test_a_network_that_is_told_of_no_category_stays_as_it_was_made():
+    before = copy_of_state(network := MLP(3, 1, n_bins="auto", feature_weights=2.0))
+    layers, state = [*network.modules()], torch.get_rng_state()
+    network.adapt_categories((0, 0, 0))
+    assert_same_tensors(network.state_dict(), before)
+    assert torch.equal(state, torch.get_rng_state())
+    assert network.numbers is None and network.cardinalities == ()
+    assert all(one is other for one, other in zip(layers, network.modules(), strict=True))
+
+
+def test_a_network_that_had_categories_forgets_them(mixed):
+    network, new = adapted_to(mixed), MLP(4, 1)
+    assert network.embedding is not None
+    table = torch.rand(50, 4)
+    for adapted in (network, new):
+        adapted.adapt_categories((0, 0, 0, 0))
+        adapted.adapt_input(table.mean(dim=0).double(), table.std(dim=0).double())
+        adapted.adapt_values(torch.zeros(0).long(), torch.zeros(0), torch.zeros(0).double())
+        adapted.adapt_bins(torch.linspace(0, 1, 9).double()[:, None].expand(9, 4))
+    assert network.embedding is network.numbers is None and network.cardinalities == ()
+    assert_array_equal(network.encode(table), new.encode(table))
+    assert network(table).std() > 0
+
+
 def test_a_network_with_categories_can_be_copied_and_moved_to_another_precision(mixed):
     network = adapted_to(mixed, feature_weights=1.0)
     other = adapted_to(mixed, feature_weights=2.0)

@@ -129,11 +129,13 @@ def test_categories_and_values_come_in_their_order_with_quantiles_of_the_other_v
     assert (edges[:, [0, 2]].diff(dim=0) > 0).all()
 
 
-def test_without_categories_a_network_is_not_asked_for_them():
+@pytest.mark.parametrize("csr", [False, True])
+def test_of_a_table_of_numbers_a_network_is_told_that_no_column_is_a_category(csr):
     module = ReadsCategories()
-    prepare(module, of_classes(), make_rows(), (1, 2), adapt=True)
+    prepare(module, of_classes(), make_rows(csr=csr), (1, 2), adapt=True)
     names = [name for name, *_ in module.calls]
-    assert "adapt_categories" not in names
+    assert names[:3] == ["adapt", "adapt_categories", "adapt_input"]
+    assert module.called("adapt_categories") == [(0, 0, 0)]
     assert [len(given) for given in module.called("adapt_values")] == [0, 0, 0]
 
 

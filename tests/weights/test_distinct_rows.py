@@ -190,25 +190,38 @@ def test_a_list_of_targets_and_weights_that_are_flags_are_understood():
     ("y", "weight"),
     [
         (np.array([1.0, 2.0, 3.0]), [0, 1, 1]),  # nothing to replace
-        (np.array([1.0, NAN, 3.0]), None),
-        (np.array([1.0, NAN, 3.0]), [0, 1, 1]),  # it weighs something
-        (np.array([1.0, NAN, 3.0]), [0, NAN, 1]),
-        (np.array([1.0, NAN, 3.0]), [0, 0, 0]),
-        (np.array([1.0, NAN, 3.0]), [0, 0]),
-        (np.array([1.0, NAN, 3.0]), [[0], [0], [1]]),
-        (np.array([1.0, NAN, 3.0]), ["a", "b", "c"]),
-        (np.array([1.0, NAN, 3.0]), 0.0),
+        (np.array([1.0, 2.0, 3.0]), [0, NAN, 1]),
+        (np.array([1.0, 2.0, 3.0]), ["a", "b", "c"]),
         (np.array([1, 2, 3]), [0, 1, 1]),
         (np.array(["a", "b", "c"]), [0, 1, 1]),
         (np.full((3, 1, 1), NAN), [0, 1, 1]),
+        (np.array([1j, NAN, 3.0]), [0, 1, 1]),
         (np.array([]), []),
-        (np.array(NAN), [0]),
     ],
 )
 def test_what_is_not_about_them_is_left_to_the_checks_that_follow(y, weight):
     assert fill_targets_without_weight(y, weight) is y
 
 
-def test_a_bad_target_with_weight_is_still_there_beside_one_that_is_ignored():
-    found = fill_targets_without_weight(np.array([1.0, NAN, INF]), [1, 0, 2])
-    assert_array_equal(found, [1, 1, INF])
+@pytest.mark.parametrize(
+    ("y", "weight", "message"),
+    [
+        (
+            [1.0, NAN, 3.0],
+            None,
+            "y must not be missing in a row with weight, got NaN at position 1",
+        ),
+        ([1.0, NAN, 3.0], [0, 1, 1], "y must not be missing .*, got NaN at position 1"),
+        ([1.0, NAN, INF], [1, 0, 2], "y must be finite in a row with weight, got infinity at .* 2"),
+        (np.float32([1, 2, -INF]), None, "y must be finite .*, got -infinity at position 2"),
+        ([[1.0, 2.0], [3.0, NAN]], [1, 1], "y must not be missing .*, got NaN in row 1, column 1"),
+        ([1.0, NAN, 3.0], [0, NAN, 1], "sample_weight must be finite"),
+        ([1.0, NAN, 3.0], [0, 0, 0], "sample_weight must hold at least one positive weight"),
+        ([1.0, NAN, 3.0], [0, 0], "sample_weight must have one weight per row"),
+        ([1.0, NAN, 3.0], [[0], [0], [1]], "sample_weight must be 1-D"),
+        ([1.0, NAN, 3.0], ["a", "b", "c"], "sample_weight must hold real numbers"),
+    ],
+)
+def test_what_is_no_number_is_refused_where_it_weighs_something(y, weight, message):
+    with pytest.raises((TypeError, ValueError), match=f"^{message}"):
+        fill_targets_without_weight(np.asarray(y), weight)

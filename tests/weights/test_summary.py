@@ -118,8 +118,9 @@ def test_a_regression_target_has_one_row():
     [
         ([[0], [1]], None, None, ValueError, r"y must be 1-D .* got shape \(2, 1\)"),
         ([], None, None, ValueError, r"y must be 1-D with one label per row, got shape \(0,\)"),
-        ([0, math.nan], None, None, ValueError, "y must be finite, got nan at position 1"),
-        ([math.inf, 1], None, None, ValueError, "y must be finite, got inf at position 0"),
+        ([0, math.nan], None, None, ValueError, "y must not be missing .* NaN at position 1"),
+        ([math.inf, 1], None, None, ValueError, "y must be finite .* infinity at position 0"),
+        ("target", None, None, TypeError, "y must hold a target for each row of X, got 'target'"),
         (np.array([0, "a"], object), None, None, TypeError, "y must hold labels of one kind"),
         ([0.5, 1], None, "balanced", ValueError, "class_weight must be None .* got 'balanced'"),
         ([0, 1], [1], None, ValueError, "sample_weight must have one .* got 1"),
