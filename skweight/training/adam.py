@@ -6,8 +6,8 @@ process, since the first optimizer of ``torch.optim`` imports torch's compiler f
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from numbers import Real
+from operator import is_
 from typing import Any
 
 import torch
@@ -55,7 +55,7 @@ class FusedAdam:
         self.state = state
         self.decoupled = decoupled
         self.optimizer = optimizer
-        self._states: dict[tuple[int, ...], _State] = {}
+        self._last: dict[int, _State] = {}  # of the last step, by the identity of the group
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Tensor]) -> Tensor:
@@ -77,7 +77,7 @@ class FusedAdam:
         parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
         if not parameters:
             return
-        state = self._state_of(parameters)
+        state = self._state_of(parameters, group)
         for step in state.different_steps:
             step += 1
         adam_(
@@ -94,29 +94,26 @@ class FusedAdam:
             eps=group["eps"],
         )
 
-    def _state_of(self, parameters: list[Tensor]) -> "_State":
-        """The state of some parameters as lists, which are the same in nearly all steps."""
-        key = tuple(map(id, parameters))
-        found = self._states.get(key)
-        if found is None:
-            self._begin([parameter for parameter in parameters if not self.state[parameter]])
-            states = [self.state[parameter] for parameter in parameters]
-            found = self._states[key] = _State(
-                [state["exp_avg"] for state in states],
-                [state["exp_avg_sq"] for state in states],
-                [state["step"] for state in states],
-            )
-        return found
+    def _state_of(self, parameters: list[Tensor], group: dict[str, Any]) -> "_State":
+        """The state of some parameters of a group: nearly always the same ones as in the last step.
 
-    def _begin(self, parameters: list[Tensor]) -> None:
-        """The state before a first step; one number of steps for all, if no optimizer sees it."""
-        step = torch.zeros((), dtype=torch.float32, device="cpu")
+        If no optimizer sees them, those with as many steps share the tensor that counts them.
+        """
+        last = self._last.get(id(group))
+        if last is not None and last.is_of(parameters):
+            return last
+        shared: dict[float, Tensor] = {}
         for parameter in parameters:
-            self.state[parameter] |= {
-                "step": step if self.optimizer is None else step.clone(),
-                "exp_avg": torch.zeros_like(parameter),
-                "exp_avg_sq": torch.zeros_like(parameter),
-            }
+            state = self.state[parameter]
+            n_steps = state["step"].item() if state else 0.0
+            if not state:
+                state["step"] = torch.zeros((), dtype=torch.float32, device="cpu")
+                state["exp_avg"] = torch.zeros_like(parameter)
+                state["exp_avg_sq"] = torch.zeros_like(parameter)
+            if self.optimizer is None:  # a copy: others may share it that have no gradient now
+                state["step"] = shared.setdefault(n_steps, state["step"].clone())
+        found = self._last[id(group)] = _State(parameters, [self.state[p] for p in parameters])
+        return found
 
     def state_dict(self) -> dict[str, Any]:
         """Groups and state, with parameters by their number, as those of torch's optimizers."""
@@ -134,31 +131,29 @@ class FusedAdam:
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue with groups and state of this or of a torch optimizer."""
         parameters = [*_parameters(self.param_groups)]
-        group_of = {p: i for i, group in enumerate(self.param_groups) for p in group["params"]}
         for group, given in zip(self.param_groups, state_dict["param_groups"]):
             group.update({name: value for name, value in given.items() if name != "params"})
         self.state.clear()
-        self._states.clear()
-        steps: dict[tuple[int, float], Tensor] = {}
+        self._last.clear()
         for number, state in state_dict["state"].items():
-            parameter = parameters[number]
-            # Each group counts its steps.
-            key = group_of[parameter], state["step"].item()
-            step = steps.setdefault(key, state["step"].clone())
-            self.state[parameter] = {**state, "step": step}
+            self.state[parameters[number]] = dict(state)
 
 
-@dataclass
 class _State:
     """The state of several parameters as lists."""
 
-    means: list[Tensor]
-    squares: list[Tensor]
-    steps: list[Tensor]
-    different_steps: list[Tensor] = field(init=False)
-
-    def __post_init__(self) -> None:
+    def __init__(self, parameters: list[Tensor], states: list[dict[str, Tensor]]) -> None:
+        self.parameters = parameters
+        self.means = [state["exp_avg"] for state in states]
+        self.squares = [state["exp_avg_sq"] for state in states]
+        self.steps = [state["step"] for state in states]
         self.different_steps = [*{id(step): step for step in self.steps}.values()]
+
+    def is_of(self, parameters: list[Tensor]) -> bool:
+        """Whether this is the state of these parameters."""
+        return len(parameters) == len(self.parameters) and all(
+            map(is_, parameters, self.parameters)
+        )
 
 
 def _parameters(groups: Iterable[dict[str, Any]]) -> Iterable[Tensor]:

@@ -371,6 +371,7 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
             for method in methods
             for empty in [getattr(Callback, method)]
             for _, callback in self.callbacks_
+            if not _is_schedule_of_epochs(callback)
         )
 
     def __getstate__(self) -> dict[str, Any]:
@@ -416,6 +417,11 @@ class WeightedRegressorNet(RegressorMixin, WeightedNet):  # type: ignore[misc]
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the score of the estimator: it does not depend on the units of y."""
         return explained_share(np.asarray(y), self.predict(X), sample_weight, self.criterion_)
+
+
+def _is_schedule_of_epochs(callback: Any) -> bool:
+    """Whether a callback has methods for batches that do nothing."""
+    return type(callback) is LRScheduler and callback.step_every == "epoch"
 
 
 def _without_weights(X: Any) -> Any:

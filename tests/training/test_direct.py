@@ -288,3 +288,15 @@ def test_a_fitted_network_does_not_share_memory(tmp_path):
     model = WeightedTorchClassifier(**QUICK).fit(FRAME, TARGETS["two classes"])
     for parameter in model.module_.parameters():
         assert parameter.untyped_storage().nbytes() == parameter.nbytes
+
+
+@pytest.mark.parametrize("most_bytes", [0, 4 * 40 * N_ROWS])
+@pytest.mark.parametrize("target", ["two classes", "number"])
+def test_rows_that_are_not_kept_encoded_are_encoded_in_each_batch(monkeypatch, most_bytes, target):
+    kind = WeightedTorchRegressor if target in REGRESSIONS else WeightedTorchClassifier
+    states = []
+    for limit in (2**25, most_bytes):
+        monkeypatch.setattr("skweight.training.encoded.MOST_BYTES", limit)
+        model = kind(**QUICK, module__n_bins=8).fit(FRAME, TARGETS[target], WEIGHT)
+        states.append(model.module_.state_dict())
+    assert_same_tensors(*states)
