@@ -105,12 +105,13 @@ class FusedAdam:
         shared: dict[float, Tensor] = {}
         for parameter in parameters:
             state = self.state[parameter]
-            n_steps = state["step"].item() if state else 0.0
-            if not state:
+            is_new = not state
+            if is_new:
                 state["step"] = torch.zeros((), dtype=torch.float32, device="cpu")
                 state["exp_avg"] = torch.zeros_like(parameter)
                 state["exp_avg_sq"] = torch.zeros_like(parameter)
             if self.optimizer is None:  # a copy: others may share it that have no gradient now
+                n_steps = 0.0 if is_new else state["step"].item()
                 state["step"] = shared.setdefault(n_steps, state["step"].clone())
         found = self._last[id(group)] = _State(parameters, [self.state[p] for p in parameters])
         return found

@@ -223,8 +223,7 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
 
     def train_step(self, batch: Batch, **fit_params: Any) -> dict[str, Tensor]:
         """Make an update; return the loss and the output before it."""
-        self._set_training(True)  # a callback may have used the network
-        step = self._refresh_step()
+        step = self._begin_steps(self._current_fit)
         result = self._update(batch, step, self._has_callback("on_grad_computed"))
         return result | {"y_pred": result["y_pred"].clone()}  # the next step may overwrite it
 
@@ -244,6 +243,18 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
         self.forget_batches(self.history[earlier:-1])
         if state.average is not None:
             state.average.restore()
+
+    def _begin_steps(self, state: FitState) -> TrainingStep:
+        """The step for the next batches; callbacks may have changed or used the network."""
+        self._set_mode(state, training=True)
+        if state.is_undisturbed and state.step is not None:
+            return state.step
+        return self._refresh_step()
+
+    def _set_mode(self, state: FitState, training: bool) -> None:
+        """Set the mode of all modules, unless they have it already."""
+        if not state.is_undisturbed or self.module_.training is not training:
+            self._set_training(training)
 
     def _refresh_step(self) -> TrainingStep:
         """Use the current network, criterion and optimizer.
@@ -315,10 +326,10 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
     def _quick_epoch(self, iterator: Any, training: bool, prefix: str, step_fn: Any) -> None:
         """Make all steps without calling anything between them, then record their losses."""
         state = self._current_fit
-        if not state.is_undisturbed or self.module_.training is not training:
-            self._set_training(training)
-        if training and not (state.is_undisturbed and state.step is not None):
-            self._refresh_step()
+        if training:
+            self._begin_steps(state)
+        else:
+            self._set_mode(state, training)
         sizes = [*chain(*iterator.sizes)]
         batches, start = self.history[-1]["batches"], len(self.history[-1]["batches"])
         losses = self._losses_of_batches(iterator, training, step_fn, state)
