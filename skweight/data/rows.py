@@ -116,7 +116,7 @@ class RowDataset(torch.utils.data.Dataset[Any]):
         The function is one of each row by itself, and is called now.
         """
         X = torch.empty(len(self), n_values, dtype=torch.float32, device=self.device)
-        step = rows_at_once(X, self.device)
+        step = min(rows_at_once(self.X, self.device), rows_at_once(X, self.device))
         for into, index in zip(torch.split(X, step), torch.split(self.index, step)):
             into.copy_(function(gather(self.X, index, self.device)))
         rows = copy.copy(self)
