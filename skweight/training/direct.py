@@ -23,7 +23,13 @@ from skweight.losses import (
     means_of_batches,
     validation_mean,
 )
-from skweight.modules import MLP, WeightedLinear
+from skweight.modules import (
+    MLP,
+    CategoryEmbedding,
+    EncodedFeatureWeight,
+    FeatureWeight,
+    WeightedLinear,
+)
 from skweight.training.direct_layers import (
     AutogradLayer,
     DirectEmbedding,
@@ -35,6 +41,9 @@ from skweight.training.steps import LossAndOutput, TrainingStep
 from skweight.training.structure import structure
 from skweight.training.torch_internals import has_hooks
 
+LayersOf = Callable[[nn.Module, bool], list[DirectLayer]]
+_TORCH = "torch.nn.modules"  # where torch defines its layers
+
 
 class NotDirect(Exception):
     """The reason why a network needs autograd."""
@@ -45,9 +54,12 @@ class DirectNetwork:
 
     What comes before the first trained layer of the default network is its encoding, which never
     changes: ``encode`` turns X into the input of ``layers``.
+
+    ``layers_of(module, after_linear)`` makes the layers of a module that is no container, or raises
+    :class:`NotDirect`.
     """
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, module: nn.Module, layers_of: LayersOf) -> None:
         named = [*module.named_parameters(remove_duplicate=False)]
         if len(named) != len([*module.parameters()]):
             raise NotDirect("a parameter is used in two places")
@@ -56,52 +68,32 @@ class DirectNetwork:
         self.encode: Callable[[Tensor], Tensor] = unchanged
         self.has_encoding = type(module) is MLP
         self.layers: list[DirectLayer] = []
+        self._layers_of = layers_of
         if type(module) is MLP:
             self._add_default(module)
-        elif type(module) in (nn.Sequential, nn.Linear, WeightedLinear):
-            self._add(module)
         else:
-            raise NotDirect(f"the forward of {type(module).__name__} is not known")
+            self._add(module)
 
     def _add_default(self, module: MLP) -> None:
         self.encode = module.encode_untrained
         if module.embedding is not None:
-            embedding = module.embedding
-            self.layers.append(DirectEmbedding(embedding.weight, embedding.start))
+            self._add(module.embedding)
         if module.feature_weight is not None:
-            weight = module.feature_weight
-            self.layers.append(AutogradLayer(weight, [*weight.parameters()]))
+            self._add(module.feature_weight)
         self._add(module.hidden)
         self._add(module.output)
 
     def _add(self, module: nn.Module) -> None:
         """Append a layer, or those that it is made of."""
-        kind = type(module)
         if "forward" in vars(module):
-            raise NotDirect(f"{kind.__name__} has a forward that is bound to one instance")
-        if kind is nn.Sequential:
+            name = type(module).__name__
+            raise NotDirect(f"{name} has a forward that is bound to one instance")
+        if type(module) is nn.Sequential:
             for child in module.children():
                 self._add(child)
-        elif kind is nn.Linear:
-            self.layers.append(DirectLinear(module.weight, module.bias))  # type: ignore[arg-type]
-        elif kind is WeightedLinear:
-            self._add_weighted(module)  # type: ignore[arg-type]
-        elif kind is nn.ReLU:
-            overwrites = bool(self.layers) and isinstance(self.layers[-1], DirectLinear)
-            self.layers.append(DirectReLU(in_place=overwrites))
-        elif kind.__module__.startswith("torch.nn.modules"):
-            self.layers.append(AutogradLayer(module, [*module.parameters()]))
         else:
-            raise NotDirect(f"{kind.__name__} is not a layer of torch")
-
-    def _add_weighted(self, layer: WeightedLinear) -> None:
-        if layer.feature_weights is not None:
-            weight = layer.feature_weights
-            self.layers.append(AutogradLayer(weight, [*weight.parameters()]))
-        self.layers.append(DirectLinear(layer.weight, layer.bias))  # type: ignore[arg-type]
-        if layer.output_weights is not None:
-            trained = [layer.output_weights] if layer.output_weights.requires_grad else []
-            self.layers.append(AutogradLayer(layer.weigh_outputs, trained))  # type: ignore[arg-type]
+            after_linear = bool(self.layers) and self.layers[-1].is_linear
+            self.layers += self._layers_of(module, after_linear)
 
     def begin(self) -> None:
         """Prepare for steps with the current parameters."""
@@ -130,6 +122,33 @@ def unchanged(X: Tensor) -> Tensor:
     return X
 
 
+def layers_of(module: nn.Module, after_linear: bool) -> list[DirectLayer]:
+    """The direct layers of a layer that torch or this package defines."""
+    kind: Any = type(module)
+    layer: Any = module
+    if kind is nn.Linear:
+        return [DirectLinear(layer.weight, layer.bias)]
+    if kind is WeightedLinear:
+        return _layers_of_weighted(layer)
+    if kind is nn.ReLU:
+        return [DirectReLU(in_place=after_linear)]
+    if kind is CategoryEmbedding:
+        return [DirectEmbedding(layer.weight, layer.start)]
+    if kind in (FeatureWeight, EncodedFeatureWeight) or kind.__module__.startswith(_TORCH):
+        return [AutogradLayer(module, [*module.parameters()])]
+    raise NotDirect(f"the forward of {kind.__name__} is not known")
+
+
+def _layers_of_weighted(layer: WeightedLinear) -> list[DirectLayer]:
+    weights = layer.feature_weights
+    before = [] if weights is None else layers_of(weights, False)
+    linear: list[DirectLayer] = [DirectLinear(layer.weight, layer.bias)]  # type: ignore[arg-type]
+    if layer.output_weights is None:
+        return before + linear
+    trained = [layer.output_weights] if isinstance(layer.output_weights, nn.Parameter) else []
+    return [*before, *linear, AutogradLayer(layer.weigh_outputs, trained)]
+
+
 class DirectStep(TrainingStep):
     """A step without a graph of the network, see :func:`direct_step`."""
 
@@ -137,7 +156,7 @@ class DirectStep(TrainingStep):
 
     def __init__(self, module: nn.Module, criterion: RowLoss) -> None:
         super().__init__(module, criterion)
-        self.network = DirectNetwork(module)
+        self.network = DirectNetwork(module, layers_of)
         # Whether losses of several batches may be computed at once, see ``direct_loop``.
         self.losses_at_once = False
         self._parts = self._find_parts()

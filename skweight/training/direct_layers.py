@@ -18,6 +18,8 @@ class DirectLayer(Protocol):
     """A layer of a :class:`~skweight.training.direct.DirectNetwork`."""
 
     parameters: list[nn.Parameter]
+    # Whether the output may be overwritten, as that of a linear layer.
+    is_linear: bool
 
     def begin(self, needs_input_gradient: bool) -> None:
         """Prepare for steps with the current parameters."""
@@ -48,6 +50,8 @@ class KeptBuffers:
 
 class DirectLinear:
     """``X W' + b``, see :class:`torch.nn.Linear`."""
+
+    is_linear = True
 
     def __init__(self, weight: nn.Parameter, bias: nn.Parameter | None) -> None:
         self.weight, self.bias = weight, bias
@@ -90,6 +94,8 @@ class DirectLinear:
 class DirectReLU:
     """``max(X, 0)``, which overwrites X if ``in_place``."""
 
+    is_linear = False
+
     def __init__(self, in_place: bool) -> None:
         self.in_place = in_place
         self.parameters: list[nn.Parameter] = []
@@ -115,6 +121,8 @@ class DirectEmbedding:
 
     ``start``, of shape (n_columns,), says where the vectors of each column begin in ``weight``.
     """
+
+    is_linear = False
 
     def __init__(self, weight: nn.Parameter, start: Tensor) -> None:
         self.weight, self.start = weight, start
@@ -142,6 +150,8 @@ class DirectEmbedding:
 
 class AutogradLayer:
     """Any function of rows with parameters, with the graph of this layer alone."""
+
+    is_linear = False
 
     def __init__(
         self, function: Callable[[Tensor], Tensor], parameters: Sequence[nn.Parameter]
