@@ -131,7 +131,10 @@ class StackedWeightedLinear(StackedLinear):
     def forward(self, X: Tensor) -> Tensor:
         """Weigh the inputs, map them, weigh the outputs."""
         X = X if self.feature_weights is None else self.feature_weights(X)
-        X = super().forward(X)
+        return self.weigh_outputs(super().forward(X))
+
+    def weigh_outputs(self, X: Tensor) -> Tensor:
+        """X times the weights on the outputs, or X if there are none."""
         return X if self.output_weights is None else _scaled(X, self.output_weights)
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from skweight._keywords import unwrap
 from skweight.data import TensorBatches
 from skweight.losses import backpropagate_weighted_means, validation_mean
+from skweight.stacks.direct import direct_stack
 from skweight.stacks.eligibility import stack_networks, validation_batches
 from skweight.stacks.networks import StackedNetwork
 from skweight.stacks.steps import (
@@ -21,7 +22,9 @@ from skweight.stacks.steps import (
     StackedSchedules,
 )
 from skweight.training import (
+    DirectNetwork,
     EpochLosses,
+    NotDirect,
     Patience,
     Training,
     WeightAverage,
@@ -85,6 +88,7 @@ class Stack:
         self.batches = _training_batches(trainings, nets)
         valid = [validation_batches(t.valid_rows) for t in trainings if t.valid_rows is not None]
         self.valid_batches = StackedBatches(valid) if valid else None
+        self.direct = self._find_direct()
         self.parameters, self.optimizer = _make_optimizer(first, self.network)
         self.average: WeightAverage | None = None
         if first.ema_decay:
@@ -93,6 +97,17 @@ class Stack:
         schedules = [c for c in callbacks if isinstance(c, LRScheduler)]
         self.schedules = StackedSchedules(schedules, self.optimizer)
         self.clippings = [c for c in callbacks if isinstance(c, GradientNormClipping)]
+
+    def _find_direct(self) -> DirectNetwork | None:
+        """The networks without autograd, or None if they need it."""
+        if not self.network.has_known_forward or self.batches.device.type != "cpu":
+            return None
+        try:
+            direct = direct_stack(self.network.tensors)
+            direct.begin()
+            return direct
+        except NotDirect:
+            return None
 
     def train(self) -> list[StackedModel]:
         """Train all models; their nets hold the networks afterwards."""
@@ -133,15 +148,24 @@ class Stack:
 
     def _step(self, X: Tensor, weight: Tensor, y: Tensor) -> Tensor:
         """Update all models; return their mean losses before it."""
-        self.parameters.drop_gradients()
-        losses = self.losses(self.network(X), y)
-        means = backpropagate_weighted_means(losses, weight)
+        means = self._add_gradients(X, weight, y)
         for clipping in self.clippings:
             self.parameters.clip_gradients(clipping)
         self.parameters.give_gradients_to_views()
         self.optimizer.step()
         if self.average is not None:
             self.average.update()
+        return means
+
+    def _add_gradients(self, X: Tensor, weight: Tensor, y: Tensor) -> Tensor:
+        """Compute the gradients of all models; return their mean losses."""
+        self.parameters.drop_gradients()
+        if self.direct is None:
+            return backpropagate_weighted_means(self.losses(self.network(X), y), weight)
+        with torch.no_grad():
+            output = self.direct.forward(self.direct.encode(X))
+            means, gradient = self.losses.with_gradient(output, y, weight)
+            self.direct.backward(gradient)
         return means
 
     @torch.no_grad()
@@ -174,6 +198,8 @@ class Stack:
             return
         kept = torch.tensor(positions, device=self.batches.device)
         self.network.keep(kept)
+        if self.direct is not None:
+            self.direct.begin()
         self.parameters.keep(kept, self.optimizer)
         for part in (self.average, self.losses, self.batches, self.valid_batches):
             if part is not None:

@@ -14,7 +14,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from skweight.data import VALUES_AT_ONCE, TensorBatches
-from skweight.losses import CrossEntropy, RowLoss, SquaredError, to_columns, width
+from skweight.losses import (
+    CrossEntropy,
+    RowLoss,
+    SquaredError,
+    backpropagate_weighted_means,
+    to_columns,
+    width,
+)
 from skweight.stacks.networks import StackedNetwork
 
 # Numbers that a fused kernel treats at once, at most.
@@ -115,6 +122,17 @@ class StackedLosses:
         scores = F.pad(output.flatten(1), (0, 1))[:, :-1]
         losses = first.criterion(scores, y.to(scores.dtype))
         return losses
+
+    def with_gradient(self, output: Tensor, y: Tensor, row_weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Weighted means of the losses of a batch, shape (n_models,), and gradients by the scores.
+
+        ``output`` has no graph; the gradients are a new tensor of its shape.
+        """
+        scores = output.detach().requires_grad_()
+        with torch.enable_grad():
+            losses = self(scores, y)
+        means = backpropagate_weighted_means(losses, row_weight)
+        return means, torch.zeros_like(output) if scores.grad is None else scores.grad
 
     def _offsets(self, output: Tensor) -> Tensor:
         if self._offset is None:

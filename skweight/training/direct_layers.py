@@ -35,16 +35,16 @@ class DirectLayer(Protocol):
 
 
 class KeptBuffers:
-    """Tensors that are written to again in every step, one for each number of rows."""
+    """Tensors that are written to again in every step, one for each shape."""
 
     def __init__(self) -> None:
-        self._buffers: dict[int, Tensor] = {}
+        self._buffers: dict[tuple[int, ...], Tensor] = {}
 
-    def get(self, n_rows: int, width: int) -> Tensor:
-        """The buffer of shape (n_rows, width), with its last values."""
-        found = self._buffers.get(n_rows)
+    def get(self, *shape: int) -> Tensor:
+        """The buffer of a shape, with its last values."""
+        found = self._buffers.get(shape)
         if found is None:
-            found = self._buffers[n_rows] = torch.empty(n_rows, width, device="cpu")
+            found = self._buffers[shape] = torch.empty(shape, device="cpu")
         return found
 
 
@@ -184,5 +184,12 @@ class AutogradLayer:
             total = (self.output * gradient).sum()
         found = torch.autograd.grad(total, inputs, allow_unused=True)
         for parameter, of_parameter in zip(self.trained, found):
-            parameter.grad = of_parameter
+            parameter.grad = _laid_out_like(parameter, of_parameter)
         return found[-1] if self.needs_input_gradient else None
+
+
+def _laid_out_like(parameter: Tensor, gradient: Tensor | None) -> Tensor | None:
+    """A gradient that lies in memory as its parameter does, which kernels of optimizers need."""
+    if gradient is None or gradient.stride() == parameter.stride():
+        return gradient
+    return torch.empty_like(parameter).copy_(gradient)
