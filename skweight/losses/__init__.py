@@ -20,7 +20,14 @@ from skweight.losses.classification import (
     to_columns,
 )
 from skweight.losses.criterion import build_criterion, from_criterion
-from skweight.losses.gradients import gradient_formula, loss_and_gradient, means_of_batches
+from skweight.losses.gradients import (
+    Formula,
+    formula_of_one_column,
+    gradient_formula,
+    loss_and_gradient,
+    means_of_batches,
+    slopes_of_batches,
+)
 from skweight.losses.reduction import (
     backpropagate_weighted_mean,
     backpropagate_weighted_means,

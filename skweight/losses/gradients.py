@@ -15,7 +15,7 @@ from skweight.losses.reduction import backpropagate_weighted_mean, weighted_mean
 from skweight.losses.regression import SquaredError
 from skweight.losses.row_loss import RowLoss
 
-# ``(output, target, slope) -> gradient``, all of shape (n, 1).
+# ``(output, target, slope) -> gradient``, all of the same shape.
 Formula = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
@@ -54,15 +54,20 @@ def gradient_formula(criterion: RowLoss, output: Tensor, row_weight: Tensor) -> 
     """The gradient of losses times ``slope`` by the scores, or None if only autograd knows it."""
     if output.ndim != 2 or output.shape[1] != 1 or row_weight.ndim != 1:
         return None
+    formula = formula_of_one_column(criterion)
+    if formula is None or criterion.offset is None:
+        return formula
+    offset = to_columns(criterion.offset, 1)
+    return lambda output, target, slope: formula(output + offset, target, slope)
+
+
+def formula_of_one_column(criterion: RowLoss) -> Formula | None:
+    """The same for one score in a row, to which any offset has been added."""
     loss = criterion.criterion
     if type(loss) is SquaredError:
         return _of_squared_error
-    if type(loss) is not CrossEntropy or loss.label_smoothing:
-        return None
-    if criterion.offset is None:
-        return _of_one_logit
-    offset = to_columns(criterion.offset, 1)
-    return lambda output, target, slope: _of_one_logit(output + offset, target, slope)
+    is_known = type(loss) is CrossEntropy and not loss.label_smoothing
+    return _of_one_logit if is_known else None
 
 
 def _of_squared_error(output: Tensor, target: Tensor, slope: Tensor) -> Tensor:
@@ -73,16 +78,27 @@ def _of_one_logit(output: Tensor, target: Tensor, slope: Tensor) -> Tensor:
     return output.sigmoid().sub_(target).mul_(slope)
 
 
-def means_of_batches(losses: Tensor, row_weight: Tensor, sizes: Sequence[int]) -> Tensor:
-    """The weighted mean of each of several batches, shape (n_batches,).
+def slopes_of_batches(row_weight: Tensor, sizes: Sequence[int]) -> Tensor:
+    """The derivatives of the weighted means of batches by the losses of their rows.
 
-    ``losses`` and ``row_weight``, of shape (n,), hold the rows of all batches, one after the other.
+    ``row_weight`` has the shape (..., n), as in :func:`means_of_batches`, and so has the result.
+    """
+    shares = [torch.full((size,), 1 / size, device=row_weight.device) for size in sizes]
+    return row_weight * torch.cat(shares)
+
+
+def means_of_batches(losses: Tensor, row_weight: Tensor, sizes: Sequence[int]) -> Tensor:
+    """The weighted mean of each of several batches, shape (..., n_batches).
+
+    ``losses`` and ``row_weight``, of shape (..., n), hold the rows of all batches, one after the
+    other.
     """
     products = row_weight * losses
     means, start = [], 0
     for size, group in groupby(sizes):
         n_batches = len([*group])
         stop = start + n_batches * size
-        means.append(products[start:stop].reshape(n_batches, size).mean(1))
+        of_group = products[..., start:stop]
+        means.append(of_group.reshape(*of_group.shape[:-1], n_batches, size).mean(-1))
         start = stop
-    return torch.cat(means)
+    return torch.cat(means, dim=-1)

@@ -1,10 +1,17 @@
 """Steps of a stack without autograd's graph of the networks, see ``skweight.training.direct``."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from skweight.losses import (
+    Formula,
+    backpropagate_weighted_means,
+    means_of_batches,
+    slopes_of_batches,
+)
 from skweight.stacks.layers import (
     StackedActivation,
     StackedEncodedFeatureWeight,
@@ -13,6 +20,7 @@ from skweight.stacks.layers import (
     StackedReLU,
     StackedWeightedLinear,
 )
+from skweight.stacks.networks import StackedNetwork
 from skweight.stacks.products import (
     input_gradient,
     linear,
@@ -20,6 +28,7 @@ from skweight.stacks.products import (
     sum_over_rows,
     weight_gradient,
 )
+from skweight.stacks.steps import StackedBatches, StackedLosses
 from skweight.training import (
     AutogradLayer,
     DirectLayer,
@@ -92,14 +101,127 @@ def _layers_of_weighted(layer: StackedWeightedLinear) -> list[DirectLayer]:
     return [*before, DirectStackedLinear(layer), AutogradLayer(layer.weigh_outputs, trained)]
 
 
-def direct_stack(tensors: nn.Module) -> DirectNetwork:
-    """The direct form of stacked networks.
+class DirectStack:
+    """Stacked networks without autograd.
+
+    It is tried on a batch of each size, see :func:`skweight.training.direct_step`.
 
     Raises
     ------
     NotDirect
-        If some of their layers need autograd.
+        If some of their layers need autograd, or if a trial shows another bit.
     """
-    if any(parameter.dtype != torch.float32 for parameter in tensors.parameters()):
-        raise NotDirect("a parameter is not float32")
-    return DirectNetwork(tensors, stacked_layers_of)
+
+    def __init__(
+        self, network: StackedNetwork, losses: StackedLosses, batches: StackedBatches
+    ) -> None:
+        if not network.has_known_forward or batches.device.type != "cpu":
+            raise NotDirect("the networks are not known, or not on the CPU")
+        if any(parameter.dtype != torch.float32 for _, parameter in network.named_parameters()):
+            raise NotDirect("a parameter is not float32")
+        self.losses = losses
+        self.network = DirectNetwork(network.tensors, stacked_layers_of)
+        self.network.begin()
+        self.losses_at_once = True
+        self._padded = KeptBuffers()
+        for size in {*batches.sizes}:
+            self._try(network, *batches.first_rows(size))
+
+    def _try(self, network: StackedNetwork, X: Tensor, weight: Tensor, y: Tensor) -> None:
+        """Make a step of both kinds; no parameter changes."""
+        parameters = [parameter for _, parameter in network.named_parameters()]
+        found = self.add_gradients(X, weight, y)
+        gradients = [parameter.grad for parameter in parameters]
+        for parameter in parameters:
+            parameter.grad = None
+        output = network(X)
+        losses = self.losses(output, y)
+        expected = backpropagate_weighted_means(losses, weight)
+        pairs = [(found, expected)]
+        for gradient, parameter in zip(gradients, parameters):
+            if gradient is None or parameter.grad is None:
+                if gradient is not parameter.grad:
+                    raise NotDirect("another parameter has a gradient")
+            else:
+                pairs.append((gradient, parameter.grad))
+            parameter.grad = None
+        if not all(torch.equal(a, b) for a, b in pairs):
+            raise NotDirect(f"batches of {X.shape[1]} rows are rounded differently")
+        self.losses_at_once &= self._has_formula(output.detach(), weight, y, expected)
+
+    @torch.no_grad()
+    def _has_formula(self, output: Tensor, weight: Tensor, y: Tensor, means: Tensor) -> bool:
+        """Whether gradients by a formula, and losses of two batches at once, have the same bits."""
+        formula = self.losses.formula(output, weight)
+        if formula is None:
+            return False
+        size = output.shape[1]
+        _, gradient = self.losses.with_gradient(output, y, weight)
+        found = self._by_formula(formula, output, y.to(output.dtype), weight * (1 / size))
+        twice = self.losses(*(torch.cat([part] * 2, dim=1) for part in (output, y)))
+        at_once = means_of_batches(twice, torch.cat([weight] * 2, dim=1), [size] * 2)
+        return torch.equal(found, gradient) and torch.equal(
+            at_once, torch.stack([means] * 2, dim=1)
+        )
+
+    def _by_formula(
+        self, formula: Formula, output: Tensor, target: Tensor, slope: Tensor
+    ) -> Tensor:
+        """The gradients by scores of shape (n_models, n, 1)."""
+        # With a gap after each model, so that kernels treat each as a tensor of its own.
+        n_models, size = output.shape[:2]
+        scores = self._padded.get(n_models, size + 1)[:, :size]
+        scores.copy_(output.squeeze(2))
+        return formula(scores, target, slope).unsqueeze(2)
+
+    @torch.no_grad()
+    def add_gradients(self, X: Tensor, weight: Tensor, y: Tensor) -> Tensor:
+        """Set the gradients of a batch; return the weighted mean losses, shape (n_models,)."""
+        output = self.network.forward(self.network.encode(X))
+        means, gradient = self.losses.with_gradient(output, y, weight)
+        self.network.backward(gradient)
+        return means
+
+    @torch.no_grad()
+    def run_epoch(self, batches: StackedBatches, update: Callable[[], None]) -> Tensor:
+        """Make all steps of dense rows; return the losses of shape (n_models, n_batches).
+
+        ``update`` makes a step with the gradients that the parameters have.
+        """
+        index, weights, y = batches.rows_in_order()
+        sizes = batches.sizes
+        rows = _GatheredRows([of_model.rows.X for of_model in batches.batches])
+        places = zip(*(of_model.split_with_sizes(sizes) for of_model in index))
+        outputs = weights.new_empty(*weights.shape[:2], 1)
+        formula = self.losses.formula(outputs, weights) if self.losses_at_once else None
+        if formula is None:
+            means = []
+            parts = (part.split_with_sizes(sizes, dim=1) for part in (weights, y))
+            for of_rows, weight, target in zip(places, *parts):
+                means.append(self.add_gradients(rows.get(of_rows), weight, target))
+                update()
+            return torch.stack(means, dim=1)
+        slopes = slopes_of_batches(weights, sizes)
+        kept = (outputs, y.to(outputs.dtype), slopes)
+        parts = (part.split_with_sizes(sizes, dim=1) for part in kept)
+        for of_rows, scores, target, slope in zip(places, *parts):
+            output = self.network.forward(self.network.encode(rows.get(of_rows)))
+            scores.copy_(output)
+            self.network.backward(self._by_formula(formula, output, target, slope))
+            update()
+        return means_of_batches(self.losses(outputs, y), weights, sizes)
+
+
+class _GatheredRows:
+    """Rows of the X of each model, in a tensor that is written to again for the next ones."""
+
+    def __init__(self, tables: list[Tensor]) -> None:
+        self.tables = tables
+        self._kept = KeptBuffers()
+
+    def get(self, index: Sequence[Tensor]) -> Tensor:
+        """The rows at these positions, shape (n_models, n, n_features)."""
+        kept = self._kept.get(len(index), index[0].shape[0], *self.tables[0].shape[1:])
+        for table, of_model, out in zip(self.tables, index, kept):
+            torch.index_select(table, 0, of_model, out=out)
+        return kept

@@ -1,7 +1,7 @@
 """The training of a stack: epochs, early stopping, and models that leave the stack."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from skweight._keywords import unwrap
 from skweight.data import TensorBatches
 from skweight.losses import backpropagate_weighted_means, validation_mean
-from skweight.stacks.direct import direct_stack
+from skweight.stacks.direct import DirectStack
 from skweight.stacks.eligibility import stack_networks, validation_batches
 from skweight.stacks.networks import StackedNetwork
 from skweight.stacks.steps import (
@@ -22,14 +22,15 @@ from skweight.stacks.steps import (
     StackedSchedules,
 )
 from skweight.training import (
-    DirectNetwork,
     EpochLosses,
+    FusedAdam,
     NotDirect,
     Patience,
     Training,
     WeightAverage,
     WeightedNet,
     check_finite_losses,
+    fused_adam,
 )
 
 
@@ -98,14 +99,10 @@ class Stack:
         self.schedules = StackedSchedules(schedules, self.optimizer)
         self.clippings = [c for c in callbacks if isinstance(c, GradientNormClipping)]
 
-    def _find_direct(self) -> DirectNetwork | None:
+    def _find_direct(self) -> DirectStack | None:
         """The networks without autograd, or None if they need it."""
-        if not self.network.has_known_forward or self.batches.device.type != "cpu":
-            return None
         try:
-            direct = direct_stack(self.network.tensors)
-            direct.begin()
-            return direct
+            return DirectStack(self.network, self.losses, self.batches)
         except NotDirect:
             return None
 
@@ -139,34 +136,46 @@ class Stack:
         if self.average is not None:
             self.average.restore()
         total = torch.zeros(len(self.in_stack), dtype=torch.float64, device=self.batches.device)
-        for X, weight, y in self.batches:
-            total += self._step(X, weight, y) * X.shape[1]
-            self.schedules.end_batch()
+        for losses, size in zip(self._losses_of_batches(), self.batches.sizes):
+            total += losses * size
         if self.average is not None:
             self.average.apply()
         return total / self.batches.n_rows
 
+    def _losses_of_batches(self) -> Iterable[Tensor]:
+        """Make the steps of an epoch; the losses of the models before each of them."""
+        is_direct = self.direct is not None and self.batches.is_dense and not self.clippings
+        if self.direct is not None and is_direct and not self.schedules.follow_batches:
+            return self.direct.run_epoch(self.batches, self._update).unbind(dim=1)
+        return self._steps()
+
+    def _steps(self) -> Iterator[Tensor]:
+        for X, weight, y in self.batches:
+            yield self._step(X, weight, y)
+            self.schedules.end_batch()
+
     def _step(self, X: Tensor, weight: Tensor, y: Tensor) -> Tensor:
         """Update all models; return their mean losses before it."""
-        means = self._add_gradients(X, weight, y)
+        if self.direct is None:
+            self.parameters.drop_gradients()
+            means = backpropagate_weighted_means(self.losses(self.network(X), y), weight)
+        else:
+            means = self.direct.add_gradients(X, weight, y)
         for clipping in self.clippings:
             self.parameters.clip_gradients(clipping)
-        self.parameters.give_gradients_to_views()
-        self.optimizer.step()
-        if self.average is not None:
-            self.average.update()
+        self._update()
         return means
 
-    def _add_gradients(self, X: Tensor, weight: Tensor, y: Tensor) -> Tensor:
-        """Compute the gradients of all models; return their mean losses."""
-        self.parameters.drop_gradients()
-        if self.direct is None:
-            return backpropagate_weighted_means(self.losses(self.network(X), y), weight)
-        with torch.no_grad():
-            output = self.direct.forward(self.direct.encode(X))
-            means, gradient = self.losses.with_gradient(output, y, weight)
-            self.direct.backward(gradient)
-        return means
+    def _update(self) -> None:
+        """Make a step with the gradients that the parameters have."""
+        self.parameters.give_gradients_to_views()
+        if isinstance(self.optimizer, FusedAdam):
+            with torch.no_grad():
+                self.optimizer.update()
+        else:
+            self.optimizer.step()
+        if self.average is not None:
+            self.average.update()
 
     @torch.no_grad()
     def _validate(self, batches: StackedBatches) -> Tensor:
@@ -198,9 +207,11 @@ class Stack:
             return
         kept = torch.tensor(positions, device=self.batches.device)
         self.network.keep(kept)
-        if self.direct is not None:
-            self.direct.begin()
         self.parameters.keep(kept, self.optimizer)
+        if isinstance(self.optimizer, FusedAdam):
+            self.optimizer.forget()
+        if self.direct is not None:
+            self.direct.network.begin()
         for part in (self.average, self.losses, self.batches, self.valid_batches):
             if part is not None:
                 part.keep(kept)
@@ -221,11 +232,11 @@ def _training_batches(trainings: Sequence[Training], nets: Sequence[WeightedNet]
     )
 
 
-def _make_optimizer(
-    net: WeightedNet, network: StackedNetwork
-) -> tuple[StackedParameters, torch.optim.Optimizer]:
+def _make_optimizer(net: WeightedNet, network: StackedNetwork) -> tuple[StackedParameters, Any]:
     """The parameters of a stack and an optimizer for them, with the settings of a net."""
     fused = getattr(net, "optimizer__fused", unwrap(net.optimizer)[1].get("fused", False))
     parameters = StackedParameters(network, bool(fused))
     args, kwargs = net.get_params_for_optimizer("optimizer", parameters.named)
-    return parameters, net.optimizer(*args, **kwargs)
+    is_seen = any(isinstance(callback, LRScheduler) for _, callback in net.callbacks_)
+    own = None if is_seen else fused_adam(net.optimizer, args, kwargs)
+    return parameters, net.optimizer(*args, **kwargs) if own is None else own

@@ -16,9 +16,11 @@ from torch.nn import functional as F
 from skweight.data import VALUES_AT_ONCE, TensorBatches
 from skweight.losses import (
     CrossEntropy,
+    Formula,
     RowLoss,
     SquaredError,
     backpropagate_weighted_means,
+    formula_of_one_column,
     to_columns,
     width,
 )
@@ -77,7 +79,7 @@ class StackedParameters:
             for view, part in zip(views, parts):
                 view.grad = part
 
-    def keep(self, positions: Tensor, optimizer: torch.optim.Optimizer) -> None:
+    def keep(self, positions: Tensor, optimizer: Any) -> None:
         """Keep only these models, in the optimizer too; the network has already been reduced."""
         for parameter, state in optimizer.state.items():
             for name, value in state.items():
@@ -134,6 +136,19 @@ class StackedLosses:
         means = backpropagate_weighted_means(losses, row_weight)
         return means, torch.zeros_like(output) if scores.grad is None else scores.grad
 
+    def formula(self, output: Tensor, row_weight: Tensor) -> Formula | None:
+        """The gradient of losses times ``slope`` by the scores, all of shape (n_models, n).
+
+        Only for an output of shape (n_models, n, 1).
+        """
+        if output.ndim != 3 or output.shape[2] != 1 or row_weight.ndim != 2:
+            return None
+        formula = formula_of_one_column(self.criteria[0])
+        if formula is None or all(criterion.offset is None for criterion in self.criteria):
+            return formula
+        offsets = self._offsets(output).flatten(1)
+        return lambda output, target, slope: formula(output + offsets, target, slope)
+
     def _offsets(self, output: Tensor) -> Tensor:
         if self._offset is None:
             n_columns = width(output[0])
@@ -167,6 +182,30 @@ class StackedBatches:
         """Return the number of batches of each model in a pass."""
         return len(self.sizes)
 
+    def first_rows(self, n_rows: int) -> tuple[Tensor, Tensor, Tensor]:
+        """X, weights and targets of the first rows of each model, again if there are fewer."""
+        positions = torch.arange(n_rows, device="cpu") % self.n_rows
+        rows = [batches.block(positions) for batches in self.batches]
+        parts = zip(*((of["X"], of["row_weight"], y) for of, y in rows))
+        X, weights, targets = map(torch.stack, parts)
+        return X, weights, targets
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether X of every model is a tensor on the CPU."""
+        return all(
+            isinstance(batches.rows.X, Tensor) and batches.rows.device.type == "cpu"
+            for batches in self.batches
+        )
+
+    def rows_in_order(self) -> tuple[list[Tensor], Tensor, Tensor]:
+        """Positions in X, for each model, and weights and targets of the rows of one pass.
+
+        Weights and targets have the shape (n_models, n_rows, ...).
+        """
+        index, weights, targets = zip(*(batches.rows_in_order() for batches in self.batches))
+        return [*index], torch.stack(weights), torch.stack(targets)
+
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Yield X, weights and targets of shape (n_models, n, ...)."""
         most = VALUES_AT_ONCE.get(self.device.type, VALUES_AT_ONCE["cpu"])
@@ -189,6 +228,11 @@ class StackedSchedules:
         self._schedules = [copy.copy(callback).initialize() for callback in callbacks]
         for schedule in self._schedules:
             schedule.on_train_begin(self)
+
+    @property
+    def follow_batches(self) -> bool:
+        """Whether a schedule changes the learning rate after each batch."""
+        return any(schedule.step_every == "batch" for schedule in self._schedules)
 
     def begin_epoch(self) -> None:
         """Begin to record an epoch."""

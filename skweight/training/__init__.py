@@ -18,7 +18,7 @@
 - ``torch_internals.py``: every use of torch that its documentation does not cover.
 """
 
-from skweight.training.adam import fused_adam, with_kernel
+from skweight.training.adam import FusedAdam, fused_adam, with_kernel
 from skweight.training.average import WeightAverage
 from skweight.training.callbacks import copy_for_fit
 from skweight.training.cuda_graphs import CudaGraphs, ReplayedStep, make_step

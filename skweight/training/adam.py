@@ -116,6 +116,10 @@ class FusedAdam:
         found = self._last[id(group)] = _State(parameters, [self.state[p] for p in parameters])
         return found
 
+    def forget(self) -> None:
+        """Read the state anew in the next step: others have put other tensors there."""
+        self._last.clear()
+
     def state_dict(self) -> dict[str, Any]:
         """Groups and state, with parameters by their number, as those of torch's optimizers."""
         numbers = {p: i for i, p in enumerate(_parameters(self.param_groups))}
@@ -135,7 +139,7 @@ class FusedAdam:
         for group, given in zip(self.param_groups, state_dict["param_groups"]):
             group.update({name: value for name, value in given.items() if name != "params"})
         self.state.clear()
-        self._last.clear()
+        self.forget()
         for number, state in state_dict["state"].items():
             self.state[parameters[number]] = dict(state)
 

@@ -7,7 +7,12 @@ import torch
 from torch import Tensor
 
 from skweight.data import TensorBatches
-from skweight.losses import gradient_formula, loss_and_gradient, means_of_batches
+from skweight.losses import (
+    gradient_formula,
+    loss_and_gradient,
+    means_of_batches,
+    slopes_of_batches,
+)
 from skweight.training.adam import FusedAdam
 from skweight.training.average import WeightAverage
 from skweight.training.direct import DirectStep
@@ -29,7 +34,7 @@ def run_direct_epoch(
     index, weights, y = batches.rows_in_order()
     sizes = [*chain(*batches.sizes)]
     rows = _GatheredRows(batches.rows.X)
-    outputs = torch.empty(len(index), 1)
+    outputs = weights.new_empty(len(index), 1)
     formula = gradient_formula(step.criterion, outputs, weights) if step.losses_at_once else None
     if formula is None:
         losses = []
@@ -39,7 +44,7 @@ def run_direct_epoch(
             _update(optimizer, average)
         return torch.stack(losses)
     targets = y.to(outputs.dtype).reshape(outputs.shape)
-    slopes = weights.unsqueeze(1) * torch.cat([torch.full((size, 1), 1 / size) for size in sizes])
+    slopes = slopes_of_batches(weights, sizes).unsqueeze(1)
     for of_rows, scores, target, slope in _batches(sizes, index, outputs, targets, slopes):
         output = step.network.forward(encode(rows.get(of_rows)))
         scores.copy_(output)
