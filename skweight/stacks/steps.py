@@ -139,7 +139,7 @@ class StackedLosses:
     def formula(self, output: Tensor, row_weight: Tensor) -> Formula | None:
         """The gradient of losses times ``slope`` by the scores, all of shape (n_models, n).
 
-        Only for an output of shape (n_models, n, 1).
+        Only for an output of shape (n_models, n, 1). The formula may overwrite the scores.
         """
         if output.ndim != 3 or output.shape[2] != 1 or row_weight.ndim != 2:
             return None
@@ -147,7 +147,8 @@ class StackedLosses:
         if formula is None or all(criterion.offset is None for criterion in self.criteria):
             return formula
         offsets = self._offsets(output).flatten(1)
-        return lambda output, target, slope: formula(output + offsets, target, slope)
+        # In place, since a sum would have no gaps between the models.
+        return lambda output, target, slope: formula(output.add_(offsets), target, slope)
 
     def _offsets(self, output: Tensor) -> Tensor:
         if self._offset is None:

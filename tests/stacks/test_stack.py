@@ -25,7 +25,7 @@ from skweight.stacks import (
     models_at_once,
     train_together,
 )
-from skweight.training import TrainingOptions, train
+from skweight.training import DirectReLU, TrainingOptions, isolated_torch, make_net, train
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(303, 5)).astype(np.float32)
@@ -443,3 +443,39 @@ def test_every_option_of_a_training_is_used_or_refused_by_stacks():
     refused = {"verbose", "compile"}
     known = of_nets | of_models | of_callbacks_that_are_known | refused
     assert {field.name for field in fields(TrainingOptions)} == known
+
+
+@pytest.mark.parametrize(
+    ("name", "is_direct", "at_once"),
+    [
+        ("binary", True, True),
+        ("binary adjusted", True, True),
+        ("stopping regression", True, True),
+        ("classes", True, False),
+        ("labels", True, False),
+        ("feature weights", True, True),
+        ("odd widths", True, True),
+        ("own network", True, True),
+    ],
+)
+def test_stacks_of_known_layers_train_without_the_graph_of_autograd(name, is_direct, at_once):
+    settings, y, params = CASES[name]
+    kind = WeightedTorchRegressor if y.dtype.kind == "f" else WeightedTorchClassifier
+    data = [FitData(X[fold], y[fold], WEIGHT[fold]) for fold in FOLDS]
+    trainings = [plan(kind(**QUICK | params | settings[-1]), of_fold) for of_fold in data]
+    with isolated_torch(0, torch.device("cpu")):
+        stack = Stack(trainings, [make_net(training) for training in trainings], 0.75)
+    assert (stack.direct is not None) is is_direct
+    assert stack.direct.losses_at_once is at_once
+
+
+def test_a_stack_whose_steps_show_another_bit_is_trained_by_autograd(monkeypatch):
+    settings, y, params = CASES["binary"]
+    expected, _ = singly_and_together(settings, y, params)
+    monkeypatch.setattr(DirectReLU, "backward", lambda self, gradient: gradient.mul_(1 + 1e-6))
+    found = []
+    for one in settings:
+        for fold in FOLDS:
+            model = WeightedTorchClassifier(**QUICK | params | one)
+            found.append(plan(model, FitData(X[fold], y[fold], WEIGHT[fold])))
+    assert_same_nets(expected, train_together(found))
