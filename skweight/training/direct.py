@@ -6,8 +6,6 @@ gradients of these networks are known, so their kernels are called one after the
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import lru_cache, partial
 from itertools import chain
 from operator import is_
 from typing import Any, NamedTuple
@@ -224,21 +222,23 @@ def direct_step(module: nn.Module, criterion: RowLoss, batches: TensorBatches) -
     if any(parameter.dtype != torch.float32 for parameter in parameters):
         raise NotDirect("a parameter is not float32")
     step = DirectStep(module, criterion)
-    loss = criterion.criterion
+    # What rounding depends on; the tensors themselves would keep the rows of a fit in memory.
     described = (
-        *(structure(module), structure(criterion), None if isinstance(loss, nn.Module) else loss),
-        *(criterion.offset is None, tuple((p.shape, p.requires_grad) for p in parameters)),
+        *(structure(module), structure(criterion), criterion.offset is None),
+        *(tuple((p.shape, p.requires_grad) for p in parameters), torch.get_num_threads()),
         *(rows.X.shape[1], rows.y.shape[1:], rows.y.dtype, rows.row_weight.shape[1:]),
-        torch.get_num_threads(),
     )
     step.losses_at_once = True
     for n_rows in {*chain(*batches.sizes)}:
-        positions = torch.arange(n_rows, device="cpu") % len(rows)
-        trial = partial(_try, module, criterion, rows, positions)
-        found = _result_of(_Case((*described, n_rows), trial))
-        if not found.is_equal:
+        key = (*described, n_rows)
+        if key not in _results:
+            if len(_results) >= _MOST_RESULTS:
+                _results.clear()
+            positions = torch.arange(n_rows, device="cpu") % len(rows)
+            _results[key] = _try(module, criterion, rows, positions)
+        if not _results[key].is_equal:
             raise NotDirect(f"batches of {n_rows} rows are rounded differently")
-        step.losses_at_once &= found.losses_at_once
+        step.losses_at_once &= _results[key].losses_at_once
     return step
 
 
@@ -249,17 +249,9 @@ class _Result(NamedTuple):
     losses_at_once: bool = False
 
 
-@dataclass(frozen=True)
-class _Case:
-    """A trial, and what its result depends on."""
-
-    described: tuple[Any, ...]
-    trial: Callable[[], _Result] = field(compare=False)
-
-
-@lru_cache(maxsize=1024)
-def _result_of(case: _Case) -> _Result:
-    return case.trial()
+# Of the trials of this process, which are forgotten when they are many.
+_results: dict[tuple[Any, ...], _Result] = {}
+_MOST_RESULTS = 1_000
 
 
 def _try(module: nn.Module, criterion: RowLoss, rows: RowDataset, positions: Tensor) -> _Result:
@@ -273,7 +265,7 @@ def _try(module: nn.Module, criterion: RowLoss, rows: RowDataset, positions: Ten
         step = DirectStep(other, criterion)
         step.network.begin()
         found = step(batch)
-    except (RuntimeError, TypeError, ValueError, IndexError):
+    except (AttributeError, IndexError, RuntimeError, TypeError, ValueError):
         return _Result(False)  # an error of the network itself comes again in its training
     finally:
         torch.set_rng_state(state)
