@@ -26,11 +26,12 @@ _ELEMENTWISE_OPTIMIZERS = tuple(
 # what fewer calls save.
 _MOST_BYTES = 64 * 2**20
 # With more activations or parameters, a step spends its time on arithmetic and not on calls.
-_MANY_ACTIVATIONS, _MANY_PARAMETERS = 2**18, 2**17
+_MANY_ACTIVATIONS, _MANY_PARAMETERS = 2**17, 2**15
 _MOST_MODELS = {"cpu": 64, "cuda": 1024}
-# A stack of fewer models takes as long as one training after the other: with batched layers, and
-# without.
-_FEWEST_MODELS = {True: 3, False: 8}
+# A stack of fewer models takes as long as one training after the other: with batched layers and few
+# activations, and else.
+_FEWEST_MODELS, _FEWEST_OF_LARGER_MODELS = 3, 8
+_FEW_ACTIVATIONS = 2**16
 
 
 def models_at_once(training: Training) -> int:
@@ -45,8 +46,7 @@ def models_at_once(training: Training) -> int:
     with isolated_torch(training.options.seed, device := training.rows.device):
         net = make_net(training)
         check_takes_floats(net)
-        n_rows = min(net.batch_size, len(training.rows))
-        n_activations = n_rows * _values_per_row(net.module_, _sample_rows(training))
+        n_activations = _activations(training, net)
         n_parameters = sum(parameter.numel() for parameter in net.module_.parameters())
         is_long = n_activations > _MANY_ACTIVATIONS or n_parameters > _MANY_PARAMETERS
         if device.type == "cpu" and is_long:
@@ -57,15 +57,25 @@ def models_at_once(training: Training) -> int:
     if device.type == "cuda":
         return int(min(_MOST_MODELS["cuda"], torch.cuda.mem_get_info(device)[0] // (4 * n_bytes)))
     size = min(_MOST_MODELS["cpu"], _MOST_BYTES // n_bytes)
-    return 1 if size < _FEWEST_MODELS[network.is_layered] else int(size)
+    return 1 if size < _fewest_models(network, n_activations) else int(size)
 
 
-def is_worth_stacking(network: StackedNetwork, n_models: int) -> bool:
-    """Whether to train this many networks as a stack.
+def is_worth_stacking(training: Training, net: WeightedNet, network: StackedNetwork) -> bool:
+    """Whether to train a stack: ``training`` and ``net`` are those of its first model."""
+    fewest = _fewest_models(network, _activations(training, net))
+    # Two of small models cost no more than one after the other.
+    return fewest == _FEWEST_MODELS or network.n_models >= fewest
 
-    Batched layers cost no more than networks one by one, even for two models.
-    """
-    return network.is_layered or n_models >= _FEWEST_MODELS[False]
+
+def _fewest_models(network: StackedNetwork, n_activations: int) -> int:
+    is_small = network.is_layered and n_activations <= _FEW_ACTIVATIONS
+    return _FEWEST_MODELS if is_small else _FEWEST_OF_LARGER_MODELS
+
+
+def _activations(training: Training, net: WeightedNet) -> int:
+    """Number of values that a batch has in the input and in all layers."""
+    n_rows = min(net.batch_size, len(training.rows))
+    return int(n_rows * _values_per_row(net.module_, _sample_rows(training)))
 
 
 def stack_networks(trainings: Sequence[Training], nets: Sequence[WeightedNet]) -> StackedNetwork:

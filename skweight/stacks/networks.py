@@ -76,6 +76,7 @@ class StackedNetwork:
             in_own_forward = partial(_Layered, own_forward=True)
             forward = _matching_forward(in_own_forward, modules, X, expected) or forward
         self.forward = forward
+        self.n_models = len(modules)
         self._row_shape = expected.shape[2:]
         self.is_layered = isinstance(forward, _Layered)
         self.tensors = forward.tensors

@@ -73,7 +73,7 @@ def _train_group(
     if len(trainings) > 1:
         with isolated_torch(trainings[0].options.seed, trainings[0].rows.device):
             stack = Stack(trainings, nets, still_trained)
-            if is_worth_stacking(stack.network, len(trainings)):
+            if is_worth_stacking(trainings[0], nets[0], stack.network):
                 return [
                     Outcome(error=model.error, stacked=True)
                     if model.error is not None
