@@ -431,7 +431,7 @@ def test_wide_networks_and_large_batches_make_small_stacks_or_none():
     wide = rng.normal(size=(3000, 20)).astype(np.float32)
     sizes = [size(width, 256, wide) for width in (16, 64, 128, 256, 1024)]
     assert sizes == sorted(sizes, reverse=True) and sizes[0] == 64 and sizes[-1] == 1
-    sizes = [size(128, batch_size, wide) for batch_size in (32, 200, 2048)]
+    sizes = [size(128, b, wide, module__n_bins=0) for b in (32, 200, 2048)]
     assert sizes[0] > 40 > sizes[1] > 20 > sizes[2] == 1
 
 
