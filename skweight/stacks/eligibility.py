@@ -60,11 +60,17 @@ def models_at_once(training: Training) -> int:
     return 1 if size < _fewest_models(network, n_activations) else int(size)
 
 
-def is_worth_stacking(training: Training, net: WeightedNet, network: StackedNetwork) -> bool:
-    """Whether to train a stack: ``training`` and ``net`` are those of its first model."""
-    fewest = _fewest_models(network, _activations(training, net))
+def may_be_worth_stacking(training: Training, net: WeightedNet, n_models: int) -> bool:
+    """Whether to make a stack of so many models like this one."""
+    if n_models >= _FEWEST_OF_LARGER_MODELS:
+        return True
     # Two of small models cost no more than one after the other.
-    return fewest == _FEWEST_MODELS or network.n_models >= fewest
+    return n_models > 1 and _activations(training, net) <= _FEW_ACTIVATIONS
+
+
+def is_worth_stacking(network: StackedNetwork) -> bool:
+    """Whether to train a stack that :func:`may_be_worth_stacking`."""
+    return network.is_layered or network.n_models >= _FEWEST_OF_LARGER_MODELS
 
 
 def _fewest_models(network: StackedNetwork, n_activations: int) -> int:

@@ -9,6 +9,7 @@ from skweight.stacks.eligibility import (
     check_takes_floats,
     group_alike,
     is_worth_stacking,
+    may_be_worth_stacking,
 )
 from skweight.stacks.stack import Stack
 from skweight.training import Training, WeightedNet, finish, isolated_torch, make_net, train
@@ -70,10 +71,10 @@ def _train_group(
     trainings: list[Training], nets: list[WeightedNet], still_trained: float
 ) -> list[Outcome]:
     """Train networks of the same shape in a stack, or one by one if that is as fast."""
-    if len(trainings) > 1:
+    if may_be_worth_stacking(trainings[0], nets[0], len(trainings)):
         with isolated_torch(trainings[0].options.seed, trainings[0].rows.device):
             stack = Stack(trainings, nets, still_trained)
-            if is_worth_stacking(trainings[0], nets[0], stack.network):
+            if is_worth_stacking(stack.network):
                 return [
                     Outcome(error=model.error, stacked=True)
                     if model.error is not None
