@@ -151,13 +151,13 @@ class Trainings:
         if not pairs:
             return []
         if self.stack_size != 1 and len(pairs) > 1 and not group.not_stackable:
-            self._choose_stack_size(group, [folds[s] for s in usable])
+            self._choose_stack_size(group, [folds[s] for s in usable], len(pairs))
         n_jobs = joblib.effective_n_jobs(self.workers["n_jobs"])
         n_tasks = max(math.ceil(len(pairs) / group.stack_size), min(n_jobs, len(pairs)))
         bounds = [round(i * len(pairs) / n_tasks) for i in range(n_tasks + 1)]
         return [pairs[start:stop] for start, stop in pairwise(bounds)]
 
-    def _choose_stack_size(self, group: Group, folds: list[Fold]) -> None:
+    def _choose_stack_size(self, group: Group, folds: list[Fold], n_fits: int) -> None:
         """Choose by the first training that can be planned."""
         for fold, number in product(folds, group.candidates):
             step = copy.deepcopy(trained_part(self.estimators[number])[0])
@@ -166,7 +166,8 @@ class Trainings:
                 X, y, params = fold.fit_arguments()
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")  # the fit itself will warn
-                    group.stack_size = models_at_once(plan(step, FitData(X, y, **params)))
+                    training = plan(step, FitData(X, y, **params))
+                    group.stack_size = models_at_once(training, n_fits)
                 break
             except NotStackable as reason:
                 group.not_stackable = str(reason)

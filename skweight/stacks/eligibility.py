@@ -34,8 +34,10 @@ _FEWEST_MODELS, _FEWEST_OF_LARGER_MODELS = 3, 8
 _FEW_ACTIVATIONS = 2**16
 
 
-def models_at_once(training: Training) -> int:
+def models_at_once(training: Training, n_models: int | None = None) -> int:
     """How many models like this one a stack should have; 1 if stacking would save nothing.
+
+    There are ``n_models`` to be trained, None for many.
 
     Raises
     ------
@@ -49,7 +51,8 @@ def models_at_once(training: Training) -> int:
         n_activations = _activations(training, net)
         n_parameters = sum(parameter.numel() for parameter in net.module_.parameters())
         is_long = n_activations > _MANY_ACTIVATIONS or n_parameters > _MANY_PARAMETERS
-        if device.type == "cpu" and is_long:
+        is_worth = n_models is None or may_be_worth_stacking(training, net, n_models)
+        if device.type == "cpu" and (is_long or not is_worth):
             return 1
         network = stack_networks([training] * 3, [net] * 3)
     # Activations with their gradients; parameters with gradients, moments and average.
@@ -62,8 +65,8 @@ def models_at_once(training: Training) -> int:
 
 def may_be_worth_stacking(training: Training, net: WeightedNet, n_models: int) -> bool:
     """Whether to make a stack of so many models like this one."""
-    if n_models >= _FEWEST_OF_LARGER_MODELS:
-        return True
+    if n_models >= _FEWEST_OF_LARGER_MODELS or training.rows.device.type != "cpu":
+        return n_models > 1
     # Two of small models cost no more than one after the other.
     return n_models > 1 and _activations(training, net) <= _FEW_ACTIVATIONS
 
