@@ -37,6 +37,17 @@ WEIGHT = rng.exponential(size=N_ROWS)
 QUICK = {"max_epochs": 3, "batch_size": 64, "random_state": 0, "device": "cpu"}
 
 
+def train_by_autograd(patch):
+    """Have fits take the graph of autograd and the optimizers of torch."""
+
+    def refuse(*args):
+        raise NotDirect("it is the reference")
+
+    patch.setattr(net_of_training, "direct_step", refuse)
+    patch.setattr(net_of_training, "fused_adam", lambda *args: None)
+    patch.setattr(net_of_training, "with_kernel", lambda optimizer: optimizer)
+
+
 def fit_both(monkeypatch, X, target, weight=WEIGHT, **params):
     """The estimator as it is, and trained by autograd and torch's optimizer alone."""
     kind = WeightedTorchRegressor if target in REGRESSIONS else WeightedTorchClassifier
@@ -44,19 +55,13 @@ def fit_both(monkeypatch, X, target, weight=WEIGHT, **params):
     for direct in (True, False):
         with monkeypatch.context() as patch:
             if not direct:
-                patch.setattr(net_of_training, "direct_step", _never)
-                patch.setattr(net_of_training, "fused_adam", lambda *args: None)
-                patch.setattr(net_of_training, "with_kernel", lambda optimizer: optimizer)
+                train_by_autograd(patch)
             fits.append(kind(**QUICK | params).fit(X, TARGETS[target], weight))
     assert fits[1].net_.step_.startswith("autograd")
     return fits
 
 
 REGRESSIONS = ("number", "two numbers", "positive")
-
-
-def _never(*args):
-    raise NotDirect("it is the reference")
 
 
 def assert_same_fit(fits):
@@ -206,9 +211,7 @@ def test_partial_fits_and_warm_starts_continue_with_the_same_bits(monkeypatch, p
     for direct in (True, False):
         with monkeypatch.context() as patch:
             if not direct:
-                patch.setattr(net_of_training, "direct_step", _never)
-                patch.setattr(net_of_training, "fused_adam", lambda *args: None)
-                patch.setattr(net_of_training, "with_kernel", lambda optimizer: optimizer)
+                train_by_autograd(patch)
             model = WeightedTorchRegressor(**QUICK, **params)
             for part in np.array_split(np.arange(N_ROWS), 3):
                 model.partial_fit(FRAME.iloc[part], SIGNAL[part], WEIGHT[part])
