@@ -16,6 +16,8 @@ from skweight.data.rows import Batch, RowDataset, to_device
 # Values of X to gather at once: 1 MiB stays in the cache of a CPU; on a GPU few kernels are faster.
 VALUES_AT_ONCE = {"cpu": 2**18, "cuda": 2**25}
 _CACHE_LINE = 64  # bytes
+# Rows whose weights and targets are gathered at once: they take about 40 bytes each.
+_ROWS_IN_ORDER = 2**17
 Item = TypeVar("Item")
 
 
@@ -107,13 +109,21 @@ class TensorBatches:
                 X = each_input(_aligned, X) if on_cpu else X
                 yield {"X": X, "row_weight": row_weight}, target
 
-    def rows_in_order(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Positions in X, weights and targets of the rows of one pass, all batches as one."""
-        positions = self.positions()
-        index = self.rows.index.index_select(0, positions)
-        row_weight = self.rows.row_weight.index_select(0, positions)
-        y = self.rows.y.index_select(0, positions)
-        return index, self._weights(row_weight, positions), y
+    def blocks_in_order(self) -> Iterator[tuple[list[int], Tensor, Tensor, Tensor]]:
+        """Positions in X, weights and targets of the rows of one pass, for many batches at a time.
+
+        With the sizes of these batches. X itself is not read.
+        """
+        sizes = [size for of_block in self.sizes for size in of_block]
+        together = max(1, _ROWS_IN_ORDER // sizes[0])
+        blocks = [sizes[i : i + together] for i in range(0, len(sizes), together)]
+        for of_block, positions in zip(
+            blocks, torch.split(self.positions(), [sum(of_block) for of_block in blocks])
+        ):
+            index = self.rows.index.index_select(0, positions)
+            row_weight = self.rows.row_weight.index_select(0, positions)
+            y = self.rows.y.index_select(0, positions)
+            yield of_block, index, self._weights(row_weight, positions), y
 
     def _sizes(self) -> list[list[int]]:
         """Sizes of the batches, in one list for each block that is gathered at once."""

@@ -188,9 +188,20 @@ class DirectStack:
 
         ``update`` makes a step with the gradients that the parameters have.
         """
-        index, weights, y = batches.rows_in_order()
-        sizes = batches.sizes
         rows = _GatheredRows([of_model.rows.X for of_model in batches.batches])
+        losses = [self._run_block(rows, update, *block) for block in batches.blocks_in_order()]
+        return torch.cat(losses, dim=1)
+
+    def _run_block(
+        self,
+        rows: "_GatheredRows",
+        update: Callable[[], None],
+        sizes: list[int],
+        index: list[Tensor],
+        weights: Tensor,
+        y: Tensor,
+    ) -> Tensor:
+        """The same for some batches, of rows at the positions ``index`` in each X."""
         places = zip(*(of_model.split_with_sizes(sizes) for of_model in index))
         outputs = weights.new_empty(*weights.shape[:2], 1)
         formula = self.losses.formula(outputs, weights) if self.losses_at_once else None

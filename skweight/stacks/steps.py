@@ -199,13 +199,15 @@ class StackedBatches:
             for batches in self.batches
         )
 
-    def rows_in_order(self) -> tuple[list[Tensor], Tensor, Tensor]:
-        """Positions in X, for each model, and weights and targets of the rows of one pass.
+    def blocks_in_order(self) -> Iterator[tuple[list[int], list[Tensor], Tensor, Tensor]]:
+        """Positions in X, for each model, weights and targets of the rows of one pass.
 
-        Weights and targets have the shape (n_models, n_rows, ...).
+        For many batches at a time, with their sizes. Weights and targets have the shape
+        (n_models, n_rows, ...).
         """
-        index, weights, targets = zip(*(batches.rows_in_order() for batches in self.batches))
-        return [*index], torch.stack(weights), torch.stack(targets)
+        for blocks in zip(*(batches.blocks_in_order() for batches in self.batches)):
+            sizes, index, weights, targets = zip(*blocks)
+            yield sizes[0], [*index], torch.stack(weights), torch.stack(targets)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Yield X, weights and targets of shape (n_models, n, ...)."""

@@ -1,7 +1,6 @@
 """An epoch of direct steps, with as little as possible between them."""
 
 from collections.abc import Callable, Iterator
-from itertools import chain
 
 import torch
 from torch import Tensor
@@ -29,11 +28,31 @@ def run_direct_epoch(
     """Make a step for each batch; return the loss of each, shape (n_batches,).
 
     ``batches`` have dense rows, of which ``encode`` makes the input of the step. Where the gradient
-    has a formula, losses are computed when the epoch is over, all at once.
+    has a formula, losses of many batches are computed at once, after their steps.
     """
-    index, weights, y = batches.rows_in_order()
-    sizes = [*chain(*batches.sizes)]
     rows = _GatheredRows(batches.rows.X)
+
+    def update() -> None:
+        optimizer.update()
+        if average is not None:
+            average.update()
+
+    return torch.cat(
+        [_run_block(step, rows, encode, update, *block) for block in batches.blocks_in_order()]
+    )
+
+
+def _run_block(
+    step: DirectStep,
+    rows: "_GatheredRows",
+    encode: Callable[[Tensor], Tensor],
+    update: Callable[[], None],
+    sizes: list[int],
+    index: Tensor,
+    weights: Tensor,
+    y: Tensor,
+) -> Tensor:
+    """The same for some batches of these sizes, of rows at the positions ``index`` in X."""
     outputs = weights.new_empty(len(index), 1)
     formula = gradient_formula(step.criterion, outputs, weights) if step.losses_at_once else None
     if formula is None:
@@ -41,7 +60,7 @@ def run_direct_epoch(
         for of_rows, *weight_and_target in _batches(sizes, index, weights, y):
             X = encode(rows.get(of_rows))
             losses.append(_step_with_loss(step, X, *weight_and_target))
-            _update(optimizer, average)
+            update()
         return torch.stack(losses)
     targets = y.to(outputs.dtype).reshape(outputs.shape)
     slopes = slopes_of_batches(weights, sizes).unsqueeze(1)
@@ -49,7 +68,7 @@ def run_direct_epoch(
         output = step.network.forward(encode(rows.get(of_rows)))
         scores.copy_(output)
         step.network.backward(formula(output, target, slope))
-        _update(optimizer, average)
+        update()
     return means_of_batches(step.criterion(outputs, y), weights, sizes)
 
 
@@ -63,12 +82,6 @@ def _step_with_loss(step: DirectStep, X: Tensor, row_weight: Tensor, y: Tensor) 
     loss, gradient = loss_and_gradient(step.criterion, output, y, row_weight)
     step.network.backward(gradient)
     return loss
-
-
-def _update(optimizer: FusedAdam, average: WeightAverage | None) -> None:
-    optimizer.update()
-    if average is not None:
-        average.update()
 
 
 class _GatheredRows:

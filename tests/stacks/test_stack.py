@@ -479,3 +479,9 @@ def test_a_stack_whose_steps_show_another_bit_is_trained_by_autograd(monkeypatch
             model = WeightedTorchClassifier(**QUICK | params | one)
             found.append(plan(model, FitData(X[fold], y[fold], WEIGHT[fold])))
     assert_same_nets(expected, train_together(found))
+
+
+@pytest.mark.parametrize("name", ["binary", "classes", "sampling", "stopping regression"])
+def test_an_epoch_of_several_blocks_of_batches_is_the_same(monkeypatch, name):
+    monkeypatch.setattr("skweight.data.batches._ROWS_IN_ORDER", 70)
+    assert_same_nets(*singly_and_together(*CASES[name]))

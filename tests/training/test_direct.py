@@ -303,3 +303,10 @@ def test_rows_that_are_not_kept_encoded_are_encoded_in_each_batch(monkeypatch, m
         model = kind(**QUICK, module__n_bins=8).fit(FRAME, TARGETS[target], WEIGHT)
         states.append(model.module_.state_dict())
     assert_same_tensors(*states)
+
+
+@pytest.mark.parametrize("weighting", ["loss", "sampling"])
+@pytest.mark.parametrize("target", ["two classes", "three classes", "number"])
+def test_an_epoch_of_several_blocks_of_batches_is_the_same(monkeypatch, target, weighting):
+    monkeypatch.setattr("skweight.data.batches._ROWS_IN_ORDER", 70)
+    assert_same_fit(fit_both(monkeypatch, FRAME, target, weighting=weighting, batch_size=32))
