@@ -55,12 +55,11 @@ class WeightAverage:
     def track(self, parameters: Iterable[Tensor]) -> None:
         """Use the current parameters; those that were averaged before keep their averages."""
         now = [*parameters]
-        is_intact = self._joined is None or self._joined.is_intact()
-        if is_intact and len(now) == len(self._parameters) and all(map(is_, now, self._parameters)):
+        self._divide_if_moved()
+        if len(now) == len(self._parameters) and all(map(is_, now, self._parameters)):
             return
-        stored = self._stored if self._joined is None else self._joined.parts(self._stored[0])
-        before = {id(p): average for p, average in zip(self._parameters, stored)}
-        self._joined = None
+        self._divide()
+        before = {id(p): average for p, average in zip(self._parameters, self._stored)}
         self._values = self._parameters = now
         self._stored = [before.get(id(p), p.detach()).clone() for p in now]
 
@@ -85,8 +84,20 @@ class WeightAverage:
         if self.is_applied:
             self._swap()
 
+    def _divide_if_moved(self) -> None:
+        """Go on parameter by parameter if one has been given other memory."""
+        if self._joined is not None and not self._joined.is_intact():
+            self._divide()
+
+    def _divide(self) -> None:
+        if self._joined is not None:
+            self._stored = [part.clone() for part in self._joined.parts(self._stored[0])]
+            self._joined.release()
+            self._values, self._joined = self._parameters, None
+
     @torch.no_grad()
     def _swap(self) -> None:
+        self._divide_if_moved()
         stored = [values.detach().clone() for values in self._values]
         copy_each_(self._values, self._stored)
         self._stored = stored

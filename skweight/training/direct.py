@@ -237,7 +237,7 @@ def direct_step(module: nn.Module, criterion: RowLoss, batches: TensorBatches) -
             positions = torch.arange(n_rows, device="cpu") % len(rows)
             _results[key] = _try(module, criterion, rows, positions)
         if not _results[key].is_equal:
-            raise NotDirect(f"batches of {n_rows} rows are rounded differently")
+            raise NotDirect(f"batches of {n_rows} rows fail or are rounded differently")
         step.losses_at_once &= _results[key].losses_at_once
     return step
 

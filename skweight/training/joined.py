@@ -52,7 +52,8 @@ class JoinedTensors:
 
 def can_be_joined(tensors: Sequence[Tensor]) -> bool:
     """Whether tensors are as :class:`JoinedTensors` needs them, as far as they can tell."""
-    return all(
+    memory = {tensor.untyped_storage().data_ptr() for tensor in tensors}
+    return len(memory) == len(tensors) and all(
         tensor.device.type == "cpu"
         and tensor.dtype == torch.float32
         and tensor.is_contiguous()

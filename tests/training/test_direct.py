@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 from helpers import assert_same_tensors, run_python
-from skorch.callbacks import EpochScoring, GradientNormClipping, LRScheduler
+from skorch.callbacks import Callback, EpochScoring, GradientNormClipping, LRScheduler
 from torch import nn
 
 import skweight.training.net as net_of_training
@@ -310,3 +310,73 @@ def test_rows_that_are_not_kept_encoded_are_encoded_in_each_batch(monkeypatch, m
 def test_an_epoch_of_several_blocks_of_batches_is_the_same(monkeypatch, target, weighting):
     monkeypatch.setattr("skweight.data.batches._ROWS_IN_ORDER", 70)
     assert_same_fit(fit_both(monkeypatch, FRAME, target, weighting=weighting, batch_size=32))
+
+
+class AtTheEndOf(Callback):
+    """Does something to the net at the end of the second epoch."""
+
+    def __init__(self, change):
+        self.change = change
+
+    def on_epoch_end(self, net, **kwargs):
+        """Change the net."""
+        if len(net.history) == 2:
+            self.change(net)
+
+
+def move_parameters(net):
+    """Give parameters other memory and other values."""
+    for parameter in net.module_.parameters():
+        parameter.data = parameter.data.clone() * 0.5
+
+
+def replace_a_layer(net):
+    """Have another activation."""
+    net.module_.hidden[1] = nn.Tanh()
+
+
+def freeze(net):
+    """Train the first layer no more."""
+    net.module_.hidden[0].weight.requires_grad_(False)
+
+
+def encode_otherwise(net):
+    """Change a buffer that the encoding of X uses."""
+    net.module_.shift.add_(1.0)
+
+
+def drop_gradients(net):
+    """Take the gradients away."""
+    for parameter in net.module_.parameters():
+        parameter.grad = None
+
+
+def change_rates(net):
+    """Set other learning rates."""
+    for group in net.optimizer_.param_groups:
+        group["lr"] = 0.05
+
+
+@pytest.mark.parametrize(
+    "change",
+    [move_parameters, replace_a_layer, freeze, encode_otherwise, drop_gradients, change_rates],
+)
+@pytest.mark.parametrize("early_stopping", [True, False])
+def test_what_a_callback_does_to_a_network_is_respected(monkeypatch, change, early_stopping):
+    params = {"callbacks": [AtTheEndOf(change)], "early_stopping": early_stopping, "ema_decay": 0.9}
+    fits = fit_both(monkeypatch, FRAME, "two classes", **params)
+    assert_same_fit(fits)
+    for parameter in fits[0].module_.parameters():
+        assert parameter.untyped_storage().nbytes() == parameter.nbytes
+
+
+def test_weights_that_share_memory_stay_tied(monkeypatch):
+    def tied(n_features, n_outputs):
+        one, other = nn.Linear(n_features, n_features), nn.Linear(n_features, n_features)
+        other.weight.data = one.weight.data
+        return nn.Sequential(one, nn.ReLU(), other, nn.ReLU(), nn.Linear(n_features, n_outputs))
+
+    fits = fit_both(monkeypatch, TABLE, "two classes", module=tied, ema_decay=0.9)
+    assert_same_fit(fits)
+    first, _, second, *_ = fits[0].module_
+    assert torch.equal(first.weight, second.weight)
