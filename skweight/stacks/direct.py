@@ -122,7 +122,7 @@ class DirectStack:
         self.losses = losses
         self.network = DirectNetwork(network.tensors, stacked_layers_of)
         self.network.begin()
-        self.losses_at_once = True
+        self.can_join_losses = True
         self._padded = KeptBuffers()
         for size in {*batches.sizes}:
             self._try(network, *batches.first_rows(size))
@@ -147,7 +147,7 @@ class DirectStack:
             parameter.grad = None
         if not all(torch.equal(a, b) for a, b in pairs):
             raise NotDirect(f"batches of {X.shape[1]} rows are rounded differently")
-        self.losses_at_once &= self._has_formula(output.detach(), weight, y, expected)
+        self.can_join_losses &= self._has_formula(output.detach(), weight, y, expected)
 
     @torch.no_grad()
     def _has_formula(self, output: Tensor, weight: Tensor, y: Tensor, means: Tensor) -> bool:
@@ -204,7 +204,7 @@ class DirectStack:
         """The same for some batches, of rows at the positions ``index`` in each X."""
         places = zip(*(of_model.split_with_sizes(sizes) for of_model in index))
         outputs = weights.new_empty(*weights.shape[:2], 1)
-        formula = self.losses.formula(outputs, weights) if self.losses_at_once else None
+        formula = self.losses.formula(outputs, weights) if self.can_join_losses else None
         if formula is None:
             means = []
             parts = (part.split_with_sizes(sizes, dim=1) for part in (weights, y))

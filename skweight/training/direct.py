@@ -156,7 +156,7 @@ class DirectStep(TrainingStep):
         super().__init__(module, criterion)
         self.network = DirectNetwork(module, layers_of)
         # Whether losses of several batches may be computed at once, see ``direct_loop``.
-        self.losses_at_once = False
+        self.can_join_losses = False
         self._parts = self._find_parts()
 
     def _find_parts(self) -> list[Any]:
@@ -228,7 +228,7 @@ def direct_step(module: nn.Module, criterion: RowLoss, batches: TensorBatches) -
         *(tuple((p.shape, p.requires_grad) for p in parameters), torch.get_num_threads()),
         *(rows.X.shape[1], rows.y.shape[1:], rows.y.dtype, rows.row_weight.shape[1:]),
     )
-    step.losses_at_once = True
+    step.can_join_losses = True
     for n_rows in {*chain(*batches.sizes)}:
         key = (*described, n_rows)
         if key not in _results:
@@ -238,7 +238,7 @@ def direct_step(module: nn.Module, criterion: RowLoss, batches: TensorBatches) -
             _results[key] = _try(module, criterion, rows, positions)
         if not _results[key].is_equal:
             raise NotDirect(f"batches of {n_rows} rows fail or are rounded differently")
-        step.losses_at_once &= _results[key].losses_at_once
+        step.can_join_losses &= _results[key].can_join_losses
     return step
 
 
@@ -246,7 +246,7 @@ class _Result(NamedTuple):
     """Whether a direct step has the bits of autograd, and losses of two batches those of one."""
 
     is_equal: bool
-    losses_at_once: bool = False
+    can_join_losses: bool = False
 
 
 # Of the trials of this process, which are forgotten when they are many.
@@ -277,11 +277,11 @@ def _try(module: nn.Module, criterion: RowLoss, rows: RowDataset, positions: Ten
         else:
             pairs.append((parameter.grad, copied.grad))
     is_equal = all(torch.equal(a, b.reshape(a.shape)) for a, b in pairs)
-    return _Result(is_equal, is_equal and _losses_at_once(criterion, expected, batch))
+    return _Result(is_equal, is_equal and _can_join_losses(criterion, expected, batch))
 
 
 @torch.no_grad()
-def _losses_at_once(criterion: RowLoss, expected: LossAndOutput, batch: Batch) -> bool:
+def _can_join_losses(criterion: RowLoss, expected: LossAndOutput, batch: Batch) -> bool:
     """Whether losses of two batches that are computed together are those of each."""
     loss, output = expected
     row_weight, y = batch[0]["row_weight"], batch[1]

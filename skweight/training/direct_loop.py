@@ -15,6 +15,7 @@ from skweight.losses import (
 from skweight.training.adam import FusedAdam
 from skweight.training.average import WeightAverage
 from skweight.training.direct import DirectStep
+from skweight.training.direct_layers import KeptBuffers
 
 
 @torch.no_grad()
@@ -54,7 +55,7 @@ def _run_block(
 ) -> Tensor:
     """The same for some batches of these sizes, of rows at the positions ``index`` in X."""
     outputs = weights.new_empty(len(index), 1)
-    formula = gradient_formula(step.criterion, outputs, weights) if step.losses_at_once else None
+    formula = gradient_formula(step.criterion, outputs, weights) if step.can_join_losses else None
     if formula is None:
         losses = []
         for of_rows, *weight_and_target in _batches(sizes, index, weights, y):
@@ -89,11 +90,9 @@ class _GatheredRows:
 
     def __init__(self, X: Tensor) -> None:
         self.X = X
-        self._kept: dict[int, Tensor] = {}
+        self._kept = KeptBuffers()
 
     def get(self, index: Tensor) -> Tensor:
         """The rows at these positions."""
-        n_rows = index.shape[0]
-        if n_rows not in self._kept:
-            self._kept[n_rows] = self.X.new_empty(n_rows, *self.X.shape[1:])
-        return torch.index_select(self.X, 0, index, out=self._kept[n_rows])
+        kept = self._kept.get(index.shape[0], *self.X.shape[1:])
+        return torch.index_select(self.X, 0, index, out=kept)

@@ -8,8 +8,8 @@ from torch import Tensor
 from skweight.data import TensorBatches
 from skweight.training.direct import DirectNetwork, unchanged
 
-# Bytes of all encoded rows of a fit at most. Larger tables do not stay in the cache of a CPU, and
-# reading them takes longer than encoding their rows again.
+# Bytes of all encoded rows of a fit at most, so that it takes little memory beside X. To encode the
+# rows of larger tables again takes hardly longer than to read what does not stay in the cache.
 MOST_BYTES = 2**25
 
 

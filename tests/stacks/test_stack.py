@@ -466,7 +466,7 @@ def test_stacks_of_known_layers_train_without_the_graph_of_autograd(name, is_dir
     with isolated_torch(0, torch.device("cpu")):
         stack = Stack(trainings, [make_net(training) for training in trainings], 0.75)
     assert (stack.direct is not None) is is_direct
-    assert stack.direct.losses_at_once is at_once
+    assert stack.direct.can_join_losses is at_once
 
 
 def test_a_stack_whose_steps_show_another_bit_is_trained_by_autograd(monkeypatch):
