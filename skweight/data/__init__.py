@@ -18,7 +18,7 @@ from skweight.data.arrays import (
     holds_integers,
     is_mapped,
 )
-from skweight.data.batches import VALUES_AT_ONCE, TensorBatches, prefetch
+from skweight.data.batches import ROWS_IN_ORDER, VALUES_AT_ONCE, TensorBatches, prefetch
 from skweight.data.cells import is_number
 from skweight.data.columns import BOOLEAN, CATEGORY, Column
 from skweight.data.device import place, resolve_device

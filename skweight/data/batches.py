@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
@@ -17,7 +17,7 @@ from skweight.data.rows import Batch, RowDataset, to_device
 VALUES_AT_ONCE = {"cpu": 2**18, "cuda": 2**25}
 _CACHE_LINE = 64  # bytes
 # Rows whose weights and targets are gathered at once: they take about 40 bytes each.
-_ROWS_IN_ORDER = 2**17
+ROWS_IN_ORDER = 2**17
 Item = TypeVar("Item")
 
 
@@ -72,6 +72,17 @@ class TensorBatches:
         """Return the number of batches in a pass."""
         return self.n_batches
 
+    def n_mapped_values(self, function: Callable[[Tensor], Tensor]) -> int:
+        """The number of values that :meth:`mapped` would make."""
+        first, _ = self.rows.batch(torch.zeros(1, dtype=torch.int64, device="cpu"))
+        return function(first["X"]).shape[1] * len(self.rows)
+
+    def mapped(self, function: Callable[[Tensor], Tensor]) -> "TensorBatches":
+        """The same batches with the results of a function as X, see :meth:`RowDataset.mapped`."""
+        return self.over(
+            self.rows.mapped(function, self.n_mapped_values(function) // len(self.rows))
+        )
+
     def over(self, rows: RowDataset) -> "TensorBatches":
         """The same batches of the same rows in another form, with the same random draws."""
         batches = copy.copy(self)
@@ -115,15 +126,19 @@ class TensorBatches:
         With the sizes of these batches. X itself is not read.
         """
         sizes = [size for of_block in self.sizes for size in of_block]
-        together = max(1, _ROWS_IN_ORDER // sizes[0])
+        together = max(1, ROWS_IN_ORDER // sizes[0])
         blocks = [sizes[i : i + together] for i in range(0, len(sizes), together)]
         for of_block, positions in zip(
             blocks, torch.split(self.positions(), [sum(of_block) for of_block in blocks])
         ):
-            index = self.rows.index.index_select(0, positions)
-            row_weight = self.rows.row_weight.index_select(0, positions)
-            y = self.rows.y.index_select(0, positions)
-            yield of_block, index, self._weights(row_weight, positions), y
+            yield of_block, *self.in_order(positions)
+
+    def in_order(self, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Positions in X, weights and targets of these rows. X itself is not read."""
+        rows, on_device = self.rows, to_device(positions, self.rows.device)
+        index = rows.index.index_select(0, to_device(positions, rows.index.device))
+        row_weight = rows.row_weight.index_select(0, on_device)
+        return index, self._weights(row_weight, positions), rows.y.index_select(0, on_device)
 
     def _sizes(self) -> list[list[int]]:
         """Sizes of the batches, in one list for each block that is gathered at once."""

@@ -119,8 +119,12 @@ class RowDataset(torch.utils.data.Dataset[Any]):
         step = min(rows_at_once(self.X, self.device), rows_at_once(X, self.device))
         for into, index in zip(torch.split(X, step), torch.split(self.index, step)):
             into.copy_(function(gather(self.X, index, self.device)))
+        return self.at(X, torch.arange(len(self), device=self.device))
+
+    def at(self, X: Tensor, index: Tensor) -> "RowDataset":
+        """The same rows in another form: those of ``X`` at ``index``."""
         rows = copy.copy(self)
-        rows.X, rows.index = X, torch.arange(len(self), device=self.device)
+        rows.X, rows.index = X, index
         return rows
 
     def of_input(self, name: str) -> "RowDataset":

@@ -23,7 +23,7 @@ _MOST_COLUMNS = 512
 
 
 def find_values(
-    rows: RowDataset, cardinalities: tuple[int, ...] = ()
+    rows: RowDataset, cardinalities: tuple[int, ...] = (), mass_points: bool = True
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Values of columns with their weighted shares of the rows.
 
@@ -38,6 +38,8 @@ def find_values(
     cardinalities : tuple of int, default=()
         Number of codes of each category column of X, and 0 for a number column; empty if no column
         is a category. X is dense then.
+    mass_points : bool, default=True
+        Whether to look for mass points.
 
     Returns
     -------
@@ -54,7 +56,7 @@ def find_values(
     if cardinalities:
         is_number = np.array(cardinalities) == 0
     found = [] if sparse.issparse(rows.X) else _codes_and_missing(rows, cardinalities, is_number)
-    if is_number.sum() <= _MOST_COLUMNS:
+    if mass_points and is_number.sum() <= _MOST_COLUMNS:
         found += _mass_points(rows, is_number)
     return _as_tensors(sorted(found, key=lambda of: (of[0], np.isnan(of[1]), of[1])))
 

@@ -121,8 +121,8 @@ class TorchEstimator(BaseEstimator):  # type: ignore[misc]
 
     def _check_params(self) -> None:
         """Refuse unknown names and values out of range."""
-        own = [*super().get_params(deep=False)]
-        check_parameters(self.get_params(deep=False), own, type(self).__name__)
+        own = super().get_params(deep=False)
+        check_parameters({**own, **self._params}, [*own], type(self).__name__)
 
     # Fits -----------------------------------------------------------------------------------
 

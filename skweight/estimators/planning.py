@@ -329,10 +329,10 @@ def _options(estimator: Any, seed: int, is_partial: bool) -> TrainingOptions:
 
 def _shaping_parameters(estimator: Any) -> dict[str, Any]:
     """The parameters that decide about the network, and about loss and weights."""
-    nested = estimator.get_params(deep=False)
     names = ("module", "categorical_features", *_WEIGHT_PARAMETERS)
-    own = {name: nested.get(name) for name in names}
-    return own | {k: v for k, v in nested.items() if k.startswith(("module__", "criterion__"))}
+    own = {name: getattr(estimator, name, None) for name in names}
+    nested = estimator._params.items()
+    return own | {k: v for k, v in nested if k.startswith(("module__", "criterion__"))}
 
 
 def _check_unchanged(before: Mapping[str, Any], now: Mapping[str, Any], is_partial: bool) -> None:

@@ -8,7 +8,7 @@ and special values. ``build`` makes the network to be trained from the user's ``
 from skweight.modules.bins import PiecewiseLinear, append_bins
 from skweight.modules.build import build_module, is_mlp, takes_categories
 from skweight.modules.columns import Columns
-from skweight.modules.embeddings import CategoryEmbedding, embed_codes
+from skweight.modules.embeddings import CategoryEmbedding
 from skweight.modules.feature_weights import (
     EncodedFeatureWeight,
     FeatureWeight,

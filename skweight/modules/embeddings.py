@@ -85,13 +85,16 @@ class CategoryEmbedding(nn.Module):
 
     def forward(self, X: Tensor) -> Tensor:
         """The vectors of all columns, side by side."""
-        return embed_codes(X, self.columns, self.start, self.weight)
+        return F.embedding(self.codes(X).long() + self.starts(), self.weight).flatten(-2)
+
+    def codes(self, X: Tensor) -> Tensor:
+        """The embedded columns of X."""
+        return X.index_select(-1, self.columns)
+
+    def starts(self) -> Tensor:
+        """Where the vectors of each column begin in ``weight``, shape (n_columns,)."""
+        return self.start
 
     def extra_repr(self) -> str:
         """Columns with their cardinalities, and the size of a vector."""
         return f"{self.embedded}, size={self.size}"
-
-
-def embed_codes(X: Tensor, columns: Tensor, start: Tensor, weight: Tensor) -> Tensor:
-    """Rows of ``weight``, of shape (n_rows, size), for the codes in these columns of X."""
-    return F.embedding(X.index_select(-1, columns).long() + start, weight).flatten(-2)

@@ -183,6 +183,12 @@ class MLP(nn.Module):
         """Whether weights decay if the user sets no decay: in a network with hidden layers."""
         return len(self.hidden) > 0
 
+    @property
+    def uses_mass_points(self) -> bool:
+        """Whether values that many rows have get indicators: not in a network without bins."""
+        # It sees numbers only as they are, so that a linear model remains linear.
+        return self.n_bins != 0
+
     def forward(self, X: Tensor) -> Tensor:
         """Raw scores of shape (n, n_outputs)."""
         return self.output(self.hidden(self.encode(X)))  # type: ignore[no-any-return]
@@ -216,7 +222,7 @@ class MLP(nn.Module):
         encoded = self.encode_values(X)
         if self.embedding is None:
             return encoded
-        return torch.cat([encoded, X.index_select(-1, self.embedding.columns)], dim=-1)
+        return torch.cat([encoded, self.embedding.codes(X)], dim=-1)
 
     def choose_n_bins(self, n_rows: int) -> int:
         """The number of bins for so many distinct training rows.
@@ -306,14 +312,16 @@ class MLP(nn.Module):
         if self.embedding is not None:
             self.embedding.adapt(of_codes)
         few = {j: s for j, s in of_codes.items() if not self._is_embedded(len(s))}
-        in_categories = CategoryIndicators(few, self.clip)
-        # Without bins a network sees numbers only as they are: a linear model remains linear.
-        used = values.isnan() if self.n_bins == 0 else torch.ones_like(values, dtype=torch.bool)
+        used = torch.full_like(values, self.uses_mass_points, dtype=torch.bool) | values.isnan()
         used &= ~torch.isin(columns, positions([*of_codes]))
-        in_numbers = ValueIndicators(columns[used], values[used], shares[used], self.clip)
         where = self.shift.device
-        self.category_indicators = in_categories.to(where) if in_categories.indicated else None
-        self.value_indicators = in_numbers.to(where) if in_numbers.indicated else None
+        self.category_indicators = self.value_indicators = None
+        if few:
+            in_categories = CategoryIndicators(few, self.clip).to(where)
+            self.category_indicators = in_categories if in_categories.indicated else None
+        if used.any():
+            in_numbers = ValueIndicators(columns[used], values[used], shares[used], self.clip)
+            self.value_indicators = in_numbers.to(where)
         if self.n_bins == 0:
             self._set_first_layer()
 

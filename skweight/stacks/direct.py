@@ -1,6 +1,6 @@
 """Steps of a stack without autograd's graph of the networks, see ``skweight.training.direct``."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -12,8 +12,10 @@ from skweight.losses import (
     means_of_batches,
     slopes_of_batches,
 )
+from skweight.stacks.batches import Block, StackedBatches
 from skweight.stacks.layers import (
     StackedActivation,
+    StackedCategoryEmbedding,
     StackedEncodedFeatureWeight,
     StackedFeatureWeight,
     StackedLinear,
@@ -28,12 +30,14 @@ from skweight.stacks.products import (
     sum_over_rows,
     weight_gradient,
 )
-from skweight.stacks.steps import StackedBatches, StackedLosses
+from skweight.stacks.steps import StackedLosses
 from skweight.training import (
     AutogradLayer,
+    DirectEmbedding,
     DirectLayer,
     DirectNetwork,
     DirectReLU,
+    EncodedBatches,
     KeptBuffers,
     NotDirect,
 )
@@ -45,35 +49,55 @@ class DirectStackedLinear:
     is_linear = True
 
     def __init__(self, layer: StackedLinear) -> None:
-        self.layer = layer
         self.weight, self.bias = layer.weight, layer.bias
         self.parameters: list[Any] = [p for p in (self.weight, self.bias) if p is not None]
-        self.scores, self.input_gradients = KeptBuffers(), KeptBuffers()
 
     def begin(self, needs_input_gradient: bool) -> None:
-        """Read where the parameters are."""
+        """Read where the parameters are, and give them their gradients."""
         self.needs_input_gradient = needs_input_gradient
         self.matrix = self.weight.detach()
         self.constant = None if self.bias is None else self.bias.detach()
+        for parameter in self.parameters:
+            is_trained = parameter.requires_grad
+            parameter.grad = torch.empty_like(parameter) if is_trained else None
+        self._products: dict[int, _Products] = {}
 
     def forward(self, X: Tensor) -> Tensor:
         """Products in a kept buffer."""
-        self.X = X
-        out = self.scores.get(*X.shape[:2], self.matrix.shape[1])
+        products = self._products.get(X.shape[1])
+        if products is None:
+            products = self._products[X.shape[1]] = _Products(X, self)
+        self.X, self.current = X, products
         if self.constant is None:
-            return linear_without_bias(X, self.matrix, out=out)
-        return linear(X, self.matrix, self.constant, out=out)
+            return products.linear(X, self.matrix, out=products.scores)
+        return products.linear(X, self.matrix, self.constant, out=products.scores)
 
     def backward(self, gradient: Tensor) -> Tensor | None:
         """The products that autograd computes for one model."""
-        if self.weight.requires_grad:
-            self.weight.grad = weight_gradient(gradient, self.X).contiguous()
-        if self.bias is not None and self.bias.requires_grad:
-            self.bias.grad = sum_over_rows(gradient)
+        products = self.current
+        if self.weight.grad is not None:
+            products.weight_gradient(gradient, self.X, out=self.weight.grad)
+        if self.bias is not None and self.bias.grad is not None:
+            products.sum_over_rows(gradient, out=self.bias.grad)
         if not self.needs_input_gradient:
             return None
-        out = self.input_gradients.get(*self.X.shape)
-        return input_gradient(gradient, self.matrix, out=out)
+        return products.input_gradient(gradient, self.matrix, out=products.input_gradients)
+
+
+class _Products:
+    """The products of a layer for batches of one size, and the tensors that they write to."""
+
+    def __init__(self, X: Tensor, layer: DirectStackedLinear) -> None:
+        matrix, constant = layer.matrix, layer.constant
+        self.scores = X.new_empty(*X.shape[:2], matrix.shape[1])
+        self.input_gradients = torch.empty_like(X) if layer.needs_input_gradient else None
+        if constant is None:
+            self.linear = linear_without_bias.chosen(X, matrix)
+        else:
+            self.linear = linear.chosen(X, matrix, constant)
+        self.weight_gradient = weight_gradient.chosen(self.scores, X)
+        self.sum_over_rows = sum_over_rows.chosen(self.scores)
+        self.input_gradient = input_gradient.chosen(self.scores, matrix)
 
 
 def stacked_layers_of(module: nn.Module, after_linear: bool) -> list[DirectLayer]:
@@ -86,6 +110,8 @@ def stacked_layers_of(module: nn.Module, after_linear: bool) -> list[DirectLayer
         return _layers_of_weighted(layer)
     if kind in (StackedReLU, nn.ReLU):
         return [DirectReLU(in_place=after_linear)]
+    if kind is StackedCategoryEmbedding:
+        return [DirectEmbedding(layer.weight, layer.starts)]
     own = (StackedActivation, StackedFeatureWeight, StackedEncodedFeatureWeight)
     if kind in own or kind.__module__.startswith("torch.nn.modules"):
         return [AutogradLayer(module, [*module.parameters()])]
@@ -121,17 +147,18 @@ class DirectStack:
             raise NotDirect("a parameter is not float32")
         self.losses = losses
         self.network = DirectNetwork(network.tensors, stacked_layers_of)
-        self.network.begin()
         self.can_join_losses = True
         self._padded = KeptBuffers()
         for size in {*batches.sizes}:
             self._try(network, *batches.first_rows(size))
+        self.network.begin()
 
     def _try(self, network: StackedNetwork, X: Tensor, weight: Tensor, y: Tensor) -> None:
         """Make a step of both kinds; no parameter changes."""
         parameters = [parameter for _, parameter in network.named_parameters()]
-        found = self.add_gradients(X, weight, y)
-        gradients = [parameter.grad for parameter in parameters]
+        self.network.begin()
+        found = self.add_gradients(self.network.encode(X), weight, y)
+        gradients = [None if p.grad is None else p.grad.clone() for p in parameters]
         for parameter in parameters:
             parameter.grad = None
         output = network(X)
@@ -174,65 +201,48 @@ class DirectStack:
         scores.copy_(output.squeeze(2))
         return formula(scores, target, slope).unsqueeze(2)
 
+    def encoded(self, batches: StackedBatches, known: EncodedBatches) -> StackedBatches:
+        """The same batches with encoded X: encoded now if there is space, else batch by batch."""
+        batches, batches.encode = known.get(batches, self.network)
+        return batches
+
     @torch.no_grad()
     def add_gradients(self, X: Tensor, weight: Tensor, y: Tensor) -> Tensor:
-        """Set the gradients of a batch; return the weighted mean losses, shape (n_models,)."""
-        output = self.network.forward(self.network.encode(X))
+        """Set the gradients of a batch of encoded rows; return the mean losses of the models."""
+        output = self.network.forward(X)
         means, gradient = self.losses.with_gradient(output, y, weight)
         self.network.backward(gradient)
         return means
 
     @torch.no_grad()
     def run_epoch(self, batches: StackedBatches, update: Callable[[], None]) -> Tensor:
-        """Make all steps of dense rows; return the losses of shape (n_models, n_batches).
+        """Make all steps of encoded rows; return the losses of shape (n_models, n_batches).
 
         ``update`` makes a step with the gradients that the parameters have.
         """
-        rows = _GatheredRows([of_model.rows.X for of_model in batches.batches])
-        losses = [self._run_block(rows, update, *block) for block in batches.blocks_in_order()]
+        losses = [self._run_block(update, block) for block in batches.blocks()]
         return torch.cat(losses, dim=1)
 
-    def _run_block(
-        self,
-        rows: "_GatheredRows",
-        update: Callable[[], None],
-        sizes: list[int],
-        index: list[Tensor],
-        weights: Tensor,
-        y: Tensor,
-    ) -> Tensor:
-        """The same for some batches, of rows at the positions ``index`` in each X."""
-        places = zip(*(of_model.split_with_sizes(sizes) for of_model in index))
+    def _run_block(self, update: Callable[[], None], block: Block) -> Tensor:
+        """The same for some batches."""
+        sizes, weights, y = block.sizes, block.weights, block.y
         outputs = weights.new_empty(*weights.shape[:2], 1)
         formula = self.losses.formula(outputs, weights) if self.can_join_losses else None
         if formula is None:
             means = []
-            parts = (part.split_with_sizes(sizes, dim=1) for part in (weights, y))
-            for of_rows, weight, target in zip(places, *parts):
-                means.append(self.add_gradients(rows.get(of_rows), weight, target))
+            for X, *weight_and_target in zip(block.X, *_split(sizes, weights, y)):
+                means.append(self.add_gradients(X, *weight_and_target))
                 update()
             return torch.stack(means, dim=1)
-        slopes = slopes_of_batches(weights, sizes)
-        kept = (outputs, y.to(outputs.dtype), slopes)
-        parts = (part.split_with_sizes(sizes, dim=1) for part in kept)
-        for of_rows, scores, target, slope in zip(places, *parts):
-            output = self.network.forward(self.network.encode(rows.get(of_rows)))
+        of_batches = _split(sizes, outputs, y.to(outputs.dtype), slopes_of_batches(weights, sizes))
+        for X, scores, target, slope in zip(block.X, *of_batches):
+            output = self.network.forward(X)
             scores.copy_(output)
             self.network.backward(self._by_formula(formula, output, target, slope))
             update()
         return means_of_batches(self.losses(outputs, y), weights, sizes)
 
 
-class _GatheredRows:
-    """Rows of the X of each model, in a tensor that is written to again for the next ones."""
-
-    def __init__(self, tables: list[Tensor]) -> None:
-        self.tables = tables
-        self._kept = KeptBuffers()
-
-    def get(self, index: Sequence[Tensor]) -> Tensor:
-        """The rows at these positions, shape (n_models, n, n_features)."""
-        kept = self._kept.get(len(index), index[0].shape[0], *self.tables[0].shape[1:])
-        for table, of_model, out in zip(self.tables, index, kept):
-            torch.index_select(table, 0, of_model, out=out)
-        return kept
+def _split(sizes: list[int], *tensors: Tensor) -> list[tuple[Tensor, ...]]:
+    """The parts of tensors of shape (n_models, n, ...) that belong to each batch."""
+    return [tensor.split_with_sizes(sizes, dim=1) for tensor in tensors]

@@ -5,13 +5,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from skweight.modules import (
     CategoryEmbedding,
     WeightedLinear,
     append_bins,
     category_indicators,
-    embed_codes,
     value_indicators,
     weights_of_owners,
 )
@@ -220,10 +220,18 @@ class StackedCategoryEmbedding(nn.Module):
 
     def forward(self, X: Tensor) -> Tensor:
         """The vectors of all columns, side by side."""
-        n_models, n_codes, _ = self.weight.shape
-        first = torch.arange(n_models, device=X.device).reshape(-1, 1, 1) * n_codes
-        table = self.weight.flatten(0, 1)
-        return embed_codes(X, self.columns[0, 0], self.start + first, table)
+        codes = self.codes(X).long() + self.starts()
+        return F.embedding(codes, self.weight.flatten(0, 1)).flatten(-2)
+
+    def codes(self, X: Tensor) -> Tensor:
+        """The embedded columns of X."""
+        return X.index_select(-1, self.columns[0, 0])
+
+    def starts(self) -> Tensor:
+        """Where the vectors of each model and column begin in the table of all models."""
+        n_models, n_vectors, _ = self.weight.shape
+        first = torch.arange(n_models, device=self.start.device) * n_vectors
+        return self.start + first.reshape(-1, 1, 1)
 
 
 class StackedFeatureWeight(nn.Module):

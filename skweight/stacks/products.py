@@ -1,6 +1,6 @@
 """Batched products, bit-identical to computing each model alone."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -19,28 +19,24 @@ class ExactOperation:
     differs from one model of GPU to the next anyway.
 
     ``batched`` are implementations for tensors of shape (n_models, ...), the fastest first;
-    ``single`` is the operation on the tensors of one model, and ``write_out`` are those of
-    ``batched`` that can write to ``out``.
+    ``single`` is the operation on the tensors of one model.
     """
 
-    def __init__(
-        self, *batched: Operation, single: Operation, write_out: Collection[Operation] = ()
-    ) -> None:
+    def __init__(self, *batched: Operation, single: Operation) -> None:
         self.batched = batched
         self.one_by_one = _one_by_one(single)
-        self.write_out = {*write_out, self.one_by_one}
 
     def __call__(self, *tensors: Tensor, out: Tensor | None = None) -> Tensor:
-        """The result for all models, written to ``out`` if the implementation can do that."""
-        if tensors[0].device.type == "cpu":
-            tensors = tuple(tensor.contiguous() for tensor in tensors)
-            shapes = tuple(tensor.shape[1:] for tensor in tensors)
-            implementation = choose_implementation(self, shapes, torch.get_num_threads())
-        else:
-            implementation = self.batched[0]
-        if implementation in self.write_out:
-            return implementation(*tensors, out=out)
-        return implementation(*tensors)
+        """The result for all models, which is written to ``out`` if that is given."""
+        return self.chosen(*tensors)(*tensors, out=out)
+
+    def chosen(self, *tensors: Tensor) -> Operation:
+        """What computes the result for tensors of these shapes, as a call does."""
+        if tensors[0].device.type != "cpu":
+            return self.batched[0]
+        shapes = tuple(tensor.shape[1:] for tensor in tensors)
+        found = choose_implementation(self, shapes, torch.get_num_threads())
+        return lambda *tensors, out=None: found(*(t.contiguous() for t in tensors), out=out)
 
 
 def _one_by_one(single: Operation) -> Operation:
@@ -65,22 +61,28 @@ def _product(X: Tensor, weight: Tensor, out: Tensor | None = None) -> Tensor:
     return torch.bmm(X, weight.transpose(1, 2), out=out)
 
 
-def _transposed(X: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+def _transposed(
+    X: Tensor, weight: Tensor, bias: Tensor | None = None, out: Tensor | None = None
+) -> Tensor:
     """As a linear layer with one output multiplies a matrix by a vector."""
     product = torch.bmm(weight, X.transpose(1, 2)).transpose(1, 2)
-    return product if bias is None else product + bias
+    return _written(product if bias is None else product + bias, out)
 
 
-def _weight_gradient(gradient: Tensor, X: Tensor) -> Tensor:
-    return torch.bmm(gradient.transpose(1, 2), X)
+def _weight_gradient(gradient: Tensor, X: Tensor, out: Tensor | None = None) -> Tensor:
+    return torch.bmm(gradient.transpose(1, 2), X, out=out)
 
 
-def _transposed_weight_gradient(gradient: Tensor, X: Tensor) -> Tensor:
-    return torch.bmm(X.transpose(1, 2), gradient).transpose(1, 2)
+def _transposed_weight_gradient(gradient: Tensor, X: Tensor, out: Tensor | None = None) -> Tensor:
+    return _written(torch.bmm(X.transpose(1, 2), gradient).transpose(1, 2), out)
 
 
-def _sum(values: Tensor) -> Tensor:
-    return values.sum(dim=1, keepdim=True)
+def _written(result: Tensor, out: Tensor | None) -> Tensor:
+    return result if out is None else out.copy_(result)
+
+
+def _sum(values: Tensor, out: Tensor | None = None) -> Tensor:
+    return torch.sum(values, dim=1, keepdim=True, out=out)  # type: ignore[call-overload, no-any-return]
 
 
 # Forward and backward of linear layers. Weights are (n_models, n_outputs, n_inputs), biases
@@ -89,10 +91,9 @@ linear = ExactOperation(
     _linear,
     _transposed,
     single=lambda X, weight, bias: F.linear(X, weight, bias[0]),
-    write_out=[_linear],
 )
-linear_without_bias = ExactOperation(_product, _transposed, single=F.linear, write_out=[_product])
-input_gradient = ExactOperation(torch.bmm, single=torch.mm, write_out=[torch.bmm])
+linear_without_bias = ExactOperation(_product, _transposed, single=F.linear)
+input_gradient = ExactOperation(torch.bmm, single=torch.mm)
 weight_gradient = ExactOperation(
     _weight_gradient, _transposed_weight_gradient, single=lambda gradient, X: gradient.t() @ X
 )

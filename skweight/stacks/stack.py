@@ -12,16 +12,17 @@ from torch import Tensor
 from skweight._keywords import unwrap
 from skweight.data import TensorBatches
 from skweight.losses import backpropagate_weighted_means, validation_mean
+from skweight.stacks.batches import StackedBatches
 from skweight.stacks.direct import DirectStack
 from skweight.stacks.eligibility import stack_networks, validation_batches
 from skweight.stacks.networks import StackedNetwork
 from skweight.stacks.steps import (
-    StackedBatches,
     StackedLosses,
     StackedParameters,
     StackedSchedules,
 )
 from skweight.training import (
+    EncodedBatches,
     EpochLosses,
     FusedAdam,
     NotDirect,
@@ -90,6 +91,11 @@ class Stack:
         valid = [validation_batches(t.valid_rows) for t in trainings if t.valid_rows is not None]
         self.valid_batches = StackedBatches(valid) if valid else None
         self.direct = self._find_direct()
+        if self.direct is not None:
+            known = EncodedBatches()
+            self.batches = self.direct.encoded(self.batches, known)
+            if self.valid_batches is not None:
+                self.valid_batches = self.direct.encoded(self.valid_batches, known)
         self.parameters, self.optimizer = _make_optimizer(first, self.network)
         self.average: WeightAverage | None = None
         if first.ema_decay:
@@ -144,8 +150,8 @@ class Stack:
 
     def _losses_of_batches(self) -> Iterable[Tensor]:
         """Make the steps of an epoch; the losses of the models before each of them."""
-        is_direct = self.direct is not None and self.batches.is_dense and not self.clippings
-        if self.direct is not None and is_direct and not self.schedules.follow_batches:
+        is_disturbed = self.clippings or self.schedules.follow_batches
+        if self.direct is not None and not is_disturbed:
             return self.direct.run_epoch(self.batches, self._update).unbind(dim=1)
         return self._steps()
 
@@ -180,11 +186,14 @@ class Stack:
     @torch.no_grad()
     def _validate(self, batches: StackedBatches) -> Tensor:
         """Mean losses, rounded as those of single models: they decide which state is the best."""
-        total = torch.zeros(len(self.in_stack), dtype=torch.float64, device="cpu")
+        run = self.network if self.direct is None else self.direct.network.forward
+        means = []
         for X, weight, y in batches:
-            losses = self.losses(self.network(X), y)
-            means = [validation_mean(*pair) for pair in zip(losses, weight)]
-            total += torch.stack(means).cpu().double() * X.shape[1]
+            losses = self.losses(run(X), y)
+            means.append(torch.stack([validation_mean(*pair) for pair in zip(losses, weight)]))
+        total = torch.zeros(len(self.in_stack), dtype=torch.float64, device="cpu")
+        for of_batch, size in zip(torch.stack(means).cpu().double(), batches.sizes):
+            total += of_batch * size
         return total / batches.n_rows
 
     def _record(self, means: dict[str, Tensor], others: dict[str, Any]) -> None:
@@ -218,18 +227,18 @@ class Stack:
 
 
 def _training_batches(trainings: Sequence[Training], nets: Sequence[WeightedNet]) -> StackedBatches:
-    return StackedBatches(
-        [
-            TensorBatches(
-                training.rows,
-                net.batch_size,
-                shuffle=True,
-                sampling=training.options.weighting == "sampling",
-                seed=training.options.seed,
-            )
-            for training, net in zip(trainings, nets)
-        ]
-    )
+    """The batches of all models; those that draw the same order draw it once."""
+    batches: list[TensorBatches] = []
+    drawn: dict[int, TensorBatches] = {}
+    for training, net in zip(trainings, nets):
+        seed, sampling = training.options.seed, training.options.weighting == "sampling"
+        made = TensorBatches(
+            training.rows, net.batch_size, shuffle=True, sampling=sampling, seed=seed
+        )
+        # What is sampled depends on the weights of a model.
+        same = made if sampling else drawn.setdefault(seed, made)
+        batches.append(same.over(training.rows))
+    return StackedBatches(batches)
 
 
 def _make_optimizer(net: WeightedNet, network: StackedNetwork) -> tuple[StackedParameters, Any]:

@@ -1,8 +1,7 @@
-"""A training step of a stack: batches, losses, gradients and learning rates of several models."""
+"""A training step of a stack: losses, gradients and learning rates of several models."""
 
 import copy
-import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +12,6 @@ from skorch.history import History
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from skweight.data import VALUES_AT_ONCE, TensorBatches
 from skweight.losses import (
     CrossEntropy,
     Formula,
@@ -44,8 +42,9 @@ class StackedParameters:
         # What the optimizer gets, with names as in one network.
         self.named: list[tuple[str, nn.Parameter]] = []
         self.in_order = [parameter for _, parameter in network.named_parameters()]
+        self._given: dict[nn.Parameter, Tensor | None] = {}  # gradients that the views have
         for name, parameter in network.named_parameters():
-            if fused and parameter[0].numel() % _FUSED_WIDTH:
+            if fused and parameter.device.type == "cpu" and parameter[0].numel() % _FUSED_WIDTH:
                 views = [nn.Parameter(part, parameter.requires_grad) for part in parameter.data]
                 self.per_model[parameter] = views
                 self.named += [(name, view) for view in views]
@@ -75,9 +74,13 @@ class StackedParameters:
     def give_gradients_to_views(self) -> None:
         """Give the views for single models their parts of the gradients."""
         for parameter, views in self.per_model.items():
-            parts = [None] * len(views) if parameter.grad is None else parameter.grad
+            gradient = parameter.grad
+            if gradient is self._given.get(parameter):
+                continue  # its numbers may be others, in the same memory
+            parts = [None] * len(views) if gradient is None else gradient
             for view, part in zip(views, parts):
                 view.grad = part
+            self._given[parameter] = gradient
 
     def keep(self, positions: Tensor, optimizer: Any) -> None:
         """Keep only these models, in the optimizer too; the network has already been reduced."""
@@ -88,8 +91,9 @@ class StackedParameters:
         for parameter, views in self.per_model.items():
             kept_views = [views[position] for position in positions.tolist()]
             for view, part in zip(kept_views, parameter.data):
-                view.data = part
+                view.data, view.grad = part, None
             self.per_model[parameter] = kept_views
+        self._given.clear()
         kept = {*self.stacked, *chain(*self.per_model.values())}
         for group in optimizer.param_groups:
             group["params"] = [parameter for parameter in group["params"] if parameter in kept]
@@ -159,67 +163,6 @@ class StackedLosses:
             ]
             self._offset = torch.stack(columns).reshape(len(columns), 1, *output.shape[2:])
         return self._offset
-
-
-class StackedBatches:
-    """Batches of all models at once: for each its own rows in its own order.
-
-    ``batches`` has those of each model, over the same number of rows.
-    """
-
-    def __init__(self, batches: Sequence[TensorBatches]) -> None:
-        self.batches = list(batches)
-        rows = batches[0].rows
-        self.device = rows.device
-        self.n_rows = len(rows)
-        self.sizes = [*chain(*batches[0].sizes)]
-        self.n_values = self.sizes[0] * max(1, math.prod(rows.X.shape[1:]))
-
-    def keep(self, positions: Tensor) -> None:
-        """Keep only the models at these positions."""
-        self.batches = [self.batches[position] for position in positions.tolist()]
-
-    def __len__(self) -> int:
-        """Return the number of batches of each model in a pass."""
-        return len(self.sizes)
-
-    def first_rows(self, n_rows: int) -> tuple[Tensor, Tensor, Tensor]:
-        """X, weights and targets of the first rows of each model, again if there are fewer."""
-        positions = torch.arange(n_rows, device="cpu") % self.n_rows
-        rows = [batches.block(positions) for batches in self.batches]
-        parts = zip(*((of["X"], of["row_weight"], y) for of, y in rows))
-        X, weights, targets = map(torch.stack, parts)
-        return X, weights, targets
-
-    @property
-    def is_dense(self) -> bool:
-        """Whether X of every model is a tensor on the CPU."""
-        return all(
-            isinstance(batches.rows.X, Tensor) and batches.rows.device.type == "cpu"
-            for batches in self.batches
-        )
-
-    def blocks_in_order(self) -> Iterator[tuple[list[int], list[Tensor], Tensor, Tensor]]:
-        """Positions in X, for each model, weights and targets of the rows of one pass.
-
-        For many batches at a time, with their sizes. Weights and targets have the shape
-        (n_models, n_rows, ...).
-        """
-        for blocks in zip(*(batches.blocks_in_order() for batches in self.batches)):
-            sizes, index, weights, targets = zip(*blocks)
-            yield sizes[0], [*index], torch.stack(weights), torch.stack(targets)
-
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Yield X, weights and targets of shape (n_models, n, ...)."""
-        most = VALUES_AT_ONCE.get(self.device.type, VALUES_AT_ONCE["cpu"])
-        n_together = max(1, most // (self.n_values * len(self.batches)))
-        blocks = [self.sizes[i : i + n_together] for i in range(0, len(self.sizes), n_together)]
-        lengths = [sum(sizes) for sizes in blocks]
-        orders = [torch.split(batches.positions(), lengths) for batches in self.batches]
-        for sizes, *positions in zip(blocks, *orders):
-            rows = [batches.block(part) for batches, part in zip(self.batches, positions)]
-            tensors = zip(*((of["X"], of["row_weight"], y) for of, y in rows))
-            yield from zip(*(torch.split(torch.stack(parts), sizes, dim=1) for parts in tensors))
 
 
 class StackedSchedules:

@@ -28,8 +28,15 @@ from skweight.training.defaults import (
     resolve_ema_decay,
     resolve_epochs,
 )
-from skweight.training.direct import DirectNetwork, NotDirect
-from skweight.training.direct_layers import AutogradLayer, DirectLayer, DirectReLU, KeptBuffers
+from skweight.training.direct import DirectNetwork, NotDirect, unchanged
+from skweight.training.direct_layers import (
+    AutogradLayer,
+    DirectEmbedding,
+    DirectLayer,
+    DirectReLU,
+    KeptBuffers,
+)
+from skweight.training.encoded import EncodedBatches
 from skweight.training.isolation import isolated_torch
 from skweight.training.net import WeightedNet, on_cpu
 from skweight.training.plan import Output, Training, TrainingOptions

@@ -131,7 +131,7 @@ def layers_of(module: nn.Module, after_linear: bool) -> list[DirectLayer]:
     if kind is nn.ReLU:
         return [DirectReLU(in_place=after_linear)]
     if kind is CategoryEmbedding:
-        return [DirectEmbedding(layer.weight, layer.start)]
+        return [DirectEmbedding(layer.weight, layer.starts)]
     if kind in (FeatureWeight, EncodedFeatureWeight) or kind.__module__.startswith(_TORCH):
         return [AutogradLayer(module, [*module.parameters()])]
     raise NotDirect(f"the forward of {kind.__name__} is not known")

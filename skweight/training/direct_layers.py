@@ -37,14 +37,15 @@ class DirectLayer(Protocol):
 class KeptBuffers:
     """Tensors that are written to again in every step, one for each shape."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: torch.device | str = "cpu") -> None:
+        self._device = device
         self._buffers: dict[tuple[int, ...], Tensor] = {}
 
     def get(self, *shape: int) -> Tensor:
         """The buffer of a shape, with its last values."""
         found = self._buffers.get(shape)
         if found is None:
-            found = self._buffers[shape] = torch.empty(shape, device="cpu")
+            found = self._buffers[shape] = torch.empty(shape, device=self._device)
         return found
 
 
@@ -119,32 +120,36 @@ class DirectReLU:
 class DirectEmbedding:
     """Vectors in place of the codes in the last columns, see :class:`skweight.modules.MLP`.
 
-    ``start``, of shape (n_columns,), says where the vectors of each column begin in ``weight``.
+    ``weight`` has the vectors of one model, shape (n_vectors, size), or of several, shape
+    (n_models, n_vectors, size). ``starts`` returns where the vectors of each column begin, for
+    each model if there are several.
     """
 
     is_linear = False
 
-    def __init__(self, weight: nn.Parameter, start: Tensor) -> None:
-        self.weight, self.start = weight, start
+    def __init__(self, weight: nn.Parameter, starts: Callable[[], Tensor]) -> None:
+        self.weight, self.starts = weight, starts
         self.parameters = [weight]
 
     def begin(self, needs_input_gradient: bool) -> None:
         """Read where the parameters are. Nothing is trained before this layer."""
-        self.vectors = self.weight.detach()
+        self.vectors = self.weight.detach().flatten(0, -2)
+        self.start = self.starts()
         self.weight.grad = None
 
     def forward(self, X: Tensor) -> Tensor:
         """The other columns, and the vectors."""
-        self.n_values = X.shape[1] - len(self.start)
-        values, codes = X[:, : self.n_values], X[:, self.n_values :]
+        self.n_values = X.shape[-1] - self.start.shape[-1]
+        values, codes = X[..., : self.n_values], X[..., self.n_values :]
         self.codes = codes.long() + self.start
-        return torch.cat([values, F.embedding(self.codes, self.vectors).flatten(1)], dim=1)
+        return torch.cat([values, F.embedding(self.codes, self.vectors).flatten(-2)], dim=-1)
 
     def backward(self, gradient: Tensor) -> Tensor | None:
         """What autograd computes."""
         if self.weight.requires_grad:
-            of_vectors = gradient[:, self.n_values :].reshape(*self.codes.shape, -1)
-            self.weight.grad = embedding_gradient(of_vectors, self.codes, len(self.vectors))
+            of_vectors = gradient[..., self.n_values :].reshape(*self.codes.shape, -1)
+            found = embedding_gradient(of_vectors, self.codes, len(self.vectors))
+            self.weight.grad = found.reshape(self.weight.shape)
         return None
 
 

@@ -1,28 +1,41 @@
 """Rows of the default network that are encoded once, and not again in every epoch."""
 
 from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
-from skweight.data import TensorBatches
 from skweight.training.direct import DirectNetwork, unchanged
 
-# Bytes of all encoded rows of a fit at most, so that it takes little memory beside X. To encode the
-# rows of larger tables again takes hardly longer than to read what does not stay in the cache.
+# Bytes of all encoded rows of a fit or stack at most, so that they take little memory beside X. To
+# encode the rows of larger tables again takes hardly longer than to read what is not in the cache.
 MOST_BYTES = 2**25
 
 
+class Batches(Protocol):
+    """Batches of one model or of all models of a stack."""
+
+    def n_mapped_values(self, function: Callable[[Tensor], Tensor]) -> int:
+        """The number of values that :meth:`mapped` would make."""
+
+    def mapped(self, function: Callable[[Tensor], Tensor]) -> Any:
+        """The same batches with the results of a function as X."""
+
+
+AnyBatches = TypeVar("AnyBatches", bound=Batches)
+
+
 class EncodedBatches:
-    """The encoded rows of a fit: of its training rows, and of its validation rows."""
+    """The encoded rows of a fit or stack: of its training rows, and of its validation rows."""
 
     def __init__(self) -> None:
         self._n_bytes_left = MOST_BYTES
-        self._known: dict[TensorBatches, TensorBatches | None] = {}
+        self._known: dict[Batches, Batches | None] = {}
 
     def get(
-        self, batches: TensorBatches, network: DirectNetwork
-    ) -> tuple[TensorBatches, Callable[[Tensor], Tensor]]:
+        self, batches: AnyBatches, network: DirectNetwork
+    ) -> tuple[AnyBatches, Callable[[Tensor], Tensor]]:
         """Batches, and what makes the input of the network of their X.
 
         They are encoded already, unless there is no space for that.
@@ -31,16 +44,13 @@ class EncodedBatches:
             return batches, unchanged
         if batches not in self._known:
             self._known[batches] = self._encode(batches, network)
-        encoded = self._known[batches]
+        encoded: Any = self._known[batches]
         return (batches, network.encode) if encoded is None else (encoded, unchanged)
 
     @torch.no_grad()
-    def _encode(self, batches: TensorBatches, network: DirectNetwork) -> TensorBatches | None:
-        rows = batches.rows
-        first, _ = rows.batch(torch.zeros(1, dtype=torch.int64, device="cpu"))
-        n_values = network.encode(first["X"]).shape[1]
-        n_bytes = 4 * n_values * len(rows)
+    def _encode(self, batches: Batches, network: DirectNetwork) -> Any:
+        n_bytes = 4 * batches.n_mapped_values(network.encode)
         if n_bytes > self._n_bytes_left:
             return None
         self._n_bytes_left -= n_bytes
-        return batches.over(rows.mapped(network.encode, n_values))
+        return batches.mapped(network.encode)

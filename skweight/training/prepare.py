@@ -37,7 +37,8 @@ def prepare(
     because the module has been trained before: ``adapt(X, y, row_weight)``;
     ``adapt_categories(cardinalities)`` if X is a table, with 0 for each column of numbers;
     ``adapt_input(mean, spread)``; ``adapt_values(columns, values, shares)`` with the values that
-    :func:`find_values` finds; ``adapt_bins(edges)`` with ``n_bins + 1`` quantiles of the other
+    :func:`find_values` finds, without mass points if it has ``uses_mass_points = False``;
+    ``adapt_bins(edges)`` with ``n_bins + 1`` quantiles of the other
     values; and last ``adapt_output(constant)``. ``widths`` are the numbers of output columns that
     the problem allows, ``cardinalities``, ``column_names`` and ``holds_integers`` those of
     :class:`Training`.
@@ -97,7 +98,8 @@ def _adapt_to_input(module: Any, rows: RowDataset, cardinalities: tuple[int, ...
         module.adapt_input(*weighted_moments(rows))
     columns = values = None
     if _has_method(module, "adapt_values"):
-        columns, values, shares = find_values(rows, cardinalities)
+        mass_points = getattr(module, "uses_mass_points", True)
+        columns, values, shares = find_values(rows, cardinalities, mass_points)
         module.adapt_values(columns, values, shares)
     if _has_method(module, "adapt_bins") and (n_bins := _number_of_bins(module, len(rows))):
         module.adapt_bins(weighted_quantiles(rows, n_bins, columns, values))

@@ -461,8 +461,9 @@ def test_every_option_of_a_training_is_used_or_refused_by_stacks():
 def test_stacks_of_known_layers_train_without_the_graph_of_autograd(name, is_direct, at_once):
     settings, y, params = CASES[name]
     kind = WeightedTorchRegressor if y.dtype.kind == "f" else WeightedTorchClassifier
-    data = [FitData(X[fold], y[fold], WEIGHT[fold]) for fold in FOLDS]
-    trainings = [plan(kind(**QUICK | params | settings[-1]), of_fold) for of_fold in data]
+    data = FitData(X[FOLDS[0]], y[FOLDS[0]], WEIGHT[FOLDS[0]])
+    models = [kind(**QUICK | params | settings[-1] | {"random_state": s}) for s in (0, 1)]
+    trainings = [plan(model, data) for model in models]
     with isolated_torch(0, torch.device("cpu")):
         stack = Stack(trainings, [make_net(training) for training in trainings], 0.75)
     assert (stack.direct is not None) is is_direct
@@ -483,5 +484,6 @@ def test_a_stack_whose_steps_show_another_bit_is_trained_by_autograd(monkeypatch
 
 @pytest.mark.parametrize("name", ["binary", "classes", "sampling", "stopping regression"])
 def test_an_epoch_of_several_blocks_of_batches_is_the_same(monkeypatch, name):
-    monkeypatch.setattr("skweight.data.batches._ROWS_IN_ORDER", 70)
+    monkeypatch.setattr("skweight.data.batches.ROWS_IN_ORDER", 70)
+    monkeypatch.setattr("skweight.stacks.batches.ROWS_IN_ORDER", 70 * 9)
     assert_same_nets(*singly_and_together(*CASES[name]))

@@ -308,7 +308,7 @@ def test_rows_that_are_not_kept_encoded_are_encoded_in_each_batch(monkeypatch, m
 @pytest.mark.parametrize("weighting", ["loss", "sampling"])
 @pytest.mark.parametrize("target", ["two classes", "three classes", "number"])
 def test_an_epoch_of_several_blocks_of_batches_is_the_same(monkeypatch, target, weighting):
-    monkeypatch.setattr("skweight.data.batches._ROWS_IN_ORDER", 70)
+    monkeypatch.setattr("skweight.data.batches.ROWS_IN_ORDER", 70)
     assert_same_fit(fit_both(monkeypatch, FRAME, target, weighting=weighting, batch_size=32))
 
 

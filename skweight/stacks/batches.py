@@ -1,0 +1,153 @@
+"""Batches of all models of a stack at once."""
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, groupby
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from skweight.data import ROWS_IN_ORDER, VALUES_AT_ONCE, TensorBatches
+from skweight.losses import width
+from skweight.training import KeptBuffers, unchanged
+
+
+class Block(NamedTuple):
+    """Several batches: their sizes, X of one after the other, and weights and targets of all.
+
+    Tensors have the shape (n_models, n, ...). X of a batch may overwrite that of the batch before.
+    """
+
+    sizes: list[int]
+    X: Iterator[Tensor]
+    weights: Tensor
+    y: Tensor
+
+
+class StackedBatches:
+    """Batches of all models at once: for each its own rows in its own order.
+
+    ``batches`` has those of each model, over the same number of rows. Those that have one generator
+    draw one order for each pass.
+    """
+
+    def __init__(self, batches: Sequence[TensorBatches]) -> None:
+        rows = batches[0].rows
+        self.device = rows.device
+        self.n_rows = len(rows)
+        self.sizes = [*chain(*batches[0].sizes)]
+        self.n_values_per_row = max(1, width(rows.X))
+        # What is made of X, of shape (n_models, n, ...), when it is gathered.
+        self.encode: Callable[[Tensor], Tensor] = unchanged
+        self.use(batches)
+
+    def use(self, batches: Sequence[TensorBatches]) -> None:
+        """Have the batches of these models from now on."""
+        self.batches = list(batches)
+        tables = [of_model.rows.X for of_model in batches]
+        is_in_memory = all(isinstance(X, Tensor) and X.device == self.device for X in tables)
+        self.tables = StackedTables(tables) if is_in_memory else None
+
+    def keep(self, positions: Tensor) -> None:
+        """Keep only the models at these positions."""
+        self.use([self.batches[position] for position in positions.tolist()])
+
+    def __len__(self) -> int:
+        """Return the number of batches of each model in a pass."""
+        return len(self.sizes)
+
+    def first_rows(self, n_rows: int) -> tuple[Tensor, Tensor, Tensor]:
+        """X as it is, weights and targets of the first rows, again if there are fewer."""
+        positions = torch.arange(n_rows, device="cpu") % self.n_rows
+        return self._rows_at([positions] * len(self.batches))
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Yield X, weights and targets of shape (n_models, n, ...)."""
+        for sizes, X, weights, y in self.blocks():
+            yield from zip(X, weights.split_with_sizes(sizes, 1), y.split_with_sizes(sizes, 1))
+
+    def blocks(self) -> Iterator[Block]:
+        """Yield the batches of one pass, several at a time."""
+        together = max(1, self._most_rows() // self.sizes[0])
+        blocks = [self.sizes[i : i + together] for i in range(0, len(self.sizes), together)]
+        lengths = [sum(sizes) for sizes in blocks]
+        orders = [order.split_with_sizes(lengths) for order in self._orders()]
+        for sizes, *positions in zip(blocks, *orders):
+            if self.tables is None:
+                X, weights, y = self._rows_at(positions)
+                yield Block(sizes, map(self.encode, X.split_with_sizes(sizes, 1)), weights, y)
+                continue
+            parts = zip(*(of.in_order(own) for of, own in zip(self.batches, positions)))
+            index, weights, y = map(torch.stack, parts)
+            yield Block(sizes, map(self.encode, self.tables.batches(index, sizes)), weights, y)
+
+    def _most_rows(self) -> int:
+        """Number of rows of each model that a block has, unless a batch has more."""
+        if self.tables is not None and self.device.type == "cpu":
+            return ROWS_IN_ORDER // len(self.batches)
+        values = VALUES_AT_ONCE.get(self.device.type, VALUES_AT_ONCE["cpu"])
+        return values // (self.n_values_per_row * len(self.batches))
+
+    def _orders(self) -> list[Tensor]:
+        """Positions of the rows of each model in one pass."""
+        drawn: dict[int, Tensor] = {}
+        for of_model in self.batches:
+            if id(of_model.generator) not in drawn:
+                drawn[id(of_model.generator)] = of_model.positions()
+        return [drawn[id(of_model.generator)] for of_model in self.batches]
+
+    def _rows_at(self, positions: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """X, weights and targets of the rows at the positions of each model."""
+        rows = [of_model.block(own) for of_model, own in zip(self.batches, positions)]
+        parts = zip(*((of["X"], of["row_weight"], y) for of, y in rows))
+        X, weights, y = map(torch.stack, parts)
+        return X, weights, y
+
+    def n_mapped_values(self, function: Callable[[Tensor], Tensor]) -> int:
+        """The number of values that :meth:`mapped` would make."""
+        return function(self.first_rows(1)[0]).shape[2] * self.n_rows * len(self.batches)
+
+    def mapped(self, function: Callable[[Tensor], Tensor]) -> "StackedBatches":
+        """The same batches with the results of a function as X, in one tensor for all models.
+
+        The function is one of each row by itself, and is called now, for all models at once.
+        """
+        n_models, n_values = len(self.batches), self.n_mapped_values(function)
+        X = torch.empty(n_models, self.n_rows, n_values // (n_models * self.n_rows), device="cpu")
+        together = max(1, VALUES_AT_ONCE["cpu"] // (self.n_values_per_row * n_models))
+        order = torch.arange(self.n_rows, device="cpu")
+        for into, positions in zip(torch.split(X, together, dim=1), torch.split(order, together)):
+            into.copy_(function(self._rows_at([positions] * n_models)[0]))
+        X = X.flatten(0, 1)
+        index = torch.split(torch.arange(len(X), device="cpu"), self.n_rows)
+        return StackedBatches(
+            [of.over(of.rows.at(X, own)) for of, own in zip(self.batches, index, strict=True)]
+        )
+
+
+class StackedTables:
+    """X of each model, which models next to each other may share."""
+
+    def __init__(self, tables: Sequence[Tensor]) -> None:
+        self._row_shape = tables[0].shape[1:]
+        self._shared: list[tuple[Tensor, int]] = []  # with the number of models that share it
+        for _, of_models in groupby(tables, key=id):
+            table, *others = of_models
+            self._shared.append((table, 1 + len(others)))
+        self._kept = KeptBuffers(tables[0].device)
+
+    def batches(self, index: Tensor, sizes: list[int]) -> Iterator[Tensor]:
+        """Yield the rows at ``index``, of shape (n_models, n), for batches of these sizes."""
+        if index.is_cuda:  # where one kernel for many batches costs less
+            yield from self.get(index).split_with_sizes(sizes, 1)
+        else:
+            yield from map(self.get, index.split_with_sizes(sizes, 1))
+
+    def get(self, index: Tensor) -> Tensor:
+        """The rows at these positions, in a tensor that is written to again for the next ones."""
+        found = self._kept.get(*index.shape, *self._row_shape)
+        start = 0
+        for table, n_models in self._shared:
+            own = slice(start, start := start + n_models)
+            torch.index_select(table, 0, index[own].flatten(), out=found[own].flatten(0, 1))
+        return found
