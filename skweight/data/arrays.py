@@ -63,6 +63,8 @@ def canonical_csr(X: Any) -> Any:
 
 def as_tensor(array: NDArray[Any]) -> Tensor:
     """A tensor that shares its memory with ``array``, which may be read-only."""
+    if array.flags.writeable:
+        return torch.from_numpy(array)
     with warnings.catch_warnings():
         # torch warns that writing would be undefined behaviour; nothing here writes.
         warnings.filterwarnings("ignore", message=".*not writable", category=UserWarning)

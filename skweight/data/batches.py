@@ -77,11 +77,12 @@ class TensorBatches:
         first, _ = self.rows.batch(torch.zeros(1, dtype=torch.int64, device="cpu"))
         return function(first["X"]).shape[1] * len(self.rows)
 
-    def mapped(self, function: Callable[[Tensor], Tensor]) -> "TensorBatches":
-        """The same batches with the results of a function as X, see :meth:`RowDataset.mapped`."""
-        return self.over(
-            self.rows.mapped(function, self.n_mapped_values(function) // len(self.rows))
-        )
+    def mapped(self, function: Callable[[Tensor], Tensor], n_values: int) -> "TensorBatches":
+        """The same batches with the results of a function as X, ``n_values`` for all rows.
+
+        See :meth:`RowDataset.mapped`.
+        """
+        return self.over(self.rows.mapped(function, n_values // len(self.rows)))
 
     def over(self, rows: RowDataset) -> "TensorBatches":
         """The same batches of the same rows in another form, with the same random draws."""

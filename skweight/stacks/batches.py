@@ -107,12 +107,13 @@ class StackedBatches:
         """The number of values that :meth:`mapped` would make."""
         return function(self.first_rows(1)[0]).shape[2] * self.n_rows * len(self.batches)
 
-    def mapped(self, function: Callable[[Tensor], Tensor]) -> "StackedBatches":
+    def mapped(self, function: Callable[[Tensor], Tensor], n_values: int) -> "StackedBatches":
         """The same batches with the results of a function as X, in one tensor for all models.
 
-        The function is one of each row by itself, and is called now, for all models at once.
+        There are ``n_values`` for all rows of all models. The function is one of each row by
+        itself, and is called now, for all models at once.
         """
-        n_models, n_values = len(self.batches), self.n_mapped_values(function)
+        n_models = len(self.batches)
         X = torch.empty(n_models, self.n_rows, n_values // (n_models * self.n_rows), device="cpu")
         together = max(1, VALUES_AT_ONCE["cpu"] // (self.n_values_per_row * n_models))
         order = torch.arange(self.n_rows, device="cpu")

@@ -19,7 +19,7 @@ class Batches(Protocol):
     def n_mapped_values(self, function: Callable[[Tensor], Tensor]) -> int:
         """The number of values that :meth:`mapped` would make."""
 
-    def mapped(self, function: Callable[[Tensor], Tensor]) -> Any:
+    def mapped(self, function: Callable[[Tensor], Tensor], n_values: int) -> Any:
         """The same batches with the results of a function as X."""
 
 
@@ -49,8 +49,8 @@ class EncodedBatches:
 
     @torch.no_grad()
     def _encode(self, batches: Batches, network: DirectNetwork) -> Any:
-        n_bytes = 4 * batches.n_mapped_values(network.encode)
-        if n_bytes > self._n_bytes_left:
+        n_values = batches.n_mapped_values(network.encode)
+        if 4 * n_values > self._n_bytes_left:
             return None
-        self._n_bytes_left -= n_bytes
-        return batches.mapped(network.encode)
+        self._n_bytes_left -= 4 * n_values
+        return batches.mapped(network.encode, n_values)

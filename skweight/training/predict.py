@@ -48,6 +48,8 @@ def predict(
     if link is None:
         return raw.double()
     first = _apply_link(link, raw[:_ROWS_PER_LINK])
+    if len(raw) <= _ROWS_PER_LINK:
+        return first
     linked = first.new_empty((len(raw), *first.shape[1:]))
     linked[:_ROWS_PER_LINK] = first
     for start in range(_ROWS_PER_LINK, len(raw), _ROWS_PER_LINK):
@@ -76,6 +78,9 @@ def _forward(module: nn.Module, X: Any, device: torch.device, as_integers: bool)
     n_rows, step = X.shape[0], rows_at_once(X, device)
     with torch.inference_mode(), torch.autocast(device.type, enabled=False):
         first = _scores(module, X[:step], device, as_integers)
+        if n_rows <= step:
+            # A copy: a module may return one of its parameters.
+            return first.detach().to("cpu", copy=True)
         raw = torch.empty((n_rows, first.shape[1]), dtype=first.dtype, device="cpu")
         raw[:step] = first
         for start in range(step, n_rows, step):

@@ -487,3 +487,45 @@ def test_an_epoch_of_several_blocks_of_batches_is_the_same(monkeypatch, name):
     monkeypatch.setattr("skweight.data.batches.ROWS_IN_ORDER", 70)
     monkeypatch.setattr("skweight.stacks.batches.ROWS_IN_ORDER", 70 * 9)
     assert_same_nets(*singly_and_together(*CASES[name]))
+
+
+@pytest.mark.parametrize("most_bytes", [0, 2**14])
+@pytest.mark.parametrize("name", ["early stopping", "labels", "seeds"])
+def test_rows_that_are_encoded_batch_by_batch_give_the_same_networks(monkeypatch, name, most_bytes):
+    settings, y, params = CASES[name]
+    params = params | {"module__n_bins": 4}
+    expected, _ = singly_and_together(settings, y, params)
+    monkeypatch.setattr("skweight.training.encoded.MOST_BYTES", most_bytes)
+    _, found = singly_and_together(settings, y, params)
+    assert_same_nets(expected, found)
+
+
+@pytest.mark.parametrize("name", [n for n in TABLES if n != "indicators alone"])
+def test_embeddings_are_stacked_without_the_graph_of_autograd(name):
+    settings, y, params = TABLES[name]
+    kind = WeightedTorchRegressor if y.dtype.kind == "f" else WeightedTorchClassifier
+    fold = FOLDS[0]
+    trainings = [
+        with_categories(plan(kind(**QUICK | params | one), FitData(X[fold], y[fold], WEIGHT[fold])))
+        for one in settings
+    ]
+    with isolated_torch(0, torch.device("cpu")):
+        nets = [make_net(training) for training in trainings]
+        assert Stack(trainings, nets, 0.75).direct is not None
+
+
+def shuffled(settings):
+    """The orders that the models of a stack draw for an epoch."""
+    models = [WeightedTorchClassifier(**QUICK | one) for one in settings]
+    trainings = [plan(model, FitData(X, Y, WEIGHT)) for model in models]
+    with isolated_torch(0, torch.device("cpu")):
+        stack = Stack(trainings, [make_net(training) for training in trainings], 0.75)
+    n_distinct = len({id(order) for order in stack.batches._orders()})
+    return n_distinct, len(models)
+
+
+def test_models_of_one_seed_draw_one_order_unless_they_sample_by_their_weights():
+    assert shuffled(WEIGHTS) == (1, 3)
+    assert shuffled(CASES["seeds"][0]) == (4, 4)
+    sampled = [{"weighting": "sampling", **one} for one in WEIGHTS]
+    assert shuffled(sampled) == (3, 3)
