@@ -24,6 +24,11 @@ from skweight import WeightedTorchClassifier, WeightSearchCV
 
 WEIGHTS = [None, "balanced", {0: 1, 1: 2}, {0: 1, 1: 4}, {0: 1, 1: 8}]
 UNSAID = {"max_epochs": "auto", "batch_size": "auto"}
+PEERS = {
+    "grid": "GridSearchCV",
+    "sklearn": "scikit-learn's MLP",
+    "loops": "50 loops written by hand",
+}
 SETTINGS = {"class_weight": WEIGHTS, "sample_weight_power": [0.5, 1.0]}
 
 
@@ -59,6 +64,13 @@ def of_scikit_learn(width: int, batch_size: int, epochs: int, data: Any) -> Call
     return search(GridSearchCV, model, settings, (*data[:2], None))
 
 
+def loops_by_hand(epochs: int, data: Any) -> None:
+    """As many fits by a loop of the width and batches of ``peers``: ten settings, five folds."""
+    in_fold = [part[: len(part) * 4 // 5] for part in data]
+    for _ in range(50):
+        peers.loop(*in_fold, epochs)
+
+
 def side_by_side(turns: int) -> None:
     """Whole searches."""
     data = peers.rows(5_000)
@@ -73,8 +85,10 @@ def side_by_side(turns: int) -> None:
             }
             if n_jobs == 1:
                 runs["sklearn"] = of_scikit_learn(width, batch_size, epochs, data)
+            if n_jobs == 1 and (width, batch_size) == (64, peers.BATCH_SIZE):
+                runs["loops"] = partial(loops_by_hand, epochs, data)
             seconds = in_turns(runs, turns)
-            for peer, of_whom in (("grid", "GridSearchCV"), ("sklearn", "scikit-learn's MLP")):
+            for peer, of_whom in PEERS.items():
                 if peer in seconds:
                     what = f"{name}, n_jobs={n_jobs}, against {of_whom}"
                     times = median(seconds["own"]), median(seconds[peer])
