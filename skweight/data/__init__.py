@@ -35,6 +35,12 @@ from skweight.data.inputs import (
 from skweight.data.moments import weighted_moments, weighted_quantiles
 from skweight.data.rows import Batch, RowDataset, gather, rows_at_once, to_integers
 from skweight.data.shift import find_shift
-from skweight.data.split import split_validation
+from skweight.data.split import (
+    group_codes,
+    join_groups,
+    split_folds,
+    split_groups,
+    split_validation,
+)
 from skweight.data.validation import XReader
 from skweight.data.values import find_values

@@ -1,9 +1,11 @@
-"""The validation split."""
+"""Which rows a network does not see: one validation split, or folds of which each is held out."""
 
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components
 
 
 def split_validation(
@@ -49,3 +51,170 @@ def _sort_by_class(
     order = shuffled[np.argsort(classes[shuffled], kind="stable")]
     kept: NDArray[np.intp] = order[np.bincount(classes)[classes[order]] > 1]
     return kept
+
+
+def split_groups(
+    groups: NDArray[np.integer[Any]],
+    fraction: float,
+    seed: int,
+    weight: NDArray[np.float64],
+    classes: NDArray[np.integer[Any]] | None = None,
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Choose training and validation rows by whole groups: about ``fraction`` of the weight.
+
+    Returns sorted positions. Arguments are those of :func:`split_folds`. Every class keeps a row
+    for training.
+    """
+    n_groups = int(groups.max()) + 1
+    n_folds = min(n_groups, max(2, round(1 / fraction)))
+    n_held_out = max(1, min(n_folds - 1, round(fraction * n_folds)))
+    if n_groups > 1:
+        folds = split_folds(n_folds, seed, weight, classes, groups)
+        for first in range(n_folds):  # the first choice that leaves every class a row
+            chosen = [folds[(first + i) % n_folds] for i in range(n_held_out)]
+            valid = np.sort(np.concatenate(chosen))
+            train = np.setdiff1d(np.arange(len(weight)), valid, assume_unique=True)
+            if classes is None or np.isin(classes, classes[train]).all():
+                return train, valid
+    raise ValueError(
+        "early_stopping=True needs groups to hold out, without which every class has a row left, "
+        f"got {n_groups} groups with weight. Groups that have an equal row count as one."
+    )
+
+
+def group_codes(groups: Any, n_rows: int) -> NDArray[np.integer[Any]]:
+    """Codes from 0 on of the user's ``groups``, one for each row of X."""
+    given = np.asarray(groups)
+    if given.shape != (n_rows,):
+        raise ValueError(
+            f"groups must hold one group for each of {n_rows} rows of X, got shape {given.shape}."
+        )
+    is_missing = given != given
+    if given.dtype == object:
+        is_missing = np.array([value is None or value != value for value in given.tolist()])
+    if is_missing.any():
+        row = int(np.argmax(is_missing))
+        raise ValueError(f"groups must have no missing value, got {given[row]!r} in row {row}.")
+    try:
+        return np.asarray(np.unique(given, return_inverse=True)[1])
+    except TypeError as error:
+        raise TypeError(
+            f"groups must hold labels of one kind, which can be sorted: {error}."
+        ) from error
+
+
+def split_folds(
+    n_folds: int,
+    seed: int,
+    weight: NDArray[np.float64],
+    classes: NDArray[np.integer[Any]] | None = None,
+    groups: NDArray[np.integer[Any]] | None = None,
+) -> list[NDArray[np.intp]]:
+    """Folds that hold all rows: about the same number and weight of rows, of every class, in each.
+
+    Without groups all folds have the same number of rows, so that what is trained without them can
+    be stacked. For that some rows, fewer than there are folds, are in two folds.
+
+    Parameters
+    ----------
+    n_folds : int
+    seed : int
+    weight : ndarray of shape (n_rows,)
+    classes : ndarray of shape (n_rows,), default=None
+        Class codes from 0 on.
+    groups : ndarray of shape (n_rows,), default=None
+        Group codes from 0 on: the rows of a group come into the same fold.
+
+    Returns
+    -------
+    list of ndarray
+        Sorted positions of the rows of each fold.
+    """
+    random = np.random.default_rng(seed)
+    strata = np.zeros(len(weight), dtype=np.intp) if classes is None else classes
+    if groups is not None:
+        folds = _fold_of_groups(n_folds, random, weight, strata, groups)[groups]
+        return [np.flatnonzero(folds == fold) for fold in range(n_folds)]
+    folds = np.empty(len(weight), dtype=np.intp)
+    counts = np.zeros(n_folds, dtype=np.intp)
+    shuffled = random.permutation(len(weight))
+    shuffled = shuffled[np.argsort(-weight[shuffled], kind="stable")]
+    present, sizes = np.unique(strata, return_counts=True)
+    for stratum in present:
+        rows = shuffled[strata[shuffled] == stratum]
+        n_rounds, n_left = divmod(len(rows), n_folds)
+        # In each round every fold gets one of the rows, which weigh about the same.
+        rounds = np.tile(np.arange(n_folds), (n_rounds, 1))
+        dealt = random.permuted(rounds, axis=1).ravel()
+        folds_with_fewest = np.lexsort((random.random(n_folds), counts))[:n_left]
+        folds[rows] = np.concatenate([dealt, random.permutation(folds_with_fewest)])
+        counts += np.bincount(folds[rows], minlength=n_folds)
+    short = np.flatnonzero(counts < counts.max())
+    spare = random.permutation(np.flatnonzero(strata == present[sizes.argmax()]))
+    second = dict(zip(short.tolist(), _of_other_folds(short, spare, folds)))
+    return [
+        np.sort(np.append(np.flatnonzero(folds == fold), second.get(fold, [])).astype(np.intp))
+        for fold in range(n_folds)
+    ]
+
+
+def _of_other_folds(
+    short: NDArray[np.intp], spare: NDArray[np.intp], folds: NDArray[np.intp]
+) -> list[list[int]]:
+    """For each of the short folds one of the spare rows, of another fold; none where none is."""
+    left = spare.tolist()
+    chosen: list[list[int]] = []
+    for fold in short:
+        row = next((row for row in left if folds[row] != fold), None)
+        chosen.append([] if row is None else [row])
+        if row is not None:
+            left.remove(row)
+    return chosen
+
+
+def _fold_of_groups(
+    n_folds: int,
+    random: np.random.Generator,
+    weight: NDArray[np.float64],
+    strata: NDArray[np.integer[Any]],
+    groups: NDArray[np.integer[Any]],
+) -> NDArray[np.intp]:
+    """The fold of each group, heavy groups first: the one where it makes shares most even."""
+    n_groups, n_strata = int(groups.max()) + 1, int(strata.max()) + 1
+    shares = np.zeros((n_groups, n_strata))
+    np.add.at(shares, (groups, strata), weight)
+    shares /= np.maximum(shares.sum(axis=0), np.finfo(float).tiny)
+    folds = np.empty(n_groups, dtype=np.intp)
+    totals, counts = np.zeros((n_folds, n_strata)), np.zeros(n_folds)
+    for group in np.lexsort((random.random(n_groups), -shares.sum(axis=1))):
+        # The sum of squares of all totals grows least there; of equal ones, the fold of fewest.
+        growth = totals @ shares[group]
+        fold = np.lexsort((random.random(n_folds), counts, growth))[0]
+        folds[group] = fold
+        totals[fold] += shares[group]
+        counts[fold] += 1
+    return folds
+
+
+def join_groups(
+    groups: NDArray[np.integer[Any]], rows: NDArray[np.intp]
+) -> NDArray[np.integer[Any]]:
+    """Codes from 0 on for groups, of which those that have a row in common count as one.
+
+    Parameters
+    ----------
+    groups, rows : ndarray of shape (n,)
+        Codes of groups, and numbers of the rows that are in them, both from 0 on.
+
+    Returns
+    -------
+    ndarray of shape (n_rows,)
+        The code of each row.
+    """
+    n_rows, n_groups = int(rows.max()) + 1, int(groups.max()) + 1
+    edges = sparse.coo_matrix(
+        (np.ones(len(rows), dtype=bool), (rows, n_rows + groups)),
+        shape=(n_rows + n_groups, n_rows + n_groups),
+    )
+    _, component = connected_components(edges, directed=False)
+    return np.asarray(np.unique(component[:n_rows], return_inverse=True)[1])

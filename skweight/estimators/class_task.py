@@ -235,6 +235,10 @@ class ClassTask:
         rows = dataclasses.replace(rows, weight=weight)
         return rows if has_weight.all() else rows.take(has_weight)
 
+    def classes_of(self, rows: DistinctRows) -> NDArray[Any] | None:
+        """The labels of the codes in ``rows.y``; None for a multilabel y."""
+        return None if self.labels.multilabel else self.labels.classes
+
     def check(self, rows: DistinctRows, name: str = "y") -> None:
         """Refuse rows of which :meth:`weigh` has left none."""
         if not len(rows.index):

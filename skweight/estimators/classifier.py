@@ -6,15 +6,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin
+from sklearn.metrics import accuracy_score
 from sklearn.utils.metaestimators import available_if
 
 from skweight.estimators.class_task import ClassTask, Labels
 from skweight.estimators.estimator import TorchEstimator, without_weightless_rows
 from skweight.estimators.fit_arguments import explain_unknown
+from skweight.estimators.members import mean_output
 from skweight.estimators.partial_fit import check_partial_fit
 from skweight.estimators.planning import FitData
 from skweight.losses import CLASSIFIER_CRITERIA, ClassLink, RowLoss
-from skweight.training import Output
+from skweight.training import Output, WeightedNet
 
 
 class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[misc]
@@ -115,6 +117,12 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
         ``partial_fit``.
     validation_fraction : float, default=0.2
         Share of the distinct rows that early stopping holds out.
+    n_members : int, default=1
+        Number of networks whose mean probabilities are predicted. With several, the distinct rows
+        are divided into as many folds, of the same share of every class and of the weight. Each
+        network is trained on all folds but one, which tells it when to stop, so that every row is
+        used for training and has a prediction by a network that has not seen it. They are trained
+        in one stack where that is faster. See docs/members.md.
     ema_decay : float or "auto", default="auto"
         Decay, in [0, 1), of an exponential moving average of the network's parameters over the
         updates. The averaged network is the one that is validated, kept and used for prediction;
@@ -158,14 +166,22 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
         Names of the columns of a DataFrame. Only if all of them are strings.
     is_categorical_ : ndarray of bool of shape (n_features_in_,), or None
         Which columns of X are categories; None if none is.
+    nets_ : list of WeightedNet
+        The trained skorch nets, one for each member.
     net_ : WeightedNet
-        The trained skorch net.
+        The only one of them. Not with several members, like ``module_`` and ``history_``.
     module_ : nn.Module
     history_ : skorch History
         ``train_loss`` and ``valid_loss`` of each epoch, both weighted means. Batches are recorded
         only if a callback defines ``on_batch_begin``, ``on_grad_computed`` or ``on_batch_end``.
     n_iter_ : int
         Number of epochs of the last fit, plus the number of calls of ``partial_fit`` since.
+    oof_prediction_ : ndarray of shape (n_samples, n_classes) or (n_samples, n_labels)
+        Only with several members: probabilities for the rows of ``fit`` by the member that was not
+        trained on them, with ``correct_prior`` as it was set then. Copies of a row are held out
+        together. Rows of weight 0, which no member was trained on, have the mean of all members.
+    oof_score_ : float
+        Only with several members: the weighted accuracy of ``oof_prediction_``.
     feature_weights_ : ndarray of shape (n_features_in_,)
         Weights of the input features. Only if the network has such a layer.
 
@@ -203,6 +219,7 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
         max_epochs: int | str = "auto",
         early_stopping: bool | str = "auto",
         validation_fraction: float = 0.2,
+        n_members: int = 1,
         ema_decay: float | str = "auto",
         n_iter_no_change: int = 10,
         tol: float = 1e-4,
@@ -229,6 +246,7 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
         self.max_epochs = max_epochs
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
+        self.n_members = n_members
         self.ema_decay = ema_decay
         self.n_iter_no_change = n_iter_no_change
         self.tol = tol
@@ -247,6 +265,7 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
         y: Any,
         sample_weight: Any = None,
         *,
+        groups: Any = None,
         X_val: Any = None,
         y_val: Any = None,
         sample_weight_val: Any = None,
@@ -267,6 +286,10 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
             Labels of any dtype, or zeros and ones in one column per label.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative, on any scale. None is 1 for every row.
+        groups : array-like of shape (n_samples,), default=None
+            Rows that belong together, such as those of one person. Rows that are held out, for
+            early stopping or by members, are held out by whole groups. Groups that have an equal
+            row of the same y count as one.
         X_val, y_val : array-like, default=None
             Validation rows for early stopping, instead of some of the rows of X. A pipeline does
             not transform them unless its ``transform_input`` names them.
@@ -283,7 +306,7 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
             On bad input; the message names the argument, what was expected and what was given.
             The estimator is left as it was.
         """
-        data = FitData(X, y, sample_weight, X_val, y_val, sample_weight_val)
+        data = FitData(X, y, sample_weight, X_val, y_val, sample_weight_val, groups)
         fitted: WeightedTorchClassifier = self._fit(data)
         return fitted
 
@@ -334,9 +357,13 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
         Returns
         -------
         ndarray of shape (n_samples,), (n_samples, n_classes) or (n_samples, n_labels)
-            For two classes, the log-odds of ``classes_[1]``; for labels, those of each.
+            For two classes, the log-odds of ``classes_[1]``; for labels, those of each. With
+            several members they are those of the mean probabilities.
         """
-        scores = self._predict(X, self._link().scores)
+        self._check_is_fitted()
+        if len(self.nets_) > 1:
+            return _log_odds(self._predict(X, lambda net: self._link(net).sides))
+        scores = self._predict(X, lambda net: self._link(net).scores)
         if self._task.labels.multilabel:
             return scores
         if scores.shape[1] == 1:
@@ -376,7 +403,7 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
             Columns in the order of ``classes_``; for multilabel y, the probability of each
             label.
         """
-        return self._predict(X, self._link().probabilities)
+        return self._predict(X, lambda net: self._link(net).probabilities)
 
     def predict_log_proba(self, X: Any) -> NDArray[np.float64]:
         """Logarithms of :meth:`predict_proba`, all finite.
@@ -442,10 +469,25 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
     def _output(self, criterion: RowLoss) -> Output:
         return self._task.output(criterion, self.correct_prior)
 
-    def _link(self) -> ClassLink:
-        """From raw scores to scores and probabilities of the classes."""
-        self._check_is_fitted()
-        return self._task.link(self.net_.criterion_, self.correct_prior)
+    def _link(self, net: WeightedNet) -> ClassLink:
+        """From raw scores of a net to scores and probabilities of the classes."""
+        return self._task.link(net.criterion_, self.correct_prior)
+
+    def _values(self, nets: list[WeightedNet], X: Any) -> NDArray[np.float64]:
+        """Mean probabilities for checked X."""
+        return mean_output(nets, X, lambda net: self._link(net).probabilities)
+
+    def _score_of(self, y: Any, probability: NDArray[np.float64], sample_weight: Any) -> float:
+        """Weighted accuracy of the classes with the largest probabilities."""
+        labels = self._task.labels
+        if labels.multilabel:
+            found = labels.decode(probability - 0.5)
+        else:
+            is_binary = probability.shape[1] == 2
+            found = labels.decode(
+                probability[:, 1] - probability[:, 0] if is_binary else probability
+            )
+        return float(accuracy_score(y, found, sample_weight=sample_weight))
 
     def __sklearn_tags__(self) -> Any:
         """Tags: several classes or labels, unless the criterion does not support them."""
@@ -454,3 +496,14 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
         tags.classifier_tags.multi_class = not (traits and traits.binary_only)
         tags.classifier_tags.multi_label = not (traits and traits.one_column_per_class)
         return tags
+
+
+def _log_odds(sides: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Scores of classes or labels from their probabilities, see :meth:`ClassLink.sides`.
+
+    Of shape (n,) for two classes, (n, n_classes) for more and (n, n_labels) for labels.
+    """
+    scores = np.log(sides)
+    if sides.shape[-1] != 2:
+        return np.asarray(scores)
+    return np.asarray(scores[..., 1] - scores[..., 0])

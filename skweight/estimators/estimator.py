@@ -6,7 +6,7 @@ What classes and numbers need is in the tasks, the order of steps in a fit in ``
 import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from torch import nn
 from skweight._keywords import Mask
 from skweight.data import Encoding, as_array, has_named_inputs
 from skweight.estimators.callbacks import callback_params, set_callback_params
+from skweight.estimators.members import mean_output
 from skweight.estimators.parameters import (
     check_parameters,
     has_prefix,
@@ -35,7 +36,8 @@ from skweight.estimators.planning import (
 from skweight.estimators.tables import validate_to_predict
 from skweight.losses import Traits, build_criterion, traits_of
 from skweight.modules import input_feature_weights, is_mlp
-from skweight.training import TrainingInterrupted, WeightedNet, on_cpu, predict, train
+from skweight.stacks import train_in_stacks
+from skweight.training import Training, TrainingInterrupted, WeightedNet, on_cpu, train
 from skweight.weights import (
     fill_targets_without_weight,
     refuse_masked,
@@ -51,7 +53,12 @@ class TorchEstimator(BaseEstimator):  # type: ignore[misc]
     subclass has a task, which ``_make_task`` makes, and ``_output`` says what its network is for.
     """
 
-    net_: WeightedNet
+    # They go to splitters, unless asked for here.
+    __metadata_request__fit: ClassVar = {"groups": False}
+    nets_: list[WeightedNet]
+    oof_prediction_: NDArray[np.float64]  # with several members only, as the next two
+    oof_score_: float
+    _fold_seed: int
     _criteria: Mapping[str, type[nn.Module]]  # names that ``criterion`` may have
     _params: dict[str, Any]
     callbacks: Any
@@ -129,7 +136,8 @@ class TorchEstimator(BaseEstimator):  # type: ignore[misc]
     def _fit(self, data: FitData) -> Any:
         """Fit on all rows at once."""
         with self._unchanged_by_failure():
-            self.net_ = train(plan(self, data))
+            planned = plan(self, data)
+            planned.complete(self, _train_all(planned.trainings))
         return self
 
     def _partial_fit(
@@ -137,7 +145,7 @@ class TorchEstimator(BaseEstimator):  # type: ignore[misc]
     ) -> Any:
         """Make one pass over more rows."""
         with self._unchanged_by_failure():
-            self.net_ = train(plan_partial_fit(self, X, y, sample_weight, find_task))
+            self.nets_ = [train(plan_partial_fit(self, X, y, sample_weight, find_task))]
         return self
 
     @contextmanager
@@ -147,7 +155,7 @@ class TorchEstimator(BaseEstimator):  # type: ignore[misc]
         try:
             yield
         except TrainingInterrupted as stop:
-            self.net_ = stop.net
+            self.nets_ = [stop.net]
             # A plain one: the error may travel between processes, without the network.
             raise KeyboardInterrupt(str(stop)) from None
         except BaseException:
@@ -163,41 +171,69 @@ class TorchEstimator(BaseEstimator):  # type: ignore[misc]
     # The fitted network ---------------------------------------------------------------------
 
     def _predict(
-        self, X: Any, link: Callable[[torch.Tensor], torch.Tensor] | None = None
+        self, X: Any, link_of: Callable[[WeightedNet], Callable[[torch.Tensor], torch.Tensor]]
     ) -> NDArray[np.float64]:
-        """Raw scores of shape (n_samples, n_outputs), or what ``link`` makes of them."""
+        """The mean over the networks of what their links make of raw scores (n, n_outputs)."""
         self._check_is_fitted()
         X = validate_to_predict(self, X)
-        device = torch.device(self.net_.device)
-        as_integers = self.net_.takes_integers
-        return np.asarray(predict(self.net_.module_, X, device, link, as_integers).numpy())
+        return mean_output(self.nets_, X, link_of)
+
+    def predict_members(self, X: Any) -> NDArray[np.float64]:
+        """What each of the ``n_members`` networks predicts: probabilities of classes, or numbers.
+
+        Their mean is :meth:`predict_proba` of a classifier and ``predict`` of a regressor. Their
+        spread says how much the prediction depends on which rows the networks were trained on and
+        on their random numbers. It is neither a standard error nor the spread of y around the
+        prediction: all members share most of their rows.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame, tensor or sparse matrix of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_members, n_samples, ...)
+            For each member the shape of ``predict_proba`` or ``predict``.
+        """
+        self._check_is_fitted()
+        X = validate_to_predict(self, X)
+        return np.stack([self._values([net], X) for net in self.nets_])
 
     @property
-    def _fitted_net(self) -> WeightedNet:
-        """The net; before a fit NotFittedError, which is an AttributeError, for ``hasattr``."""
+    def net_(self) -> WeightedNet:
+        """The trained skorch net, if there is one."""
         self._check_is_fitted()
-        return self.net_
+        if len(self.nets_) > 1:
+            raise AttributeError(
+                f"This {type(self).__name__} has {len(self.nets_)} members: nets_ is a list of "
+                "their nets, and nets_[0].module_ and nets_[0].history are those of the first."
+            )
+        return self.nets_[0]
 
     def _check_is_fitted(self) -> None:
         """Raise NotFittedError before a fit."""
-        if not hasattr(self, "net_"):  # scikit-learn's own check takes as long as a prediction
+        if not hasattr(self, "nets_"):  # scikit-learn's own check takes as long as a prediction
             check_is_fitted(self)
 
     @property
     def module_(self) -> nn.Module:
         """The trained network."""
-        module: nn.Module = self._fitted_net.module_
+        module: nn.Module = self.net_.module_
         return module
 
     @property
     def history_(self) -> Any:
         """What skorch recorded in each epoch; losses are weighted means."""
-        return self._fitted_net.history
+        return self.net_.history
 
     @property
     def n_iter_(self) -> int:
-        """Number of epochs of the last fit, and of calls of ``partial_fit`` since."""
-        return len(self._fitted_net.history)
+        """Number of epochs of the last fit, and of calls of ``partial_fit`` since.
+
+        With several members, that of the member that was trained longest.
+        """
+        self._check_is_fitted()
+        return max(len(net.history) for net in self.nets_)
 
     @property
     def is_categorical_(self) -> Mask | None:
@@ -209,14 +245,19 @@ class TorchEstimator(BaseEstimator):  # type: ignore[misc]
 
     @property
     def feature_weights_(self) -> NDArray[np.float32]:
-        """Weights on the input features after the fit, if the network has such a layer."""
-        weights = input_feature_weights(self._fitted_net.module_, self.n_features_in_)
-        if weights is None:
+        """Weights on the input features after the fit, if the network has such a layer.
+
+        With several members, the means of theirs.
+        """
+        self._check_is_fitted()
+        found = [input_feature_weights(net.module_, self.n_features_in_) for net in self.nets_]
+        weights = [of_net.detach().cpu() for of_net in found if of_net is not None]
+        if len(weights) < len(found):
             raise AttributeError(
                 "feature_weights_ needs a network with a FeatureWeight on its "
                 f"{self.n_features_in_} inputs, such as module__feature_weights=1 gives."
             )
-        return np.asarray(weights.detach().cpu().numpy())
+        return np.asarray(torch.stack(weights).mean(dim=0).numpy())
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle a module that was given as an instance on the CPU, as ``net_`` does its own."""
@@ -243,6 +284,23 @@ class TorchEstimator(BaseEstimator):  # type: ignore[misc]
         tags.input_tags.allow_nan = is_mlp(self.module)
         tags.input_tags.three_d_array = tags.input_tags.dict = self.module is not None
         return tags
+
+
+def _train_all(trainings: list[Training]) -> list[WeightedNet]:
+    """Train one network, or all members."""
+    if len(trainings) == 1:
+        return [train(trainings[0])]
+    try:
+        outcomes = train_in_stacks(trainings)
+    except TrainingInterrupted:
+        raise KeyboardInterrupt(
+            f"The fit of {len(trainings)} members was stopped before all of them were trained, so "
+            "the estimator is left as it was."
+        ) from None
+    for outcome in outcomes:
+        if outcome.error is not None:
+            raise outcome.error
+    return [outcome.net for outcome in outcomes if outcome.net is not None]
 
 
 def without_weightless_rows(X: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, Any]:

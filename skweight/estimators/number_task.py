@@ -96,6 +96,9 @@ class NumberTask:
         """Rows with their weights: numbers have no class weights."""
         return rows
 
+    def classes_of(self, rows: DistinctRows) -> None:
+        """None: numbers are no classes."""
+
     def check(self, rows: DistinctRows, name: str = "y") -> None:
         """Refuse targets that the criterion does not allow."""
         positive, lowest = self.traits.positive, rows.y.min()

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from skweight._keywords import underflow_is_zero
-from skweight.data import holds_integers
+from skweight.data import RowDataset, holds_integers, place, resolve_device
 from skweight.estimators.class_task import is_fixed
 from skweight.estimators.planning import (
     PartialFits,
@@ -44,6 +44,11 @@ def check_partial_fit(estimator: Any) -> bool:
             'partial_fit needs early_stopping=False or "auto", because it makes one pass over '
             "its rows, got True. Evaluate the model on validation rows of your own between calls."
         )
+    if estimator.n_members != 1:
+        raise ValueError(
+            "partial_fit needs n_members=1, because rows of later calls belong to no member's "
+            f"held-out rows, got {estimator.n_members!r}. Pass all rows to fit instead."
+        )
     if estimator.ema_decay not in ("auto", 0):
         raise ValueError(
             'partial_fit needs ema_decay="auto" or 0, because later calls train the parameters '
@@ -61,7 +66,7 @@ def plan_partial_fit(
     ``find_task(y, first)`` makes the task in the first call and returns it in later ones.
     """
     estimator._check_params()
-    previous: WeightedNet | None = getattr(estimator, "net_", None)
+    previous = _previous_net(estimator)
     first = previous is None
     criterion = make_criterion(estimator) if first else copy.deepcopy(previous.criterion_)  # type: ignore[union-attr]
     checked, y = validate(estimator, X, y, sample_weight, reset=first, only_known=True)
@@ -83,21 +88,31 @@ def plan_partial_fit(
             rows = order_by_rows(estimator, rows)
         rows = pool_rare(estimator, rows)
         warn_of_few_effective_rows(estimator, task, codes, sample_weight)
-    targets = task.targets([rows])
+    (targets,) = task.targets([rows])
     estimator._keep(task)
     seed = _seed_of_call(calls, estimator.random_state)
-    row_weights = [rows.weight / calls.weight_unit]
+    device = resolve_device(estimator.device)
+    weights = rows.weight / calls.weight_unit
     return make_training(
         estimator,
-        [rows],
-        targets,
-        row_weights,
+        [RowDataset(place(rows.X, device), rows.index, targets, weights, device)],
         criterion,
         seed,
         continue_from=previous,
         is_partial=True,
         holds_integers=holds_integers(X),
     )
+
+
+def _previous_net(estimator: Any) -> WeightedNet | None:
+    """The net of the last call or fit, if there was one."""
+    nets: list[WeightedNet] = getattr(estimator, "nets_", [])
+    if len(nets) > 1:
+        raise ValueError(
+            f"partial_fit continues with one network, got an estimator with {len(nets)} members. "
+            "Fit it with n_members=1 before, or pass all rows to fit."
+        )
+    return nets[0] if nets else None
 
 
 def _seed_of_call(calls: PartialFits, random_state: Any) -> int:

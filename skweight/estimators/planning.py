@@ -15,16 +15,26 @@ from sklearn.base import is_regressor
 from sklearn.utils import check_random_state
 from torch import nn
 
-from skweight._keywords import Floats, check_keywords, underflow_is_zero, warn, warn_once
+from skweight._keywords import check_keywords, underflow_is_zero, warn, warn_once
 from skweight.data import (
     RowDataset,
+    group_codes,
     holds_integers,
+    join_groups,
     place,
     resolve_device,
+    split_groups,
     split_validation,
 )
 from skweight.estimators.class_task import ClassTask
 from skweight.estimators.inputs import n_features_of
+from skweight.estimators.members import (
+    FitPlan,
+    HeldOut,
+    folds_of_members,
+    resolve_n_members,
+    seed_of_member,
+)
 from skweight.estimators.number_task import NumberTask
 from skweight.estimators.tables import (
     column_names,
@@ -43,6 +53,7 @@ from skweight.weights import (
     effective_sample_size,
     flatten_mass,
     merge,
+    representatives,
     scale_near_one,
     to_mean_one,
 )
@@ -70,6 +81,7 @@ class FitData:
     X_val: Any = None
     y_val: Any = None
     sample_weight_val: Any = None
+    groups: Any = None
 
 
 @dataclass
@@ -87,14 +99,11 @@ class PartialFits:
 
 
 @underflow_is_zero
-def plan(estimator: Any, data: FitData) -> Training:
-    """Plan a fit on all rows: the estimator learns everything but its network.
-
-    ``train(plan(...))``, or ``train_together`` for several plans, gives the network.
-    """
+def plan(estimator: Any, data: FitData) -> FitPlan:
+    """Plan a fit on all rows: the estimator learns everything but its networks."""
     estimator._check_params()
-    _check_validation_arguments(data, estimator.early_stopping)
-    continues = bool(estimator.warm_start) and hasattr(estimator, "net_")
+    _check_validation_arguments(data, estimator)
+    continues = bool(estimator.warm_start) and hasattr(estimator, "nets_")
     criterion = make_criterion(estimator)
     given = data.X, data.y, data.sample_weight
     only_known = continues or is_regressor(estimator)  # labels of new rows become classes
@@ -102,6 +111,7 @@ def plan(estimator: Any, data: FitData) -> Training:
     task: Task = estimator._make_task(y, continues)
     codes = task.encode(y)
     rows = merge(X, codes, data.sample_weight, estimator.sample_weight_power)
+    copies = _Copies.of(estimator, data, X, codes)
     n_distinct = len(rows.index)
     rows = rows if continues else order_by_rows(estimator, rows)
     task.learn(rows, criterion)
@@ -112,27 +122,137 @@ def plan(estimator: Any, data: FitData) -> Training:
         rows = pool_rare(estimator, rows)
     warn_of_few_effective_rows(estimator, task, codes, data.sample_weight)
     warn_of_flattened_copies(estimator, data.sample_weight, len(codes), n_distinct)
-    del y, codes  # a table may fill the memory
+    del codes  # a table may fill the memory
     validation = None if data.X_val is None else _validation_rows(estimator, task, data)
+    groups = copies.groups_of(rows)
+    n_members = resolve_n_members(estimator.n_members, rows, groups, task.classes_of(rows))
+    previous = _previous_nets(estimator, n_members) if continues else [None] * n_members
     seed = draw_seed(estimator.random_state)  # last: refused rows draw none
-    parts = _split(estimator, rows, seed) if validation is None else [rows, validation]
-    targets = task.targets(parts)
-    estimator._keep(task)
-    estimator._partial_fits = scales_of_weights(parts[0], task, estimator.sample_weight_power)
-    row_weights = [to_mean_one(part.weight) for part in parts]
-    previous = estimator.net_ if continues else None
-    if previous is not None:
-        criterion.keep_units_of(previous.criterion_)
-    return make_training(
-        estimator,
-        parts,
-        targets,
-        row_weights,
-        criterion,
-        seed,
-        previous,
-        holds_integers=holds_integers(data.X),
-    )
+    make = _Trainings(estimator, task, criterion, seed, holds_integers(data.X))
+    if n_members == 1:
+        parts = [rows, validation] if validation else _split(estimator, rows, seed, groups)
+        return FitPlan([make.alone(parts, previous[0])])
+    # Members go on without the rows that they have not seen before.
+    estimator._fold_seed = seed if not continues else estimator._fold_seed
+    folds = folds_of_members(n_members, estimator._fold_seed, rows, groups)
+    held_out = HeldOut(rows.X, y, data.sample_weight, *copies.of_folds(folds, rows))
+    return FitPlan(make.members(rows, folds, previous), held_out)
+
+
+@dataclass
+class _Trainings:
+    """Makes the trainings of a fit from its rows."""
+
+    estimator: Any
+    task: Task
+    criterion: RowLoss
+    seed: int
+    holds_integers: bool
+
+    def alone(self, parts: Sequence[DistinctRows], previous: WeightedNet | None) -> Training:
+        """That of one network, on the first of the parts; the second, if any, is for validation."""
+        estimator = self.estimator
+        targets = self.task.targets([*parts])
+        estimator._keep(self.task)
+        estimator._partial_fits = scales_of_weights(
+            parts[0], self.task, estimator.sample_weight_power
+        )
+        device = resolve_device(estimator.device)
+        row_sets: list[RowDataset] = []
+        for part, y in zip(parts, targets):
+            same_X = bool(row_sets) and part.X is parts[0].X
+            X = row_sets[0].X if same_X else place(part.X, device)
+            row_sets.append(RowDataset(X, part.index, y, to_mean_one(part.weight), device))
+        return self._make(row_sets, self.criterion, self.seed, previous)
+
+    def members(
+        self,
+        rows: DistinctRows,
+        folds: Sequence[NDArray[np.intp]],
+        previous: Sequence[WeightedNet | None],
+    ) -> list[Training]:
+        """Those of members, whose targets have the units of all rows."""
+        estimator = self.estimator
+        (targets,) = self.task.targets([rows])
+        estimator._keep(self.task)
+        device = resolve_device(estimator.device)
+        X = place(rows.X, device)
+        trainings = []
+        for number, (fold, net) in enumerate(zip(folds, previous)):
+            seen = np.setdiff1d(np.arange(len(targets)), fold, assume_unique=True)
+            row_sets = []
+            for chosen in [seen, fold] if estimator.early_stopping else [seen]:
+                part, y = rows.take(chosen), targets[chosen]
+                row_sets.append(RowDataset(X, part.index, y, to_mean_one(part.weight), device))
+            seed = seed_of_member(self.seed, number)
+            trainings.append(self._make(row_sets, copy.deepcopy(self.criterion), seed, net))
+        return trainings
+
+    def _make(
+        self,
+        row_sets: Sequence[RowDataset],
+        criterion: RowLoss,
+        seed: int,
+        previous: WeightedNet | None,
+    ) -> Training:
+        if previous is not None:
+            criterion.keep_units_of(previous.criterion_)
+        holds_integers = self.holds_integers
+        return make_training(
+            self.estimator, row_sets, criterion, seed, previous, holds_integers=holds_integers
+        )
+
+
+@dataclass(frozen=True)
+class _Copies:
+    """Which rows of X are equal, and their groups: asked for where rows are held out."""
+
+    same_as: NDArray[np.intp] | None
+    groups: NDArray[np.integer[Any]] | None
+
+    @classmethod
+    def of(cls, estimator: Any, data: FitData, X: Any, codes: NDArray[Any]) -> "_Copies":
+        """Before the codes of categories in X change."""
+        groups = None if data.groups is None else group_codes(data.groups, len(codes))
+        if estimator.n_members == 1 and groups is None:
+            return cls(None, None)
+        mass = check_sample_weight(data.sample_weight, len(codes))
+        return cls(representatives(X, codes, mass), groups)
+
+    def groups_of(self, rows: DistinctRows) -> NDArray[np.integer[Any]] | None:
+        """The group of each distinct row, None without groups; those with an equal row are one."""
+        if self.groups is None:
+            return None
+        number = self._numbers(rows)
+        is_used = number >= 0
+        return join_groups(self.groups[is_used], number[is_used])
+
+    def of_folds(
+        self, folds: Sequence[NDArray[np.intp]], rows: DistinctRows
+    ) -> tuple[list[NDArray[np.intp]], NDArray[np.intp]]:
+        """The rows of X in each fold of distinct rows, and those without weight."""
+        number = self._numbers(rows)
+        in_folds = [np.flatnonzero(np.isin(number, fold)) for fold in folds]
+        return in_folds, np.flatnonzero(number < 0)
+
+    def _numbers(self, rows: DistinctRows) -> NDArray[np.intp]:
+        """For each row of X the number of its distinct row; -1 for a row without weight."""
+        if self.same_as is None:
+            raise ValueError("Copies are looked for with groups and with several members only.")
+        of_representative = np.full(len(self.same_as) + 1, -1, dtype=np.intp)  # last: of -1
+        of_representative[rows.index] = np.arange(len(rows.index))
+        return np.asarray(of_representative[self.same_as])
+
+
+def _previous_nets(estimator: Any, n_members: int) -> list[WeightedNet]:
+    """The nets that a warm start continues with."""
+    nets: list[WeightedNet] = estimator.nets_
+    if len(nets) != n_members:
+        raise ValueError(
+            "warm_start=True continues with the networks of the last fit, so their number must "
+            f"not change: it was {len(nets)}, got n_members={n_members}."
+        )
+    return nets
 
 
 def draw_seed(random_state: Any) -> int:
@@ -150,7 +270,14 @@ def criterion_arguments(estimator: Any) -> tuple[Any, dict[str, Any], Any]:
     return estimator.criterion, estimator._params_for("criterion"), estimator._criteria
 
 
-def _check_validation_arguments(data: FitData, early_stopping: bool | str) -> None:
+def _check_validation_arguments(data: FitData, estimator: Any) -> None:
+    early_stopping = estimator.early_stopping
+    if data.X_val is not None and estimator.n_members > 1:
+        raise ValueError(
+            "X_val needs n_members=1, because each of several members stops early on the rows "
+            f"that it has not seen, got n_members={estimator.n_members}. Leave X_val out, or add "
+            "its rows to X."
+        )
     if (data.X_val is None) != (data.y_val is None):
         given, missing = ("X_val", "y_val") if data.y_val is None else ("y_val", "X_val")
         raise ValueError(f"{missing} must be given together with {given}, got None.")
@@ -163,14 +290,19 @@ def _check_validation_arguments(data: FitData, early_stopping: bool | str) -> No
         )
 
 
-def _split(estimator: Any, rows: DistinctRows, seed: int) -> list[DistinctRows]:
+def _split(
+    estimator: Any, rows: DistinctRows, seed: int, groups: NDArray[np.integer[Any]] | None
+) -> list[DistinctRows]:
     """Rows for training and, with early stopping, rows for validation."""
-    n_rows = len(rows.index)
+    n_rows, fraction = len(rows.index), estimator.validation_fraction
     if not resolve_early_stopping(estimator.early_stopping, n_rows):
         return [rows]
-    codes = rows.y if rows.y.dtype.kind == "i" and rows.y.ndim == 1 else None
+    classes = rows.y if rows.y.dtype.kind == "i" and rows.y.ndim == 1 else None
     try:
-        split = split_validation(n_rows, estimator.validation_fraction, seed, codes)
+        if groups is None:
+            split = split_validation(n_rows, fraction, seed, classes)
+        else:
+            split = split_groups(groups, fraction, seed, rows.weight_per_row, classes)
     except ValueError:  # no row can be held out, and the user did not ask for it
         if estimator.early_stopping == "auto":
             return [rows]
@@ -250,21 +382,18 @@ def warn_of_flattened_copies(
 
 def make_training(
     estimator: Any,
-    parts: Sequence[DistinctRows],
-    targets: Sequence[NDArray[Any]],
-    row_weights: Sequence[Floats],
+    row_sets: Sequence[RowDataset],
     criterion: RowLoss,
     seed: int,
     continue_from: WeightedNet | None,
     is_partial: bool = False,
     holds_integers: bool = False,
 ) -> Training:
-    """Training on parts of the rows: those to train on and, if there are any, those to validate.
+    """Training on the first of the row sets; the second, if there is one, is for validation.
 
     With ``continue_from``, the network of an earlier fit is trained further. ``holds_integers``
     says whether the user passed X as integers.
     """
-    row_sets = _row_sets(parts, targets, row_weights, resolve_device(estimator.device))
     output = estimator._output(criterion)
     given = _shaping_parameters(estimator)
     if continue_from is None:
@@ -288,20 +417,6 @@ def make_training(
         holds_integers=holds_integers
         or (continue_from is not None and continue_from.takes_integers),
     )
-
-
-def _row_sets(
-    parts: Sequence[DistinctRows],
-    targets: Sequence[NDArray[Any]],
-    row_weights: Sequence[Floats],
-    device: Any,
-) -> list[RowDataset]:
-    """Training rows and, if there are any, validation rows as tensors; X is placed once."""
-    sets: list[RowDataset] = []
-    for part, y, weight in zip(parts, targets, row_weights):
-        X = sets[0].X if sets and part.X is parts[0].X else place(part.X, device)
-        sets.append(RowDataset(X, part.index, y, weight, device))
-    return sets
 
 
 def _new_module(estimator: Any, n_outputs: int) -> nn.Module:

@@ -1,9 +1,11 @@
 """The regressor: parameters, docstrings, predictions in the units of y, and weighted scores."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from sklearn.base import RegressorMixin
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_array, check_consistent_length
@@ -11,11 +13,13 @@ from sklearn.utils.validation import check_array, check_consistent_length
 from skweight._keywords import underflow_is_zero
 from skweight.estimators.estimator import TorchEstimator, without_weightless_rows
 from skweight.estimators.fit_arguments import explain_unknown
+from skweight.estimators.members import mean_output, output
 from skweight.estimators.number_task import NumberTask
 from skweight.estimators.partial_fit import check_partial_fit
 from skweight.estimators.planning import FitData
+from skweight.estimators.tables import validate_to_predict
 from skweight.losses import REGRESSOR_CRITERIA, GaussianNLL, RowLoss
-from skweight.training import Output, explained_share
+from skweight.training import Output, WeightedNet, explained_share
 from skweight.weights import check_sample_weight, scale_near_one
 
 
@@ -110,6 +114,12 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         is True from 200 distinct rows on, except in ``partial_fit``.
     validation_fraction : float, default=0.2
         Share of the distinct rows that early stopping holds out.
+    n_members : int, default=1
+        Number of networks whose mean is predicted. With several, the distinct rows are divided into
+        as many folds, of the same share of the weight. Each network is trained on all folds but
+        one, which tells it when to stop, so that every row is used for training and has a
+        prediction by a network that has not seen it. They are trained in one stack where that is
+        faster. See docs/members.md.
     ema_decay : float or "auto", default="auto"
         Decay, in [0, 1), of an exponential moving average of the network's parameters over the
         updates. The averaged network is the one that is validated, kept and used for prediction;
@@ -150,14 +160,22 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         What y was shifted and divided by for training; 0 and 1 if the loss is given y as it is.
     is_categorical_ : ndarray of bool of shape (n_features_in_,), or None
         Which columns of X are categories; None if none is.
+    nets_ : list of WeightedNet
+        The trained skorch nets, one for each member.
     net_ : WeightedNet
-        The trained skorch net.
+        The only one of them. Not with several members, like ``module_`` and ``history_``.
     module_ : nn.Module
     history_ : skorch History
         ``train_loss`` and ``valid_loss`` of each epoch, both weighted means. Batches are recorded
         only if a callback defines ``on_batch_begin``, ``on_grad_computed`` or ``on_batch_end``.
     n_iter_ : int
         Number of epochs of the last fit, plus the number of calls of ``partial_fit`` since.
+    oof_prediction_ : ndarray of the shape that ``predict`` returns for the rows of ``fit``
+        Only with several members: predictions by the member that was not trained on a row. Copies
+        of a row are held out together. Rows of weight 0, which no member was trained on, have the
+        mean of all members.
+    oof_score_ : float
+        Only with several members: :meth:`score` of ``oof_prediction_``.
     feature_weights_ : ndarray of shape (n_features_in_,)
         Weights of the input features. Only if the network has such a layer.
 
@@ -190,6 +208,7 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         max_epochs: int | str = "auto",
         early_stopping: bool | str = "auto",
         validation_fraction: float = 0.2,
+        n_members: int = 1,
         ema_decay: float | str = "auto",
         n_iter_no_change: int = 10,
         tol: float = 1e-4,
@@ -212,6 +231,7 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         self.max_epochs = max_epochs
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
+        self.n_members = n_members
         self.ema_decay = ema_decay
         self.n_iter_no_change = n_iter_no_change
         self.tol = tol
@@ -230,6 +250,7 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         y: Any,
         sample_weight: Any = None,
         *,
+        groups: Any = None,
         X_val: Any = None,
         y_val: Any = None,
         sample_weight_val: Any = None,
@@ -250,6 +271,10 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
             NaN and infinite values are allowed in rows of weight 0, which are ignored.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative, on any scale. None is 1 for every row.
+        groups : array-like of shape (n_samples,), default=None
+            Rows that belong together, such as those of one person. Rows that are held out, for
+            early stopping or by members, are held out by whole groups. Groups that have an equal
+            row count as one.
         X_val, y_val : array-like, default=None
             Validation rows for early stopping, instead of some of the rows of X. A pipeline does
             not transform them unless its ``transform_input`` names them.
@@ -266,7 +291,7 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
             On bad input; the message names the argument, what was expected and what was given.
             The estimator is left as it was.
         """
-        data = FitData(X, y, sample_weight, X_val, y_val, sample_weight_val)
+        data = FitData(X, y, sample_weight, X_val, y_val, sample_weight_val, groups)
         fitted: WeightedTorchRegressor = self._fit(data)
         return fitted
 
@@ -322,17 +347,19 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
             Only with ``return_std=True``.
         """
         self._check_is_fitted()
-        criterion = self.net_.criterion_
-        loss = criterion.criterion
         if not return_std:
-            return self._task.from_units(self._predict(X, criterion.predictions))
-        if not isinstance(loss, GaussianNLL):
+            return self._task.from_units(self._predict(X, _predictions_of))
+        if not isinstance(self.nets_[0].criterion_.criterion, GaussianNLL):
             raise ValueError(
                 'return_std=True needs criterion="gaussian_nll", which predicts a spread, got '
                 f"criterion={self.criterion!r}."
             )
-        scores = self._predict(X, criterion.by_target)
-        mean, std = (f(torch.from_numpy(scores)).numpy() for f in (loss.mean, loss.spread))
+        X = validate_to_predict(self, X)
+        means, spreads = map(np.stack, zip(*(_mean_and_spread(net, X) for net in self.nets_)))
+        mean, std = means[0], spreads[0]
+        if len(self.nets_) > 1:  # those of the mixture of the members' normal distributions
+            mean = means.mean(axis=0)
+            std = np.sqrt((spreads**2).mean(axis=0) + means.var(axis=0))
         return self._task.from_units(mean), self._task.from_units(std, shift=False)
 
     @underflow_is_zero
@@ -363,7 +390,17 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         if y.shape[1:] != shape:
             expected = ("n_samples", *shape)
             raise ValueError(f"y must have shape {expected}, as in fit, got {y.shape}.")
-        return explained_share(y, predicted, weight, self.net_.criterion_)
+        return explained_share(y, predicted, weight, self.nets_[0].criterion_)
+
+    def _values(self, nets: list[WeightedNet], X: Any) -> NDArray[np.float64]:
+        """Mean predictions for checked X in units of y."""
+        return self._task.from_units(mean_output(nets, X, _predictions_of))
+
+    def _score_of(self, y: Any, predicted: NDArray[np.float64], sample_weight: Any) -> float:
+        """What :meth:`score` would be if ``predict`` had returned these predictions."""
+        y = np.asarray(y, dtype=np.float64)
+        weight = scale_near_one(check_sample_weight(sample_weight, len(y)))
+        return explained_share(y, predicted, weight, self.nets_[0].criterion_)
 
     def _make_task(self, y: Any, continues: bool) -> NumberTask:
         previous = self._task if continues else None
@@ -382,3 +419,16 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         traits = self._traits_for_tags()
         tags.target_tags.positive_only = bool(traits and traits.positive)
         return tags
+
+
+def _predictions_of(net: WeightedNet) -> Callable[[torch.Tensor], torch.Tensor]:
+    predictions: Callable[[torch.Tensor], torch.Tensor] = net.criterion_.predictions
+    return predictions
+
+
+def _mean_and_spread(net: WeightedNet, X: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Of the normal distributions that a net predicts for checked X, in units of training."""
+    criterion = net.criterion_
+    scores = torch.from_numpy(output(net, X, criterion.by_target))
+    loss = criterion.criterion
+    return loss.mean(scores).numpy(), loss.spread(scores).numpy()

@@ -5,15 +5,15 @@ import time
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, islice
 from typing import Any
 
 from sklearn.pipeline import Pipeline
 
-from skweight.estimators import FitData, have_same_codes, plan
+from skweight.estimators import FitData, FitPlan, have_same_codes, plan
 from skweight.search.folds import Fold, failure_text
-from skweight.stacks import NotStackable, train_together
-from skweight.training import Training, WeightedNet
+from skweight.stacks import NotStackable, Outcome, train_together
+from skweight.training import WeightedNet
 
 
 @dataclass
@@ -41,10 +41,10 @@ class Task:
 
 @dataclass
 class Planned:
-    """An estimator that has learned everything but its network, and the training of that."""
+    """An estimator that has learned everything but its networks, and the trainings of these."""
 
     estimator: Any
-    training: Training
+    plan: FitPlan
 
 
 def run_task(task: Task) -> list[Result]:
@@ -79,9 +79,9 @@ def _fit_alone(estimator: Any, arguments: tuple[Any, Any, Any], reason: str = ""
     except Exception as error:  # scikit-learn decides what to do about candidates that fail
         return Result(error=error, seconds=time.perf_counter() - start)
     step = estimator[-1] if isinstance(estimator, Pipeline) else estimator
-    net = getattr(step, "net_", None)  # a subclass may have fitted something else
-    if isinstance(net, WeightedNet):
-        net.release_optimizer()  # all fits are held until they are scored
+    for net in getattr(step, "nets_", ()):  # a subclass may have fitted something else
+        if isinstance(net, WeightedNet):
+            net.release_optimizer()  # all fits are held until they are scored
     return Result(estimator, seconds=time.perf_counter() - start, not_stackable=reason)
 
 
@@ -91,15 +91,23 @@ def _fit_in_stack(task: Task) -> list[Result]:
     results: dict[int, Result] = {}
     for split, numbers in groupby(range(len(task.estimators)), task.splits.__getitem__):
         planned |= _plan_on_fold(task, numbers, task.folds[split], results)
-    outcomes = train_together([p.training for p in planned.values()]) if planned else []
+    trainings = [training for fit in planned.values() for training in fit.plan.trainings]
+    outcomes = iter(train_together(trainings) if trainings else [])
     seconds = (time.perf_counter() - start) / len(task.estimators)
-    for (number, fit), outcome in zip(planned.items(), outcomes):
-        if outcome.net is None:
-            results[number] = Result(error=outcome.error, seconds=seconds)
-        else:
-            fit.estimator.net_ = outcome.net
-            results[number] = Result(fit.estimator, seconds=seconds, stacked=outcome.stacked)
+    for number, fit in planned.items():
+        own = [*islice(outcomes, len(fit.plan.trainings))]
+        results[number] = _complete(fit, own, seconds)
     return [results[number] for number in range(len(task.estimators))]
+
+
+def _complete(fit: Planned, outcomes: list[Outcome], seconds: float) -> Result:
+    """The result of a fit whose networks have been trained."""
+    errors = [outcome.error for outcome in outcomes if outcome.error is not None]
+    if errors:
+        return Result(error=errors[0], seconds=seconds)
+    fit.plan.complete(fit.estimator, [outcome.net for outcome in outcomes if outcome.net])
+    stacked = all(outcome.stacked for outcome in outcomes)
+    return Result(fit.estimator, seconds=seconds, stacked=stacked)
 
 
 def _plan_on_fold(
@@ -136,10 +144,11 @@ def _share_X(planned: dict[int, Planned]) -> None:
     same = [fit for fit in earlier if have_same_codes(fit.estimator, last.estimator)]
     if not same:
         return
-    shared, own = same[0].training.rows.X, last.training.rows.X
-    for rows in (last.training.rows, last.training.valid_rows):
-        if rows is not None and rows.X is own:
-            rows.X = shared
+    shared, own = same[0].plan.trainings[0].rows.X, last.plan.trainings[0].rows.X
+    for training in last.plan.trainings:
+        for rows in (training.rows, training.valid_rows):
+            if rows is not None and rows.X is own:
+                rows.X = shared
 
 
 def _fit_unplanned(estimator: Any, arguments: tuple[Any, Any, Any], error: Exception) -> Result:

@@ -166,8 +166,9 @@ class Trainings:
                 X, y, params = fold.fit_arguments()
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")  # the fit itself will warn
-                    training = plan(step, FitData(X, y, **params))
-                    group.stack_size = models_at_once(training, n_fits)
+                    members = plan(step, FitData(X, y, **params)).trainings
+                    size = models_at_once(members[0], n_fits * len(members))
+                    group.stack_size = max(1, size // len(members))
                 break
             except NotStackable as reason:
                 group.not_stackable = str(reason)

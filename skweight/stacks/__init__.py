@@ -13,4 +13,4 @@ from skweight.stacks.layers import StackedLinear
 from skweight.stacks.networks import NotStackable, StackedNetwork, structure
 from skweight.stacks.products import choose_implementation
 from skweight.stacks.stack import Stack
-from skweight.stacks.train import Outcome, train_together
+from skweight.stacks.train import Outcome, train_in_stacks, train_together

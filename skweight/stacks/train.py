@@ -1,7 +1,9 @@
 """Trainings of one architecture, in stacks where that is possible."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeVar
 
 from skweight.stacks.eligibility import (
@@ -10,7 +12,9 @@ from skweight.stacks.eligibility import (
     group_alike,
     is_worth_stacking,
     may_be_worth_stacking,
+    models_at_once,
 )
+from skweight.stacks.networks import NotStackable
 from skweight.stacks.stack import Stack
 from skweight.training import Training, WeightedNet, finish, isolated_torch, make_net, train
 
@@ -65,6 +69,23 @@ def train_together(trainings: Sequence[Training], still_trained: float = 0.75) -
         trained = _train_group(group, [nets[number] for number in numbers], still_trained)
         outcomes.update(zip(numbers, trained))
     return [outcomes[number] for number in range(len(trainings))]
+
+
+def train_in_stacks(trainings: Sequence[Training]) -> list[Outcome]:
+    """Train several networks, in stacks as large as pays, or one by one where none pays.
+
+    The arguments and results are those of :func:`train_together`; nothing is refused.
+    """
+    try:
+        size = models_at_once(trainings[0], len(trainings))
+        if size > 1:
+            n_stacks = math.ceil(len(trainings) / size)
+            bounds = [round(i * len(trainings) / n_stacks) for i in range(n_stacks + 1)]
+            parts = [trainings[start:stop] for start, stop in pairwise(bounds)]
+            return [outcome for part in parts for outcome in train_together(part)]
+    except NotStackable:
+        pass
+    return [_attempt(train, training) for training in trainings]
 
 
 def _train_group(

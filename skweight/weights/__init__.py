@@ -12,6 +12,7 @@ from skweight.weights.merging import (
     DistinctRows,
     distinct_rows,
     merge,
+    representatives,
     sort_rows,
 )
 from skweight.weights.missing import (

@@ -66,6 +66,18 @@ def distinct_rows(X: Any, y: NDArray[Any], mass: Floats) -> tuple[Indices, Float
     return order[starts], np.add.reduceat(_mass_in_order(mass[order], same), starts)
 
 
+def representatives(X: Any, y: NDArray[Any], mass: Floats) -> Indices:
+    """For each row the representative that :func:`distinct_rows` finds; -1 without mass.
+
+    Shapes are those of :func:`distinct_rows`, and the result has the shape (n_samples,).
+    """
+    order, same = _canonical_order(_Columns(X, y), mass)
+    is_first = np.concatenate([[True], ~same])
+    found = np.full(len(mass), -1, dtype=np.intp)
+    found[order] = order[is_first][np.cumsum(is_first) - 1]
+    return found
+
+
 def sort_rows(rows: "DistinctRows") -> "DistinctRows":
     """The same rows in canonical order, after their X has changed; equal ones by their weight."""
     order, same = _canonical_order(_Columns(rows.X, rows.y, rows.index), rows.weight_per_row)

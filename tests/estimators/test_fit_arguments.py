@@ -43,7 +43,7 @@ def test_fit_says_where_an_argument_of_other_libraries_goes(estimator, name, mea
     text = str(caught.value)
     meant = meant.format(estimator=estimator.__name__)
     assert text.startswith(f"Did you mean {meant}? {estimator.__name__}.fit got an unexpected")
-    assert f"{name!r}: it takes ['X', 'y', 'sample_weight', 'X_val'" in text
+    assert f"{name!r}: it takes ['X', 'y', 'sample_weight', 'groups', 'X_val'" in text
     assert not hasattr(model, "net_")
 
 
@@ -64,7 +64,7 @@ def test_partial_fit_does_not_point_at_arguments_that_it_does_not_have():
 
 @both
 def test_the_signature_that_other_libraries_read_has_only_the_real_arguments(estimator):
-    expected = ["self", "X", "y", "sample_weight", "X_val", "y_val", "sample_weight_val"]
+    expected = ["self", "X", "y", "sample_weight", "groups", "X_val", "y_val", "sample_weight_val"]
     assert [*inspect.signature(estimator.fit).parameters] == expected
     assert has_fit_parameter(estimator(), "sample_weight")
     assert not has_fit_parameter(estimator(), "eval_set")

@@ -153,7 +153,7 @@ def test_searches_agree_to_the_bit_and_train_one_by_one():
 def test_stacks_refuse_networks_of_integers():
     for refuse in (models_at_once, lambda training: train_together([training])):
         with pytest.raises(NotStackable, match="the module takes X as integers"):
-            refuse(plan(classifier(), FitData(TOKENS, Y)))
+            refuse(plan(classifier(), FitData(TOKENS, Y)).training)
 
 
 # Refused

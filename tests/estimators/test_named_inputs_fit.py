@@ -333,7 +333,7 @@ def test_a_search_says_how_to_pass_a_dict():
 
 
 def test_stacks_refuse_several_inputs():
-    training = plan(classifier(), FitData(X, Y))
+    training = plan(classifier(), FitData(X, Y)).training
     for refuse in (models_at_once, lambda training: train_together([training])):
         with pytest.raises(NotStackable, match="X has several named inputs"):
             refuse(training)

@@ -108,7 +108,7 @@ def singly_and_together(settings, y, params, X=X, folds=FOLDS, **options):
         for one in settings:
             for fold in folds:
                 model = kind(**QUICK | params | one)
-                yield plan(model, FitData(X[fold], y[fold], WEIGHT[fold]))
+                yield plan(model, FitData(X[fold], y[fold], WEIGHT[fold])).training
 
     return [train(training) for training in plans()], train_together([*plans()], **options)
 
@@ -152,7 +152,7 @@ def test_so_are_models_of_tables_with_categories_and_missing_numbers(name):
         for one in settings:
             for fold in FOLDS:
                 data = FitData(X[fold], y[fold], WEIGHT[fold])
-                yield with_categories(plan(kind(**QUICK | params | one), data))
+                yield with_categories(plan(kind(**QUICK | params | one), data).training)
 
     outcomes = train_together([*plans()])
     assert all(outcome.stacked for outcome in outcomes)
@@ -303,7 +303,7 @@ def test_stacks_that_would_save_nothing_are_not_made():
 def plans(settings=WEIGHTS, y=Y, **params):
     kind = WeightedTorchRegressor if y.dtype.kind == "f" else WeightedTorchClassifier
     for one in settings:
-        yield plan(kind(**QUICK | params | one), FitData(X, y, WEIGHT))
+        yield plan(kind(**QUICK | params | one), FitData(X, y, WEIGHT)).training
 
 
 @pytest.mark.parametrize("early_stopping", [False, True])
@@ -424,7 +424,7 @@ def size(width, batch_size, X=X, **params):
     params = QUICK | {"module__hidden_sizes": (width, width), "batch_size": batch_size} | params
     X = np.resize(X, (batch_size, X.shape[1]))
     y = np.arange(batch_size) % 2
-    return models_at_once(plan(WeightedTorchClassifier(**params), FitData(X, y)))
+    return models_at_once(plan(WeightedTorchClassifier(**params), FitData(X, y)).training)
 
 
 def test_wide_networks_and_large_batches_make_small_stacks_or_none():
@@ -463,7 +463,7 @@ def test_stacks_of_known_layers_train_without_the_graph_of_autograd(name, is_dir
     kind = WeightedTorchRegressor if y.dtype.kind == "f" else WeightedTorchClassifier
     data = FitData(X[FOLDS[0]], y[FOLDS[0]], WEIGHT[FOLDS[0]])
     models = [kind(**QUICK | params | settings[-1] | {"random_state": s}) for s in (0, 1)]
-    trainings = [plan(model, data) for model in models]
+    trainings = [plan(model, data).training for model in models]
     with isolated_torch(0, torch.device("cpu")):
         stack = Stack(trainings, [make_net(training) for training in trainings], 0.75)
     assert (stack.direct is not None) is is_direct
@@ -478,7 +478,7 @@ def test_a_stack_whose_steps_show_another_bit_is_trained_by_autograd(monkeypatch
     for one in settings:
         for fold in FOLDS:
             model = WeightedTorchClassifier(**QUICK | params | one)
-            found.append(plan(model, FitData(X[fold], y[fold], WEIGHT[fold])))
+            found.append(plan(model, FitData(X[fold], y[fold], WEIGHT[fold])).training)
     assert_same_nets(expected, train_together(found))
 
 
@@ -506,7 +506,9 @@ def test_embeddings_are_stacked_without_the_graph_of_autograd(name):
     kind = WeightedTorchRegressor if y.dtype.kind == "f" else WeightedTorchClassifier
     fold = FOLDS[0]
     trainings = [
-        with_categories(plan(kind(**QUICK | params | one), FitData(X[fold], y[fold], WEIGHT[fold])))
+        with_categories(
+            plan(kind(**QUICK | params | one), FitData(X[fold], y[fold], WEIGHT[fold])).training
+        )
         for one in settings
     ]
     with isolated_torch(0, torch.device("cpu")):
@@ -517,7 +519,7 @@ def test_embeddings_are_stacked_without_the_graph_of_autograd(name):
 def shuffled(settings):
     """The orders that the models of a stack draw for an epoch."""
     models = [WeightedTorchClassifier(**QUICK | one) for one in settings]
-    trainings = [plan(model, FitData(X, Y, WEIGHT)) for model in models]
+    trainings = [plan(model, FitData(X, Y, WEIGHT)).training for model in models]
     with isolated_torch(0, torch.device("cpu")):
         stack = Stack(trainings, [make_net(training) for training in trainings], 0.75)
     n_distinct = len({id(order) for order in stack.batches._orders()})
