@@ -120,7 +120,7 @@ def resolve_n_members(
         pairs = np.unique(np.stack([units, rows.y]), axis=1)[1]
         present, counts = np.unique(pairs, return_counts=True)
         smallest = int(counts.min())
-        of_class = f" of class {classes[present[counts.argmin()]].tolist()!r}"
+        of_class = f" of class {classes[present[counts.argmin()]]!s}"
     if smallest >= n_members:
         return n_members
     found = max(1, smallest)

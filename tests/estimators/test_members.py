@@ -1,0 +1,416 @@
+"""Members: every row trains networks, and is predicted by one that has not seen it."""
+
+import pickle
+import signal
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from helpers import assert_same_tensors
+from scipy import sparse
+from sklearn import config_context
+from sklearn.base import clone
+from sklearn.datasets import make_classification
+from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score
+from skorch.callbacks import Callback
+from torch import nn
+
+from skweight import WeightedTorchClassifier, WeightedTorchRegressor, WeightSearchCV
+from skweight.estimators import FitData, plan
+from skweight.stacks import NotStackable
+
+rng = np.random.default_rng(0)
+X = rng.normal(size=(170, 4)).astype(np.float32)
+TWO = (X[:, 0] + rng.normal(size=170) > 0.5).astype(int)
+THREE = np.digitize(X[:, 0] + rng.normal(size=170), [-0.5, 0.8])
+LABELS = np.stack([TWO, X[:, 1] > 0.2], axis=1).astype(int)
+AMOUNT = X[:, 0] + 0.1 * rng.normal(size=170)
+WEIGHT = rng.integers(0, 4, 170).astype(float)
+GROUPS = rng.integers(0, 20, 170)
+QUICK = {"n_members": 3, "random_state": 0, "device": "cpu", "max_epochs": 8, "batch_size": 32}
+CASES = {
+    "two classes": (WeightedTorchClassifier, TWO, {}),
+    "balanced": (
+        WeightedTorchClassifier,
+        TWO,
+        {"class_weight": "balanced", "correct_prior": True},
+    ),
+    "three classes": (WeightedTorchClassifier, THREE, {"logit_adjustment": 1.0}),
+    "labels": (WeightedTorchClassifier, LABELS, {"class_weight": "balanced"}),
+    "focal": (WeightedTorchClassifier, TWO, {"criterion": "focal"}),
+    "sampling": (WeightedTorchClassifier, THREE, {"weighting": "sampling"}),
+    "number": (WeightedTorchRegressor, AMOUNT, {}),
+    "two numbers": (WeightedTorchRegressor, np.stack([AMOUNT, 1e5 * AMOUNT], axis=1), {}),
+    "gaussian": (WeightedTorchRegressor, AMOUNT, {"criterion": "gaussian_nll"}),
+    "gamma": (WeightedTorchRegressor, np.exp(AMOUNT), {"criterion": "gamma"}),
+    "huber of torch": (WeightedTorchRegressor, 1e5 * AMOUNT, {"criterion": nn.HuberLoss}),
+    "quantiles": (
+        WeightedTorchRegressor,
+        AMOUNT,
+        {"criterion": "quantile", "criterion__quantile": [0.1, 0.5, 0.9]},
+    ),
+}
+
+
+def fitted(name, X=X, weight=WEIGHT, take=slice(None), **params):
+    kind, y, settings = CASES[name]
+    return kind(**QUICK | settings | params).fit(X[take], y[take], sample_weight=weight[take])
+
+
+def values(model, X):
+    is_classifier = isinstance(model, WeightedTorchClassifier)
+    return model.predict_proba(X) if is_classifier else model.predict(X)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_members_are_those_of_their_own_trainings_to_the_bit(name, monkeypatch):
+    together = fitted(name)
+
+    def refuse(*args):
+        raise NotStackable("to compare")
+
+    monkeypatch.setattr("skweight.stacks.train.models_at_once", refuse)
+    alone = fitted(name)
+    assert len(together.nets_) == len(alone.nets_) == 3
+    for one, other in zip(together.nets_, alone.nets_):
+        assert_same_tensors(one.module_.state_dict(), other.module_.state_dict())
+    assert np.array_equal(together.oof_prediction_, alone.oof_prediction_)
+    assert together.oof_score_ == alone.oof_score_
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_predictions_are_the_mean_of_those_of_the_members(name):
+    model = fitted(name)
+    of_members = model.predict_members(X)
+    assert of_members.shape == (3, *values(model, X).shape)
+    assert np.allclose(values(model, X), of_members.mean(axis=0), rtol=1e-12, atol=1e-15)
+    assert not np.allclose(of_members[0], of_members[1])
+    assert model.oof_prediction_.shape == of_members.shape[1:]
+    assert np.isfinite(model.oof_prediction_).all()
+
+
+@pytest.mark.parametrize("name", ["two classes", "balanced", "three classes", "labels"])
+def test_scores_and_classes_are_those_of_the_mean_probabilities(name):
+    model = fitted(name)
+    probability, scores = model.predict_proba(X), model.decision_function(X)
+    if name == "labels":
+        odds = np.log(probability) - np.log1p(-probability)
+        assert np.array_equal(model.predict(X), (probability > 0.5).astype(int))
+    elif name == "three classes":
+        odds = np.log(probability)
+        assert np.array_equal(model.predict(X), probability.argmax(axis=1))
+    else:
+        odds = np.log(probability[:, 1]) - np.log(probability[:, 0])
+        assert np.array_equal(model.predict(X), (probability[:, 1] > 0.5).astype(int))
+    assert np.allclose(scores, odds)
+
+
+def test_the_spread_of_a_mixture_is_within_and_between_its_members():
+    model = fitted("gaussian")
+    mean, std = model.predict(X, return_std=True)
+    nets = model.nets_
+    parts = []
+    for net in nets:
+        model.nets_ = [net]
+        parts.append(model.predict(X, return_std=True))
+    means, stds = map(np.stack, zip(*parts))
+    assert np.allclose(mean, means.mean(axis=0))
+    assert np.allclose(std**2, (stds**2).mean(axis=0) + means.var(axis=0))
+
+
+def test_quantiles_do_not_cross():
+    predicted = fitted("quantiles").predict(X)
+    assert (np.diff(predicted, axis=-1) >= 0).all()
+
+
+# Held-out rows ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("groups", [None, GROUPS])
+@pytest.mark.parametrize("name", ["two classes", "three classes", "labels", "number"])
+def test_no_member_is_trained_on_a_row_that_it_predicts(name, groups):
+    kind, y, settings = CASES[name]
+    copies = np.concatenate([np.arange(170), np.arange(40)])
+    belongs_to = None if groups is None else np.concatenate([groups, groups[:40] + 100])
+    data = FitData(X[copies], y[copies], WEIGHT[copies], groups=belongs_to)
+    planned = plan(kind(**QUICK | settings | {"early_stopping": True}), data)
+    held_out = planned.held_out
+    for training, unseen in zip(planned.trainings, held_out.by_member):
+        seen = training.rows.index.numpy()
+        assert not {*copies[seen]} & {*copies[unseen]}
+        assert {*copies[training.valid_rows.index.numpy()]} == {*copies[unseen]}
+        if groups is not None:
+            # Copies belong to two groups, which therefore count as one.
+            assert not {*groups[copies[seen]]} & {*groups[copies[unseen]]}
+    times = np.bincount(np.concatenate(held_out.by_member), minlength=len(copies))
+    assert (times[held_out.by_all] == 0).all()
+    assert (WEIGHT[copies][held_out.by_all] == 0).all()
+    has_weight = WEIGHT[copies] > 0
+    assert (times[has_weight] >= 1).all()
+    assert (times == 2).sum() <= (0 if groups is not None else 4)
+
+
+def test_folds_have_the_same_shares_of_classes_and_weight():
+    y, weight = (np.arange(900) % 10 == 0).astype(int), rng.exponential(size=900) ** 2
+    table = rng.normal(size=(900, 2))
+    planned = plan(WeightedTorchClassifier(**QUICK | {"n_members": 4}), FitData(table, y, weight))
+    parts = [training.valid_rows for training in planned.trainings]
+    unseen = planned.held_out.by_member
+    assert {len(part) for part in parts} == {225}
+    assert {int(part.y.sum()) for part in parts} <= {22, 23}
+    assert {len(training.rows) for training in planned.trainings} == {675}
+    for label in (0, 1):
+        shares = [
+            weight[fold][y[fold] == label].sum() / weight[y == label].sum() for fold in unseen
+        ]
+        assert max(shares) - min(shares) < 0.1
+
+
+def test_predictions_for_held_out_rows_are_honest():
+    """Labels that are noise: a network learns its rows by heart, and out of fold is no better."""
+    noise = rng.integers(0, 2, 170)
+    settings = QUICK | {"early_stopping": False, "max_epochs": 200, "lr": 0.01}
+    model = WeightedTorchClassifier(**settings).fit(X, noise)
+    assert model.score(X, noise) > 0.9
+    assert 0.35 < model.oof_score_ < 0.65
+
+
+def test_the_score_out_of_fold_is_weighted():
+    model = fitted("two classes")
+    right = model.oof_prediction_.argmax(axis=1) == TWO
+    assert model.oof_score_ == pytest.approx(np.average(right, weights=WEIGHT))
+    model = fitted("number")
+    residual = np.average((AMOUNT - model.oof_prediction_) ** 2, weights=WEIGHT)
+    variance = np.average((AMOUNT - np.average(AMOUNT, weights=WEIGHT)) ** 2, weights=WEIGHT)
+    assert model.oof_score_ == pytest.approx(1 - residual / variance)
+
+
+def test_a_row_of_weight_0_is_predicted_by_all_members():
+    model = fitted("number")
+    rows = WEIGHT == 0
+    assert np.allclose(model.oof_prediction_[rows], model.predict(X[rows]), rtol=1e-12)
+    assert not np.allclose(model.oof_prediction_[~rows], model.predict(X[~rows]), rtol=1e-6)
+
+
+# Laws ---------------------------------------------------------------------------------------
+
+
+def assert_same_members(one, other):
+    for net, its_net in zip(one.nets_, other.nets_, strict=True):
+        assert_same_tensors(net.module_.state_dict(), its_net.module_.state_dict())
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_weights_copies_order_and_scale_mean_what_they_mean_for_one_network(name):
+    expected = fitted(name)
+    order = rng.permutation(170)
+    shuffled = fitted(name, take=order)
+    assert_same_members(shuffled, expected)
+    assert np.array_equal(shuffled.oof_prediction_, expected.oof_prediction_[order])
+    copies = np.repeat(np.arange(170), WEIGHT.astype(int))
+    copied = fitted(name, take=copies, weight=np.ones(170))
+    assert_same_members(copied, expected)
+    assert np.array_equal(copied.oof_prediction_, expected.oof_prediction_[copies])
+    assert copied.oof_score_ == pytest.approx(expected.oof_score_)
+    assert_same_members(fitted(name, weight=WEIGHT * 2.0**-9), expected)
+
+
+# Kinds of X, modules and early stopping -----------------------------------------------------
+
+
+def test_tables_with_categories_and_missing_numbers():
+    table = pd.DataFrame({"a": X[:, 0], "b": np.where(X[:, 1] > 1, np.nan, X[:, 1])})
+    table["town"] = rng.integers(0, 30, 170).astype(str)
+    model = WeightedTorchClassifier(**QUICK).fit(table, TWO, sample_weight=WEIGHT)
+    unseen = plan(clone(model), FitData(table, TWO, WEIGHT)).held_out.by_member
+    # Each row as the member that has not seen it predicts it from the user's own table.
+    once = [
+        np.setdiff1d(f, np.concatenate(unseen[:i] + unseen[i + 1 :])) for i, f in enumerate(unseen)
+    ]
+    for number, rows in enumerate(once):
+        predicted = model.predict_members(table.iloc[rows])[number]
+        assert np.array_equal(predicted, model.oof_prediction_[rows])
+
+
+@pytest.mark.parametrize("form", [sparse.csr_matrix, np.asfortranarray, torch.from_numpy])
+def test_other_forms_of_X(form):
+    model = WeightedTorchClassifier(**QUICK).fit(form(X), TWO, sample_weight=WEIGHT)
+    assert np.allclose(model.oof_prediction_, fitted("two classes").oof_prediction_, atol=1e-5)
+
+
+class Dropped(nn.Module):
+    """A network that draws random numbers, so that it cannot be stacked, of named inputs."""
+
+    def __init__(self, n_features, n_outputs):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.2), nn.Linear(8, n_outputs))
+
+    def forward(self, table):
+        return self.layers(table)
+
+
+def test_own_modules_of_named_inputs_are_trained_one_by_one():
+    model = WeightedTorchClassifier(Dropped, **QUICK).fit({"table": X}, TWO, sample_weight=WEIGHT)
+    assert len(model.nets_) == 3
+    assert model.oof_prediction_.shape == (170, 2)
+    assert model.score({"table": X}, TWO) > 0.5
+
+
+def test_without_early_stopping_members_are_trained_to_the_end():
+    model = fitted("two classes", early_stopping=False)
+    assert [len(net.history) for net in model.nets_] == [8, 8, 8]
+    assert "valid_loss" not in model.nets_[0].history[-1]
+    assert model.n_iter_ == 8
+
+
+# Searches, copies, continued fits -----------------------------------------------------------
+
+
+def test_a_search_over_weights_is_that_of_grid_search_to_the_bit():
+    settings = {"class_weight": [None, "balanced"], "n_members": [1, 3]}
+    model = WeightedTorchClassifier(**QUICK)
+    searches = [
+        kind(model, settings, cv=2, scoring="neg_log_loss").fit(X, TWO, sample_weight=WEIGHT)
+        for kind in (WeightSearchCV, GridSearchCV)
+    ]
+    ours, theirs = (search.cv_results_["mean_test_score"] for search in searches)
+    assert np.array_equal(ours, theirs)
+    assert searches[0].stacked_[[1, 3]].all()
+
+
+def test_copies_predict_the_same():
+    model = fitted("balanced")
+    copy = pickle.loads(pickle.dumps(model))
+    assert np.array_equal(copy.predict_proba(X), model.predict_proba(X))
+    assert copy.oof_score_ == model.oof_score_
+    assert clone(model).n_members == 3
+
+
+def test_what_one_network_has_is_explained_for_several():
+    model = fitted("two classes", module__feature_weights=1.0)
+    for name in ("net_", "module_", "history_"):
+        with pytest.raises(AttributeError, match=r"3 members: nets_ is a list"):
+            getattr(model, name)
+    single = [net.module_.feature_weight.weight.detach().numpy() for net in model.nets_]
+    assert np.allclose(model.feature_weights_, np.mean(single, axis=0))
+    model.set_params(n_members=1).fit(X, TWO)
+    assert model.net_ is model.nets_[0]
+    assert not hasattr(model, "oof_prediction_")
+
+
+def test_a_warm_start_goes_on_without_the_rows_that_a_member_has_not_seen():
+    model = fitted("number", warm_start=True, random_state=np.random.RandomState(0))
+    before = plan(clone(model).set_params(random_state=0), FitData(X, AMOUNT, WEIGHT))
+    first = [len(net.history) for net in model.nets_]
+    fold_seed = model._fold_seed
+    model.fit(X, AMOUNT, sample_weight=WEIGHT)
+    assert model._fold_seed == fold_seed
+    assert first and before.held_out is not None
+    with pytest.raises(ValueError, match="it was 3, got n_members=2"):
+        model.set_params(n_members=2).fit(X, AMOUNT)
+
+
+# Groups and scikit-learn --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["classes", "numbers"])
+def test_early_stopping_holds_out_whole_groups(kind):
+    y = TWO if kind == "classes" else AMOUNT
+    estimator = WeightedTorchClassifier if kind == "classes" else WeightedTorchRegressor
+    planned = plan(
+        estimator(random_state=0, early_stopping=True), FitData(X, y, WEIGHT, groups=GROUPS)
+    )
+    seen, unseen = (
+        rows.index.numpy() for rows in (planned.training.rows, planned.training.valid_rows)
+    )
+    assert not {*GROUPS[seen]} & {*GROUPS[unseen]}
+    assert 0.1 < WEIGHT[unseen].sum() / WEIGHT.sum() < 0.3
+    assert len(seen) + len(unseen) == (WEIGHT > 0).sum()
+
+
+def test_groups_of_a_search_go_to_its_splitter_alone_unless_the_fit_asks_for_them():
+    model = WeightedTorchClassifier(**QUICK | {"n_members": 1})
+    scores = cross_val_score(model, X, TWO, groups=GROUPS, cv=GroupKFold(3))
+    assert len(scores) == 3
+    with config_context(enable_metadata_routing=True):
+        scores = cross_val_score(model, X, TWO, params={"groups": GROUPS}, cv=GroupKFold(3))
+        assert len(scores) == 3
+        asking = clone(model).set_params(early_stopping=True).set_fit_request(groups=True)
+        with pytest.raises(ValueError, match="groups must have no missing value"):
+            cross_val_score(
+                asking,
+                X,
+                TWO,
+                params={"groups": np.where(GROUPS == 3, np.nan, GROUPS)},
+                cv=2,
+                error_score="raise",
+            )
+
+
+# Bad input ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bad", [0, -1, 1.5, "auto", True, None])
+def test_the_number_must_be_one(bad):
+    with pytest.raises(ValueError, match="n_members must be an integer >= 1, got"):
+        WeightedTorchClassifier(n_members=bad).fit(X, TWO)
+
+
+def test_what_makes_no_sense_with_members_is_refused_with_the_way_out():
+    model = WeightedTorchClassifier(**QUICK)
+    with pytest.raises(ValueError, match=r"X_val needs n_members=1.*Leave X_val out"):
+        model.fit(X, TWO, X_val=X, y_val=TWO)
+    with pytest.raises(AttributeError) as caught:
+        model.partial_fit(X, TWO, classes=[0, 1])
+    assert "partial_fit needs n_members=1" in str(caught.value.__cause__)
+    model.fit(X, TWO).set_params(n_members=1)
+    with pytest.raises(ValueError, match="an estimator with 3 members"):
+        model.partial_fit(X, TWO, classes=[0, 1])
+
+
+@pytest.mark.parametrize("n_rare", [1, 2])
+def test_a_class_of_few_rows_makes_fewer_members_and_is_named(n_rare):
+    y = np.array(["common"] * 170, dtype=object)
+    y[:n_rare] = "rare"
+    expected = "1 network is" if n_rare == 1 else "2 networks are"
+    message = f"n_members=3 needs as many distinct rows of class rare, got {n_rare}: {expected}"
+    with pytest.warns(UserWarning, match=message):
+        model = WeightedTorchClassifier(**QUICK).fit(X, y)
+    assert len(model.nets_) == n_rare
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        (GROUPS[:10], r"one group for each of 170 rows of X, got shape \(10,\)"),
+        (np.where(GROUPS == 3, np.nan, GROUPS), "no missing value, got nan in row"),
+        (np.array([None, *"ab" * 84, "a"], dtype=object), "no missing value, got None in row 0"),
+        (np.array([1, *"ab" * 84, "a"], dtype=object), "labels of one kind"),
+        (GROUPS % 2, "at most the number of groups with weight, 2, got 3"),
+        (np.zeros((170, 2)), r"got shape \(170, 2\)"),
+    ],
+)
+def test_bad_groups_are_refused(groups, message):
+    with pytest.raises((ValueError, TypeError), match=f"groups|group .*{message}"):
+        WeightedTorchRegressor(**QUICK).fit(X, AMOUNT, groups=groups)
+
+
+class PressesCtrlC(Callback):
+    def on_epoch_end(self, net, **kwargs):
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_an_interrupted_fit_leaves_the_estimator_as_it_was():
+    model = fitted("two classes")
+    nets = model.nets_
+    model.set_params(callbacks=[PressesCtrlC])
+    with pytest.raises(KeyboardInterrupt, match="3 members"):
+        model.fit(X, TWO)
+    assert model.nets_ is nets
+
+
+def test_an_error_of_one_member_is_that_of_the_fit():
+    table, y = make_classification(200, random_state=0)
+    with pytest.raises(ValueError, match="train_loss became"):
+        WeightedTorchRegressor(**QUICK | {"lr": 1e30}).fit(table, y.astype(float))
