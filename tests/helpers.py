@@ -186,7 +186,7 @@ def train_thirty_batches(
             loss, output = step(batch)
             after(module)
             losses.append(loss)
-            outputs.append(output)
+            outputs.append(output.clone())  # the next step may overwrite it
             return loss
 
         stepping.step(closure)

@@ -155,8 +155,14 @@ def gather(X: Any, rows: Tensor, device: torch.device) -> Any:
     """Rows of X as a dense tensor on ``device``; ``rows`` must be on the device of X."""
     if isinstance(X, NamedInputs):
         return X.map(lambda values: gather(values, rows, device))
-    in_tensor = isinstance(X, Tensor)
-    return to_device(X.index_select(0, rows) if in_tensor else as_dense(X[rows.numpy()]), device)
+    if not isinstance(X, Tensor):
+        return to_device(as_dense(X[rows.numpy()]), device)
+    if device.type != "cuda" or X.is_cuda:
+        return X.index_select(0, rows).to(device)
+    # Into pinned memory at once: to pin what has been gathered would copy it a second time. Torch
+    # uses this memory again as soon as the copy to the GPU is done.
+    pinned = torch.empty(len(rows), *X.shape[1:], dtype=X.dtype, device="cpu", pin_memory=True)
+    return torch.index_select(X, 0, rows, out=pinned).to(device, non_blocking=True)
 
 
 def to_integers(X: Tensor, name: str = "X") -> Tensor:

@@ -5,7 +5,8 @@
 - ``stack.py``: the training loop of a stack.
 - ``networks.py``: several networks as one; ``layers.py``: its layers; ``products.py``: batched
   products, bit-identical to computing each model alone.
-- ``steps.py``: batches, losses, gradients and learning rates of a stack.
+- ``batches.py``: batches of all models; ``steps.py``: losses, gradients and learning rates;
+  ``direct.py``: steps without autograd.
 """
 
 from skweight.stacks.eligibility import models_at_once

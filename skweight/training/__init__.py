@@ -6,7 +6,8 @@
 - ``prepare.py``, ``trial.py``, ``optimizers.py``, ``defaults.py``: what happens before the first
   epoch.
 - ``net.py``: ``WeightedNet``, the skorch net: an epoch, and what callbacks see.
-- ``steps.py``: one step, eager or compiled; ``cuda_graphs.py``: recorded steps, and the choice.
+- ``steps.py``: one step, eager or compiled; ``cuda_graphs.py``: recorded steps, and the choice;
+  ``recorded_update.py``: the optimizer in a recorded step.
 - ``direct.py``, ``direct_layers.py``: steps without autograd for networks of known layers, whose
   rows are encoded once in ``encoded.py``; ``adam.py``: Adam by its kernel.
 - ``stopping.py``: early stopping, the recorded losses, losses that are not finite.

@@ -65,14 +65,21 @@ class WeightAverage:
 
     def update(self) -> None:
         """Update the average with the parameters after a step."""
+        self.move(self.next_share())
+
+    def next_share(self) -> float:
+        """Count an update; return the share of the way to the parameters that it makes."""
         self.n_updates += 1
-        decay = min(self.decay, (1 + self.n_updates) / (10 + self.n_updates))
+        return 1 - min(self.decay, (1 + self.n_updates) / (10 + self.n_updates))
+
+    def move(self, share: float | Tensor) -> None:
+        """Move the average towards the parameters."""
         if self._joined is None:
             with torch.no_grad():
-                move_each_(self._stored, self._values, 1 - decay)
+                move_each_(self._stored, self._values, share)
         else:  # the same numbers
             torch.sub(self._values[0], self._stored[0], out=self._difference)
-            self._stored[0].add_(self._difference.mul_(1 - decay))
+            self._stored[0].add_(self._difference.mul_(share))
 
     def apply(self) -> None:
         """Put the average into the parameters, and store their values."""
@@ -98,9 +105,9 @@ class WeightAverage:
     @torch.no_grad()
     def _swap(self) -> None:
         self._divide_if_moved()
-        stored = [values.detach().clone() for values in self._values]
+        values = [values.detach().clone() for values in self._values]
         copy_each_(self._values, self._stored)
-        self._stored = stored
+        copy_each_(self._stored, values)  # in place: recorded kernels read there
         self.is_applied = not self.is_applied
 
     def release(self) -> None:

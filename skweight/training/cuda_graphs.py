@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from skweight.data import Batch
+from skweight.training.recorded_update import RecordedUpdate
 from skweight.training.steps import (
     CompiledStep,
     LossAndOutput,
@@ -38,6 +39,8 @@ class ReplayedStep(TrainingStep):
     another address, steps are recorded anew. The Python code of ``forward`` runs only while it
     is recorded: a branch, or a rate of dropout that a callback changes, stays as it was then.
 
+    An ``update``, if there is one, follows the gradients in each step, and is recorded with them.
+
     ``record`` takes a function without arguments and returns one that repeats its work on the
     device; ``warmup`` makes the context of the steps before a recording.
     """
@@ -52,6 +55,7 @@ class ReplayedStep(TrainingStep):
         super().__init__(module, criterion)
         self._record = record
         self._warmup = warmup
+        self.update: RecordedUpdate | None = None
         self._tensors = [*dense_tensors(module, criterion)]
         self._forget()
 
@@ -60,6 +64,11 @@ class ReplayedStep(TrainingStep):
         self._n_seen: dict[Any, int] = {}
         self._has_gradient: dict[Any, list[bool]] = {}
         self._recorded: dict[Any, Callable[..., LossAndOutput]] = {}
+
+    @property
+    def has_update(self) -> bool:
+        """Whether a call also makes the update of the optimizer and of the average."""
+        return self.update is not None
 
     def attach(self, optimizer: torch.optim.Optimizer) -> None:
         """Use the current optimizer; drop recordings if the network has other tensors."""
@@ -73,9 +82,14 @@ class ReplayedStep(TrainingStep):
             self._forget()
 
     def __call__(self, batch: Batch) -> LossAndOutput:
-        """Return the weighted mean of the losses and the output, both without a graph."""
+        """Return the weighted mean of the losses and the output, both without a graph.
+
+        The next step overwrites the output.
+        """
         if self.reset is not None:
             return super().__call__(batch)
+        if self.update is not None:
+            self.update.prepare()
         if self._addresses != [_address(tensor) for tensor in self._tensors]:
             self._forget()
         tensors: tuple[Any, ...] = batch[0]["X"], batch[0]["row_weight"], batch[1]
@@ -86,6 +100,8 @@ class ReplayedStep(TrainingStep):
             if self._n_seen[shape] <= _N_WARMUP_STEPS:
                 with self._warmup():
                     result = super().__call__(batch)
+                    if self.update is not None:
+                        self.update()
                 self._has_gradient[shape] = [p.grad is not None for p in self.parameters]
                 return result
             self._recorded[shape] = self._make_recording(self._has_gradient[shape], *tensors)
@@ -115,6 +131,8 @@ class ReplayedStep(TrainingStep):
         def step() -> None:
             zero_each_(gradients)
             results[:] = [result.detach() for result in self.add_gradients(*inputs)]
+            if self.update is not None:
+                self.update()
 
         set_gradients()
         before = [*dense_tensors(self.module, self.criterion)]
@@ -128,7 +146,7 @@ class ReplayedStep(TrainingStep):
                 recorded_input.copy_(tensor)
             replay()
             loss, output = results  # which the next replay overwrites
-            return loss.clone(), output.clone()
+            return loss.clone(), output
 
         return replay_with
 
@@ -139,6 +157,9 @@ class CudaGraphs:
     def __init__(self, device: torch.device) -> None:
         # torch's default stream for recordings is one of the device that recorded first.
         self.stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        # Recordings of one fit run one after the other, and what they return is read before the
+        # next one runs: they may compute in the same memory.
+        self.pool = torch.cuda.graph_pool_handle()
 
     @contextmanager
     def warmup(self) -> Iterator[None]:
@@ -160,7 +181,9 @@ class CudaGraphs:
         random = cuda_generator(self.stream.device)
         state = random.clone_state()
         # In this thread only: fits in other threads may do what no recording allows.
-        recording = torch.cuda.graph(graph, stream=self.stream, capture_error_mode="thread_local")
+        recording = torch.cuda.graph(
+            graph, pool=self.pool, stream=self.stream, capture_error_mode="thread_local"
+        )
         try:
             # No kernel runs while it is recorded, so no stream has to wait for it.
             with torch.cuda.stream(self.stream), recording:

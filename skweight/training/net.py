@@ -43,10 +43,11 @@ from skweight.data import (
 from skweight.losses import validation_mean
 from skweight.training.adam import FusedAdam, fused_adam, with_kernel
 from skweight.training.average import WeightAverage
-from skweight.training.cuda_graphs import make_step
+from skweight.training.cuda_graphs import ReplayedStep, make_step
 from skweight.training.direct import DirectStep, NotDirect, direct_step
 from skweight.training.direct_loop import run_direct_epoch
 from skweight.training.encoded import EncodedBatches
+from skweight.training.recorded_update import RecordedUpdate, recorded_update
 from skweight.training.resume import to_cpu
 from skweight.training.scores import explained_share
 from skweight.training.steps import LossAndOutput, TrainingStep, with_row_axis
@@ -71,16 +72,19 @@ class FitState:
     ``n_epochs_before`` is the number of epochs of earlier calls of ``partial_fit``,
     ``n_steps`` the number of steps of this fit, and ``is_undisturbed`` tells that no callback is
     the user's own, so that nothing changes the network, its mode or its optimizer between epochs.
+    ``is_unwatched`` tells that there are no schedules and no clipping of gradients either.
     """
 
     n_epochs_before: int
     is_undisturbed: bool
+    is_unwatched: bool
     n_steps: int = 0
     losses: EpochLosses = field(default_factory=EpochLosses)
     batches: TensorBatches | None = None
     step: TrainingStep | None = None
     optimizer: Any = None
     average: WeightAverage | None = None
+    recorded_update: RecordedUpdate | None = None
     encoded: EncodedBatches = field(default_factory=EncodedBatches)
 
 
@@ -197,14 +201,20 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
 
     def fit_loop(self, X: Any, y: Any = None, epochs: Any = None, **fit_params: Any) -> Any:
         """Train as skorch does, with steps from :meth:`make_step`."""
-        known = all(type(callback) in _KNOWN_CALLBACKS for _, callback in self.callbacks_)
-        state = self.fit_state_ = FitState(len(self.history), is_undisturbed=known)
+        kinds = {type(callback) for _, callback in self.callbacks_}
+        state = self.fit_state_ = FitState(
+            len(self.history),
+            is_undisturbed=kinds <= {*_KNOWN_CALLBACKS},
+            is_unwatched=kinds <= {*_BLIND_CALLBACKS},
+        )
         try:
             return super().fit_loop(X, y, epochs, **fit_params)
         finally:
             if state.average is not None:
                 state.average.apply()  # also if the training ends within an epoch
                 state.average.release()
+            if state.recorded_update is not None:
+                state.recorded_update.release()
             self.fit_state_ = None  # a step may hold recordings
 
     def make_step(self, n_steps: int) -> TrainingStep:
@@ -273,6 +283,8 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
             state.average = WeightAverage(self.module_.parameters(), self.ema_decay, join=is_known)
         step.attach(self.optimizer_)
         state.optimizer = with_kernel(self.optimizer_)
+        if isinstance(step, ReplayedStep) and state.is_unwatched and step.reset is None:
+            step.update = state.recorded_update = recorded_update(self.optimizer_, state.average)
         return step
 
     def _update(
@@ -280,6 +292,9 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
     ) -> dict[str, Tensor]:
         before: dict[str, Tensor] = {}
         state = self._current_fit
+        if state.step is not None and state.step.has_update:
+            loss, output = step(batch)
+            return {"loss": loss, "y_pred": output}
 
         def closure() -> Tensor:
             loss: Tensor

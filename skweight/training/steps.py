@@ -39,6 +39,11 @@ class TrainingStep:
         own_reset = getattr(type(optimizer), "zero_grad", usual) is not usual
         self.reset = optimizer.zero_grad if own_reset else None
 
+    @property
+    def has_update(self) -> bool:
+        """Whether a call also makes the update of the optimizer and of the average."""
+        return False
+
     def is_current(self) -> bool:
         """Whether the step may go on with the network as it is now."""
         return True

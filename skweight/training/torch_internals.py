@@ -16,7 +16,7 @@ from torch import Tensor, nn
 # them; there is no public form.
 
 
-def move_each_(tensors: Sequence[Tensor], others: Sequence[Tensor], share: float) -> None:
+def move_each_(tensors: Sequence[Tensor], others: Sequence[Tensor], share: float | Tensor) -> None:
     """Move tensors in place towards others, by a share of the differences.
 
     Subtraction, multiplication and addition are separate calls: kernels that do all three in one

@@ -75,9 +75,15 @@ class Cuda:
 
     CUDAGraph = RecordedKernels
 
+    def graph_pool_handle(self):
+        self.n_pools = getattr(self, "n_pools", 0) + 1
+        return "the pool"
+
     @contextmanager
-    def graph(self, graph, stream, capture_error_mode):
-        assert stream.device.index == 1 and capture_error_mode == "thread_local"
+    def graph(self, graph, pool, stream, capture_error_mode):
+        assert (
+            pool == "the pool" and stream.device.index == 1 and capture_error_mode == "thread_local"
+        )
         self.log.append("begin")
         try:
             with graph:
@@ -90,7 +96,8 @@ class Cuda:
 @pytest.fixture
 def cuda(monkeypatch):
     fake = Cuda()
-    for name in ("CUDAGraph", "Stream", "current_stream", "default_generators", "graph", "stream"):
+    names = ("CUDAGraph", "Stream", "current_stream", "default_generators", "graph", "stream")
+    for name in (*names, "graph_pool_handle"):
         monkeypatch.setattr(f"torch.cuda.{name}", getattr(fake, name))
     monkeypatch.setattr("test_cuda_graphs.asked", fake.log)
     return fake
@@ -104,7 +111,7 @@ def run(module, n_batches):
 
 def test_steps_are_recorded_in_a_stream_of_their_own_after_two_steps_there(cuda):
     run(nn.Linear(5, 1), 5)
-    assert cuda.n_streams == 1
+    assert cuda.n_streams == cuda.n_pools == 1
     assert cuda.log == ["own waits", "computing waits"] * 2 + ["begin", "end"]
 
 
