@@ -28,7 +28,7 @@ MAY_IMPORT = {
     ),
     "stacks": (LOWEST | {"losses", "modules", "data", "training"}, {"skorch", "torch"}),
     "estimators": (
-        LOWEST | {"weights", "losses", "modules", "data", "training"},
+        LOWEST | {"weights", "losses", "modules", "data", "training", "stacks"},
         {"numpy", "scipy", "sklearn", "torch"},
     ),
     "search": (
