@@ -58,6 +58,8 @@ CLASSIFIERS = [
     classifier(class_weight=effective_number(0.99), class_weight_power=0.5, lr=0.01),
     classifier(class_weight="balanced", logit_adjustment=1.0, correct_prior=True),
     classifier(OwnModule, criterion=nn.CrossEntropyLoss, max_epochs=40),
+    classifier(n_members=3, class_weight="balanced"),
+    classifier(n_members=2, early_stopping=False),
 ]
 REGRESSORS = [
     WeightedTorchRegressor(),
@@ -72,6 +74,8 @@ REGRESSORS = [
     regressor(criterion="tweedie"),
     regressor(criterion="gaussian_nll"),
     regressor(OwnModule, module__width=16, sample_weight_power=0.5, max_epochs=30),
+    regressor(n_members=3, early_stopping=False),
+    regressor(n_members=2, max_epochs=40),
 ]
 
 
@@ -95,6 +99,8 @@ def two_classes(estimator, y):
     return (np.asarray(y) > 0).astype(int)
 
 
+# Some checks have a class of one or two rows.
+@pytest.mark.filterwarnings("ignore:n_members=. needs as many distinct rows")
 @parametrize_with_checks(CLASSIFIERS)
 def test_classifier_passes(estimator, check, monkeypatch):
     if not get_tags(estimator).classifier_tags.multi_class and "equivalence" in name_of(check):

@@ -184,7 +184,8 @@ class DirectStack:
             return False
         size = output.shape[1]
         _, gradient = self.losses.with_gradient(output, y, weight)
-        found = self._by_formula(formula, output, y.to(output.dtype), weight * (1 / size))
+        target = y.to(output.dtype).reshape(weight.shape)
+        found = self._by_formula(formula, output, target, weight * (1 / size))
         twice = self.losses(*(torch.cat([part] * 2, dim=1) for part in (output, y)))
         at_once = means_of_batches(twice, torch.cat([weight] * 2, dim=1), [size] * 2)
         return torch.equal(found, gradient) and torch.equal(
@@ -234,7 +235,8 @@ class DirectStack:
                 means.append(self.add_gradients(X, *weight_and_target))
                 update()
             return torch.stack(means, dim=1)
-        of_batches = _split(sizes, outputs, y.to(outputs.dtype), slopes_of_batches(weights, sizes))
+        targets = y.to(outputs.dtype).reshape(weights.shape)
+        of_batches = _split(sizes, outputs, targets, slopes_of_batches(weights, sizes))
         for X, scores, target, slope in zip(block.X, *of_batches):
             output = self.network.forward(X)
             scores.copy_(output)
