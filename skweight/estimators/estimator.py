@@ -292,7 +292,7 @@ def _train_all(trainings: list[Training]) -> list[WeightedNet]:
         return [train(trainings[0])]
     try:
         outcomes = train_in_stacks(trainings)
-    except TrainingInterrupted:
+    except KeyboardInterrupt:
         raise KeyboardInterrupt(
             f"The fit of {len(trainings)} members was stopped before all of them were trained, so "
             "the estimator is left as it was."

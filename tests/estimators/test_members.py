@@ -18,7 +18,7 @@ from torch import nn
 
 from skweight import WeightedTorchClassifier, WeightedTorchRegressor, WeightSearchCV
 from skweight.estimators import FitData, plan
-from skweight.stacks import NotStackable
+from skweight.stacks import NotStackable, Stack
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(170, 4)).astype(np.float32)
@@ -401,10 +401,17 @@ class PressesCtrlC(Callback):
         signal.raise_signal(signal.SIGINT)
 
 
-def test_an_interrupted_fit_leaves_the_estimator_as_it_was():
+@pytest.mark.parametrize("stacked", [True, False])
+def test_an_interrupted_fit_leaves_the_estimator_as_it_was(stacked, monkeypatch):
     model = fitted("two classes")
     nets = model.nets_
-    model.set_params(callbacks=[PressesCtrlC])
+    if stacked:
+        record = Stack._record
+        monkeypatch.setattr(
+            Stack, "_record", lambda *args: (signal.raise_signal(signal.SIGINT), record(*args))
+        )
+    else:
+        model.set_params(callbacks=[PressesCtrlC])
     with pytest.raises(KeyboardInterrupt, match="3 members"):
         model.fit(X, TWO)
     assert model.nets_ is nets

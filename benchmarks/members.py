@@ -1,0 +1,196 @@
+"""One network, members and other methods, by number of distinct rows.
+
+Each fit gets distinct rows of a table, drawn at random, and is measured on up to 5,000 others by
+the weights of the table. Tables on which the defaults are judged (``held_out`` in ``tables.py``)
+are left out: the number of members is chosen here. A second table counts seconds of fits.
+
+Run ``OMP_NUM_THREADS=1 python benchmarks/members.py --keep FILE --minutes 9``: it writes each
+result to the file as it is measured, stops after nine minutes, and goes on when it is run again;
+about half an hour in all. The run that finds everything in the file prints the tables.
+"""
+
+import argparse
+import json
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import peers
+from defaults import boosting, linear, of_numbers
+from few_rows import draw, enough_rows, is_class
+from side_by_side import in_turns, machine, median, ratio
+from sklearn.metrics import log_loss
+from tables import MORE_CLASSIFICATION, MORE_REGRESSION, TABLES, held_out
+
+from skweight import WeightedTorchClassifier, WeightedTorchRegressor
+
+SIZES = (100, 200, 400, 800, 1600, 3200)
+N_DRAWS = 2
+SEEN = [name for name in TABLES if not held_out(name)]
+NAMES = [*SEEN, *MORE_CLASSIFICATION, *MORE_REGRESSION]
+
+
+def ours(is_class: bool, seed: int, **params: Any) -> Any:
+    """The default estimator with other parameters."""
+    kind = WeightedTorchClassifier if is_class else WeightedTorchRegressor
+    return kind(random_state=seed, device="cpu", **params)
+
+
+ONE = "one network"
+CONTENDERS: dict[str, Callable[[bool, int], Any]] = {
+    ONE: ours,
+    "4 members": partial(ours, n_members=4),
+    "8 members": partial(ours, n_members=8),
+    "linear": linear,
+    "boosting": boosting,
+}
+
+
+def measure(contender: str, name: str, n_rows: int, seed: int) -> dict[str, float]:
+    """Loss on rows that were not in training, and seconds of the fit."""
+    train, test = draw(name, n_rows, seed)
+    model = CONTENDERS[contender](is_class(name), seed)
+    params = train.weights
+    if contender == "linear" and params:  # a pipeline
+        params = {f"{model.steps[-1][0]}__sample_weight": params["sample_weight"]}
+    start = time.perf_counter()
+    model.fit(train.X, train.y, **params)
+    seconds = time.perf_counter() - start
+    if not is_class(name):
+        return {"loss": of_numbers(model, test)["loss"], "seconds": seconds}
+    p = np.zeros((len(test.y), int(max(train.y.max(), test.y.max())) + 1))
+    p[:, model.classes_] = model.predict_proba(test.X)
+    p = np.clip(p, 1e-15, None)
+    p /= p.sum(axis=1, keepdims=True)
+    loss = log_loss(test.y, p, labels=np.arange(p.shape[1]), **test.weights)
+    return {"loss": loss, "seconds": seconds}
+
+
+def jobs() -> Iterator[tuple[str, str, int, int]]:
+    """Who is measured on which table, with how many rows, in which draw."""
+    for seed in range(N_DRAWS):
+        for name in NAMES:
+            for n_rows in (n for n in SIZES if enough_rows(name, n)):
+                yield from ((contender, name, n_rows, seed) for contender in CONTENDERS)
+
+
+def run(keep: str | None, minutes: float) -> pd.DataFrame | None:
+    """All results, or None if time ended before all were measured."""
+    warnings.simplefilter("ignore")  # few effective rows, fewer members than asked for
+    path, end = Path(keep) if keep else None, time.monotonic() + 60 * minutes
+    lines = path.read_text().splitlines() if path and path.exists() else []
+    found = {tuple(json.loads(line)["job"]): json.loads(line) for line in lines}
+    for job in jobs():
+        if job in found:
+            continue
+        if time.monotonic() > end:
+            print(f"{len(found)} results are in {keep}: run this again to go on.")
+            return None
+        found[job] = {"job": job, **measure(*job)}
+        if path:
+            with path.open("a") as file:
+                file.write(json.dumps(found[job]) + "\n")
+    results = [found[job] for job in jobs()]  # the file may have more
+    where = pd.DataFrame([r["job"] for r in results], columns=["who", "table", "rows", "seed"])
+    return where.join(pd.DataFrame(results).drop(columns="job"))
+
+
+def print_losses(results: pd.DataFrame) -> None:
+    """For each size, the geometric mean of the losses over that of one network."""
+    losses = results.groupby(["rows", "table", "who"])["loss"].mean().unstack()
+    others = [who for who in CONTENDERS if who != ONE]
+    print("| rows | tables | " + " | ".join(others) + " | 8 members better than one |")
+    print("| --- " * (len(others) + 3) + "|")
+    for n_rows, of_size in losses.groupby("rows"):
+        ratios = of_size[others].div(of_size[ONE], axis=0)
+        means = [f"{np.exp(np.log(ratios[who]).mean()) - 1:+.1%}" for who in others]
+        better = f"{(ratios['8 members'] < 1).sum()} of {len(ratios)}"
+        print(f"| {n_rows} | {len(ratios)} | " + " | ".join([*means, better]) + " |")
+    print()
+
+
+def print_best(results: pd.DataFrame) -> None:
+    """On how many tables the loss is at most that of the best other method plus 3 %."""
+    losses = results.groupby(["rows", "table", "who"])["loss"].mean().unstack()
+    best = losses[["linear", "boosting"]].min(axis=1)
+    print("| rows | one network | 4 members | 8 members |\n| --- | --- | --- | --- |")
+    for n_rows, of_size in losses.groupby("rows"):
+        is_good = [
+            (of_size[who] <= 1.03 * best[of_size.index]).sum()
+            for who in (ONE, "4 members", "8 members")
+        ]
+        print(f"| {n_rows} | " + " | ".join(f"{n} of {len(of_size)}" for n in is_good) + " |")
+    print()
+
+
+def draw_figure(results: pd.DataFrame, path: str) -> None:
+    """Losses of all contenders over that of one network, by number of rows."""
+    import matplotlib.pyplot as plt
+
+    losses = results.groupby(["rows", "table", "who"])["loss"].mean().unstack()
+    logs = np.log(losses.div(losses[ONE], axis=0)).groupby("rows")
+    means, errors = np.exp(logs.mean()), logs.sem()
+    figure, axis = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
+    styles = {
+        ONE: ("#777777", "-", "."),
+        "4 members": ("#7fa8d8", "--", "s"),
+        "8 members": ("#1f5fa8", "-", "o"),
+        "linear": ("#2a8f5b", ":", "^"),
+        "boosting": ("#d9661f", "-.", "D"),
+    }
+    for who, (color, line, marker) in styles.items():
+        half = means[who] * errors[who]
+        axis.errorbar(
+            means.index, means[who], half, color=color, ls=line, marker=marker, ms=4, label=who
+        )
+    axis.set_xscale("log")
+    axis.set_xticks(SIZES, SIZES)
+    axis.minorticks_off()
+    axis.set_xlabel("distinct rows")
+    axis.set_ylabel("loss, over that of one network")
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.legend(frameon=False, fontsize=9)
+    figure.savefig(path, dpi=110, metadata={"Software": None})
+
+
+def print_seconds(turns: int) -> None:
+    """Fits of one network, and of members, side by side."""
+    print("| rows | one network | 4 members | 8 members | 8 members in fits |")
+    print("| --- " * 5 + "|")
+    for n_rows, n_features in ((300, 10), (500, 10), (5_000, 20), (20_000, 20)):
+        data = peers.rows(n_rows, n_features)
+        runs = {
+            who: partial(CONTENDERS[who](True, 0).fit, *data)
+            for who in (ONE, "4 members", "8 members")
+        }
+        seconds = in_turns(runs, turns)
+        times = " | ".join(f"{median(seconds[who])}" for who in runs)
+        in_fits = ratio(seconds, "8 members", ONE)
+        print(f"| {n_rows:,} x {n_features} | {times} | {in_fits:.1f} |", flush=True)
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--keep", help="file of the results")
+    parser.add_argument("--minutes", type=float, default=1e9)
+    parser.add_argument("--figure", help="file of a picture to draw of the losses")
+    parser.add_argument("--turns", type=int, default=5)
+    options = parser.parse_args()
+    results = run(options.keep, options.minutes)
+    if results is not None:
+        print(machine() + "\n")
+        print_losses(results)
+        print_best(results)
+        if options.figure:
+            draw_figure(results, options.figure)
+        print_seconds(options.turns)
+
+
+if __name__ == "__main__":
+    main()
