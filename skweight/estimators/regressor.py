@@ -111,7 +111,7 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
     early_stopping : bool or "auto", default="auto"
         Whether to stop when the weighted loss of validation rows no longer improves, and keep the
         best network. The validation rows are those given to ``fit``, or else are held out. "auto"
-        is True from 200 distinct rows on, except in ``partial_fit``.
+        is True from 200 distinct rows on, and with several members, except in ``partial_fit``.
     validation_fraction : float, default=0.2
         Share of the distinct rows that early stopping holds out.
     n_members : int, default=1
