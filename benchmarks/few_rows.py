@@ -16,7 +16,7 @@ import json
 import math
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,7 @@ SIZES_OF_VARIANTS, N_DRAWS_OF_VARIANTS = (40, 100, 200, 400), 2
 AVERAGED = "the parameters averaged"
 VARIANTS = ("30 updates", "120 updates", "250 updates", "500 updates", AVERAGED)
 
+Job = tuple[Any, ...]
 SYNTHETIC = {
     "two classes, clear": True,
     "two classes, noisy": True,
@@ -258,27 +259,38 @@ def all_jobs() -> Iterator[tuple[str, str, str, int, int]]:
                 yield from (("fit", c, name, n_rows, seed) for c in VARIANTS)
 
 
-def run(keep: str | None, minutes: float) -> pd.DataFrame | None:
-    """All results, or None if time ended before all were measured."""
+def measure_all(
+    jobs: list[Job], measure: Callable[[Job], dict[str, float]], keep: str | None, minutes: float
+) -> list[dict[str, Any]] | None:
+    """Results of jobs, with the job, or None if time ended before all were measured.
+
+    Results are read from and written to the file ``keep``, so that another run goes on.
+    """
     warnings.simplefilter("ignore")  # few effective rows
     path, end = Path(keep) if keep else None, time.monotonic() + 60 * minutes
     lines = path.read_text().splitlines() if path and path.exists() else []
     found = {tuple(json.loads(line)["job"]): json.loads(line) for line in lines}
-    for job in all_jobs():
+    for job in jobs:
         if job in found:
             continue
         if time.monotonic() > end:
             print(f"{len(found)} results are in {keep}: run this again to go on.")
             return None
-        what, *where = job
-        found[job] = {"job": job, **MEASURES[what](*where)}
+        found[job] = {"job": job, **measure(job)}
         if path:
             with path.open("a") as file:
                 file.write(json.dumps(found[job]) + "\n")
-    found = {job: found[job] for job in all_jobs()}  # the file may have more
+    return [found[job] for job in jobs]  # the file may have more
+
+
+def run(keep: str | None, minutes: float) -> pd.DataFrame | None:
+    """All results, or None if time ended before all were measured."""
+    jobs = [*all_jobs()]
+    found = measure_all(jobs, lambda job: MEASURES[job[0]](*job[1:]), keep, minutes)
+    if found is None:
+        return None
     columns = ["what", "contender", "table", "rows", "seed"]
-    jobs = pd.DataFrame(list(found), columns=columns)
-    return jobs.join(pd.DataFrame(list(found.values())).drop(columns="job"))
+    return pd.DataFrame(jobs, columns=columns).join(pd.DataFrame(found).drop(columns="job"))
 
 
 # --------------------------------------------------------------------------------------

@@ -10,19 +10,16 @@ about half an hour in all. The run that finds everything in the file prints the 
 """
 
 import argparse
-import json
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import peers
 from defaults import boosting, linear, of_numbers
-from few_rows import draw, enough_rows, is_class
+from few_rows import draw, enough_rows, is_class, measure_all
 from side_by_side import in_turns, machine, median, ratio
 from sklearn.metrics import log_loss
 from tables import MORE_CLASSIFICATION, MORE_REGRESSION, TABLES, held_out
@@ -81,23 +78,12 @@ def jobs() -> Iterator[tuple[str, str, int, int]]:
 
 def run(keep: str | None, minutes: float) -> pd.DataFrame | None:
     """All results, or None if time ended before all were measured."""
-    warnings.simplefilter("ignore")  # few effective rows, fewer members than asked for
-    path, end = Path(keep) if keep else None, time.monotonic() + 60 * minutes
-    lines = path.read_text().splitlines() if path and path.exists() else []
-    found = {tuple(json.loads(line)["job"]): json.loads(line) for line in lines}
-    for job in jobs():
-        if job in found:
-            continue
-        if time.monotonic() > end:
-            print(f"{len(found)} results are in {keep}: run this again to go on.")
-            return None
-        found[job] = {"job": job, **measure(*job)}
-        if path:
-            with path.open("a") as file:
-                file.write(json.dumps(found[job]) + "\n")
-    results = [found[job] for job in jobs()]  # the file may have more
-    where = pd.DataFrame([r["job"] for r in results], columns=["who", "table", "rows", "seed"])
-    return where.join(pd.DataFrame(results).drop(columns="job"))
+    todo = [*jobs()]
+    found = measure_all(todo, lambda job: measure(*job), keep, minutes)
+    if found is None:
+        return None
+    where = pd.DataFrame(todo, columns=["who", "table", "rows", "seed"])
+    return where.join(pd.DataFrame(found).drop(columns="job"))
 
 
 def print_losses(results: pd.DataFrame) -> None:

@@ -45,7 +45,8 @@ class StackedBatches:
         """Have the batches of these models from now on."""
         self.batches = list(batches)
         tables = [of_model.rows.X for of_model in batches]
-        is_in_memory = all(isinstance(X, Tensor) and X.device == self.device for X in tables)
+        where = self.device.type
+        is_in_memory = all(isinstance(X, Tensor) and X.device.type == where for X in tables)
         self.tables = StackedTables(tables) if is_in_memory else None
 
     def keep(self, positions: Tensor) -> None:
