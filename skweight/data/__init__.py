@@ -21,7 +21,7 @@ from skweight.data.arrays import (
 from skweight.data.batches import ROWS_IN_ORDER, VALUES_AT_ONCE, TensorBatches, prefetch
 from skweight.data.cells import is_number
 from skweight.data.columns import BOOLEAN, CATEGORY, Column
-from skweight.data.device import place, resolve_device
+from skweight.data.device import free_memory, place, resolve_device
 from skweight.data.encoding import ColumnCodes, Encoding, learn_codes, learn_shift
 from skweight.data.input_checks import validate_inputs, validate_inputs_y
 from skweight.data.inputs import (

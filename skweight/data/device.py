@@ -35,9 +35,13 @@ def _place_inputs(X: NamedInputs, device: torch.device) -> NamedInputs:
 def _fits_in_memory(n_bytes: int, device: torch.device) -> bool:
     if device.type != "cuda":
         return True
-    # Memory that torch reserves and does not use is free too.
-    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return n_bytes <= SHARE_FOR_X * (torch.cuda.mem_get_info(device)[0] + unused)
+    return n_bytes <= SHARE_FOR_X * free_memory(device)
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes of a GPU that are free, or that torch keeps without using them."""
+    kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return torch.cuda.mem_get_info(device)[0] + kept
 
 
 def resolve_device(device: Any) -> torch.device:

@@ -9,7 +9,7 @@ from skorch.callbacks import GradientNormClipping, LRScheduler
 from torch import Tensor, nn
 
 from skweight._keywords import unwrap
-from skweight.data import NamedInputs, RowDataset, TensorBatches, rows_at_once
+from skweight.data import NamedInputs, RowDataset, TensorBatches, free_memory, rows_at_once
 from skweight.losses import width
 from skweight.stacks.networks import NotStackable, StackedNetwork
 from skweight.training import Training, WeightedNet, isolated_torch, make_net, structure
@@ -58,15 +58,9 @@ def models_at_once(training: Training, n_models: int | None = None) -> int:
     # Activations with their gradients; parameters with gradients, moments and average.
     n_bytes = 4 * (3 * n_activations + 5 * n_parameters)
     if device.type == "cuda":
-        return int(min(_MOST_MODELS["cuda"], _free_memory(device) // (4 * n_bytes)))
+        return int(min(_MOST_MODELS["cuda"], free_memory(device) // (4 * n_bytes)))
     size = min(_MOST_MODELS["cpu"], _MOST_BYTES // n_bytes)
     return 1 if size < _fewest_models(network, n_activations) else int(size)
-
-
-def _free_memory(device: torch.device) -> int:
-    """Bytes of a GPU that are free, or that torch keeps without using them."""
-    kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return torch.cuda.mem_get_info(device)[0] + kept
 
 
 def may_be_worth_stacking(training: Training, net: WeightedNet, n_models: int) -> bool:

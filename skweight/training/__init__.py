@@ -43,6 +43,7 @@ from skweight.training.net import WeightedNet, on_cpu
 from skweight.training.plan import Output, Training, TrainingOptions
 from skweight.training.predict import predict
 from skweight.training.prepare import prepare
+from skweight.training.recorded_update import recorded_update
 from skweight.training.run import finish, make_net, train
 from skweight.training.scores import explained_share
 from skweight.training.steps import CompiledStep, TrainingStep, compiled_losses, with_row_axis

@@ -160,6 +160,9 @@ class CudaGraphs:
         # Recordings of one fit run one after the other, and what they return is read before the
         # next one runs: they may compute in the same memory.
         self.pool = torch.cuda.graph_pool_handle()
+        # torch refuses to record into a pool whose graphs are all gone while something still lies
+        # there, such as a tensor that a callback keeps: so the latest one stays.
+        self._latest: torch.cuda.CUDAGraph | None = None
 
     @contextmanager
     def warmup(self) -> Iterator[None]:
@@ -197,6 +200,7 @@ class CudaGraphs:
             if not isinstance(reason, RuntimeError):
                 raise reason from None
             raise _cannot_be_recorded(first_line(reason)) from error
+        self._latest = graph
         return graph.replay
 
 

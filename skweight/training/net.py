@@ -234,8 +234,8 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
     def train_step(self, batch: Batch, **fit_params: Any) -> dict[str, Tensor]:
         """Make an update; return the loss and the output before it."""
         step = self._begin_steps(self._current_fit)
-        result = self._update(batch, step, self._has_callback("on_grad_computed"))
-        return result | {"y_pred": result["y_pred"].clone()}  # the next step may overwrite it
+        notify_gradients = self._has_callback("on_grad_computed")
+        return self._update(batch, step, notify_gradients, keep_output=True)
 
     def release_optimizer(self) -> None:
         """Free the memory of the optimizer; the net can predict, but no longer be trained."""
@@ -288,19 +288,24 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
         return step
 
     def _update(
-        self, batch: Batch, step: Callable[[Batch], LossAndOutput], notify_gradients: bool = False
+        self,
+        batch: Batch,
+        step: Callable[[Batch], LossAndOutput],
+        notify_gradients: bool = False,
+        keep_output: bool = False,
     ) -> dict[str, Tensor]:
         before: dict[str, Tensor] = {}
         state = self._current_fit
         if state.step is not None and state.step.has_update:
             loss, output = step(batch)
-            return {"loss": loss, "y_pred": output}
+            return {"loss": loss, "y_pred": output.clone() if keep_output else output}
 
         def closure() -> Tensor:
             loss: Tensor
             loss, output = step(batch)
             if not before:  # some optimizers compute the loss several times in a step
-                before.update(loss=loss, y_pred=output)
+                # A copy: the next evaluation in this step may overwrite the output.
+                before.update(loss=loss, y_pred=output.clone() if keep_output else output)
             if notify_gradients:
                 parameters = TeeGenerator(self.get_all_learnable_params())
                 self.notify(

@@ -28,12 +28,11 @@ class RecordedUpdate:
         self.optimizer = optimizer
         self.average = average
         first: Tensor = optimizer.param_groups[0]["params"][0]
-        self._share = torch.ones((), device=first.device)
-        self._set_capturable(True)
-
-    def _set_capturable(self, value: bool) -> None:
-        for group in self.optimizer.param_groups:
-            group["capturable"] = value
+        # In the precision of the average: float32 would round the share of a float64 network.
+        self._share = torch.ones((), dtype=first.dtype, device=first.device)
+        self._capturable = [group["capturable"] for group in optimizer.param_groups]
+        for group in optimizer.param_groups:
+            group["capturable"] = True
 
     def prepare(self) -> None:
         """Call it before each step, outside of the graph."""
@@ -48,7 +47,8 @@ class RecordedUpdate:
 
     def release(self) -> None:
         """Leave the optimizer as it was; after this there are no more steps."""
-        self._set_capturable(False)
+        for group, value in zip(self.optimizer.param_groups, self._capturable):
+            group["capturable"] = value
 
 
 def recorded_update(optimizer: Any, average: WeightAverage | None) -> RecordedUpdate | None:

@@ -112,6 +112,31 @@ def test_batches_on_a_gpu_that_does_not_hold_x_are_those_on_the_cpu(monkeypatch,
             assert_array_equal(batch["row_weight"].cpu(), their["row_weight"], err_msg="row_weight")
 
 
+@pytest.mark.parametrize("shape", [(40, 6), (40, 2, 3), (40,)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.int64])
+def test_rows_for_a_gpu_are_gathered_into_pinned_memory_and_copied_without_waiting(
+    monkeypatch, shape, dtype
+):
+    X = torch.arange(np.prod(shape)).reshape(shape).to(dtype)
+    index, log, empty = torch.tensor([3, 0, 3, 39]), [], torch.empty
+
+    def pinned(*size, pin_memory, **options):
+        assert pin_memory
+        log.append(empty(*size, **options))
+        return log[-1]
+
+    def to(tensor, device, non_blocking):
+        assert device.type == "cuda" and non_blocking
+        return tensor
+
+    monkeypatch.setattr(torch, "empty", pinned)
+    monkeypatch.setattr(torch.Tensor, "to", to)
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: pytest.fail("copied twice"))
+    found = gather(X, index, torch.device("cuda"))
+    assert [memory.data_ptr() for memory in log] == [found.data_ptr()]
+    assert torch.equal(found, X[index]) and found.dtype == dtype
+
+
 @pytest.mark.parametrize("items", [[], ["only"], [1, 2], [3, None, 0, False, 3]])
 def test_one_ahead_yields_every_item_in_its_order(items):
     assert list(prefetch(iter(items))) == items

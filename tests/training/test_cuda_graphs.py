@@ -1,8 +1,10 @@
 """Recordings as CUDA graphs: what torch.cuda is asked for, and the fits themselves on a GPU."""
 
+import gc
 from contextlib import contextmanager
 from functools import partial
 from types import SimpleNamespace
+from weakref import WeakSet
 
 import numpy as np
 import pytest
@@ -105,6 +107,10 @@ def cuda(monkeypatch):
 
 def run(module, n_batches):
     graphs = CudaGraphs(torch.device("cuda"))
+    return run_with(graphs, module, n_batches)
+
+
+def run_with(graphs, module, n_batches):
     step = ReplayedStep(module, RowLoss(CrossEntropy()), graphs.record, graphs.warmup)
     return [step(batch) for batch in make_batches([7] * n_batches)]
 
@@ -113,6 +119,24 @@ def test_steps_are_recorded_in_a_stream_of_their_own_after_two_steps_there(cuda)
     run(nn.Linear(5, 1), 5)
     assert cuda.n_streams == cuda.n_pools == 1
     assert cuda.log == ["own waits", "computing waits"] * 2 + ["begin", "end"]
+
+
+def test_the_memory_of_a_recording_is_kept_until_the_next_one_has_been_made(cuda, monkeypatch):
+    """torch refuses a pool all of whose graphs are gone while a tensor still lies in it."""
+    alive = WeakSet()
+
+    class Graph(RecordedKernels):
+        def __init__(self):
+            super().__init__()
+            self.found = len(alive)
+            alive.add(self)
+
+    monkeypatch.setattr("torch.cuda.CUDAGraph", Graph)
+    graphs = CudaGraphs(torch.device("cuda"))
+    for expected in (0, 1, 1):  # the step, with its recordings, is dropped each time
+        run_with(graphs, nn.Linear(5, 1), 3)
+        gc.collect()
+        assert [graph.found for graph in alive] == [expected]
 
 
 REFUSED = {

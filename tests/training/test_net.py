@@ -5,11 +5,12 @@ How the gradients of a batch are made is in ``test_steps.py``.
 
 import pickle
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
-from helpers import assert_same_tensors
+from helpers import RecordedKernels, assert_same_tensors
 from numpy.testing import assert_array_equal
 from skorch.callbacks import (
     BatchScoring,
@@ -27,7 +28,13 @@ from skweight import WeightedTorchClassifier, WeightedTorchRegressor
 from skweight.data import RowDataset, place
 from skweight.losses import CrossEntropy, RowLoss
 from skweight.modules import MLP
-from skweight.training import WeightedNet, isolated_torch, prepare
+from skweight.training import (
+    ReplayedStep,
+    TrainingStep,
+    WeightedNet,
+    isolated_torch,
+    prepare,
+)
 from skweight.weights import distinct_rows, to_mean_one
 
 QUICK = {"max_epochs": 4, "batch_size": 64, "lr": 0.01, "random_state": 0, "device": "cpu"}
@@ -184,6 +191,63 @@ def test_the_loss_of_a_batch_is_that_before_its_update_also_of_several_tries(cal
     adam = fit(binary, *callbacks, **params).history_
     assert lbfgs[0, "train_loss"] == adam[0, "train_loss"]
     assert lbfgs[1, "train_loss"] < adam[1, "train_loss"] < adam[0, "train_loss"]
+
+
+class Outputs(Callback):
+    """The outputs that belong to the losses of batches."""
+
+    def __init__(self):
+        self.of_batches = []
+
+    def __sklearn_clone__(self):
+        return self  # a fit works with copies of its callbacks
+
+    def on_batch_end(self, net, training, y_pred, **kwargs):
+        if training:
+            self.of_batches.append(y_pred.clone())
+
+
+class Evaluates(torch.optim.SGD):
+    """Compute the loss several times in a step, at other parameters each time."""
+
+    def step(self, closure):
+        loss = closure()
+        for _ in range(3):
+            super().step()
+            closure()
+        return loss
+
+
+def autograd_step(net, n_steps):
+    return TrainingStep(net.module_, net.criterion_)
+
+
+def replayed_step(net, n_steps):
+    def record(step):
+        with RecordedKernels() as recording:
+            step()
+        return recording.replay
+
+    return ReplayedStep(net.module_, net.criterion_, record)
+
+
+@pytest.mark.parametrize(
+    "optimizer", [partial(torch.optim.LBFGS, max_iter=4), Evaluates, torch.optim.AdamW]
+)
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize("make_step", [WeightedNet.make_step, replayed_step])
+def test_callbacks_get_the_output_before_the_update_also_of_several_tries(
+    make_step, estimator, optimizer, binary, monkeypatch
+):
+    found, params = [], {"module__dropout": 0.0}
+    for make in (autograd_step, make_step):
+        monkeypatch.setattr(WeightedNet, "make_step", make)
+        outputs = Outputs()
+        model = fit(binary, outputs, estimator=estimator, optimizer=optimizer, **params)
+        found.append({str(i): output for i, output in enumerate(outputs.of_batches)})
+    assert make_step is replayed_step or model.net_.step_ == "direct"
+    assert len(found[0]) == 4 * 5
+    assert_same_tensors(found[1], found[0])
 
 
 @pytest.mark.parametrize("callbacks", [[], [OnBatchEnd()]], ids=["quick", "per_batch"])

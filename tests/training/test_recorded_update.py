@@ -10,7 +10,13 @@ from skorch.callbacks import Callback, LRScheduler
 from torch import nn
 
 from skweight import WeightedTorchClassifier, WeightedTorchRegressor
-from skweight.training import ReplayedStep, TrainingStep, WeightedNet
+from skweight.training import (
+    ReplayedStep,
+    TrainingStep,
+    WeightAverage,
+    WeightedNet,
+    recorded_update,
+)
 
 QUICK = {"max_epochs": 6, "batch_size": 64, "lr": 0.01, "random_state": 0, "device": "cpu"}
 
@@ -113,3 +119,53 @@ def test_partial_fits_go_on_after_recorded_updates(binary, recordings):
             model.partial_fit(X, y, [0, 1], weight)
     assert recordings and all(recordings)
     assert_same_tensors(*(model.module_.state_dict() for model in models))
+
+
+def averaged(update_of, dtype):
+    """The average after 200 steps, which has then had the share of ``decay``."""
+    generator = torch.Generator().manual_seed(0)
+    parameter = nn.Parameter(torch.zeros(50, dtype=dtype))
+    optimizer = torch.optim.AdamW([parameter], lr=0.01, fused=True)
+    average = WeightAverage([parameter], 0.99)
+    update = update_of(optimizer, average)
+    for _ in range(200):
+        parameter.grad = torch.randn(50, generator=generator, dtype=dtype)
+        update()
+    average.apply()
+    return {"average": parameter.detach().clone(), "parameters": average._stored[0]}
+
+
+def outside(optimizer, average):
+    def update():
+        optimizer.step()
+        average.update()
+
+    return update
+
+
+def recorded(optimizer, average):
+    update = recorded_update(optimizer, average)
+
+    def prepared():
+        update.prepare()
+        update()
+
+    return prepared
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_share_in_a_tensor_moves_the_average_by_the_same_bits(dtype):
+    found, expected = averaged(recorded, dtype), averaged(outside, dtype)
+    assert_same_tensors(found, expected)
+    assert (found["average"] - found["parameters"]).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("capturable", [False, True])
+def test_the_optimizer_is_left_as_the_user_made_it(capturable):
+    parameters = [nn.Parameter(torch.zeros(2)) for _ in range(2)]
+    groups = [{"params": parameters[:1]}, {"params": parameters[1:], "capturable": capturable}]
+    optimizer = torch.optim.AdamW(groups, fused=True)
+    update = recorded_update(optimizer, None)
+    assert all(group["capturable"] for group in optimizer.param_groups)
+    update.release()
+    assert [group["capturable"] for group in optimizer.param_groups] == [False, capturable]

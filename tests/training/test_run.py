@@ -206,6 +206,35 @@ def test_modes_of_torch_do_not_reach_the_fit_or_the_prediction(binary, mode):
     assert_array_equal(found, expected)
 
 
+def precision():
+    """torch's switches for the rounding of products."""
+    backends = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    return torch.get_float32_matmul_precision(), *backends
+
+
+class SeesPrecision(nn.Linear):
+    seen = []
+
+    def forward(self, X):
+        self.seen.append(precision())
+        return super().forward(X)
+
+
+@pytest.mark.parametrize("chosen", ["highest", "high"])
+def test_the_precision_of_products_is_what_the_user_has_set(chosen, binary):
+    X, y, weight = binary
+    before = torch.get_float32_matmul_precision()
+    SeesPrecision.seen.clear()
+    torch.set_float32_matmul_precision(chosen)
+    try:
+        expected = precision()
+        WeightedTorchClassifier(SeesPrecision, **QUICK).fit(X, y, weight).predict(X)
+        assert {*SeesPrecision.seen} == {expected} == {precision()}
+        assert expected[:2] == (chosen, chosen == "high")
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_cuda_random_state_is_kept_and_the_fit_is_seeded():
     device = torch.device("cuda")
