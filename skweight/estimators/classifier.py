@@ -117,12 +117,14 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
         members, except in ``partial_fit``.
     validation_fraction : float, default=0.2
         Share of the distinct rows that early stopping holds out.
-    n_members : int, default=1
+    n_members : int or "auto", default=1
         Number of networks whose mean probabilities are predicted. With several, the distinct rows
         are divided into as many folds, of the same share of every class and of the weight. Each
         network is trained on all folds but one, which tells it when to stop, so that every row is
         used for training and has a prediction by a network that has not seen it. They are trained
-        in one stack where that is faster. See docs/members.md.
+        in one stack where that is faster. "auto" is 4 with fewer than 500 distinct rows or fewer
+        than 100 of a class, and otherwise, with ``X_val`` and in ``partial_fit`` 1. See
+        docs/members.md.
     ema_decay : float or "auto", default="auto"
         Decay, in [0, 1), of an exponential moving average of the network's parameters over the
         updates. The averaged network is the one that is validated, kept and used for prediction;
@@ -219,7 +221,7 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
         max_epochs: int | str = "auto",
         early_stopping: bool | str = "auto",
         validation_fraction: float = 0.2,
-        n_members: int = 1,
+        n_members: int | str = 1,
         ema_decay: float | str = "auto",
         n_iter_no_change: int = 10,
         tol: float = 1e-4,

@@ -19,6 +19,9 @@ from skweight.training import Training, WeightedNet, predict
 from skweight.weights import DistinctRows
 
 Link = Callable[[Tensor], Tensor]
+# "auto": with fewer distinct rows, or fewer of a class, so many members are better than one
+# network, and more of them are hardly better. See docs/members.md.
+_FEW_ROWS, _FEW_ROWS_OF_CLASS, _MEMBERS_OF_FEW = 500, 100, 4
 # Rows that are predicted at once, so that their copies take little memory.
 _ROWS_AT_ONCE = 2**16
 
@@ -99,7 +102,10 @@ def output(net: WeightedNet, X: Any, link: Link | None = None) -> NDArray[np.flo
 
 
 def resolve_n_members(
-    n_members: int, rows: DistinctRows, groups: NDArray[Any] | None, classes: NDArray[Any] | None
+    n_members: int | str,
+    rows: DistinctRows,
+    groups: NDArray[Any] | None,
+    classes: NDArray[Any] | None,
 ) -> int:
     """How many members there can be: every member needs a row, or group, of each class.
 
@@ -108,22 +114,25 @@ def resolve_n_members(
     if n_members == 1:
         return 1
     units = np.arange(len(rows.index)) if groups is None else groups
-    what = "distinct rows" if groups is None else "groups"
-    n_units = len(np.unique(units))
-    if n_units < n_members and groups is not None:
+    smallest, of_class = len(np.unique(units)), ""
+    if n_members != "auto" and groups is not None and smallest < int(n_members):
         raise ValueError(
-            f"n_members must be at most the number of groups with weight, {n_units}, got "
+            f"n_members must be at most the number of groups with weight, {smallest}, got "
             f"{n_members}."
         )
-    smallest, of_class = n_units, ""
+    is_few = len(rows.index) < _FEW_ROWS
     if classes is not None:
+        is_few |= bool(np.unique(rows.y, return_counts=True)[1].min() < _FEW_ROWS_OF_CLASS)
         pairs = np.unique(np.stack([units, rows.y]), axis=1)[1]
         present, counts = np.unique(pairs, return_counts=True)
         smallest = int(counts.min())
         of_class = f" of class {classes[present[counts.argmin()]]!s}"
-    if smallest >= n_members:
-        return n_members
+    if n_members == "auto":
+        return max(1, min(_MEMBERS_OF_FEW, smallest)) if is_few else 1
+    if smallest >= int(n_members):
+        return int(n_members)
     found = max(1, smallest)
+    what = "distinct rows" if groups is None else "groups"
     warn(
         f"n_members={n_members} needs as many {what}{of_class}, got {smallest}: "
         f"{found} {'networks are' if found > 1 else 'network is'} trained."

@@ -94,7 +94,7 @@ ALLOWED: dict[str, tuple[Callable[[Any], bool], str]] = {
     ),
     "max_epochs": (lambda v: _is_integer(1)(v) or _is_auto(v), 'an integer >= 1 or "auto"'),
     "early_stopping": (lambda v: _is_flag(v) or _is_auto(v), 'True, False or "auto"'),
-    "n_members": (_is_integer(1), "an integer >= 1"),
+    "n_members": (lambda v: _is_integer(1)(v) or _is_auto(v), 'an integer >= 1 or "auto"'),
     "validation_fraction": (lambda v: _is_real(0)(v) and 0 < v < 1, "a number between 0 and 1"),
     "ema_decay": (
         lambda v: _is_auto(v) or (_is_real(0)(v) and v < 1),

@@ -44,10 +44,10 @@ def check_partial_fit(estimator: Any) -> bool:
             'partial_fit needs early_stopping=False or "auto", because it makes one pass over '
             "its rows, got True. Evaluate the model on validation rows of your own between calls."
         )
-    if estimator.n_members != 1:
+    if estimator.n_members not in (1, "auto"):
         raise ValueError(
-            "partial_fit needs n_members=1, because rows of later calls belong to no member's "
-            f"held-out rows, got {estimator.n_members!r}. Pass all rows to fit instead."
+            'partial_fit needs n_members=1 or "auto", because no member holds out rows of later '
+            f"calls, got {estimator.n_members!r}. Pass all rows to fit instead."
         )
     if estimator.ema_decay not in ("auto", 0):
         raise ValueError(

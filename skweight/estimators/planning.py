@@ -125,7 +125,8 @@ def plan(estimator: Any, data: FitData) -> FitPlan:
     del codes  # a table may fill the memory
     validation = None if data.X_val is None else _validation_rows(estimator, task, data)
     groups = copies.groups_of(rows)
-    n_members = resolve_n_members(estimator.n_members, rows, groups, task.classes_of(rows))
+    asked_for = 1 if validation else estimator.n_members
+    n_members = resolve_n_members(asked_for, rows, groups, task.classes_of(rows))
     previous = _previous_nets(estimator, n_members) if continues else [None] * n_members
     seed = draw_seed(estimator.random_state)  # last: refused rows draw none
     make = _Trainings(estimator, task, criterion, seed, holds_integers(data.X))
@@ -272,7 +273,7 @@ def criterion_arguments(estimator: Any) -> tuple[Any, dict[str, Any], Any]:
 
 def _check_validation_arguments(data: FitData, estimator: Any) -> None:
     early_stopping = estimator.early_stopping
-    if data.X_val is not None and estimator.n_members > 1:
+    if data.X_val is not None and estimator.n_members not in (1, "auto"):
         raise ValueError(
             "X_val needs n_members=1, because each of several members stops early on the rows "
             f"that it has not seen, got n_members={estimator.n_members}. Leave X_val out, or add "

@@ -152,8 +152,9 @@ def test_no_member_is_trained_on_a_row_that_it_predicts(name, groups):
 
 
 def test_folds_have_the_same_shares_of_classes_and_weight():
-    y, weight = (np.arange(900) % 10 == 0).astype(int), rng.exponential(size=900) ** 2
-    table = rng.normal(size=(900, 2))
+    own = np.random.default_rng(1)
+    y, weight = (np.arange(900) % 10 == 0).astype(int), own.exponential(size=900)
+    table = own.normal(size=(900, 2))
     planned = plan(WeightedTorchClassifier(**QUICK | {"n_members": 4}), FitData(table, y, weight))
     parts = [training.valid_rows for training in planned.trainings]
     unseen = planned.held_out.by_member
@@ -164,7 +165,8 @@ def test_folds_have_the_same_shares_of_classes_and_weight():
         shares = [
             weight[fold][y[fold] == label].sum() / weight[y == label].sum() for fold in unseen
         ]
-        assert max(shares) - min(shares) < 0.1
+        # 0.04 and 0.14 on average where rows are dealt out at random
+        assert max(shares) - min(shares) < (0.01, 0.05)[label]
 
 
 def test_predictions_for_held_out_rows_are_honest():
@@ -311,6 +313,50 @@ def test_a_warm_start_goes_on_without_the_rows_that_a_member_has_not_seen():
         model.set_params(n_members=2).fit(X, AMOUNT)
 
 
+# Chosen by the number of rows ---------------------------------------------------------------
+
+
+def n_chosen(y, **fit_params):
+    X = rng.normal(size=(len(y), 3)).astype(np.float32)
+    kind = WeightedTorchClassifier if y.dtype.kind == "i" else WeightedTorchRegressor
+    groups = fit_params.get("groups")
+    if groups is not None:
+        fit_params["groups"] = np.arange(len(y)) % groups
+    model = kind(n_members="auto", max_epochs=1, random_state=0, device="cpu")
+    return len(model.fit(X, y, **fit_params).nets_)
+
+
+def classes_of(*counts):
+    return np.repeat(np.arange(len(counts)), counts)
+
+
+@pytest.mark.parametrize(
+    ("y", "fit_params", "expected"),
+    [
+        (rng.normal(size=499), {}, 4),
+        (rng.normal(size=500), {}, 1),
+        (classes_of(250, 249), {}, 4),
+        (classes_of(400, 100), {}, 1),
+        (classes_of(901, 99), {}, 4),
+        (classes_of(901, 3), {}, 3),
+        (classes_of(901, 1), {}, 1),
+        (rng.normal(size=300), {"groups": 2}, 2),
+        (rng.normal(size=300), {"X_val": np.ones((9, 3)), "y_val": np.ones(9)}, 1),
+    ],
+)
+def test_auto_makes_four_members_of_few_rows_or_of_a_rare_class(y, fit_params, expected):
+    assert n_chosen(y, **fit_params) == expected
+
+
+def test_auto_counts_distinct_rows_with_weight():
+    y, weight = classes_of(300, 300), np.r_[np.ones(300), np.zeros(150), np.ones(150)]
+    assert n_chosen(y, sample_weight=weight) == 4
+    model = WeightedTorchClassifier(n_members="auto", max_epochs=1, device="cpu")
+    assert len(model.fit(np.repeat(X, 4, axis=0), np.repeat(TWO, 4)).nets_) == 4
+    model = WeightedTorchClassifier(n_members="auto", device="cpu")
+    assert len(model.partial_fit(X, TWO, classes=[0, 1]).nets_) == 1
+
+
 # Groups and scikit-learn --------------------------------------------------------------------
 
 
@@ -351,9 +397,9 @@ def test_groups_of_a_search_go_to_its_splitter_alone_unless_the_fit_asks_for_the
 # Bad input ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("bad", [0, -1, 1.5, "auto", True, None])
+@pytest.mark.parametrize("bad", [0, -1, 1.5, "many", True, None])
 def test_the_number_must_be_one(bad):
-    with pytest.raises(ValueError, match="n_members must be an integer >= 1, got"):
+    with pytest.raises(ValueError, match='n_members must be an integer >= 1 or "auto", got'):
         WeightedTorchClassifier(n_members=bad).fit(X, TWO)
 
 
@@ -363,7 +409,7 @@ def test_what_makes_no_sense_with_members_is_refused_with_the_way_out():
         model.fit(X, TWO, X_val=X, y_val=TWO)
     with pytest.raises(AttributeError) as caught:
         model.partial_fit(X, TWO, classes=[0, 1])
-    assert "partial_fit needs n_members=1" in str(caught.value.__cause__)
+    assert "partial_fit needs n_members=1 or" in str(caught.value.__cause__)
     model.fit(X, TWO).set_params(n_members=1)
     with pytest.raises(ValueError, match="an estimator with 3 members"):
         model.partial_fit(X, TWO, classes=[0, 1])
