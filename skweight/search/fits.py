@@ -4,7 +4,7 @@ import copy
 import time
 import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby, islice
 from typing import Any
 
@@ -149,6 +149,9 @@ def _share_X(planned: dict[int, Planned]) -> None:
         for rows in (training.rows, training.valid_rows):
             if rows is not None and rows.X is own:
                 rows.X = shared
+    first = same[0].plan.held_out
+    if first is not None and last.plan.held_out is not None:
+        last.plan = replace(last.plan, held_out=replace(last.plan.held_out, X=first.X))
 
 
 def _fit_unplanned(estimator: Any, arguments: tuple[Any, Any, Any], error: Exception) -> Result:

@@ -18,6 +18,8 @@ from torch import nn
 
 from skweight import WeightedTorchClassifier, WeightedTorchRegressor, WeightSearchCV
 from skweight.estimators import FitData, plan
+from skweight.search.fits import Task, _plan_on_fold
+from skweight.search.folds import Fold
 from skweight.stacks import NotStackable, Stack
 
 rng = np.random.default_rng(0)
@@ -467,3 +469,16 @@ def test_an_error_of_one_member_is_that_of_the_fit():
     table, y = make_classification(200, random_state=0)
     with pytest.raises(ValueError, match="train_loss became"):
         WeightedTorchRegressor(**QUICK | {"lr": 1e30}).fit(table, y.astype(float))
+
+
+def test_candidates_of_a_search_hold_one_copy_of_their_rows():
+    table = X.astype(np.float64)  # so that each plan makes float32 of it
+    settings = [{"class_weight": None}, {"class_weight": "balanced"}]
+    fold = Fold(table, TWO, {}, np.arange(170))
+    task = Task(
+        [WeightedTorchClassifier(**QUICK | s) for s in settings], [0, 0], {0: fold}, "", True
+    )
+    planned = [*_plan_on_fold(task, [0, 1], fold, {}).values()]
+    held_out = [fit.plan.held_out for fit in planned]
+    assert held_out[0].X is held_out[1].X
+    assert len({id(t.rows.X) for fit in planned for t in fit.plan.trainings}) == 1
