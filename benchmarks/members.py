@@ -160,6 +160,27 @@ def print_seconds(turns: int) -> None:
         print(f"| {n_rows:,} x {n_features} | {times} | {in_fits:.1f} |", flush=True)
 
 
+def print_out_of_fold() -> None:
+    """How far the loss out of fold is from that on new rows, of one member and of their mean."""
+    print("| rows | out of fold | all members on new rows | one member on new rows |")
+    print("| --- " * 4 + "|")
+    for n_rows in (100, 200, 500, 2000):
+        losses = []
+        for seed in range(20 if n_rows <= 500 else 6):
+            rng = np.random.default_rng(seed)
+            X = rng.normal(size=(n_rows + 4000, 10))
+            y = (rng.random(len(X)) < 1 / (1 + np.exp(-X[:, 0] - X[:, 1] * X[:, 2]))).astype(int)
+            model = ours(True, seed, n_members=8).fit(X[:n_rows], y[:n_rows])
+            new, of_new = X[n_rows:], y[n_rows:]
+            of_members = [log_loss(of_new, p) for p in model.predict_members(new)]
+            out_of_fold = log_loss(y[:n_rows], model.oof_prediction_)
+            together = log_loss(of_new, model.predict_proba(new))
+            losses.append([out_of_fold, together, np.mean(of_members)])
+        means = " | ".join(f"{loss:.3f}" for loss in np.mean(losses, axis=0))
+        print(f"| {n_rows} | {means} |", flush=True)
+    print()
+
+
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -175,6 +196,7 @@ def main() -> None:
         print_best(results)
         if options.figure:
             draw_figure(results, options.figure)
+        print_out_of_fold()
         print_seconds(options.turns)
 
 

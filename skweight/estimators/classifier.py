@@ -121,8 +121,8 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
         Number of networks whose mean probabilities are predicted. With several, the distinct rows
         are divided into as many folds, of the same share of every class and of the weight. Each
         network is trained on all folds but one, which tells it when to stop, so that every row is
-        used for training and has a prediction by a network that has not seen it. They are trained
-        in one stack where that is faster. "auto" is 4 with fewer than 500 distinct rows or fewer
+        used for training and has a prediction by a network that was not trained on it. They are
+        trained in one stack where that is faster. "auto" is 4 with fewer than 500 distinct rows or fewer
         than 100 of a class, and otherwise, with ``X_val`` and in ``partial_fit`` 1. See
         docs/members.md.
     ema_decay : float or "auto", default="auto"
@@ -182,6 +182,8 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
         Only with several members: probabilities for the rows of ``fit`` by the member that was not
         trained on them, with ``correct_prior`` as it was set then. Copies of a row are held out
         together. Rows of weight 0, which no member was trained on, have the mean of all members.
+        With early stopping these rows decided when the member stopped, so with few rows the
+        predictions are a little better than those of new rows.
     oof_score_ : float
         Only with several members: the weighted accuracy of ``oof_prediction_``.
     feature_weights_ : ndarray of shape (n_features_in_,)

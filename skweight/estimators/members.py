@@ -1,4 +1,4 @@
-"""Members: several networks of one fit, of which each has not seen some of the rows.
+"""Members: several networks of one fit, of which each is trained without some of the rows.
 
 The distinct rows are divided into as many folds as there are members. A member is trained on all
 folds but its own, which tells it when to stop.
@@ -28,7 +28,7 @@ _ROWS_AT_ONCE = 2**16
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Which rows each member has not seen.
+    """Which rows each member is trained without.
 
     ``X`` is checked, ``y`` and ``sample_weight`` are those of ``fit``. ``by_member`` are positions
     of rows of X, and ``by_all`` those of the rows of weight 0, which no member has seen.
@@ -70,7 +70,7 @@ class FitPlan:
 
 
 def _predict_held_out(estimator: Any, held_out: HeldOut) -> NDArray[np.float64]:
-    """The mean of what the members that have not seen a row predict for it."""
+    """The mean of what the members that were not trained on a row predict for it."""
     found: NDArray[np.float64] = np.zeros(0)
     counts = np.zeros(held_out.X.shape[0])
     for net, unseen in zip(estimator.nets_, held_out.by_member):

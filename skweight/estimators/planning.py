@@ -133,7 +133,7 @@ def plan(estimator: Any, data: FitData) -> FitPlan:
     if n_members == 1:
         parts = [rows, validation] if validation else _split(estimator, rows, seed, groups)
         return FitPlan([make.alone(parts, previous[0])])
-    # Members go on without the rows that they have not seen before.
+    # Members go on without the rows that they were trained without before.
     estimator._fold_seed = seed if not continues else estimator._fold_seed
     folds = folds_of_members(n_members, estimator._fold_seed, rows, groups)
     held_out = HeldOut(rows.X, y, data.sample_weight, *copies.of_folds(folds, rows))
@@ -276,7 +276,7 @@ def _check_validation_arguments(data: FitData, estimator: Any) -> None:
     if data.X_val is not None and estimator.n_members not in (1, "auto"):
         raise ValueError(
             "X_val needs n_members=1, because each of several members stops early on the rows "
-            f"that it has not seen, got n_members={estimator.n_members}. Leave X_val out, or add "
+            f"that it is not trained on, got n_members={estimator.n_members}. Leave X_val out, or add "
             "its rows to X."
         )
     if (data.X_val is None) != (data.y_val is None):

@@ -118,7 +118,7 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         Number of networks whose mean is predicted. With several, the distinct rows are divided into
         as many folds, of the same share of the weight. Each network is trained on all folds but
         one, which tells it when to stop, so that every row is used for training and has a
-        prediction by a network that has not seen it. They are trained in one stack where that is
+        prediction by a network that was not trained on it. They are trained in one stack where that is
         faster. "auto" is 4 with fewer than 500 distinct rows, and otherwise, with ``X_val`` and in
         ``partial_fit`` 1. See docs/members.md.
     ema_decay : float or "auto", default="auto"
@@ -175,6 +175,8 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         Only with several members: predictions by the member that was not trained on a row. Copies
         of a row are held out together. Rows of weight 0, which no member was trained on, have the
         mean of all members.
+        With early stopping these rows decided when the member stopped, so with few rows the
+        predictions are a little better than those of new rows.
     oof_score_ : float
         Only with several members: :meth:`score` of ``oof_prediction_``.
     feature_weights_ : ndarray of shape (n_features_in_,)
