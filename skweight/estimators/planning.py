@@ -275,8 +275,8 @@ def _check_validation_arguments(data: FitData, estimator: Any) -> None:
     early_stopping = estimator.early_stopping
     if data.X_val is not None and estimator.n_members not in (1, "auto"):
         raise ValueError(
-            "X_val needs n_members=1, because each of several members stops early on the rows "
-            f"that it is not trained on, got n_members={estimator.n_members}. Leave X_val out, or add "
+            "X_val needs n_members=1, because each of several members stops early on the rows that "
+            f"it is not trained on, got n_members={estimator.n_members}. Leave X_val out, or add "
             "its rows to X."
         )
     if (data.X_val is None) != (data.y_val is None):
