@@ -119,8 +119,8 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         as many folds, of the same share of the weight. Each network is trained on all folds but
         one, which tells it when to stop, so that every row is used for training and has a
         prediction by a network that was not trained on it. They are trained in one stack where that
-        is faster. "auto" is 4 with fewer than 500 distinct rows, and otherwise, with ``X_val`` and in
-        ``partial_fit`` 1. See docs/members.md.
+        is faster. "auto" is 4 with fewer than 500 distinct rows, and otherwise, with ``X_val`` and
+        in ``partial_fit`` 1. See docs/members.md.
     ema_decay : float or "auto", default="auto"
         Decay, in [0, 1), of an exponential moving average of the network's parameters over the
         updates. The averaged network is the one that is validated, kept and used for prediction;
