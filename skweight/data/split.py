@@ -193,7 +193,24 @@ def _fold_of_groups(
         folds[group] = fold
         totals[fold] += shares[group]
         counts[fold] += 1
+    _divide_strata(folds, shares > 0, n_folds)
     return folds
+
+
+def _divide_strata(folds: NDArray[np.intp], has_rows: NDArray[np.bool_], n_folds: int) -> None:
+    """Move a group of each stratum that is in one fold only, so that no fold holds all of it.
+
+    With very few groups there may be no such folds; then a stratum stays in one.
+
+    ``has_rows``, of shape (n_groups, n_strata), says which groups have rows of a stratum.
+    """
+    several = np.flatnonzero(has_rows.sum(axis=0) > 1)
+    for stratum in [*several] * len(several):  # a move may undo an earlier one
+        groups = np.flatnonzero(has_rows[:, stratum])
+        if len(np.unique(folds[groups])) == 1:
+            # The one with the fewest other strata leaves the fewest of them behind.
+            moved = groups[has_rows[groups].sum(axis=1).argmin()]
+            folds[moved] = (folds[moved] + 1) % n_folds
 
 
 def join_groups(

@@ -17,6 +17,7 @@ from skweight.data import (
     canonical_csr,
     place,
     resolve_device,
+    split_folds,
     split_validation,
 )
 
@@ -245,3 +246,33 @@ def test_classes_of_one_row_take_no_share_from_the_others():
 def test_classes_of_one_row_each_are_refused():
     with pytest.raises(ValueError, match=r"early_stopping=True .*n_samples = 4 .*only one"):
         split_validation(4, 0.5, 0, np.arange(4))
+
+
+def random_groups(seed):
+    """Groups, classes, weights and a number of folds; None if there are fewer groups."""
+    rng = np.random.default_rng(seed)
+    n_rows, n_groups, n_classes = rng.integers(6, 60), rng.integers(2, 10), rng.integers(1, 5)
+    groups = np.unique(rng.integers(0, n_groups, n_rows), return_inverse=True)[1]
+    drawn = rng.integers(0, n_classes, n_rows) ** rng.integers(1, 3)
+    classes = np.unique(drawn, return_inverse=True)[1]
+    n_folds = int(rng.integers(2, 7))
+    weight = rng.exponential(size=n_rows) ** rng.integers(1, 4)
+    return (n_folds, seed, weight, classes, groups) if n_folds <= groups.max() + 1 else None
+
+
+def test_folds_of_groups_are_whole_and_none_holds_all_groups_of_a_class():
+    n_tried = 0
+    for case in filter(None, map(random_groups, range(600))):
+        _, _, _, classes, groups = case
+        folds = split_folds(*case)
+        assert np.array_equal(np.sort(np.concatenate(folds)), np.arange(len(groups)))
+        assert all(len(fold) for fold in folds)
+        fold_of = np.empty(len(groups), dtype=int)
+        for number, fold in enumerate(folds):
+            fold_of[fold] = number
+        assert all(len({*fold_of[groups == group]}) == 1 for group in groups)
+        for label in np.unique(classes):
+            several = len({*groups[classes == label]}) > 1
+            assert not several or len({*fold_of[classes == label]}) > 1
+        n_tried += 1
+    assert n_tried > 200
