@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
+_MOST_PASSES = 10
+
 
 def split_validation(
     n_rows: int, fraction: float, seed: int, classes: NDArray[np.integer[Any]] | None = None
@@ -205,12 +207,17 @@ def _divide_strata(folds: NDArray[np.intp], has_rows: NDArray[np.bool_], n_folds
     ``has_rows``, of shape (n_groups, n_strata), says which groups have rows of a stratum.
     """
     several = np.flatnonzero(has_rows.sum(axis=0) > 1)
-    for stratum in [*several] * len(several):  # a move may undo an earlier one
-        groups = np.flatnonzero(has_rows[:, stratum])
-        if len(np.unique(folds[groups])) == 1:
-            # The one with the fewest other strata leaves the fewest of them behind.
-            moved = groups[has_rows[groups].sum(axis=1).argmin()]
-            folds[moved] = (folds[moved] + 1) % n_folds
+    for _ in range(_MOST_PASSES):  # a move may undo an earlier one
+        n_moved = 0
+        for stratum in several:
+            groups = np.flatnonzero(has_rows[:, stratum])
+            if len(np.unique(folds[groups])) == 1:
+                # The one with the fewest other strata leaves the fewest of them behind.
+                moved = groups[has_rows[groups].sum(axis=1).argmin()]
+                folds[moved] = (folds[moved] + 1) % n_folds
+                n_moved += 1
+        if not n_moved:
+            return
 
 
 def join_groups(
