@@ -7,6 +7,11 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
+from skweight.data.arrays import as_array
+from skweight.data.cells import missing_as_nan
+from skweight.weights import refuse_masked
+
+# Moves of groups that undo each other, where too few groups leave no way, end after so many passes.
 _MOST_PASSES = 10
 
 
@@ -86,7 +91,8 @@ def split_groups(
 
 def group_codes(groups: Any, n_rows: int) -> NDArray[np.integer[Any]]:
     """Codes from 0 on of the user's ``groups``, one for each row of X."""
-    given = np.asarray(groups)
+    refuse_masked(groups, "groups")
+    given = missing_as_nan(np.asarray(as_array(groups)))
     if given.shape != (n_rows,):
         raise ValueError(
             f"groups must hold one group for each of {n_rows} rows of X, got shape {given.shape}."

@@ -119,6 +119,13 @@ class Labels:
         codes = (scores > 0).astype(np.intp) if scores.ndim == 1 else scores.argmax(axis=1)
         return np.asarray(self.classes[codes])
 
+    def decode_probabilities(self, probability: Floats) -> NDArray[Any]:
+        """The most probable class, or whether each label is more probable than not."""
+        if self.multilabel:
+            return self.decode(probability - 0.5)
+        is_binary = probability.shape[1] == 2
+        return self.decode(probability[:, 1] - probability[:, 0] if is_binary else probability)
+
     def priors(self, codes: Codes, mass: Floats) -> Floats:
         """Share of each class in the mass: shape (n_classes,), or (n_labels, 2)."""
         mass = scale_near_one(mass)
@@ -173,6 +180,17 @@ class Labels:
         if self.multilabel:
             return f"{('absence', 'presence')[place[1]]} of label {place[0]}"
         return f"class {self.classes[place[0]].tolist()!r}"
+
+
+def scores_of(all_probabilities: Floats) -> Floats:
+    """Scores of classes or labels from :meth:`ClassLink.all_probabilities`.
+
+    Log-odds of shape (n,) for two classes and (n, n_labels) for labels, else logarithms.
+    """
+    scores = np.log(all_probabilities)
+    if scores.shape[-1] != 2:
+        return np.asarray(scores)
+    return np.asarray(scores[..., 1] - scores[..., 0])
 
 
 def _dense(y: Any) -> Any:

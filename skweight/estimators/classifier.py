@@ -9,7 +9,7 @@ from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
 from sklearn.utils.metaestimators import available_if
 
-from skweight.estimators.class_task import ClassTask, Labels
+from skweight.estimators.class_task import ClassTask, Labels, scores_of
 from skweight.estimators.estimator import TorchEstimator, without_weightless_rows
 from skweight.estimators.fit_arguments import explain_unknown
 from skweight.estimators.members import mean_output
@@ -366,7 +366,7 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
         """
         self._check_is_fitted()
         if len(self.nets_) > 1:
-            return _log_odds(self._predict(X, lambda net: self._link(net).sides))
+            return scores_of(self._predict(X, lambda net: self._link(net).all_probabilities))
         scores = self._predict(X, lambda net: self._link(net).scores)
         if self._task.labels.multilabel:
             return scores
@@ -483,14 +483,7 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
 
     def _score_of(self, y: Any, probability: NDArray[np.float64], sample_weight: Any) -> float:
         """Weighted accuracy of the classes with the largest probabilities."""
-        labels = self._task.labels
-        if labels.multilabel:
-            found = labels.decode(probability - 0.5)
-        else:
-            is_binary = probability.shape[1] == 2
-            found = labels.decode(
-                probability[:, 1] - probability[:, 0] if is_binary else probability
-            )
+        found = self._task.labels.decode_probabilities(probability)
         return float(accuracy_score(y, found, sample_weight=sample_weight))
 
     def __sklearn_tags__(self) -> Any:
@@ -500,14 +493,3 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
         tags.classifier_tags.multi_class = not (traits and traits.binary_only)
         tags.classifier_tags.multi_label = not (traits and traits.one_column_per_class)
         return tags
-
-
-def _log_odds(sides: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Scores of classes or labels from their probabilities, see :meth:`ClassLink.sides`.
-
-    Of shape (n,) for two classes, (n, n_classes) for more and (n, n_labels) for labels.
-    """
-    scores = np.log(sides)
-    if sides.shape[-1] != 2:
-        return np.asarray(scores)
-    return np.asarray(scores[..., 1] - scores[..., 0])

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from skweight._keywords import warn
-from skweight.data import split_folds
+from skweight.data import join_groups, split_folds
 from skweight.training import Training, WeightedNet, predict
 from skweight.weights import DistinctRows
 
@@ -148,6 +148,27 @@ def folds_of_members(
     return split_folds(
         n_members, seed, rows.weight_per_row, rows.y if has_classes else None, groups
     )
+
+
+def groups_of_rows(
+    groups: NDArray[np.integer[Any]], rows: DistinctRows
+) -> NDArray[np.integer[Any]]:
+    """The group of each distinct row, by the groups of the rows of X.
+
+    Groups that have an equal row count as one.
+    """
+    number = rows.numbers()
+    is_used = number >= 0
+    return join_groups(groups[is_used], number[is_used])
+
+
+def rows_in_folds(
+    folds: Sequence[NDArray[np.intp]], rows: DistinctRows
+) -> tuple[list[NDArray[np.intp]], NDArray[np.intp]]:
+    """The rows of X in each fold of distinct rows, and those without weight."""
+    number = rows.numbers()
+    in_folds = [np.flatnonzero(np.isin(number, fold)) for fold in folds]
+    return in_folds, np.flatnonzero(number < 0)
 
 
 def seed_of_member(seed: int, number: int) -> int:

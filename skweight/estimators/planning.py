@@ -20,7 +20,6 @@ from skweight.data import (
     RowDataset,
     group_codes,
     holds_integers,
-    join_groups,
     place,
     resolve_device,
     split_groups,
@@ -32,7 +31,9 @@ from skweight.estimators.members import (
     FitPlan,
     HeldOut,
     folds_of_members,
+    groups_of_rows,
     resolve_n_members,
+    rows_in_folds,
     seed_of_member,
 )
 from skweight.estimators.number_task import NumberTask
@@ -53,7 +54,6 @@ from skweight.weights import (
     effective_sample_size,
     flatten_mass,
     merge,
-    representatives,
     scale_near_one,
     to_mean_one,
 )
@@ -110,8 +110,10 @@ def plan(estimator: Any, data: FitData) -> FitPlan:
     X, y = validate(estimator, *given, reset=not continues, only_known=only_known)
     task: Task = estimator._make_task(y, continues)
     codes = task.encode(y)
-    rows = merge(X, codes, data.sample_weight, estimator.sample_weight_power)
-    copies = _Copies.of(estimator, data, X, codes)
+    groups = None if data.groups is None else group_codes(data.groups, len(codes))
+    holds_out = groups is not None or estimator.n_members != 1
+    power = estimator.sample_weight_power
+    rows = merge(X, codes, data.sample_weight, power, keep_copies=holds_out)
     n_distinct = len(rows.index)
     rows = rows if continues else order_by_rows(estimator, rows)
     task.learn(rows, criterion)
@@ -124,7 +126,7 @@ def plan(estimator: Any, data: FitData) -> FitPlan:
     warn_of_flattened_copies(estimator, data.sample_weight, len(codes), n_distinct)
     del codes  # a table may fill the memory
     validation = None if data.X_val is None else _validation_rows(estimator, task, data)
-    groups = copies.groups_of(rows)
+    groups = None if groups is None else groups_of_rows(groups, rows)
     asked_for = 1 if validation else estimator.n_members
     n_members = resolve_n_members(asked_for, rows, groups, task.classes_of(rows))
     previous = _previous_nets(estimator, n_members) if continues else [None] * n_members
@@ -136,7 +138,7 @@ def plan(estimator: Any, data: FitData) -> FitPlan:
     # Members go on without the rows that they were trained without before.
     estimator._fold_seed = seed if not continues else estimator._fold_seed
     folds = folds_of_members(n_members, estimator._fold_seed, rows, groups)
-    held_out = HeldOut(rows.X, y, data.sample_weight, *copies.of_folds(folds, rows))
+    held_out = HeldOut(rows.X, y, data.sample_weight, *rows_in_folds(folds, rows))
     return FitPlan(make.members(rows, folds, previous), held_out)
 
 
@@ -202,47 +204,6 @@ class _Trainings:
         return make_training(
             self.estimator, row_sets, criterion, seed, previous, holds_integers=holds_integers
         )
-
-
-@dataclass(frozen=True)
-class _Copies:
-    """Which rows of X are equal, and their groups: asked for where rows are held out."""
-
-    same_as: NDArray[np.intp] | None
-    groups: NDArray[np.integer[Any]] | None
-
-    @classmethod
-    def of(cls, estimator: Any, data: FitData, X: Any, codes: NDArray[Any]) -> "_Copies":
-        """Before the codes of categories in X change."""
-        groups = None if data.groups is None else group_codes(data.groups, len(codes))
-        if estimator.n_members == 1 and groups is None:
-            return cls(None, None)
-        mass = check_sample_weight(data.sample_weight, len(codes))
-        return cls(representatives(X, codes, mass), groups)
-
-    def groups_of(self, rows: DistinctRows) -> NDArray[np.integer[Any]] | None:
-        """The group of each distinct row, None without groups; those with an equal row are one."""
-        if self.groups is None:
-            return None
-        number = self._numbers(rows)
-        is_used = number >= 0
-        return join_groups(self.groups[is_used], number[is_used])
-
-    def of_folds(
-        self, folds: Sequence[NDArray[np.intp]], rows: DistinctRows
-    ) -> tuple[list[NDArray[np.intp]], NDArray[np.intp]]:
-        """The rows of X in each fold of distinct rows, and those without weight."""
-        number = self._numbers(rows)
-        in_folds = [np.flatnonzero(np.isin(number, fold)) for fold in folds]
-        return in_folds, np.flatnonzero(number < 0)
-
-    def _numbers(self, rows: DistinctRows) -> NDArray[np.intp]:
-        """For each row of X the number of its distinct row; -1 for a row without weight."""
-        if self.same_as is None:
-            raise ValueError("Copies are looked for with groups and with several members only.")
-        of_representative = np.full(len(self.same_as) + 1, -1, dtype=np.intp)  # last: of -1
-        of_representative[rows.index] = np.arange(len(rows.index))
-        return np.asarray(of_representative[self.same_as])
 
 
 def _previous_nets(estimator: Any, n_members: int) -> list[WeightedNet]:

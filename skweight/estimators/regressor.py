@@ -386,23 +386,22 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         """
         X, y, sample_weight = without_weightless_rows(X, y, sample_weight)
         y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
-        weight = scale_near_one(check_sample_weight(sample_weight, len(y)))  # no sum overflows
         predicted = self.predict(X)
         check_consistent_length(predicted, y)
         shape = self._task.target_shape
         if y.shape[1:] != shape:
             expected = ("n_samples", *shape)
             raise ValueError(f"y must have shape {expected}, as in fit, got {y.shape}.")
-        return explained_share(y, predicted, weight, self.nets_[0].criterion_)
+        return self._score_of(y, predicted, sample_weight)
 
     def _values(self, nets: list[WeightedNet], X: Any) -> NDArray[np.float64]:
         """Mean predictions for checked X in units of y."""
         return self._task.from_units(mean_output(nets, X, _predictions_of))
 
     def _score_of(self, y: Any, predicted: NDArray[np.float64], sample_weight: Any) -> float:
-        """What :meth:`score` would be if ``predict`` had returned these predictions."""
+        """The score of predictions for finite y."""
         y = np.asarray(y, dtype=np.float64)
-        weight = scale_near_one(check_sample_weight(sample_weight, len(y)))
+        weight = scale_near_one(check_sample_weight(sample_weight, len(y)))  # no sum overflows
         return explained_share(y, predicted, weight, self.nets_[0].criterion_)
 
     def _make_task(self, y: Any, continues: bool) -> NumberTask:

@@ -237,10 +237,10 @@ class ClassLink:
             return class_probabilities(scores)
         return torch.sigmoid(scores).clamp(min=torch.finfo(scores.dtype).tiny)
 
-    def sides(self, raw: Tensor) -> Tensor:
+    def all_probabilities(self, raw: Tensor) -> Tensor:
         """Probabilities of shape (n, n_classes), or (n, n_labels, 2) of absence and presence."""
         if not self.multilabel:
             return self.probabilities(raw)
         scores = self.scores(raw)
-        sides = torch.stack([-scores, scores], dim=-1).sigmoid()
-        return sides.clamp(min=torch.finfo(scores.dtype).tiny)
+        pairs = torch.stack([-scores, scores], dim=-1).sigmoid()
+        return pairs.clamp(min=torch.finfo(scores.dtype).tiny)

@@ -12,7 +12,6 @@ from skweight.weights.merging import (
     DistinctRows,
     distinct_rows,
     merge,
-    representatives,
     sort_rows,
 )
 from skweight.weights.missing import (

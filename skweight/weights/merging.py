@@ -59,23 +59,21 @@ def distinct_rows(X: Any, y: NDArray[Any], mass: Floats) -> tuple[Indices, Float
     ``y``, so that the order is the same in any unit of ``y``. Rows that still tie are compared as
     a whole: equal ones are merged, different ones (a tie by rounding) are sorted by their bytes.
     """
+    order, is_first = _ordered_copies(X, y, mass)
+    return order[is_first], _mass_of_copies(order, is_first, mass)
+
+
+def _ordered_copies(X: Any, y: NDArray[Any], mass: Floats) -> tuple[Indices, NDArray[np.bool_]]:
+    """Positions of the rows with mass in canonical order, and which differ from the one before."""
     order, same = _canonical_order(_Columns(X, y), mass)
-    if not same.any():
-        return order, mass[order]
-    starts = np.flatnonzero(np.concatenate([[True], ~same]))
-    return order[starts], np.add.reduceat(_mass_in_order(mass[order], same), starts)
+    return order, np.concatenate([[True] * (len(order) > 0), ~same])
 
 
-def representatives(X: Any, y: NDArray[Any], mass: Floats) -> Indices:
-    """For each row the representative that :func:`distinct_rows` finds; -1 without mass.
-
-    Shapes are those of :func:`distinct_rows`, and the result has the shape (n_samples,).
-    """
-    order, same = _canonical_order(_Columns(X, y), mass)
-    is_first = np.concatenate([[True], ~same])
-    found = np.full(len(mass), -1, dtype=np.intp)
-    found[order] = order[is_first][np.cumsum(is_first) - 1]
-    return found
+def _mass_of_copies(order: Indices, is_first: NDArray[np.bool_], mass: Floats) -> Floats:
+    """The summed mass of each distinct row."""
+    if is_first.all():
+        return mass[order]
+    return np.add.reduceat(_mass_in_order(mass[order], ~is_first[1:]), np.flatnonzero(is_first))
 
 
 def sort_rows(rows: "DistinctRows") -> "DistinctRows":
@@ -251,6 +249,8 @@ class DistinctRows:
 
     ``mass`` is the summed ``sample_weight`` of the copies of a row. ``weight``, of shape (n,) or
     (n, n_labels), is the mass after powers and class weights; only its ratios mean something.
+    ``same_as``, of shape (n_samples,), says for each row of X which row is the one in ``index``
+    that it equals, -1 for a row without mass; None if nobody will ask.
     """
 
     X: Any
@@ -258,6 +258,7 @@ class DistinctRows:
     y: NDArray[Any]
     mass: Floats
     weight: Floats
+    same_as: Indices | None = None
 
     @property
     def weight_per_row(self) -> Floats:
@@ -266,8 +267,16 @@ class DistinctRows:
 
     def take(self, positions: NDArray[Any]) -> "DistinctRows":
         """Some of the rows."""
-        fields = (self.index, self.y, self.mass, self.weight)
-        return DistinctRows(self.X, *(field[positions] for field in fields))
+        names = ("index", "y", "mass", "weight")
+        return replace(self, **{name: getattr(self, name)[positions] for name in names})
+
+    def numbers(self) -> Indices:
+        """For each row of X the number of its distinct row; -1 if it is none of these."""
+        if self.same_as is None:
+            raise ValueError("The rows were merged without keep_copies=True.")
+        of_row = np.full(len(self.same_as) + 1, -1, dtype=np.intp)  # the last one is for -1
+        of_row[self.index] = np.arange(len(self.index))
+        return np.asarray(of_row[self.same_as])
 
     def on_scale(self, unit: float, power: float) -> "DistinctRows":
         """Weights in units of ``unit``, which are comparable between calls of ``partial_fit``."""
@@ -275,8 +284,23 @@ class DistinctRows:
 
 
 def merge(
-    X: Any, y: NDArray[Any], sample_weight: Any, power: float, name: str = "sample_weight"
+    X: Any,
+    y: NDArray[Any],
+    sample_weight: Any,
+    power: float,
+    name: str = "sample_weight",
+    keep_copies: bool = False,
 ) -> DistinctRows:
-    """Distinct rows of checked X and encoded y, their masses to the power of ``power``."""
-    index, mass = distinct_rows(X, y, check_sample_weight(sample_weight, len(y), name))
-    return DistinctRows(X, index, y[index], mass, scale_near_one(flatten_mass(mass, power)))
+    """Distinct rows of checked X and encoded y, their masses to the power of ``power``.
+
+    With ``keep_copies`` they know which rows of X equal which.
+    """
+    given = check_sample_weight(sample_weight, len(y), name)
+    order, is_first = _ordered_copies(X, y, given)
+    index, mass = order[is_first], _mass_of_copies(order, is_first, given)
+    same_as = None
+    if keep_copies:
+        same_as = np.full(len(given), -1, dtype=np.intp)
+        same_as[order] = index[np.cumsum(is_first) - 1]
+    weight = scale_near_one(flatten_mass(mass, power))
+    return DistinctRows(X, index, y[index], mass, weight, same_as)

@@ -303,14 +303,19 @@ def test_what_one_network_has_is_explained_for_several():
     assert not hasattr(model, "oof_prediction_")
 
 
-def test_a_warm_start_goes_on_without_the_rows_that_a_member_has_not_seen():
-    model = fitted("number", warm_start=True, random_state=np.random.RandomState(0))
-    before = plan(clone(model).set_params(random_state=0), FitData(X, AMOUNT, WEIGHT))
-    first = [len(net.history) for net in model.nets_]
-    fold_seed = model._fold_seed
+def test_a_warm_start_goes_on_without_the_rows_that_a_member_was_trained_without():
+    model = WeightedTorchRegressor(**QUICK, warm_start=True)
+    data = FitData(X, AMOUNT, WEIGHT)
+    first = plan(clone(model), data).held_out.by_member
+    other = plan(clone(model).set_params(random_state=1), data).held_out.by_member
+    model.fit(X, AMOUNT, sample_weight=WEIGHT).set_params(random_state=1)
+    continued = plan(model, data).held_out.by_member
+    assert all(map(np.array_equal, continued, first))
+    assert not all(map(np.array_equal, continued, other))
+    before = [net.module_.state_dict() for net in model.nets_]
     model.fit(X, AMOUNT, sample_weight=WEIGHT)
-    assert model._fold_seed == fold_seed
-    assert first and before.held_out is not None
+    for state, net in zip(before, model.nets_):
+        assert not torch.equal(state["output.bias"], net.module_.state_dict()["output.bias"])
     with pytest.raises(ValueError, match="it was 3, got n_members=2"):
         model.set_params(n_members=2).fit(X, AMOUNT)
 
@@ -435,6 +440,10 @@ def test_a_class_of_few_rows_makes_fewer_members_and_is_named(n_rare):
         (np.where(GROUPS == 3, np.nan, GROUPS), "no missing value, got nan in row"),
         (np.array([None, *"ab" * 84, "a"], dtype=object), "no missing value, got None in row 0"),
         (np.array([1, *"ab" * 84, "a"], dtype=object), "labels of one kind"),
+        (pd.Series([pd.NA, *[1] * 169], dtype="Int64"), "no missing value, got nan in row 0"),
+        (pd.Series(pd.NaT, index=range(170)), "no missing value, got .*NaT.* in row 0"),
+        (pd.Categorical([None, *"ab" * 84, "a"]), "no missing value, got nan in row 0"),
+        (np.ma.masked_array(GROUPS, GROUPS == 3), "masked"),
         (GROUPS % 2, "at most the number of groups with weight, 2, got 3"),
         (np.zeros((170, 2)), r"got shape \(170, 2\)"),
     ],
