@@ -118,7 +118,7 @@ def resolve_n_members(
     if n_members != "auto" and groups is not None and smallest < int(n_members):
         raise ValueError(
             f"n_members must be at most the number of groups with weight, {smallest}, got "
-            f"{n_members}."
+            f"{n_members}. Groups that have an equal row count as one."
         )
     is_few = len(rows.index) < _FEW_ROWS
     if classes is not None:
