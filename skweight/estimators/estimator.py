@@ -18,7 +18,7 @@ from torch import nn
 from skweight._keywords import Mask
 from skweight.data import Encoding, as_array, has_named_inputs
 from skweight.estimators.callbacks import callback_params, set_callback_params
-from skweight.estimators.members import mean_output
+from skweight.estimators.members import mean_output, set_nets
 from skweight.estimators.parameters import (
     check_parameters,
     has_prefix,
@@ -145,7 +145,7 @@ class TorchEstimator(BaseEstimator):  # type: ignore[misc]
     ) -> Any:
         """Make one pass over more rows."""
         with self._unchanged_by_failure():
-            self.nets_ = [train(plan_partial_fit(self, X, y, sample_weight, find_task))]
+            set_nets(self, [train(plan_partial_fit(self, X, y, sample_weight, find_task))])
         return self
 
     @contextmanager
@@ -155,8 +155,8 @@ class TorchEstimator(BaseEstimator):  # type: ignore[misc]
         try:
             yield
         except TrainingInterrupted as stop:
-            self.nets_ = [stop.net]
-            # A plain one: the error may travel between processes, without the network.
+            set_nets(self, stop.nets)
+            # A plain one, which holds no networks.
             raise KeyboardInterrupt(str(stop)) from None
         except BaseException:
             self.__dict__ = before
@@ -290,13 +290,7 @@ def _train_all(trainings: list[Training]) -> list[WeightedNet]:
     """Train one network, or all members."""
     if len(trainings) == 1:
         return [train(trainings[0])]
-    try:
-        outcomes = train_in_stacks(trainings)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(
-            f"The fit of {len(trainings)} members was stopped before all of them were trained, so "
-            "the estimator is left as it was."
-        ) from None
+    outcomes = train_in_stacks(trainings)
     for outcome in outcomes:
         if outcome.error is not None:
             raise outcome.error

@@ -56,9 +56,7 @@ class FitPlan:
 
     def complete(self, estimator: Any, nets: list[WeightedNet]) -> None:
         """Give an estimator its trained nets, and what they predict for rows held out."""
-        estimator.nets_ = nets
-        for name in ("oof_prediction_", "oof_score_"):
-            vars(estimator).pop(name, None)
+        set_nets(estimator, nets)
         if self.held_out is not None:
             found = _predict_held_out(estimator, self.held_out)
             estimator.oof_prediction_ = found
@@ -67,6 +65,13 @@ class FitPlan:
             estimator.oof_score_ = estimator._score_of(
                 y[rows], found[rows], None if weight is None else np.asarray(weight)[rows]
             )
+
+
+def set_nets(estimator: Any, nets: list[WeightedNet]) -> None:
+    """Give an estimator its nets; forget what others have predicted for rows held out."""
+    estimator.nets_ = nets
+    for name in ("oof_prediction_", "oof_score_"):
+        vars(estimator).pop(name, None)
 
 
 def _predict_held_out(estimator: Any, held_out: HeldOut) -> NDArray[np.float64]:

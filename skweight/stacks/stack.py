@@ -85,6 +85,7 @@ class Stack:
             StackedModel(net, Patience(options.n_iter_no_change, options.tol)) for net in nets
         ]
         self.in_stack = list(self.models)
+        self._improved: list[int] = []  # positions of models whose nets are to get new networks
         self.network = stack_networks(trainings, nets)
         self.losses = StackedLosses([net.criterion_ for net in nets])
         self.batches = _training_batches(trainings, nets)
@@ -112,16 +113,28 @@ class Stack:
         except NotDirect:
             return None
 
-    def train(self) -> list[StackedModel]:
-        """Train all models; their nets hold the networks afterwards."""
-        for _ in range(self.max_epochs):
-            if self.in_stack:
-                self._run_epoch()
-        if self.valid_batches is None:  # or the best states have been copied
-            for position, model in enumerate(self.in_stack):
-                if not model.has_stopped:
-                    self.network.copy_to(model.net.module_, position)
-        return self.models
+    def train(self) -> bool:
+        """Train all models, whose nets hold the networks afterwards.
+
+        Returns
+        -------
+        bool
+            False if the user stopped the training. Nets then hold the best networks so far, and
+            without validation rows the networks as they were.
+        """
+        is_complete = True
+        try:
+            for _ in range(self.max_epochs):
+                if self.in_stack:
+                    self._run_epoch()
+        except KeyboardInterrupt:
+            is_complete = False
+        if self.valid_batches is None:
+            if self.average is not None:
+                self.average.apply()  # also if the training ends within an epoch
+            self._improved = [p for p, model in enumerate(self.in_stack) if not model.has_stopped]
+        self._copy_improved()
+        return is_complete
 
     def _run_epoch(self) -> None:
         start = time.perf_counter()
@@ -199,9 +212,18 @@ class Stack:
     def _record(self, means: dict[str, Tensor], others: dict[str, Any]) -> None:
         """Record the epoch for each model that is still trained, and keep the best states."""
         per_model = zip(*(values.tolist() for values in means.values()))
-        for position, (model, losses) in enumerate(zip(self.in_stack, per_model)):
-            if not model.has_stopped and model.record(dict(zip(means, losses)), others):
-                self.network.copy_to(model.net.module_, position)
+        self._improved = [
+            position
+            for position, (model, losses) in enumerate(zip(self.in_stack, per_model))
+            if not model.has_stopped and model.record(dict(zip(means, losses)), others)
+        ]
+        self._copy_improved()
+
+    def _copy_improved(self) -> None:
+        """Copy networks to nets; after an interrupt again, since it may have come in between."""
+        for position in self._improved:
+            self.network.copy_to(self.in_stack[position].net.module_, position)
+        self._improved = []
 
     def _shrink(self) -> None:
         """Drop the models that have stopped if there are enough of them."""

@@ -1,9 +1,10 @@
 """Trainings of one architecture, in stacks where that is possible."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import partial
+from itertools import chain, pairwise
 from typing import TypeVar
 
 from skweight.stacks.eligibility import (
@@ -16,7 +17,15 @@ from skweight.stacks.eligibility import (
 )
 from skweight.stacks.networks import NotStackable
 from skweight.stacks.stack import Stack
-from skweight.training import Training, WeightedNet, finish, isolated_torch, make_net, train
+from skweight.training import (
+    Training,
+    TrainingInterrupted,
+    WeightedNet,
+    finish,
+    isolated_torch,
+    make_net,
+    train,
+)
 
 Subject = TypeVar("Subject", Training, WeightedNet)
 
@@ -53,6 +62,8 @@ def train_together(trainings: Sequence[Training], still_trained: float = 0.75) -
     ------
     NotStackable
         If the networks can only be trained one by one, with the reason. Nothing is trained then.
+    TrainingInterrupted
+        If the user stops the training, with the networks so far of those that were begun.
     """
     check_stackable(trainings[0])
     outcomes: dict[int, Outcome] = {}
@@ -64,10 +75,14 @@ def train_together(trainings: Sequence[Training], still_trained: float = 0.75) -
         else:
             nets[number] = made.net
             check_takes_floats(made.net)
-    for numbers in group_alike(trainings, nets):
-        group = [trainings[number] for number in numbers]
-        trained = _train_group(group, [nets[number] for number in numbers], still_trained)
-        outcomes.update(zip(numbers, trained))
+    groups = [*group_alike(trainings, nets)]
+    parts = [
+        partial(
+            _train_group, [trainings[i] for i in group], [nets[i] for i in group], still_trained
+        )
+        for group in groups
+    ]
+    outcomes.update(zip(chain(*groups), _in_turn(parts, trainings)))
     return [outcomes[number] for number in range(len(trainings))]
 
 
@@ -81,11 +96,11 @@ def train_in_stacks(trainings: Sequence[Training]) -> list[Outcome]:
         if size > 1:
             n_stacks = math.ceil(len(trainings) / size)
             bounds = [round(i * len(trainings) / n_stacks) for i in range(n_stacks + 1)]
-            parts = [trainings[start:stop] for start, stop in pairwise(bounds)]
-            return [outcome for part in parts for outcome in train_together(part)]
+            parts = [partial(train_together, trainings[i:j]) for i, j in pairwise(bounds)]
+            return _in_turn(parts, trainings)
     except NotStackable:
         pass
-    return [_attempt(train, training) for training in trainings]
+    return _train_one_by_one(trainings)
 
 
 def _train_group(
@@ -96,13 +111,52 @@ def _train_group(
         with isolated_torch(trainings[0].options.seed, trainings[0].rows.device):
             stack = Stack(trainings, nets, still_trained)
             if is_worth_stacking(stack.network):
-                return [
+                is_complete = stack.train()
+                outcomes = [
                     Outcome(error=model.error, stacked=True)
                     if model.error is not None
                     else _attempt(finish, model.net, stacked=True)
-                    for model in stack.train()
+                    for model in stack.models
                 ]
-    return [_attempt(train, training) for training in trainings]
+                if not is_complete:
+                    raise _interrupted(outcomes, trainings)
+                return outcomes
+    return _train_one_by_one(trainings)
+
+
+def _train_one_by_one(trainings: Sequence[Training]) -> list[Outcome]:
+    return _in_turn([partial(_train_alone, t) for t in trainings], trainings)
+
+
+def _train_alone(training: Training) -> list[Outcome]:
+    return [_attempt(train, training)]
+
+
+def _in_turn(
+    parts: Iterable[Callable[[], list[Outcome]]], trainings: Sequence[Training]
+) -> list[Outcome]:
+    """Call functions that train some of the trainings each; return the outcomes of all.
+
+    An interrupt keeps the nets of the parts before it.
+    """
+    outcomes: list[Outcome] = []
+    try:
+        for train_part in parts:
+            outcomes += train_part()
+    except KeyboardInterrupt as stop:
+        if isinstance(stop, TrainingInterrupted):
+            outcomes += [Outcome(net) for net in stop.nets]
+        raise _interrupted(outcomes, trainings) from None
+    return outcomes
+
+
+def _interrupted(outcomes: Sequence[Outcome], trainings: Sequence[Training]) -> KeyboardInterrupt:
+    """What to raise if the user stopped some trainings, with these outcomes so far."""
+    nets = [outcome.net for outcome in outcomes if outcome.net is not None]
+    if not nets:
+        return KeyboardInterrupt()
+    is_best = trainings[0].valid_rows is not None
+    return TrainingInterrupted(nets, is_best, n_trainings=len(trainings))
 
 
 def _make_net(training: Training) -> WeightedNet:

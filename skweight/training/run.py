@@ -52,7 +52,7 @@ def train(training: Training) -> WeightedNet:
         finish(net)
     except ValueError as error:  # there is no network to keep
         raise KeyboardInterrupt from error
-    raise TrainingInterrupted(net, is_best=training.valid_rows is not None)
+    raise TrainingInterrupted([net], is_best=training.valid_rows is not None)
 
 
 def make_net(training: Training) -> WeightedNet:

@@ -7,7 +7,7 @@ through the callbacks below, and each network of a stack.
 import copy
 import dis
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from skorch import NeuralNet
@@ -20,14 +20,27 @@ class StoppedByCallback(Exception):
 
 
 class TrainingInterrupted(KeyboardInterrupt):
-    """The user stopped a training; ``net`` is the network so far, the best one if that is known."""
+    """The user stopped a fit of ``n_trainings`` networks, of which ``nets`` were begun.
 
-    def __init__(self, net: NeuralNet, is_best: bool) -> None:
+    Each is the network so far; with ``is_best`` the best one so far.
+    """
+
+    def __init__(self, nets: Sequence[NeuralNet], is_best: bool, n_trainings: int = 1) -> None:
+        n_epochs = max(len(net.history) for net in nets)
+        networks = "best network" if is_best else "network as it was"
+        if n_trainings > 1:
+            networks = "best networks" if is_best else "networks as they were"
+            networks += f" of {len(nets)} of {n_trainings} members"
         super().__init__(
-            f"The training was stopped in epoch {len(net.history)}. The estimator is fitted with "
-            f"the {'best network' if is_best else 'network as it was'} so far."
+            f"The training was stopped in epoch {n_epochs}. The estimator is fitted with the "
+            f"{networks} so far."
         )
-        self.net = net
+        self.nets = [*nets]
+        self.is_best = is_best
+
+    def __reduce__(self) -> Any:
+        """Between processes it is a plain one, without the networks."""
+        return KeyboardInterrupt, (str(self),)
 
 
 def is_from_statement(error: KeyboardInterrupt) -> bool:

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import torch
 from helpers import assert_same_tensors
+from numpy.testing import assert_array_equal
 from scipy import sparse
 from sklearn import config_context
 from sklearn.base import clone
@@ -20,7 +21,8 @@ from skweight import WeightedTorchClassifier, WeightedTorchRegressor, WeightSear
 from skweight.estimators import FitData, plan
 from skweight.search.fits import Task, _plan_on_fold
 from skweight.search.folds import Fold
-from skweight.stacks import NotStackable, Stack
+from skweight.stacks import NotStackable, Stack, StackedNetwork
+from skweight.training import TrainingInterrupted
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(170, 4)).astype(np.float32)
@@ -454,24 +456,105 @@ def test_bad_groups_are_refused(groups, message):
 
 
 class PressesCtrlC(Callback):
+    """Presses it when it is called for the ``n``-th time."""
+
+    n_calls = 0
+
     def on_epoch_end(self, net, **kwargs):
-        signal.raise_signal(signal.SIGINT)
+        PressesCtrlC.n_calls += 1
+        if PressesCtrlC.n_calls == 6:
+            signal.raise_signal(signal.SIGINT)
 
 
-@pytest.mark.parametrize("stacked", [True, False])
-def test_an_interrupted_fit_leaves_the_estimator_as_it_was(stacked, monkeypatch):
+@pytest.fixture
+def python_handles_ctrl_c():
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def press_ctrl_c_in(monkeypatch, owner, name, n_calls):
+    """Press it before a method of a class is called for the ``n_calls``-th time."""
+    method, calls = getattr(owner, name), []
+
+    def interrupted(*args):
+        calls.append(name)
+        if len(calls) == n_calls:
+            signal.raise_signal(signal.SIGINT)
+        return method(*args)
+
+    monkeypatch.setattr(owner, name, interrupted)
+
+
+# Networks of a stack whose validation losses go up and down.
+UNSTEADY = QUICK | {"lr": 0.3, "max_epochs": 12, "n_iter_no_change": 12, "ema_decay": 0.0}
+
+
+@pytest.mark.usefixtures("python_handles_ctrl_c")
+@pytest.mark.parametrize(
+    ("owner", "name", "n_calls", "n_epochs"),
+    [
+        (Stack, "_train_epoch", 10, 9),
+        (Stack, "_validate", 10, 9),
+        (Stack, "_record", 10, 9),
+        (StackedNetwork, "copy_to", 2, 1),  # of three best networks, one has been copied
+    ],
+)
+def test_an_interrupted_stack_keeps_the_best_networks_so_far(
+    owner, name, n_calls, n_epochs, monkeypatch
+):
+    model = WeightedTorchClassifier(**UNSTEADY)
+    press_ctrl_c_in(monkeypatch, owner, name, n_calls)
+    message = f"stopped in epoch {n_epochs}.* best networks of 3 of 3 members so far"
+    with pytest.raises(KeyboardInterrupt, match=message) as stop:
+        model.fit(X, TWO)
+    assert type(stop.value) is KeyboardInterrupt
+    expected = clone(model).set_params(max_epochs=n_epochs).fit(X, TWO)
+    assert_array_equal(model.predict_members(X), expected.predict_members(X))
+    best = [int(np.argmin(net.history[:, "valid_loss"])) for net in model.nets_]
+    assert n_epochs == 1 or min(best) < n_epochs - 1  # the last network is not the best
+    assert not hasattr(model, "oof_prediction_")  # only a complete fit makes them
+
+
+@pytest.mark.usefixtures("python_handles_ctrl_c")
+@pytest.mark.parametrize("ema_decay", [0.0, 0.9])
+def test_an_interrupted_stack_without_validation_rows_keeps_its_networks(ema_decay, monkeypatch):
+    model = WeightedTorchClassifier(**UNSTEADY | {"early_stopping": False, "ema_decay": ema_decay})
+    press_ctrl_c_in(monkeypatch, Stack, "_train_epoch", 6)
+    with pytest.raises(KeyboardInterrupt, match=r"epoch 5.* networks as they were of 3 of 3"):
+        model.fit(X, TWO)
+    expected = clone(model).set_params(max_epochs=5).fit(X, TWO)
+    assert_array_equal(model.predict_members(X), expected.predict_members(X))
+
+
+@pytest.mark.usefixtures("python_handles_ctrl_c")
+def test_members_trained_one_by_one_are_kept_as_far_as_they_were_begun(monkeypatch):
+    monkeypatch.setattr(PressesCtrlC, "n_calls", 0)
+    model = WeightedTorchClassifier(**QUICK | {"max_epochs": 4}, callbacks=[PressesCtrlC])
+    with pytest.raises(KeyboardInterrupt, match="best networks of 2 of 3 members"):
+        model.fit(X, TWO)
+    assert [len(net.history) for net in model.nets_] == [4, 2]
+    assert model.predict_proba(X).shape == (170, 2)
+    assert not hasattr(model, "oof_score_")
+
+
+@pytest.mark.usefixtures("python_handles_ctrl_c")
+def test_a_fit_that_is_interrupted_before_the_first_network_leaves_the_estimator_as_it_was(
+    monkeypatch,
+):
     model = fitted("two classes")
     nets = model.nets_
-    if stacked:
-        record = Stack._record
-        monkeypatch.setattr(
-            Stack, "_record", lambda *args: (signal.raise_signal(signal.SIGINT), record(*args))
-        )
-    else:
-        model.set_params(callbacks=[PressesCtrlC])
-    with pytest.raises(KeyboardInterrupt, match="3 members"):
+    press_ctrl_c_in(monkeypatch, Stack, "train", 1)
+    with pytest.raises(KeyboardInterrupt):
         model.fit(X, TWO)
     assert model.nets_ is nets
+
+
+def test_an_interrupt_that_travels_between_processes_holds_no_network():
+    net = fitted("two classes").nets_[0]
+    stop = pickle.loads(pickle.dumps(TrainingInterrupted([net], is_best=True)))
+    assert type(stop) is KeyboardInterrupt
+    assert "best network so far" in str(stop)
 
 
 def test_an_error_of_one_member_is_that_of_the_fit():
