@@ -16,13 +16,27 @@ _MOST_PASSES = 10
 
 
 def split_validation(
-    n_rows: int, fraction: float, seed: int, classes: NDArray[np.integer[Any]] | None = None
+    n_rows: int,
+    fraction: float,
+    seed: int,
+    classes: NDArray[np.integer[Any]] | None = None,
+    together: NDArray[np.integer[Any]] | None = None,
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Choose training and validation rows at random, stratified if ``classes`` is given.
 
-    Returns sorted positions, which depend on ``n_rows``, ``fraction``, ``classes`` and ``seed``
-    alone. Every class keeps a row for training, so a class of one row gives none for validation.
+    Returns sorted positions, which depend on the arguments alone. Rows with the same code in
+    ``together`` are on the same side. Every class keeps a row for training, so a class of one row
+    gives none for validation.
     """
+    if together is not None:
+        given = np.zeros(n_rows, dtype=np.intp) if classes is None else classes
+        units, of_unit = _units(together, given)
+        is_valid = np.zeros(len(of_unit), dtype=bool)
+        is_valid[split_validation(len(of_unit), fraction, seed, of_unit)[1]] = True
+        # A class may have rows only together with others.
+        lost = np.isin(given, given[~is_valid[units]], invert=True)
+        is_valid[units[lost]] = False
+        return np.flatnonzero(~is_valid[units]), np.flatnonzero(is_valid[units])
     if not 0 < fraction < 1:
         raise ValueError(f"validation_fraction must lie between 0 and 1, got {fraction!r}.")
     if max(1, round(fraction * n_rows)) >= n_rows:
@@ -49,6 +63,27 @@ def split_validation(
         is_first = np.concatenate([[True], of_class[1:] != of_class[:-1]])
         valid[[row for row in shuffled[is_first] if n_left[classes[row]] == 0]] = False
     return np.flatnonzero(~valid), np.flatnonzero(valid)
+
+
+def _units(
+    together: NDArray[np.integer[Any]], classes: NDArray[np.integer[Any]]
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """For each row the number of its unit, and for each unit a class.
+
+    Units with the same set of several classes have a class of their own.
+    """
+    units = np.unique(together, return_inverse=True)[1]
+    n_classes = int(classes.max()) + 1
+    pairs = np.unique(units * n_classes + classes)
+    unit, of_pair = np.divmod(pairs, n_classes)
+    counts = np.bincount(unit)
+    of_unit = of_pair[np.cumsum(counts) - counts]
+    is_mixed = counts > 1
+    sets = np.split(of_pair[is_mixed[unit]], np.cumsum(counts[is_mixed])[:-1])
+    if is_mixed.any():
+        names = np.unique([found.tobytes() for found in sets], return_inverse=True)[1]
+        of_unit[is_mixed] = n_classes + names
+    return units, of_unit
 
 
 def _sort_by_class(
@@ -117,11 +152,13 @@ def split_folds(
     weight: NDArray[np.float64],
     classes: NDArray[np.integer[Any]] | None = None,
     groups: NDArray[np.integer[Any]] | None = None,
+    together: NDArray[np.integer[Any]] | None = None,
 ) -> list[NDArray[np.intp]]:
     """Folds that hold all rows: about the same number and weight of rows, of every class, in each.
 
-    Without groups all folds have the same number of rows, so that what is trained without them can
-    be stacked. For that some rows, fewer than there are folds, are in two folds.
+    Where each row is held out by itself, all folds have the same number of rows, so that what is
+    trained without them can be stacked. For that some rows, fewer than there are folds, are in two
+    folds.
 
     Parameters
     ----------
@@ -132,6 +169,9 @@ def split_folds(
         Class codes from 0 on.
     groups : ndarray of shape (n_rows,), default=None
         Group codes from 0 on: the rows of a group come into the same fold.
+    together : ndarray of shape (n_rows,), default=None
+        Codes of many small groups, most of them of one row. Shares of rows of several classes are
+        less even than with ``groups``, but the time does not grow with the number of codes.
 
     Returns
     -------
@@ -143,12 +183,37 @@ def split_folds(
     if groups is not None:
         folds = _fold_of_groups(n_folds, random, weight, strata, groups)[groups]
         return [np.flatnonzero(folds == fold) for fold in range(n_folds)]
+    if together is not None:
+        units, of_unit = _units(together, strata)
+        folds = _deal(n_folds, random, np.bincount(units, weight), of_unit)
+        has_rows = np.zeros((len(folds), int(strata.max()) + 1), dtype=bool)
+        has_rows[units, strata] = True
+        _divide_strata(folds, has_rows, n_folds)
+        return [np.flatnonzero(folds[units] == fold) for fold in range(n_folds)]
+    folds = _deal(n_folds, random, weight, strata)
+    counts = np.bincount(folds, minlength=n_folds)
+    present, sizes = np.unique(strata, return_counts=True)
+    short = np.flatnonzero(counts < counts.max())
+    spare = random.permutation(np.flatnonzero(strata == present[sizes.argmax()]))
+    second = dict(zip(short.tolist(), _of_other_folds(short, spare, folds)))
+    return [
+        np.sort(np.append(np.flatnonzero(folds == fold), second.get(fold, [])).astype(np.intp))
+        for fold in range(n_folds)
+    ]
+
+
+def _deal(
+    n_folds: int,
+    random: np.random.Generator,
+    weight: NDArray[Any],
+    strata: NDArray[np.integer[Any]],
+) -> NDArray[np.intp]:
+    """The fold of each row: as many rows, of each stratum and of about each weight, in all."""
     folds = np.empty(len(weight), dtype=np.intp)
     counts = np.zeros(n_folds, dtype=np.intp)
     shuffled = random.permutation(len(weight))
     shuffled = shuffled[np.argsort(-weight[shuffled], kind="stable")]
-    present, sizes = np.unique(strata, return_counts=True)
-    for stratum in present:
+    for stratum in np.unique(strata):
         rows = shuffled[strata[shuffled] == stratum]
         n_rounds, n_left = divmod(len(rows), n_folds)
         # In each round every fold gets one of the rows, which weigh about the same.
@@ -157,13 +222,7 @@ def split_folds(
         folds_with_fewest = np.lexsort((random.random(n_folds), counts))[:n_left]
         folds[rows] = np.concatenate([dealt, random.permutation(folds_with_fewest)])
         counts += np.bincount(folds[rows], minlength=n_folds)
-    short = np.flatnonzero(counts < counts.max())
-    spare = random.permutation(np.flatnonzero(strata == present[sizes.argmax()]))
-    second = dict(zip(short.tolist(), _of_other_folds(short, spare, folds)))
-    return [
-        np.sort(np.append(np.flatnonzero(folds == fold), second.get(fold, [])).astype(np.intp))
-        for fold in range(n_folds)
-    ]
+    return folds
 
 
 def _of_other_folds(

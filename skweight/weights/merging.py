@@ -59,14 +59,14 @@ def distinct_rows(X: Any, y: NDArray[Any], mass: Floats) -> tuple[Indices, Float
     ``y``, so that the order is the same in any unit of ``y``. Rows that still tie are compared as
     a whole: equal ones are merged, different ones (a tie by rounding) are sorted by their bytes.
     """
-    order, is_first = _ordered_copies(X, y, mass)
+    order, same, _ = _canonical_order(_Columns(X, y), mass)
+    is_first = _first_of_copies(same, len(order))
     return order[is_first], _mass_of_copies(order, is_first, mass)
 
 
-def _ordered_copies(X: Any, y: NDArray[Any], mass: Floats) -> tuple[Indices, NDArray[np.bool_]]:
-    """Positions of the rows with mass in canonical order, and which differ from the one before."""
-    order, same = _canonical_order(_Columns(X, y), mass)
-    return order, np.concatenate([[True] * (len(order) > 0), ~same])
+def _first_of_copies(same: NDArray[np.bool_], n_rows: int) -> NDArray[np.bool_]:
+    """Which rows differ from the one before."""
+    return np.concatenate([[True] * (n_rows > 0), ~same])
 
 
 def _mass_of_copies(order: Indices, is_first: NDArray[np.bool_], mass: Floats) -> Floats:
@@ -78,32 +78,50 @@ def _mass_of_copies(order: Indices, is_first: NDArray[np.bool_], mass: Floats) -
 
 def sort_rows(rows: "DistinctRows") -> "DistinctRows":
     """The same rows in canonical order, after their X has changed; equal ones by their weight."""
-    order, same = _canonical_order(_Columns(rows.X, rows.y, rows.index), rows.weight_per_row)
+    columns = _Columns(rows.X, rows.y, rows.index)
+    order, same, _ = _canonical_order(columns, rows.weight_per_row)
     if same.any():
         group = np.concatenate([[0], np.cumsum(~same)])
         order = order[np.lexsort((rows.weight_per_row[order], group))]
     return rows.take(order)
 
 
-def _canonical_order(columns: "_Columns", mass: Floats) -> tuple[Indices, NDArray[np.bool_]]:
-    """Positions of the rows with mass in canonical order, and which equal the one before."""
+def _canonical_order(
+    columns: "_Columns", mass: Floats
+) -> tuple[Indices, NDArray[np.bool_], NDArray[np.bool_]]:
+    """Positions of the rows with mass in canonical order.
+
+    Also which equal the one before, and of which x has the projection of the one before.
+    """
     key = columns.projection()
     order = np.argsort(key, kind="stable")
     order = order[mass[order] > 0]
     in_order = key[order]
     tied = in_order[1:] == in_order[:-1]
+    same_key = tied.copy()
     del in_order
     if tied.any():
         if (tied & ~columns.equal_y(order)).any():
             order = order[np.lexsort((*columns.y[order].T[::-1], key[order]))]
         tied &= columns.equal_y(order)
     if not tied.any():
-        return order, tied
+        return order, tied, same_key
     same = columns.equal_neighbours(order, tied)
     if (tied & ~same).any():
         order = _sort_mixed_ties(columns, order, tied, same)
         same = columns.equal_neighbours(order, tied)
-    return order, same
+    return order, same, same_key
+
+
+def _number_inputs(
+    columns: "_Columns", index: Indices, same_key: NDArray[np.bool_]
+) -> Indices | None:
+    """For distinct rows in canonical order the number of their x; None if all x differ.
+
+    ``same_key`` says of which x has the projection of the one before.
+    """
+    same = columns.equal_neighbours(index, same_key) if same_key.any() else same_key
+    return np.concatenate([[0], np.cumsum(~same)]) if same.any() else None
 
 
 def _sort_mixed_ties(
@@ -250,7 +268,8 @@ class DistinctRows:
     ``mass`` is the summed ``sample_weight`` of the copies of a row. ``weight``, of shape (n,) or
     (n, n_labels), is the mass after powers and class weights; only its ratios mean something.
     ``same_as``, of shape (n_samples,), says for each row of X which row is the one in ``index``
-    that it equals, -1 for a row without mass; None if nobody will ask.
+    that it equals, -1 for a row without mass; None if nobody will ask. ``inputs``, of shape (n,),
+    numbers the different x of the rows; None if no two rows have the same.
     """
 
     X: Any
@@ -259,6 +278,7 @@ class DistinctRows:
     mass: Floats
     weight: Floats
     same_as: Indices | None = None
+    inputs: Indices | None = None
 
     @property
     def weight_per_row(self) -> Floats:
@@ -268,7 +288,9 @@ class DistinctRows:
     def take(self, positions: NDArray[Any]) -> "DistinctRows":
         """Some of the rows."""
         names = ("index", "y", "mass", "weight")
-        return replace(self, **{name: getattr(self, name)[positions] for name in names})
+        taken = {name: getattr(self, name)[positions] for name in names}
+        inputs = None if self.inputs is None else self.inputs[positions]
+        return replace(self, **taken, inputs=inputs)
 
     def numbers(self) -> Indices:
         """For each row of X the number of its distinct row; -1 if it is none of these."""
@@ -296,11 +318,14 @@ def merge(
     With ``keep_copies`` they know which rows of X equal which.
     """
     given = check_sample_weight(sample_weight, len(y), name)
-    order, is_first = _ordered_copies(X, y, given)
+    columns = _Columns(X, y)
+    order, same, same_key = _canonical_order(columns, given)
+    is_first = _first_of_copies(same, len(order))
     index, mass = order[is_first], _mass_of_copies(order, is_first, given)
+    inputs = _number_inputs(columns, index, same_key[is_first[1:]])
     same_as = None
     if keep_copies:
         same_as = np.full(len(given), -1, dtype=np.intp)
         same_as[order] = index[np.cumsum(is_first) - 1]
     weight = scale_near_one(flatten_mass(mass, power))
-    return DistinctRows(X, index, y[index], mass, weight, same_as)
+    return DistinctRows(X, index, y[index], mass, weight, same_as, inputs)

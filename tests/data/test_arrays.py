@@ -4,6 +4,8 @@ Batches are in ``test_batches.py``, X on disk in ``test_memory_mapped.py``, bad 
 ``test_bad_input.py``, training in ``test_run.py``.
 """
 
+import time
+
 import numpy as np
 import pytest
 import torch
@@ -276,3 +278,62 @@ def test_folds_of_groups_are_whole_and_none_holds_all_groups_of_a_class():
             assert not several or len({*fold_of[classes == label]}) > 1
         n_tried += 1
     assert n_tried > 200
+
+
+def rows_together(seed):
+    """Numbers of rows that are held out together, of which most are one row, and classes."""
+    rng = np.random.default_rng(seed)
+    n_rows, n_classes = rng.integers(20, 200), rng.integers(1, 5)
+    together = rng.permutation(3 * n_rows)[rng.integers(0, rng.integers(12, n_rows + 1), n_rows)]
+    return together, np.unique(rng.integers(0, n_classes, n_rows), return_inverse=True)[1]
+
+
+@pytest.mark.parametrize("stratified", [True, False])
+def test_rows_that_are_held_out_together_are_on_one_side(stratified):
+    n_mixed = 0
+    for seed in range(200):
+        together, classes = rows_together(seed)
+        n_rows, strata = len(together), classes if stratified else None
+        train, valid = split_validation(n_rows, 0.2, seed, strata, together)
+        assert_array_equal(np.sort(np.concatenate([train, valid])), np.arange(n_rows))
+        assert not {*together[train]} & {*together[valid]}
+        n_units = len(np.unique(together))
+        assert 0 < len(np.unique(together[valid])) <= max(1, round(0.2 * n_units))
+        assert not stratified or {*classes[train]} == {*classes}
+        n_mixed += len(np.unique(np.stack([together, classes]), axis=1)[0]) > n_units
+    assert n_mixed > 100
+
+
+def test_folds_of_rows_that_are_held_out_together_are_whole_and_even():
+    for seed in range(200):
+        together, classes = rows_together(seed)
+        weight = np.random.default_rng(seed).exponential(size=len(classes))
+        folds = split_folds(4, seed, weight, classes, together=together)
+        assert_array_equal(np.sort(np.concatenate(folds)), np.arange(len(classes)))
+        units = [{*together[fold]} for fold in folds]
+        assert sum(map(len, units)) == len({*together})
+        assert max(map(len, units)) - min(map(len, units)) <= 3
+        for label in np.unique(classes):
+            several = len({*together[classes == label]}) > 1
+            assert not several or sum(label in classes[fold] for fold in folds) > 1
+
+
+def test_rows_alone_are_divided_as_if_nothing_were_held_together():
+    for seed in range(20):
+        classes = np.random.default_rng(seed).integers(0, 3, 60)
+        together = np.arange(60)
+        expected = split_validation(60, 0.2, seed, classes)
+        found = split_validation(60, 0.2, seed, classes, together)
+        assert all(map(np.array_equal, found, expected))
+        expected = split_folds(5, seed, np.ones(60), classes)
+        found = split_folds(5, seed, np.ones(60), classes, together=together)
+        assert all(map(np.array_equal, found, expected))
+
+
+def test_many_rows_are_divided_in_seconds():
+    rng = np.random.default_rng(0)
+    together, classes = rng.integers(0, 500_000, 1_000_000), rng.integers(0, 3, 1_000_000)
+    start = time.process_time()
+    _, valid = split_validation(1_000_000, 0.2, 0, classes, together)
+    assert 190_000 < len(valid) < 210_000
+    assert time.process_time() - start < 20  # two seconds on an idle machine

@@ -115,6 +115,33 @@ def test_some_of_the_rows_keep_what_belongs_to_them(positions):
     assert len(some.index) < len(ROWS.index) == 3
 
 
+@pytest.mark.parametrize("kind", ["dense", "CSR", "images"])
+def test_rows_are_numbered_by_their_x(kind):
+    rng = np.random.default_rng(0)
+    table = rng.normal(size=(12, 4)).astype(np.float32) * (rng.random((12, 4)) < 0.6)
+    table[3, 1], table[4] = 0.0 if kind == "CSR" else np.nan, 0.0
+    cell, y = rng.integers(0, 12, 80), rng.integers(0, 3, 80)
+    X = np.where((table == 0)[cell] & (rng.random((80, 4)) < 0.5), np.float32(-0.0), table[cell])
+    X = {"dense": X, "CSR": sparse.csr_matrix(table[cell]), "images": X.reshape(80, 2, 2)}[kind]
+    rows = merge(X, y, rng.random(80), 1.0)
+    _, expected = np.unique(cell[rows.index], return_inverse=True)
+    _, found = np.unique(rows.inputs, return_inverse=True)
+    pairs = np.unique(np.stack([expected, found]), axis=1)
+    assert pairs.shape[1] == found.max() + 1 == 12 < len(rows.index)
+    some = rows.take(np.arange(0, len(rows.index), 3))
+    assert_array_equal(some.inputs, rows.inputs[::3])
+
+
+def test_where_all_x_differ_they_have_no_numbers():
+    X = np.random.default_rng(0).normal(size=(30, 2))
+    twice = np.repeat(X, 2, axis=0)
+    assert merge(X, np.arange(30) % 2, None, 1.0).inputs is None
+    assert merge(twice, np.repeat(np.arange(30) % 2, 2), None, 1.0).inputs is None
+    assert merge(twice, np.arange(60) % 2, None, 1.0).inputs is not None
+    weight = np.arange(60) % 2.0  # the other y of each x has no weight
+    assert merge(twice, np.arange(60) % 2, weight, 1.0).inputs is None
+
+
 def test_rows_with_a_weight_for_each_label_are_taken_whole():
     weight = np.arange(6.0).reshape(3, 2)
     rows = DistinctRows(X, ROWS.index, np.eye(3)[:, :2].astype(int), ROWS.mass, weight)
