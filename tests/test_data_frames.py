@@ -30,7 +30,13 @@ from skweight import WeightedTorchClassifier, WeightedTorchRegressor, WeightSear
 
 sklearn_version = tuple(map(int, sklearn.__version__.split(".")[:2]))
 N_ROWS = 400
-QUICK = {"max_epochs": 3, "random_state": 0, "device": "cpu", "module__hidden_sizes": (16,)}
+QUICK = {
+    "max_epochs": 3,
+    "random_state": 0,
+    "n_members": 1,
+    "device": "cpu",
+    "module__hidden_sizes": (16,),
+}
 ESTIMATORS = {"classifier": WeightedTorchClassifier, "regressor": WeightedTorchRegressor}
 each_estimator = pytest.mark.parametrize("name", ESTIMATORS)
 

@@ -37,7 +37,9 @@ def problem(request):
     return request.param, *request.getfixturevalue(request.param)
 
 
-@pytest.fixture(params=[False, True], ids=["no_stopping", "early_stopping"])
+@pytest.fixture(
+    params=[(False, 1), (True, 1), (True, 3)], ids=["no_stopping", "early_stopping", "members"]
+)
 def fit(request, problem):
     """Fit to a version of the data; return 100 or more predictions, then the history."""
     name, X_fixed, *_ = problem
@@ -45,13 +47,14 @@ def fit(request, problem):
 
     def predictions(X, y, sample_weight=None, **params):
         settings = {"batch_size": 32, "max_epochs": 6, "lr": 0.01, "random_state": 0} | params
-        model = estimator(early_stopping=request.param, n_iter_no_change=3, **settings)
+        stops, n_members = request.param
+        settings |= {"early_stopping": stops, "n_members": n_members}
+        model = estimator(n_iter_no_change=3, **settings)
         model.fit(X, y, sample_weight)
         predict = getattr(model, "predict_proba", model.predict)
-        losses = np.ravel(model.history_[:, "train_loss"])
-        if request.param:
-            losses = np.append(losses, model.history_[:, "valid_loss"])
-        return np.append(predict(X_fixed[:100]).ravel(), losses)
+        recorded = ["train_loss", "valid_loss"] if stops else ["train_loss"]
+        losses = [net.history[:, name] for net in model.nets_ for name in recorded]
+        return np.concatenate([predict(X_fixed[:100]).ravel(), *losses])
 
     return predictions
 

@@ -101,7 +101,7 @@ def fit(X, y, sample_weight=None, *, stop=False, validation=None, **params):
     of_classes = y.dtype.kind == "i" and "poisson" not in params.values()
     estimator = WeightedTorchClassifier if of_classes else WeightedTorchRegressor
     small = {} if "module" in params else {"module__hidden_sizes": (16,)}
-    settings = {"batch_size": 32, "max_epochs": 6, "lr": 0.01, "random_state": 0}
+    settings = {"batch_size": 32, "max_epochs": 6, "lr": 0.01, "random_state": 0, "n_members": 1}
     model = estimator(early_stopping=stop, n_iter_no_change=3, **small | settings | params)
     model.fit(X, y, sample_weight, **validation or {})
     rows = X_FIXED[X.ndim]

@@ -113,17 +113,20 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
     early_stopping : bool or "auto", default="auto"
         Whether to stop when the weighted loss of validation rows no longer improves, and keep the
         best network. The validation rows are those given to ``fit``, or else are held out, the
-        same share of every class. "auto" is True from 200 distinct rows on, and with several
-        members, except in ``partial_fit``.
+        same share of every class. Rows with the same x are held out together. "auto" is True from
+        200 different x on, and with several members, except in ``partial_fit``.
     validation_fraction : float, default=0.2
-        Share of the distinct rows that early stopping holds out.
-    n_members : int or "auto", default=1
+        Share of the distinct rows that early stopping holds out. With ``n_members=K`` each network
+        holds out a K-th of them instead.
+    n_members : int or "auto", default="auto"
         Number of networks whose mean probabilities are predicted. With several, the distinct rows
         are divided into as many folds, of the same share of every class and of the weight. Each
         network is trained on all folds but one, which tells it when to stop, so that every row is
         used for training and has a prediction by a network that was not trained on it. They are
-        trained in one stack where that is faster. "auto" is 4 with fewer than 500 distinct rows or
-        fewer than 100 of a class, and otherwise, with ``X_val`` and in ``partial_fit`` 1. See
+        trained in one stack where that is faster. "auto" is ``1 / validation_fraction`` (so 5),
+        at most 10, with fewer than 2,000 distinct rows or fewer than 100 of a class, and otherwise
+        1. It is always 1 with a ``module`` or ``callbacks`` of your own, with ``X_val``, without
+        early stopping, with fewer than 20 distinct rows and in ``partial_fit``. See
         docs/members.md.
     ema_decay : float or "auto", default="auto"
         Decay, in [0, 1), of an exponential moving average of the network's parameters over the
@@ -223,7 +226,7 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
         max_epochs: int | str = "auto",
         early_stopping: bool | str = "auto",
         validation_fraction: float = 0.2,
-        n_members: int | str = 1,
+        n_members: int | str = "auto",
         ema_decay: float | str = "auto",
         n_iter_no_change: int = 10,
         tol: float = 1e-4,
@@ -323,8 +326,9 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
 
         Weights are on one scale across calls; its unit is the mean weight in the first call. The
         first call also sets the codes of categories, and the input scaling and bins of the default
-        network. Unavailable with ``early_stopping=True``, with ``logit_adjustment``, and with class
-        weights that depend on class counts.
+        network. It begins with one network; after a fit of several members it trains each of them.
+        Unavailable with ``early_stopping=True``, with ``n_members=2`` or more, with
+        ``logit_adjustment``, and with class weights that depend on class counts.
 
         Parameters
         ----------

@@ -145,7 +145,7 @@ class TorchEstimator(BaseEstimator):  # type: ignore[misc]
     ) -> Any:
         """Make one pass over more rows."""
         with self._unchanged_by_failure():
-            set_nets(self, [train(plan_partial_fit(self, X, y, sample_weight, find_task))])
+            set_nets(self, _train_all(plan_partial_fit(self, X, y, sample_weight, find_task)))
         return self
 
     @contextmanager
@@ -206,7 +206,8 @@ class TorchEstimator(BaseEstimator):  # type: ignore[misc]
         if len(self.nets_) > 1:
             raise AttributeError(
                 f"This {type(self).__name__} has {len(self.nets_)} members: nets_ is a list of "
-                "their nets, and nets_[0].module_ and nets_[0].history are those of the first."
+                "their nets, and nets_[0].module_ and nets_[0].history are those of the first. "
+                "n_members=1 trains one network."
             )
         return self.nets_[0]
 
@@ -257,7 +258,8 @@ class TorchEstimator(BaseEstimator):  # type: ignore[misc]
                 "feature_weights_ needs a network with a FeatureWeight on its "
                 f"{self.n_features_in_} inputs, such as module__feature_weights=1 gives."
             )
-        return np.asarray(torch.stack(weights).mean(dim=0).numpy())
+        # In float64: the mean of equal weights is that weight.
+        return np.asarray(torch.stack(weights).double().mean(dim=0).float().numpy())
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle a module that was given as an instance on the CPU, as ``net_`` does its own."""

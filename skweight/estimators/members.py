@@ -13,15 +13,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from skweight._keywords import warn
-from skweight.data import join_groups, split_folds
+from skweight._keywords import underflow_is_zero, warn
+from skweight.estimators.held_out import HeldOutUnits
 from skweight.training import Training, WeightedNet, predict
 from skweight.weights import DistinctRows
 
 Link = Callable[[Tensor], Tensor]
-# "auto": with fewer distinct rows, or fewer of a class, so many members are better than one
-# network, and more of them are hardly better. See docs/members.md.
-_FEW_ROWS, _FEW_ROWS_OF_CLASS, _MEMBERS_OF_FEW = 500, 100, 4
+# "auto": with fewer distinct rows, or fewer of a class, members are worth their time. See
+# docs/members.md.
+_FEW_ROWS, _FEW_ROWS_OF_CLASS, _MOST_MEMBERS = 2000, 100, 10
+# With fewer different x, a network that does not see some of them says little about those.
+_FEWEST_INPUTS = 20
 # Rows that are predicted at once, so that their copies take little memory.
 _ROWS_AT_ONCE = 2**16
 
@@ -54,6 +56,7 @@ class FitPlan:
         (training,) = self.trainings
         return training
 
+    @underflow_is_zero
     def complete(self, estimator: Any, nets: list[WeightedNet]) -> None:
         """Give an estimator its trained nets, and what they predict for rows held out."""
         set_nets(estimator, nets)
@@ -106,65 +109,60 @@ def output(net: WeightedNet, X: Any, link: Link | None = None) -> NDArray[np.flo
     return np.asarray(predict(net.module_, X, device, link, net.takes_integers).numpy())
 
 
+def members_asked_for(estimator: Any, has_validation: bool) -> int | str:
+    """The number of members that the parameters ask for; "auto" if that depends on the rows."""
+    if estimator.n_members != "auto":
+        return int(estimator.n_members)
+    if estimator.warm_start and hasattr(estimator, "nets_"):
+        return len(estimator.nets_)
+    trains_one = has_validation or estimator.callbacks or not estimator.early_stopping
+    return 1 if trains_one or estimator.module is not None else "auto"
+
+
 def resolve_n_members(
     n_members: int | str,
-    rows: DistinctRows,
-    groups: NDArray[Any] | None,
+    validation_fraction: float,
+    units: HeldOutUnits,
     classes: NDArray[Any] | None,
 ) -> int:
-    """How many members there can be: every member needs a row, or group, of each class.
+    """How many members there can be: every member needs rows of each class.
 
-    ``classes`` are the labels of codes in ``rows.y``; None if y holds no classes.
+    ``classes`` are the labels of codes in the y of the rows; None if y holds no classes.
     """
-    if n_members == 1:
-        return 1
-    units = np.arange(len(rows.index)) if groups is None else groups
-    smallest, of_class = len(np.unique(units)), ""
-    if n_members != "auto" and groups is not None and smallest < int(n_members):
+    if n_members == "auto":
+        wanted = min(round(1 / validation_fraction), _MOST_MEMBERS)
+        pays = units.n >= wanted and _pays(units, has_classes=classes is not None)
+        return wanted if pays else 1
+    wanted = int(n_members)
+    if units.are_groups and units.n < wanted:
         raise ValueError(
-            f"n_members must be at most the number of groups with weight, {smallest}, got "
+            f"n_members must be at most the number of groups with weight, {units.n}, got "
             f"{n_members}. Groups that have an equal row count as one."
         )
-    is_few = len(rows.index) < _FEW_ROWS
-    if classes is not None:
-        is_few |= bool(np.unique(rows.y, return_counts=True)[1].min() < _FEW_ROWS_OF_CLASS)
-        pairs = np.unique(np.stack([units, rows.y]), axis=1)[1]
-        present, counts = np.unique(pairs, return_counts=True)
+    smallest, of_class = units.n, ""
+    if classes is not None and wanted > 1:
+        present, counts = units.counts_of_classes()
         smallest = int(counts.min())
         of_class = f" of class {classes[present[counts.argmin()]]!s}"
-    if n_members == "auto":
-        return max(1, min(_MEMBERS_OF_FEW, smallest)) if is_few else 1
-    if smallest >= int(n_members):
-        return int(n_members)
+    if smallest >= wanted:
+        return wanted
     found = max(1, smallest)
-    what = "distinct rows" if groups is None else "groups"
     warn(
-        f"n_members={n_members} needs as many {what}{of_class}, got {smallest}: "
+        f"n_members={n_members} needs as many {units.name}{of_class}, got {smallest}: "
         f"{found} {'networks are' if found > 1 else 'network is'} trained."
     )
     return found
 
 
-def folds_of_members(
-    n_members: int, seed: int, rows: DistinctRows, groups: NDArray[Any] | None
-) -> list[NDArray[np.intp]]:
-    """The distinct rows that each member does not see."""
-    has_classes = rows.y.dtype.kind == "i" and rows.y.ndim == 1
-    return split_folds(
-        n_members, seed, rows.weight_per_row, rows.y if has_classes else None, groups
-    )
-
-
-def groups_of_rows(
-    groups: NDArray[np.integer[Any]], rows: DistinctRows
-) -> NDArray[np.integer[Any]]:
-    """The group of each distinct row, by the groups of the rows of X.
-
-    Groups that have an equal row count as one.
-    """
-    number = rows.numbers()
-    is_used = number >= 0
-    return join_groups(groups[is_used], number[is_used])
+def _pays(units: HeldOutUnits, has_classes: bool) -> bool:
+    """Whether "auto" makes several members; each of them sees a row of every class then."""
+    is_few = units.n_inputs < _FEW_ROWS
+    if has_classes:
+        smallest = units.counts_of_classes()[1].min()
+        if smallest < 2:
+            return False
+        is_few |= bool(smallest < _FEW_ROWS_OF_CLASS)
+    return is_few and units.n_inputs >= _FEWEST_INPUTS
 
 
 def rows_in_folds(

@@ -9,6 +9,7 @@ import numpy as np
 from skweight._keywords import underflow_is_zero
 from skweight.data import RowDataset, holds_integers, place, resolve_device
 from skweight.estimators.class_task import is_fixed
+from skweight.estimators.members import seed_of_member
 from skweight.estimators.planning import (
     PartialFits,
     Task,
@@ -60,15 +61,19 @@ def check_partial_fit(estimator: Any) -> bool:
 @underflow_is_zero
 def plan_partial_fit(
     estimator: Any, X: Any, y: Any, sample_weight: Any, find_task: Callable[[Any, bool], Task]
-) -> Training:
+) -> list[Training]:
     """Plan one pass over more rows, with weights on the scale of the first call's rows.
 
-    ``find_task(y, first)`` makes the task in the first call and returns it in later ones.
+    ``find_task(y, first)`` makes the task in the first call and returns it in later ones. After a
+    fit of several members, each of them is trained on all of the rows.
     """
     estimator._check_params()
-    previous = _previous_net(estimator)
-    first = previous is None
-    criterion = make_criterion(estimator) if first else copy.deepcopy(previous.criterion_)  # type: ignore[union-attr]
+    nets: list[WeightedNet | None] = [*getattr(estimator, "nets_", [])]
+    first = not nets
+    if first:
+        nets, criteria = [None], [make_criterion(estimator)]
+    else:
+        criteria = [copy.deepcopy(net.criterion_) for net in nets if net is not None]
     checked, y = validate(estimator, X, y, sample_weight, reset=first, only_known=True)
     task = find_task(y, first)
     codes = task.encode(y)
@@ -76,8 +81,8 @@ def plan_partial_fit(
     power = estimator.sample_weight_power
     if first:
         rows = order_by_rows(estimator, rows)
-        criterion.more_rows_follow = True
-        task.learn(rows, criterion)
+        criteria[0].more_rows_follow = True
+        task.learn(rows, criteria[0])
         estimator._partial_fits = scales_of_weights(rows, task, power)
     calls = estimator._partial_fits = copy.copy(estimator._partial_fits)
     n_distinct = len(rows.index)
@@ -93,26 +98,19 @@ def plan_partial_fit(
     seed = _seed_of_call(calls, estimator.random_state)
     device = resolve_device(estimator.device)
     weights = rows.weight / calls.weight_unit
-    return make_training(
-        estimator,
-        [RowDataset(place(rows.X, device), rows.index, targets, weights, device)],
-        criterion,
-        seed,
-        continue_from=previous,
-        is_partial=True,
-        holds_integers=holds_integers(X),
-    )
-
-
-def _previous_net(estimator: Any) -> WeightedNet | None:
-    """The net of the last call or fit, if there was one."""
-    nets: list[WeightedNet] = getattr(estimator, "nets_", [])
-    if len(nets) > 1:
-        raise ValueError(
-            f"partial_fit continues with one network, got an estimator with {len(nets)} members. "
-            "Fit it with n_members=1 before, or pass all rows to fit."
+    row_set = RowDataset(place(rows.X, device), rows.index, targets, weights, device)
+    return [
+        make_training(
+            estimator,
+            [row_set],
+            criterion,
+            seed if len(nets) == 1 else seed_of_member(seed, number),
+            continue_from=net,
+            is_partial=True,
+            holds_integers=holds_integers(X),
         )
-    return nets[0] if nets else None
+        for number, (net, criterion) in enumerate(zip(nets, criteria))
+    ]
 
 
 def _seed_of_call(calls: PartialFits, random_state: Any) -> int:

@@ -22,16 +22,14 @@ from skweight.data import (
     holds_integers,
     place,
     resolve_device,
-    split_groups,
-    split_validation,
 )
 from skweight.estimators.class_task import ClassTask
+from skweight.estimators.held_out import held_out_units
 from skweight.estimators.inputs import n_features_of
 from skweight.estimators.members import (
     FitPlan,
     HeldOut,
-    folds_of_members,
-    groups_of_rows,
+    members_asked_for,
     resolve_n_members,
     rows_in_folds,
     seed_of_member,
@@ -46,7 +44,7 @@ from skweight.estimators.tables import (
 )
 from skweight.losses import RowLoss, from_criterion
 from skweight.modules import build_module
-from skweight.training import Training, TrainingOptions, WeightedNet, resolve_early_stopping
+from skweight.training import Training, TrainingOptions, WeightedNet
 from skweight.weights import (
     DistinctRows,
     EffectiveSampleSizeWarning,
@@ -111,7 +109,8 @@ def plan(estimator: Any, data: FitData) -> FitPlan:
     task: Task = estimator._make_task(y, continues)
     codes = task.encode(y)
     groups = None if data.groups is None else group_codes(data.groups, len(codes))
-    holds_out = groups is not None or estimator.n_members != 1
+    n_members = members_asked_for(estimator, data.X_val is not None)
+    holds_out = groups is not None or n_members != 1
     power = estimator.sample_weight_power
     rows = merge(X, codes, data.sample_weight, power, keep_copies=holds_out)
     n_distinct = len(rows.index)
@@ -126,18 +125,19 @@ def plan(estimator: Any, data: FitData) -> FitPlan:
     warn_of_flattened_copies(estimator, data.sample_weight, len(codes), n_distinct)
     del codes  # a table may fill the memory
     validation = None if data.X_val is None else _validation_rows(estimator, task, data)
-    groups = None if groups is None else groups_of_rows(groups, rows)
-    asked_for = 1 if validation else estimator.n_members
-    n_members = resolve_n_members(asked_for, rows, groups, task.classes_of(rows))
+    units = held_out_units(rows, groups)
+    fraction = estimator.validation_fraction
+    n_members = resolve_n_members(n_members, fraction, units, task.classes_of(rows))
     previous = _previous_nets(estimator, n_members) if continues else [None] * n_members
     seed = draw_seed(estimator.random_state)  # last: refused rows draw none
     make = _Trainings(estimator, task, criterion, seed, holds_integers(data.X))
     if n_members == 1:
-        parts = [rows, validation] if validation else _split(estimator, rows, seed, groups)
+        own = [rows, validation] if validation else None
+        parts = own or units.split(estimator.early_stopping, fraction, seed)
         return FitPlan([make.alone(parts, previous[0])])
     # Members go on without the rows that they were trained without before.
     estimator._fold_seed = seed if not continues else estimator._fold_seed
-    folds = folds_of_members(n_members, estimator._fold_seed, rows, groups)
+    folds = units.folds(n_members, estimator._fold_seed)
     held_out = HeldOut(rows.X, y, data.sample_weight, *rows_in_folds(folds, rows))
     return FitPlan(make.members(rows, folds, previous), held_out)
 
@@ -178,6 +178,7 @@ class _Trainings:
         estimator = self.estimator
         (targets,) = self.task.targets([rows])
         estimator._keep(self.task)
+        estimator._partial_fits = scales_of_weights(rows, self.task, estimator.sample_weight_power)
         device = resolve_device(estimator.device)
         X = place(rows.X, device)
         trainings = []
@@ -250,26 +251,6 @@ def _check_validation_arguments(data: FitData, estimator: Any) -> None:
             "X_val and y_val are used by early stopping: they need early_stopping=True "
             'or "auto", got False.'
         )
-
-
-def _split(
-    estimator: Any, rows: DistinctRows, seed: int, groups: NDArray[np.integer[Any]] | None
-) -> list[DistinctRows]:
-    """Rows for training and, with early stopping, rows for validation."""
-    n_rows, fraction = len(rows.index), estimator.validation_fraction
-    if not resolve_early_stopping(estimator.early_stopping, n_rows):
-        return [rows]
-    classes = rows.y if rows.y.dtype.kind == "i" and rows.y.ndim == 1 else None
-    try:
-        if groups is None:
-            split = split_validation(n_rows, fraction, seed, classes)
-        else:
-            split = split_groups(groups, fraction, seed, rows.weight_per_row, classes)
-    except ValueError:  # no row can be held out, and the user did not ask for it
-        if estimator.early_stopping == "auto":
-            return [rows]
-        raise
-    return [rows.take(part) for part in split]
 
 
 def _validation_rows(estimator: Any, task: Task, data: FitData) -> DistinctRows:

@@ -110,17 +110,22 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         beyond 20 epochs no more than 100,000 updates.
     early_stopping : bool or "auto", default="auto"
         Whether to stop when the weighted loss of validation rows no longer improves, and keep the
-        best network. The validation rows are those given to ``fit``, or else are held out. "auto"
-        is True from 200 distinct rows on, and with several members, except in ``partial_fit``.
+        best network. The validation rows are those given to ``fit``, or else are held out. If the
+        values of y recur, as counts do, rows with the same x are held out together and count once.
+        "auto" is True from 200 distinct rows on, and with several members, except in
+        ``partial_fit``.
     validation_fraction : float, default=0.2
-        Share of the distinct rows that early stopping holds out.
-    n_members : int or "auto", default=1
+        Share of the distinct rows that early stopping holds out. With ``n_members=K`` each network
+        holds out a K-th of them instead.
+    n_members : int or "auto", default="auto"
         Number of networks whose mean is predicted. With several, the distinct rows are divided into
         as many folds, of the same share of the weight. Each network is trained on all folds but
         one, which tells it when to stop, so that every row is used for training and has a
         prediction by a network that was not trained on it. They are trained in one stack where that
-        is faster. "auto" is 4 with fewer than 500 distinct rows, and otherwise, with ``X_val`` and
-        in ``partial_fit`` 1. See docs/members.md.
+        is faster. "auto" is ``1 / validation_fraction`` (so 5), at most 10, with fewer than 2,000
+        distinct rows, and otherwise 1. It is always 1 with a ``module`` or ``callbacks`` of your
+        own, with ``X_val``, without early stopping, with fewer than 20 distinct rows and in
+        ``partial_fit``. See docs/members.md.
     ema_decay : float or "auto", default="auto"
         Decay, in [0, 1), of an exponential moving average of the network's parameters over the
         updates. The averaged network is the one that is validated, kept and used for prediction;
@@ -211,7 +216,7 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         max_epochs: int | str = "auto",
         early_stopping: bool | str = "auto",
         validation_fraction: float = 0.2,
-        n_members: int | str = 1,
+        n_members: int | str = "auto",
         ema_decay: float | str = "auto",
         n_iter_no_change: int = 10,
         tol: float = 1e-4,
@@ -305,7 +310,8 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
 
         Weights are on one scale across calls; its unit is the mean weight in the first call. The
         first call also sets the units of y, the codes of categories, and the input scaling and bins
-        of the default network. Unavailable with ``early_stopping=True``.
+        of the default network. It begins with one network; after a fit of several members it trains
+        each of them. Unavailable with ``early_stopping=True`` and with ``n_members=2`` or more.
 
         Parameters
         ----------

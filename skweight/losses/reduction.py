@@ -6,7 +6,6 @@ weights: it returns one loss per row, and :func:`weighted_mean` averages them.
 
 import math
 
-import torch
 from torch import Tensor
 
 
@@ -52,8 +51,9 @@ def backpropagate_weighted_means(loss: Tensor, row_weight: Tensor) -> Tensor:
 
     Both tensors have the models as their first axis, and so has the result, of shape (n_models,).
     """
-    torch.autograd.backward(loss, row_weight * (1 / row_weight[0].numel()))
-    return (row_weight * loss.detach()).flatten(1).mean(1)
+    means = (row_weight * loss).flatten(1).mean(1)
+    means.sum().backward()  # type: ignore[no-untyped-call]
+    return means.detach()
 
 
 def mean_of_columns(loss: Tensor) -> Tensor:

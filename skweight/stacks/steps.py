@@ -136,8 +136,7 @@ class StackedLosses:
         """
         scores = output.detach().requires_grad_()
         with torch.enable_grad():
-            losses = self(scores, y)
-        means = backpropagate_weighted_means(losses, row_weight)
+            means = backpropagate_weighted_means(self(scores, y), row_weight)
         return means, torch.zeros_like(output) if scores.grad is None else scores.grad
 
     def formula(self, output: Tensor, row_weight: Tensor) -> Formula | None:

@@ -22,7 +22,14 @@ from skweight import WeightedTorchClassifier, WeightedTorchRegressor
 from skweight.data import MappedRows, RowDataset, as_dense, is_mapped, validation
 from skweight.weights import distinct_rows
 
-QUICK = {"max_epochs": 4, "batch_size": 32, "lr": 0.02, "random_state": 0, "device": "cpu"}
+QUICK = {
+    "max_epochs": 4,
+    "batch_size": 32,
+    "lr": 0.02,
+    "random_state": 0,
+    "n_members": 1,
+    "device": "cpu",
+}
 ESTIMATORS = {"classifier": WeightedTorchClassifier, "regressor": WeightedTorchRegressor}
 
 rng = np.random.default_rng(0)

@@ -22,7 +22,7 @@ SECONDS = 1.7e9 + 60 * rng.random(N_ROWS)  # since 1970, in one minute
 X = np.c_[SECONDS, rng.normal(size=N_ROWS)]
 Y = np.sin((SECONDS - 1.7e9) / 8) + 0.1 * rng.normal(size=N_ROWS)
 WEIGHT = rng.integers(0, 3, N_ROWS)
-SETTINGS = {"random_state": 0, "lr": 0.005, "device": "cpu"}
+SETTINGS = {"random_state": 0, "n_members": 1, "lr": 0.005, "device": "cpu"}
 
 
 def fitted(rows=X, y=Y, weight=None, **settings):

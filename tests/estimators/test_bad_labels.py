@@ -23,7 +23,7 @@ three = np.arange(60) % 3
 labels = (X[:, :3] > 0).astype(int)
 amounts = rng.gamma(2.0, size=60)
 ones = np.ones(60)
-QUICK = {"max_epochs": 3, "random_state": 0}
+QUICK = {"max_epochs": 3, "random_state": 0, "n_members": 1}
 LABELS = "For labels use WeightedTorchClassifier."
 
 

@@ -27,7 +27,14 @@ from torch import nn
 
 from skweight import FeatureWeight, WeightedLinear, WeightedTorchClassifier, WeightedTorchRegressor
 
-QUICK = {"max_epochs": 8, "batch_size": 64, "lr": 0.01, "random_state": 0, "device": "cpu"}
+QUICK = {
+    "max_epochs": 8,
+    "batch_size": 64,
+    "lr": 0.01,
+    "random_state": 0,
+    "n_members": 1,
+    "device": "cpu",
+}
 
 
 @pytest.fixture(params=["classifier", "regressor"])

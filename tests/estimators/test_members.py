@@ -342,28 +342,137 @@ def classes_of(*counts):
 @pytest.mark.parametrize(
     ("y", "fit_params", "expected"),
     [
-        (rng.normal(size=499), {}, 4),
-        (rng.normal(size=500), {}, 1),
-        (classes_of(250, 249), {}, 4),
-        (classes_of(400, 100), {}, 1),
-        (classes_of(901, 99), {}, 4),
-        (classes_of(901, 3), {}, 3),
-        (classes_of(901, 1), {}, 1),
-        (rng.normal(size=300), {"groups": 2}, 2),
+        (rng.normal(size=20), {}, 5),
+        (rng.normal(size=19), {}, 1),
+        (rng.normal(size=1999), {}, 5),
+        (rng.normal(size=2000), {}, 1),
+        (classes_of(1000, 999), {}, 5),
+        (classes_of(1900, 100), {}, 1),
+        (classes_of(1901, 99), {}, 5),
+        (classes_of(1998, 2), {}, 5),
+        (classes_of(1900, 1), {}, 1),
+        (rng.normal(size=300), {"groups": 5}, 5),
+        (rng.normal(size=300), {"groups": 4}, 1),
         (rng.normal(size=300), {"X_val": np.ones((9, 3)), "y_val": np.ones(9)}, 1),
     ],
 )
-def test_auto_makes_four_members_of_few_rows_or_of_a_rare_class(y, fit_params, expected):
+def test_auto_makes_five_members_of_few_rows_or_of_a_rare_class(y, fit_params, expected):
     assert n_chosen(y, **fit_params) == expected
 
 
 def test_auto_counts_distinct_rows_with_weight():
-    y, weight = classes_of(300, 300), np.r_[np.ones(300), np.zeros(150), np.ones(150)]
-    assert n_chosen(y, sample_weight=weight) == 4
-    model = WeightedTorchClassifier(n_members="auto", max_epochs=1, device="cpu")
-    assert len(model.fit(np.repeat(X, 4, axis=0), np.repeat(TWO, 4)).nets_) == 4
-    model = WeightedTorchClassifier(n_members="auto", device="cpu")
-    assert len(model.partial_fit(X, TWO, classes=[0, 1]).nets_) == 1
+    y, weight = classes_of(1200, 1200), np.r_[np.ones(1200), np.zeros(600), np.ones(600)]
+    assert n_chosen(y) == 1
+    assert n_chosen(y, sample_weight=weight) == 5
+    model = WeightedTorchClassifier(max_epochs=1, device="cpu")
+    assert len(model.fit(np.repeat(X, 13, axis=0), np.repeat(TWO, 13)).nets_) == 5
+
+
+@pytest.mark.parametrize("y", [TWO, AMOUNT], ids=["classes", "numbers"])
+def test_partial_fit_after_a_fit_of_members_trains_each_of_them(y):
+    kind = WeightedTorchClassifier if y is TWO else WeightedTorchRegressor
+    model = kind(max_epochs=3, random_state=0, device="cpu").fit(X, y, WEIGHT)
+    before, copied = model.predict_members(X), pickle.loads(pickle.dumps(model))
+    for each in (model, copied):
+        each.partial_fit(X[:50], y[:50], sample_weight=WEIGHT[:50])
+    after = model.predict_members(X)
+    assert len(after) == 5 and model.n_iter_ == 4
+    assert all(np.abs(a - b).max() > 1e-3 for a, b in zip(after, before))
+    assert_array_equal(copied.predict_members(X), after)
+    assert not hasattr(model, "oof_prediction_")
+    # Weights are on the scale of all rows of the fit, and equal rows still count once.
+    twice = kind(max_epochs=3, random_state=0, device="cpu").fit(X, y, 2 * WEIGHT)
+    rows = np.r_[:50, :50]
+    twice.partial_fit(X[rows], y[rows], sample_weight=WEIGHT[rows])
+    assert_array_equal(twice.predict_members(X), after)
+
+
+class Nothing(Callback):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("params", "expected"),
+    [
+        ({}, 5),
+        ({"early_stopping": True}, 5),
+        ({"validation_fraction": 0.25}, 4),
+        ({"validation_fraction": 0.01}, 10),
+        ({"validation_fraction": 0.8}, 1),
+        ({"early_stopping": False}, 1),
+        ({"module": nn.Linear}, 1),
+        ({"callbacks": [Nothing]}, 1),
+        ({"callbacks": []}, 5),
+    ],
+)
+def test_auto_trains_one_network_where_the_user_has_more_to_do_with_it(params, expected):
+    model = WeightedTorchRegressor(max_epochs=1, device="cpu", **params).fit(X, AMOUNT)
+    assert len(model.nets_) == expected
+
+
+def test_auto_goes_on_with_as_many_as_there_are():
+    model = WeightedTorchRegressor(max_epochs=1, device="cpu", warm_start=True).fit(X, AMOUNT)
+    table = rng.normal(size=(2200, 4))
+    assert len(model.fit(table, table[:, 0]).nets_) == 5
+    model = WeightedTorchClassifier(device="cpu", warm_start=True, max_epochs=1)
+    model.partial_fit(X, TWO, classes=[0, 1])
+    assert len(model.nets_) == len(model.fit(X, TWO).nets_) == 1
+
+
+# Rows with the same X -----------------------------------------------------------------------
+
+CELLS = rng.normal(size=(40, 4)).astype(np.float32)
+CELL = rng.integers(0, 40, 3000)
+HAPPENED = (rng.random(3000) < 1 / (1 + np.exp(-CELLS[CELL, 0] - 1))).astype(int)
+
+
+def held_out_cells(model, y, **fit_params):
+    """For each training the cells of its training rows and of its validation rows."""
+    found = []
+    for training in plan(model, FitData(CELLS[CELL], y, **fit_params)).trainings:
+        parts = [training.rows, training.valid_rows]
+        found.append([{*CELL[part.index]} for part in parts if part is not None])
+    return found
+
+
+@pytest.mark.parametrize("n_members", [1, 3])
+@pytest.mark.parametrize(
+    "y",
+    [HAPPENED, HAPPENED + CELL % 2, np.stack([HAPPENED, CELL % 2], axis=1), rng.poisson(1.0, 3000)],
+    ids=["two classes", "three classes", "labels", "counts"],
+)
+def test_rows_with_the_same_x_are_held_out_together(y, n_members):
+    is_count = y.ndim == 1 and y.max() > 2
+    kind = WeightedTorchRegressor if is_count else WeightedTorchClassifier
+    parts = held_out_cells(kind(early_stopping=True, n_members=n_members, random_state=0), y)
+    assert len(parts) == n_members
+    for train, valid in parts:
+        assert not train & valid
+        assert len(train | valid) == 40 and len(valid) >= 8
+    # A row of X that occurs with one value of y only is a row as any other.
+    assert sum(len(valid) for _, valid in parts) == 40 or n_members == 1
+
+
+def test_of_numbers_that_do_not_recur_single_rows_are_held_out():
+    model = WeightedTorchRegressor(early_stopping=True, n_members=1, random_state=0)
+    ((train, valid),) = held_out_cells(model, rng.normal(size=3000))
+    assert len(train & valid) > 30
+
+
+def test_groups_of_the_user_are_held_out_instead_of_rows_with_the_same_x():
+    model = WeightedTorchRegressor(early_stopping=True, n_members=1, random_state=0)
+    y = np.where(np.arange(3000) < 1500, 0.0, 1.0) + rng.integers(0, 50, 3000)
+    groups = CELL // 4  # so that equal rows have the same group
+    ((train, valid),) = held_out_cells(model, y, groups=groups)
+    assert not {cell // 4 for cell in train} & {cell // 4 for cell in valid}
+
+
+def test_probabilities_of_many_copies_of_few_rows_are_their_shares():
+    shares = np.bincount(CELL, HAPPENED) / np.bincount(CELL)
+    model = WeightedTorchClassifier(random_state=0).fit(CELLS[CELL], HAPPENED)
+    assert len(model.nets_) == 5
+    error = np.abs(model.predict_proba(CELLS)[:, 1] - shares)
+    assert 0 < error.mean() < 0.06 and shares.std() > 0.1
 
 
 # Groups and scikit-learn --------------------------------------------------------------------
@@ -374,7 +483,8 @@ def test_early_stopping_holds_out_whole_groups(kind):
     y = TWO if kind == "classes" else AMOUNT
     estimator = WeightedTorchClassifier if kind == "classes" else WeightedTorchRegressor
     planned = plan(
-        estimator(random_state=0, early_stopping=True), FitData(X, y, WEIGHT, groups=GROUPS)
+        estimator(random_state=0, early_stopping=True, n_members=1),
+        FitData(X, y, WEIGHT, groups=GROUPS),
     )
     seen, unseen = (
         rows.index.numpy() for rows in (planned.training.rows, planned.training.valid_rows)
@@ -419,9 +529,6 @@ def test_what_makes_no_sense_with_members_is_refused_with_the_way_out():
     with pytest.raises(AttributeError) as caught:
         model.partial_fit(X, TWO, classes=[0, 1])
     assert "partial_fit needs n_members=1 or" in str(caught.value.__cause__)
-    model.fit(X, TWO).set_params(n_members=1)
-    with pytest.raises(ValueError, match="an estimator with 3 members"):
-        model.partial_fit(X, TWO, classes=[0, 1])
 
 
 @pytest.mark.parametrize("n_rare", [1, 2])

@@ -19,7 +19,7 @@ each_attribute = pytest.mark.parametrize(
 @both
 @each_attribute
 def test_attributes_of_a_fit_need_one(estimator, attribute):
-    model = estimator(module__feature_weights=1.0, max_epochs=1)
+    model = estimator(module__feature_weights=1.0, max_epochs=1, n_members=1)
     fitted = clone(model).fit(X, Y)
     with pytest.raises(ValueError, match=r"y must be finite|NaN"):
         model.fit(X, np.where(Y, np.nan, 1.0))  # which leaves it as it was

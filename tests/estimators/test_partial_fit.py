@@ -42,7 +42,7 @@ class Calls:
         self.fixed = {"batch_size": 16, "lr": 0.01, "random_state": 0} | fixed
 
     def new(self, **params):
-        return self.estimator(module__hidden_sizes=(16,), **self.fixed | params)
+        return self.estimator(module__hidden_sizes=(16,), n_members=1, **self.fixed | params)
 
     def chunks(self, weight=WEIGHT):
         """``(X, y, weight)`` of each call."""

@@ -33,7 +33,7 @@ def labelled():
 
 def test_labels_are_predicted_each_by_a_logit_of_its_own(labelled):
     X, y, weight = labelled
-    model = WeightedTorchClassifier(random_state=0).fit(X, y, weight)
+    model = WeightedTorchClassifier(n_members=1, random_state=0).fit(X, y, weight)
     probability, scores = model.predict_proba(X), model.decision_function(X)
     assert probability.shape == scores.shape == model.predict(X).shape == (600, 4)
     assert_array_equal(model.classes_, [0, 1, 2, 3])

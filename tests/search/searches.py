@@ -26,7 +26,14 @@ RARE[:5] = "d"
 
 # Estimators and grids -------------------------------------------------------------------
 
-BASE = {"batch_size": 32, "max_epochs": 4, "lr": 0.01, "random_state": 0, "device": "cpu"}
+BASE = {
+    "batch_size": 32,
+    "max_epochs": 4,
+    "lr": 0.01,
+    "random_state": 0,
+    "n_members": 1,
+    "device": "cpu",
+}
 STOPPING = {"early_stopping": True, "n_iter_no_change": 2, "max_epochs": 20}
 BINARY = {"class_weight": [None, "balanced", {0: 1, 1: 3}], "class_weight_power": [0.5, 1.0]}
 

@@ -35,7 +35,14 @@ LABELS = np.stack([Y, X[:, 1] > 0.3], axis=1).astype(int)
 AMOUNT = X[:, 0] + rng.normal(size=303)
 WEIGHT = rng.integers(0, 3, 303)
 FOLDS = [np.flatnonzero(np.arange(303) % 3 != fold) for fold in range(3)]
-QUICK = {"batch_size": 32, "max_epochs": 6, "lr": 0.01, "random_state": 0, "device": "cpu"}
+QUICK = {
+    "batch_size": 32,
+    "max_epochs": 6,
+    "lr": 0.01,
+    "random_state": 0,
+    "n_members": 1,
+    "device": "cpu",
+}
 STOPPING = {"early_stopping": True, "n_iter_no_change": 2, "max_epochs": 40, "lr": 0.03}
 WEIGHTS = [{"class_weight": w} for w in (None, "balanced", {0: 1, 1: 3})]
 POWERS = [{"sample_weight_power": power} for power in (0.0, 0.5, 1.0)]

@@ -62,7 +62,9 @@ def test_copies_of_rows_change_nothing_of_the_budget(estimator):
     for n_rows, stops in ((50, False), (199, False), (200, True)):
         X, y = rows(n_rows)
         fits = [
-            estimator(random_state=0, max_epochs=3).fit(np.tile(X, (k, 1)), np.tile(y, k))
+            estimator(random_state=0, max_epochs=3, n_members=1).fit(
+                np.tile(X, (k, 1)), np.tile(y, k)
+            )
             for k in (1, 3)
         ]
         assert [("valid_loss" in model.history_[0]) for model in fits] == [stops, stops]
@@ -86,7 +88,7 @@ def test_few_rows_miss_those_held_out_and_are_soon_learnt_by_heart(estimator):
         losses = []
         for seed in range(6):
             rows, numbers = drawn(40, seed)
-            model = estimator(random_state=seed, **params)
+            model = estimator(random_state=seed, n_members=1, **params)
             model.fit(rows, numbers > 0 if is_class else numbers)
             losses.append(
                 log_loss(y > 0, model.predict_proba(X))

@@ -34,7 +34,7 @@ TARGETS = {
     "positive": np.exp(SIGNAL / 3),
 }
 WEIGHT = rng.exponential(size=N_ROWS)
-QUICK = {"max_epochs": 3, "batch_size": 64, "random_state": 0, "device": "cpu"}
+QUICK = {"max_epochs": 3, "batch_size": 64, "random_state": 0, "n_members": 1, "device": "cpu"}
 
 
 def train_by_autograd(patch):

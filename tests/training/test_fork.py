@@ -61,7 +61,7 @@ def fit_classifier():
 
 
 def fit_and_call_partial_fit():
-    WeightedTorchRegressor(max_epochs=2).fit(X, Y).partial_fit(X, Y)
+    WeightedTorchRegressor(max_epochs=2, n_members=1).fit(X, Y).partial_fit(X, Y)
 
 
 def search():
@@ -121,5 +121,5 @@ def test_a_fit_goes_on_after_its_own_thread_has_forked():
         assert torch.get_default_dtype() == torch.float64
     finally:
         torch.set_default_dtype(torch.float32)
-    expected = WeightedTorchRegressor(max_epochs=2, random_state=0).fit(X, Y)
+    expected = WeightedTorchRegressor(max_epochs=2, n_members=1, random_state=0).fit(X, Y)
     assert found.predict(X).tolist() == expected.predict(X).tolist()

@@ -37,7 +37,14 @@ from skweight.training import (
 )
 from skweight.weights import distinct_rows, to_mean_one
 
-QUICK = {"max_epochs": 4, "batch_size": 64, "lr": 0.01, "random_state": 0, "device": "cpu"}
+QUICK = {
+    "max_epochs": 4,
+    "batch_size": 64,
+    "lr": 0.01,
+    "random_state": 0,
+    "n_members": 1,
+    "device": "cpu",
+}
 ESTIMATORS = [WeightedTorchClassifier, WeightedTorchRegressor]
 LOSSES = ("train_loss", "valid_loss")
 

@@ -11,7 +11,14 @@ from torch import nn
 
 from skweight import WeightedTorchClassifier
 
-QUICK = {"max_epochs": 5, "batch_size": 64, "lr": 0.05, "random_state": 0, "device": "cpu"}
+QUICK = {
+    "max_epochs": 5,
+    "batch_size": 64,
+    "lr": 0.05,
+    "random_state": 0,
+    "n_members": 1,
+    "device": "cpu",
+}
 MOMENTUM = {"optimizer": torch.optim.SGD, "optimizer__momentum": 0.9}
 
 

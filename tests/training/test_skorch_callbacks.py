@@ -25,7 +25,14 @@ from torch import nn
 
 from skweight import WeightedTorchClassifier, WeightedTorchRegressor
 
-QUICK = {"max_epochs": 4, "batch_size": 64, "lr": 0.01, "random_state": 0, "device": "cpu"}
+QUICK = {
+    "max_epochs": 4,
+    "batch_size": 64,
+    "lr": 0.01,
+    "random_state": 0,
+    "n_members": 1,
+    "device": "cpu",
+}
 # The last network is the best one, and the one that was scored.
 SCORED = QUICK | {"max_epochs": 5, "ema_decay": 0, "early_stopping": True, "n_iter_no_change": 9}
 ESTIMATORS = [WeightedTorchClassifier, WeightedTorchRegressor]

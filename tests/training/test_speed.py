@@ -110,7 +110,7 @@ def test_an_epoch_asks_for_nothing_that_waits_for_the_device(estimator):
 
 def test_prediction_reads_float32_where_it_lies(monkeypatch):
     X, y, weight = rows()
-    model = WeightedTorchClassifier(max_epochs=1, device="cpu").fit(X, y, weight)
+    model = WeightedTorchClassifier(max_epochs=1, n_members=1, device="cpu").fit(X, y, weight)
     addresses = []
     forward = type(model.module_).forward
 

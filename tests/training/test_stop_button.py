@@ -93,7 +93,13 @@ def test_a_callback_that_raises_it_ends_the_training_and_nothing_else(method):
 
 def test_the_network_that_is_kept_is_the_best_one_so_far():
     # Such a rate makes validation losses go up and down.
-    settings = {"random_state": 2, "early_stopping": True, "lr": 1.0, "ema_decay": 0.0}
+    settings = {
+        "random_state": 2,
+        "n_members": 1,
+        "early_stopping": True,
+        "lr": 1.0,
+        "ema_decay": 0.0,
+    }
     stopped = WeightedTorchClassifier(callbacks=[PressesCtrlC("on_epoch_begin", 9)], **settings)
     with pytest.raises(KeyboardInterrupt, match="best network so far"):
         stopped.fit(X, Y)
