@@ -1,10 +1,10 @@
 """From how many rows on a fifth of them should be held out, and how long to train without.
 
-Each fit gets rows of a table until it has 40 to 600 distinct ones; the loss is that on up to 5,000
-of the others, by the weights of the table. The tables are those of ``tables.py`` and a few that
-are drawn from known distributions. Two more tables are printed: one of tables whose many rows have
-few distinct values, and one of a caller that boosts with members of 60 rows, half of them of the
-rare class.
+One network is trained, and by the defaults several. Each fit gets rows of a table until it has 40
+to 600 distinct ones; the loss is that on up to 5,000 of the others, by the weights of the table.
+The tables are those of ``tables.py`` and a few that are drawn from known distributions. Two more
+tables are printed: one of tables whose many rows have few distinct values, and one of a caller that
+boosts with members of 60 rows, half of them of the rare class.
 
 Run ``OMP_NUM_THREADS=1 python benchmarks/few_rows.py --keep FILE --minutes 9``: it writes each
 result to the file as it is measured, stops after nine minutes, and goes on when it is run again;
@@ -42,11 +42,14 @@ from skweight import WeightedTorchClassifier, WeightedTorchRegressor
 SIZES = (40, 60, 80, 100, 150, 200, 300, 400, 500, 600)
 N_DRAWS = 6
 MOST_TEST_ROWS, FEWEST_TEST_ROWS = 5000, 100
-ALL_ROWS, HELD_OUT = "all rows", "a fifth held out"
+ALL_ROWS, HELD_OUT, DEFAULTS = "all rows", "a fifth held out", "the defaults"
 # What could be done where no rows are held out: fewer sizes and draws tell.
 SIZES_OF_VARIANTS, N_DRAWS_OF_VARIANTS = (40, 100, 200, 400), 2
 AVERAGED = "the parameters averaged"
 VARIANTS = ("30 updates", "120 updates", "250 updates", "500 updates", AVERAGED)
+
+OF_CELLS = (DEFAULTS, ALL_ROWS, HELD_OUT)
+OF_BOOSTING = (*OF_CELLS, "500 updates")
 
 Job = tuple[Any, ...]
 SYNTHETIC = {
@@ -168,8 +171,10 @@ def draw(name: str, n_rows: int, seed: int) -> tuple[Rows, Rows]:
 
 def params_of(contender: str, n_rows: int) -> dict[str, Any]:
     """The parameters of the estimators; batches have 32 rows below 2,048 rows."""
+    if contender == DEFAULTS:
+        return {}
     if contender == HELD_OUT:
-        return {"early_stopping": True}
+        return {"early_stopping": True, "n_members": 1}
     n_batches = math.ceil(n_rows / 32)
     if contender in (ALL_ROWS, AVERAGED):  # the default of few rows, here for any number of rows
         epochs = max(20, math.ceil(60 / n_batches))
@@ -250,9 +255,9 @@ def all_jobs() -> Iterator[tuple[str, str, str, int, int]]:
     for seed in range(N_DRAWS_OF_VARIANTS):
         for name in CELLS:
             n_cells = cells(name)[1]
-            yield from (("cells", c, name, n_cells, seed) for c in (*both, *VARIANTS))
+            yield from (("cells", c, name, n_cells, seed) for c in (*OF_CELLS, *VARIANTS))
         for name in BOOSTED:
-            yield from (("boost", c, name, ROWS_OF_MEMBER, seed) for c in (*both, "500 updates"))
+            yield from (("boost", c, name, ROWS_OF_MEMBER, seed) for c in OF_BOOSTING)
     for seed in range(N_DRAWS_OF_VARIANTS):
         for name in NAMES:
             for n_rows in (n for n in SIZES_OF_VARIANTS if enough_rows(name, n)):
@@ -368,11 +373,10 @@ def main() -> None:
     fits = results[results["what"] == "fit"]
     print_held_out(fits)
     print_variants(fits)
-    both = [ALL_ROWS, HELD_OUT]
-    print_means(results[results["what"] == "cells"], "loss", "cells, loss", [*both, *VARIANTS])
+    print_means(results[results["what"] == "cells"], "loss", "cells, loss", [*OF_CELLS, *VARIANTS])
     boosts = results[results["what"] == "boost"]
-    print_means(boosts, "balanced", "boosting, balanced accuracy", [*both, "500 updates"])
-    print_means(boosts, "auc", "boosting, AUC", [*both, "500 updates"])
+    print_means(boosts, "balanced", "boosting, balanced accuracy", [*OF_BOOSTING])
+    print_means(boosts, "auc", "boosting, AUC", [*OF_BOOSTING])
 
 
 if __name__ == "__main__":

@@ -10,24 +10,25 @@ about half an hour in all. The run that finds everything in the file prints the 
 """
 
 import argparse
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import peers
-from defaults import boosting, linear, of_numbers
+from defaults import Make, boosting, linear, of_numbers, scaled
 from few_rows import draw, enough_rows, is_class, measure_all
 from side_by_side import in_turns, machine, median, ratio
 from sklearn.metrics import log_loss
+from sklearn.neural_network import MLPClassifier, MLPRegressor
 from tables import MORE_CLASSIFICATION, MORE_REGRESSION, TABLES, held_out
 
 from skweight import WeightedTorchClassifier, WeightedTorchRegressor
 
-SIZES = (100, 200, 400, 800, 1600, 3200)
-N_DRAWS = 2
+SIZES = (50, 100, 200, 400, 800, 1600, 3200)
+FEW_OF_CLASS = 100
+N_DRAWS = 1
 SEEN = [name for name in TABLES if not held_out(name)]
 NAMES = [*SEEN, *MORE_CLASSIFICATION, *MORE_REGRESSION]
 
@@ -38,34 +39,36 @@ def ours(is_class: bool, seed: int, **params: Any) -> Any:
     return kind(random_state=seed, device="cpu", **params)
 
 
-ONE = "one network"
-CONTENDERS: dict[str, Callable[[bool, int], Any]] = {
-    ONE: ours,
-    "4 members": partial(ours, n_members=4),
-    "8 members": partial(ours, n_members=8),
+ONE, FIVE, EIGHT = "one network", "5 members", "8 members"
+OURS: dict[str, Make] = {
+    ONE: partial(ours, n_members=1),
+    FIVE: partial(ours, n_members=5),
+    EIGHT: partial(ours, n_members=8),
+}
+OTHERS: dict[str, Make] = {
     "linear": linear,
+    "MLP": scaled(MLPClassifier, MLPRegressor),
     "boosting": boosting,
 }
+CONTENDERS = OURS | OTHERS
 
 
 def measure(contender: str, name: str, n_rows: int, seed: int) -> dict[str, float]:
-    """Loss on rows that were not in training, and seconds of the fit."""
+    """Loss on rows that were not in training, and the training rows of the rarest class."""
     train, test = draw(name, n_rows, seed)
     model = CONTENDERS[contender](is_class(name), seed)
     params = train.weights
-    if contender == "linear" and params:  # a pipeline
+    if hasattr(model, "steps") and params:
         params = {f"{model.steps[-1][0]}__sample_weight": params["sample_weight"]}
-    start = time.perf_counter()
     model.fit(train.X, train.y, **params)
-    seconds = time.perf_counter() - start
     if not is_class(name):
-        return {"loss": of_numbers(model, test)["loss"], "seconds": seconds}
+        return {"loss": of_numbers(model, test)["loss"]}
     p = np.zeros((len(test.y), int(max(train.y.max(), test.y.max())) + 1))
     p[:, model.classes_] = model.predict_proba(test.X)
     p = np.clip(p, 1e-15, None)
     p /= p.sum(axis=1, keepdims=True)
     loss = log_loss(test.y, p, labels=np.arange(p.shape[1]), **test.weights)
-    return {"loss": loss, "seconds": seconds}
+    return {"loss": loss, "rarest": int(np.unique(train.y, return_counts=True)[1].min())}
 
 
 def jobs() -> Iterator[tuple[str, str, int, int]]:
@@ -86,31 +89,31 @@ def run(keep: str | None, minutes: float) -> pd.DataFrame | None:
     return where.join(pd.DataFrame(found).drop(columns="job"))
 
 
-def print_losses(results: pd.DataFrame) -> None:
+def losses_of(results: pd.DataFrame, by: str) -> pd.DataFrame:
+    """Mean over draws of the loss, a column for each contender."""
+    return results.groupby([by, "table", "who"])["loss"].mean().unstack()
+
+
+def print_losses(losses: pd.DataFrame, by: str) -> None:
     """For each size, the geometric mean of the losses over that of one network."""
-    losses = results.groupby(["rows", "table", "who"])["loss"].mean().unstack()
     others = [who for who in CONTENDERS if who != ONE]
-    print("| rows | tables | " + " | ".join(others) + " | 8 members better than one |")
+    print(f"| {by} | tables | " + " | ".join(others) + f" | {FIVE} better than one |")
     print("| --- " * (len(others) + 3) + "|")
-    for n_rows, of_size in losses.groupby("rows"):
+    for size, of_size in losses.groupby(level=0):
         ratios = of_size[others].div(of_size[ONE], axis=0)
         means = [f"{np.exp(np.log(ratios[who]).mean()) - 1:+.1%}" for who in others]
-        better = f"{(ratios['8 members'] < 1).sum()} of {len(ratios)}"
-        print(f"| {n_rows} | {len(ratios)} | " + " | ".join([*means, better]) + " |")
+        better = f"{(ratios[FIVE] < 1).sum()} of {len(ratios)}"
+        print(f"| {size} | {len(ratios)} | " + " | ".join([*means, better]) + " |")
     print()
 
 
-def print_best(results: pd.DataFrame) -> None:
+def print_best(losses: pd.DataFrame, by: str) -> None:
     """On how many tables the loss is at most that of the best other method plus 3 %."""
-    losses = results.groupby(["rows", "table", "who"])["loss"].mean().unstack()
-    best = losses[["linear", "boosting"]].min(axis=1)
-    print("| rows | one network | 4 members | 8 members |\n| --- | --- | --- | --- |")
-    for n_rows, of_size in losses.groupby("rows"):
-        is_good = [
-            (of_size[who] <= 1.03 * best[of_size.index]).sum()
-            for who in (ONE, "4 members", "8 members")
-        ]
-        print(f"| {n_rows} | " + " | ".join(f"{n} of {len(of_size)}" for n in is_good) + " |")
+    best = losses[[*OTHERS]].min(axis=1)
+    print(f"| {by} | " + " | ".join(OURS) + " |\n" + "| --- " * (len(OURS) + 1) + "|")
+    for size, of_size in losses.groupby(level=0):
+        counts = [(of_size[who] <= 1.03 * best[of_size.index]).sum() for who in OURS]
+        print(f"| {size} | " + " | ".join(f"{n} of {len(of_size)}" for n in counts) + " |")
     print()
 
 
@@ -118,15 +121,15 @@ def draw_figure(results: pd.DataFrame, path: str) -> None:
     """Losses of all contenders over that of one network, by number of rows."""
     import matplotlib.pyplot as plt
 
-    losses = results.groupby(["rows", "table", "who"])["loss"].mean().unstack()
+    losses = losses_of(results, "rows")
     logs = np.log(losses.div(losses[ONE], axis=0)).groupby("rows")
     means, errors = np.exp(logs.mean()), logs.sem()
     figure, axis = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
     styles = {
         ONE: ("#777777", "-", "."),
-        "4 members": ("#7fa8d8", "--", "s"),
-        "8 members": ("#1f5fa8", "-", "o"),
+        FIVE: ("#1f5fa8", "-", "o"),
         "linear": ("#2a8f5b", ":", "^"),
+        "MLP": ("#8a5fb0", "--", "v"),
         "boosting": ("#d9661f", "-.", "D"),
     }
     for who, (color, line, marker) in styles.items():
@@ -146,18 +149,15 @@ def draw_figure(results: pd.DataFrame, path: str) -> None:
 
 def print_seconds(turns: int) -> None:
     """Fits of one network, and of members, side by side."""
-    print("| rows | one network | 4 members | 8 members | 8 members in fits |")
-    print("| --- " * 5 + "|")
-    for n_rows, n_features in ((300, 10), (500, 10), (5_000, 20), (20_000, 20)):
+    print("| rows | " + " | ".join(OURS) + f" | {FIVE} in fits | {EIGHT} in fits |")
+    print("| --- " * 6 + "|")
+    for n_rows, n_features in ((300, 10), (500, 10), (1_000, 20), (5_000, 20), (20_000, 20)):
         data = peers.rows(n_rows, n_features)
-        runs = {
-            who: partial(CONTENDERS[who](True, 0).fit, *data)
-            for who in (ONE, "4 members", "8 members")
-        }
+        runs = {who: partial(make(True, 0).fit, *data) for who, make in OURS.items()}
         seconds = in_turns(runs, turns)
         times = " | ".join(f"{median(seconds[who])}" for who in runs)
-        in_fits = ratio(seconds, "8 members", ONE)
-        print(f"| {n_rows:,} x {n_features} | {times} | {in_fits:.1f} |", flush=True)
+        in_fits = " | ".join(f"{ratio(seconds, who, ONE):.1f}" for who in (FIVE, EIGHT))
+        print(f"| {n_rows:,} x {n_features} | {times} | {in_fits} |", flush=True)
 
 
 def print_out_of_fold() -> None:
@@ -170,7 +170,7 @@ def print_out_of_fold() -> None:
             rng = np.random.default_rng(seed)
             X = rng.normal(size=(n_rows + 4000, 10))
             y = (rng.random(len(X)) < 1 / (1 + np.exp(-X[:, 0] - X[:, 1] * X[:, 2]))).astype(int)
-            model = ours(True, seed, n_members=8).fit(X[:n_rows], y[:n_rows])
+            model = ours(True, seed, n_members=5).fit(X[:n_rows], y[:n_rows])
             new, of_new = X[n_rows:], y[n_rows:]
             of_members = [log_loss(of_new, p) for p in model.predict_members(new)]
             out_of_fold = log_loss(y[:n_rows], model.oof_prediction_)
@@ -192,8 +192,14 @@ def main() -> None:
     results = run(options.keep, options.minutes)
     if results is not None:
         print(machine() + "\n")
-        print_losses(results)
-        print_best(results)
+        rarest = pd.cut(results["rarest"], [0, 10, 30, FEW_OF_CLASS, np.inf], right=False)
+        results["rows of the rarest class"] = rarest.astype(str)
+        is_rare = results["rarest"] < FEW_OF_CLASS
+        parts = {"rows": results, "rows of the rarest class": results[is_rare]}
+        for by, part in parts.items():
+            losses = losses_of(part, by)
+            print_losses(losses, by)
+            print_best(losses, by)
         if options.figure:
             draw_figure(results, options.figure)
         print_out_of_fold()

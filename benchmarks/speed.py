@@ -100,9 +100,9 @@ def by_autograd() -> Iterator[None]:
 
 
 def default_fits(n_rows: int, n_features: int, device: str) -> dict:
-    """The defaults, and the same by autograd."""
+    """The defaults but for members, and the same by autograd."""
     data = peers.rows(n_rows, n_features)
-    model = WeightedTorchClassifier(device=device, random_state=0)
+    model = WeightedTorchClassifier(device=device, random_state=0, n_members=1)
 
     def fit_by_autograd() -> None:
         with by_autograd():

@@ -125,15 +125,21 @@ def cosine() -> LRScheduler:
 
 
 VARIANTS: dict[str, dict[str, Any]] = {
+    "one network everywhere": {"n_members": 1},
+    "5 networks everywhere": {"n_members": 5},
     "no bins": {"module__n_bins": 0},
     "4 bins": {"module__n_bins": 4},
+    "8 bins": {"module__n_bins": 8},
     "16 bins": {"module__n_bins": 16},
     "periodic features in place of bins": {"module": Periodic},
     "scaled by median and quartiles": {"module": Robust},
     "no clipping": {"module__clip": None},
-    "no early stopping": {"early_stopping": False},
+    "no early stopping": {"early_stopping": False, "n_members": 1},
     "no average of the parameters": {"ema_decay": 0},
-    "a tenth held out": {"validation_fraction": 0.1},
+    "a tenth held out, of ten networks where there are five": {
+        "validation_fraction": 0.1,
+        "n_members": "auto",
+    },
     "batches of 256 whatever the rows": {"batch_size": 256},
     "learned weights of features": {"module__feature_weights": 1.0},
     "output weights begin at zero": {"module": ZeroOutput},
@@ -149,6 +155,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "SiLU": {"module__activation": "silu"},
     "hidden layers of 128": {"module__hidden_sizes": (128, 128)},
     "one hidden layer": {"module__hidden_sizes": (64,)},
+    "learning rate 0.0005": {"lr": 0.0005},
     "learning rate 0.002": {"lr": 0.002},
     "cosine schedule, 40 epochs from 0.002": {
         "lr": 0.002,
