@@ -129,12 +129,17 @@ def measure(make: Make, name: str, fold: int, seed: int) -> dict[str, float]:
     return measure_rows(make(name in CLASSIFICATION, seed), train, test, name in CLASSIFICATION)
 
 
+def fit(model: Any, rows: Rows) -> None:
+    """Fit; the weights go to the last step of a pipeline."""
+    prefix = f"{model.steps[-1][0]}__" if hasattr(model, "steps") else ""
+    model.fit(rows.X, rows.y, **{prefix + k: v for k, v in rows.weights.items()})
+
+
 def measure_rows(model: Any, train: Rows, test: Rows, is_class: bool) -> dict[str, float]:
     """Fit on some rows and measure on others."""
     warnings.simplefilter("ignore")  # networks that have not converged, weights on few rows
-    prefix = f"{model.steps[-1][0]}__" if hasattr(model, "steps") else ""
     start, start_of_process = time.perf_counter(), time.process_time()
-    model.fit(train.X, train.y, **{prefix + k: v for k, v in train.weights.items()})
+    fit(model, train)
     seconds, of_process = time.perf_counter() - start, time.process_time() - start_of_process
     found = of_classes(model, test, int(train.y.max()) + 1) if is_class else of_numbers(model, test)
     return {"seconds": seconds, "processor": of_process, **found}
@@ -220,15 +225,17 @@ def gaps(results: pd.DataFrame, own: str, peer: str, measure: str = "loss") -> p
     """Mean over folds of the difference of two contenders, and its standard error, by table."""
     of_folds = results.groupby(["contender", "table", "fold"])[measure].mean()
     gap = (of_folds[own] - of_folds[peer]).dropna().groupby("table")
-    return pd.DataFrame({"mean": gap.mean(), "error": gap.std() / np.sqrt(N_FOLDS)})
+    return pd.DataFrame({"mean": gap.mean(), "error": gap.sem()})
 
 
-def wins(results: pd.DataFrame, peer: str, slack: bool, measure: str = "loss") -> list[str]:
+def wins(
+    results: pd.DataFrame, peer: str, slack: bool, measure: str = "loss", own: str | None = None
+) -> list[str]:
     """On how many of the tables the defaults are better, in all, seen and held out.
 
     With ``slack`` also those within one standard error, over folds, of the differences.
     """
-    own = "skweight" if measure == "loss" else "skweight, balanced"
+    own = own or ("skweight" if measure == "loss" else "skweight, balanced")
     gap = gaps(results, own, peer, measure)
     mean, error = gap["mean"] * (1 if measure == "loss" else -1), gap["error"]
     better = (mean <= error * slack) if slack or measure != "loss" else mean < 0
