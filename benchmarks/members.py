@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import peers
-from defaults import Make, boosting, linear, of_numbers, scaled
+from defaults import Make, boosting, fit, linear, of_numbers, scaled
 from few_rows import draw, enough_rows, is_class, measure_all
 from side_by_side import in_turns, machine, median, ratio
 from sklearn.metrics import log_loss
@@ -57,10 +57,7 @@ def measure(contender: str, name: str, n_rows: int, seed: int) -> dict[str, floa
     """Loss on rows that were not in training, and the training rows of the rarest class."""
     train, test = draw(name, n_rows, seed)
     model = CONTENDERS[contender](is_class(name), seed)
-    params = train.weights
-    if hasattr(model, "steps") and params:
-        params = {f"{model.steps[-1][0]}__sample_weight": params["sample_weight"]}
-    model.fit(train.X, train.y, **params)
+    fit(model, train)
     if not is_class(name):
         return {"loss": of_numbers(model, test)["loss"]}
     p = np.zeros((len(test.y), int(max(train.y.max(), test.y.max())) + 1))
@@ -91,7 +88,7 @@ def run(keep: str | None, minutes: float) -> pd.DataFrame | None:
 
 def losses_of(results: pd.DataFrame, by: str) -> pd.DataFrame:
     """Mean over draws of the loss, a column for each contender."""
-    return results.groupby([by, "table", "who"])["loss"].mean().unstack()
+    return results.groupby([by, "table", "who"], observed=True)["loss"].mean().unstack()
 
 
 def print_losses(losses: pd.DataFrame, by: str) -> None:
@@ -99,7 +96,7 @@ def print_losses(losses: pd.DataFrame, by: str) -> None:
     others = [who for who in CONTENDERS if who != ONE]
     print(f"| {by} | tables | " + " | ".join(others) + f" | {FIVE} better than one |")
     print("| --- " * (len(others) + 3) + "|")
-    for size, of_size in losses.groupby(level=0):
+    for size, of_size in losses.groupby(level=0, observed=True):
         ratios = of_size[others].div(of_size[ONE], axis=0)
         means = [f"{np.exp(np.log(ratios[who]).mean()) - 1:+.1%}" for who in others]
         better = f"{(ratios[FIVE] < 1).sum()} of {len(ratios)}"
@@ -111,7 +108,7 @@ def print_best(losses: pd.DataFrame, by: str) -> None:
     """On how many tables the loss is at most that of the best other method plus 3 %."""
     best = losses[[*OTHERS]].min(axis=1)
     print(f"| {by} | " + " | ".join(OURS) + " |\n" + "| --- " * (len(OURS) + 1) + "|")
-    for size, of_size in losses.groupby(level=0):
+    for size, of_size in losses.groupby(level=0, observed=True):
         counts = [(of_size[who] <= 1.03 * best[of_size.index]).sum() for who in OURS]
         print(f"| {size} | " + " | ".join(f"{n} of {len(of_size)}" for n in counts) + " |")
     print()
@@ -192,12 +189,12 @@ def main() -> None:
     results = run(options.keep, options.minutes)
     if results is not None:
         print(machine() + "\n")
-        rarest = pd.cut(results["rarest"], [0, 10, 30, FEW_OF_CLASS, np.inf], right=False)
-        results["rows of the rarest class"] = rarest.astype(str)
-        is_rare = results["rarest"] < FEW_OF_CLASS
-        parts = {"rows": results, "rows of the rarest class": results[is_rare]}
-        for by, part in parts.items():
-            losses = losses_of(part, by)
+        sizes = {"1 to 9": 0, "10 to 29": 10, "30 to 99": 30}
+        results["rows of the rarest class"] = pd.cut(
+            results["rarest"], [*sizes.values(), FEW_OF_CLASS], right=False, labels=[*sizes]
+        )
+        for by in ("rows", "rows of the rarest class"):
+            losses = losses_of(results, by)
             print_losses(losses, by)
             print_best(losses, by)
         if options.figure:
