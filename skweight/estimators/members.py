@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from skweight._keywords import underflow_is_zero, warn
+from skweight._keywords import warn
 from skweight.estimators.held_out import HeldOutUnits
 from skweight.training import Training, WeightedNet, predict
 from skweight.weights import DistinctRows
@@ -56,18 +56,21 @@ class FitPlan:
         (training,) = self.trainings
         return training
 
-    @underflow_is_zero
     def complete(self, estimator: Any, nets: list[WeightedNet]) -> None:
         """Give an estimator its trained nets, and what they predict for rows held out."""
         set_nets(estimator, nets)
         if self.held_out is not None:
-            found = _predict_held_out(estimator, self.held_out)
-            estimator.oof_prediction_ = found
-            held_out, y, weight = self.held_out, self.held_out.y, self.held_out.sample_weight
-            rows = np.setdiff1d(np.arange(len(found)), held_out.by_all, assume_unique=True)
-            estimator.oof_score_ = estimator._score_of(
-                y[rows], found[rows], None if weight is None else np.asarray(weight)[rows]
-            )
+            # Numbers that are too small or too large for a score are no reason to lose the fit.
+            with np.errstate(all="ignore"):
+                self._predict_and_score(estimator, self.held_out)
+
+    def _predict_and_score(self, estimator: Any, held_out: HeldOut) -> None:
+        """Set the predictions for rows held out, and their score."""
+        found = estimator.oof_prediction_ = _predict_held_out(estimator, held_out)
+        rows = np.setdiff1d(np.arange(len(found)), held_out.by_all, assume_unique=True)
+        weight = held_out.sample_weight
+        weight = None if weight is None else np.asarray(weight)[rows]
+        estimator.oof_score_ = estimator._score_of(held_out.y[rows], found[rows], weight)
 
 
 def set_nets(estimator: Any, nets: list[WeightedNet]) -> None:

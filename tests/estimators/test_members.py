@@ -270,6 +270,15 @@ def test_without_early_stopping_members_are_trained_to_the_end():
     assert model.n_iter_ == 8
 
 
+@pytest.mark.parametrize("criterion", ["squared_error", "poisson", "gaussian_nll"])
+def test_a_score_that_numbers_are_too_small_for_does_not_fail_the_fit(criterion):
+    model = WeightedTorchRegressor(criterion=criterion, **QUICK)
+    with np.errstate(all="raise"):
+        model.fit(X, np.where(TWO, 1e-320, 5e-324))
+    assert model.oof_prediction_.shape == (170,)
+    assert isinstance(model.oof_score_, float)
+
+
 # Searches, copies, continued fits -----------------------------------------------------------
 
 
