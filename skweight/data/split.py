@@ -36,6 +36,11 @@ def split_validation(
         # A class may have rows only together with others.
         lost = np.isin(given, given[~is_valid[units]], invert=True)
         is_valid[units[lost]] = False
+        if not is_valid.any():
+            raise ValueError(
+                "early_stopping=True needs rows to hold out, without which every class has a row "
+                f"left, got {len(of_unit)} different rows of X."
+            )
         return np.flatnonzero(~is_valid[units]), np.flatnonzero(is_valid[units])
     if not 0 < fraction < 1:
         raise ValueError(f"validation_fraction must lie between 0 and 1, got {fraction!r}.")
@@ -70,19 +75,23 @@ def _units(
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """For each row the number of its unit, and for each unit a class.
 
-    Units with the same set of several classes have a class of their own.
+    Units with the same set of several classes have a class of their own, and those of all sets
+    that occur once have one in common.
     """
     units = np.unique(together, return_inverse=True)[1]
     n_classes = int(classes.max()) + 1
     pairs = np.unique(units * n_classes + classes)
     unit, of_pair = np.divmod(pairs, n_classes)
     counts = np.bincount(unit)
-    of_unit = of_pair[np.cumsum(counts) - counts]
+    starts = np.cumsum(counts) - counts
+    of_unit = of_pair[starts]
     is_mixed = counts > 1
-    sets = np.split(of_pair[is_mixed[unit]], np.cumsum(counts[is_mixed])[:-1])
     if is_mixed.any():
-        names = np.unique([found.tobytes() for found in sets], return_inverse=True)[1]
-        of_unit[is_mixed] = n_classes + names
+        # Sums of random numbers, one for each class, which are equal for equal sets.
+        random = np.random.default_rng(0).integers(2**63, size=n_classes, dtype=np.uint64)
+        sums = np.add.reduceat(random[of_pair], starts)[is_mixed]
+        _, names, sizes = np.unique(sums, return_inverse=True, return_counts=True)
+        of_unit[is_mixed] = n_classes + np.where(sizes[names] > 1, 1 + names, 0)
     return units, of_unit
 
 
@@ -171,7 +180,7 @@ def split_folds(
         Group codes from 0 on: the rows of a group come into the same fold.
     together : ndarray of shape (n_rows,), default=None
         Codes of many small groups, most of them of one row. Shares of rows of several classes are
-        less even than with ``groups``, but the time does not grow with the number of codes.
+        less even than with ``groups``, but a million codes take seconds.
 
     Returns
     -------
@@ -186,9 +195,10 @@ def split_folds(
     if together is not None:
         units, of_unit = _units(together, strata)
         folds = _deal(n_folds, random, np.bincount(units, weight), of_unit)
-        has_rows = np.zeros((len(folds), int(strata.max()) + 1), dtype=bool)
-        has_rows[units, strata] = True
-        _divide_strata(folds, has_rows, n_folds)
+        if _is_undivided(folds, units, strata):
+            has_rows = np.zeros((len(folds), int(strata.max()) + 1), dtype=bool)
+            has_rows[units, strata] = True
+            _divide_strata(folds, has_rows, n_folds)
         return [np.flatnonzero(folds[units] == fold) for fold in range(n_folds)]
     folds = _deal(n_folds, random, weight, strata)
     counts = np.bincount(folds, minlength=n_folds)
@@ -213,8 +223,8 @@ def _deal(
     counts = np.zeros(n_folds, dtype=np.intp)
     shuffled = random.permutation(len(weight))
     shuffled = shuffled[np.argsort(-weight[shuffled], kind="stable")]
-    for stratum in np.unique(strata):
-        rows = shuffled[strata[shuffled] == stratum]
+    by_stratum = shuffled[np.argsort(strata[shuffled], kind="stable")]
+    for rows in np.split(by_stratum, np.flatnonzero(np.diff(strata[by_stratum])) + 1):
         n_rounds, n_left = divmod(len(rows), n_folds)
         # In each round every fold gets one of the rows, which weigh about the same.
         rounds = np.tile(np.arange(n_folds), (n_rounds, 1))
@@ -262,6 +272,17 @@ def _fold_of_groups(
         counts[fold] += 1
     _divide_strata(folds, shares > 0, n_folds)
     return folds
+
+
+def _is_undivided(
+    folds: NDArray[np.intp], units: NDArray[np.intp], strata: NDArray[np.integer[Any]]
+) -> bool:
+    """Whether some stratum has all of its units in one fold, though it has several."""
+    n_strata = int(strata.max()) + 1
+    in_units = np.unique(units * n_strata + strata) % n_strata
+    in_folds = np.unique(folds[units] * n_strata + strata) % n_strata
+    n_units, n_folds = (np.bincount(found, minlength=n_strata) for found in (in_units, in_folds))
+    return bool(((n_units > 1) & (n_folds == 1)).any())
 
 
 def _divide_strata(folds: NDArray[np.intp], has_rows: NDArray[np.bool_], n_folds: int) -> None:

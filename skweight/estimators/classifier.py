@@ -113,8 +113,8 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
     early_stopping : bool or "auto", default="auto"
         Whether to stop when the weighted loss of validation rows no longer improves, and keep the
         best network. The validation rows are those given to ``fit``, or else are held out, the
-        same share of every class. Rows with the same x are held out together. "auto" is True from
-        200 different x on, and with several members, except in ``partial_fit``.
+        same share of every class. Rows with the same x are held out together and count once. "auto"
+        is True from 200 distinct rows on, and with several members, except in ``partial_fit``.
     validation_fraction : float, default=0.2
         Share of the distinct rows that early stopping holds out. With ``n_members=K`` each network
         holds out a K-th of them instead.
@@ -125,9 +125,10 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
         used for training and has a prediction by a network that was not trained on it. They are
         trained in one stack where that is faster. "auto" is ``1 / validation_fraction`` (so 5),
         at most 10, with fewer than 2,000 distinct rows or fewer than 100 of a class, and otherwise
-        1. It is always 1 with a ``module`` or ``callbacks`` of your own, with ``X_val``, without
-        early stopping, with fewer than 20 distinct rows and in ``partial_fit``. See
-        docs/members.md.
+        1. It is 1, whatever the rows, with a ``module`` or ``callbacks`` of your own, with
+        ``X_val``, without early stopping and in ``partial_fit``, and also with fewer than 20
+        distinct rows or a class of one. With ``warm_start`` it is the number of the fit before.
+        See docs/members.md.
     ema_decay : float or "auto", default="auto"
         Decay, in [0, 1), of an exponential moving average of the network's parameters over the
         updates. The averaged network is the one that is validated, kept and used for prediction;

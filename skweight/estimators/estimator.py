@@ -59,6 +59,7 @@ class TorchEstimator(BaseEstimator):  # type: ignore[misc]
     oof_prediction_: NDArray[np.float64]  # with several members only, as the next two
     oof_score_: float
     _fold_seed: int
+    _n_folds: int
     _criteria: Mapping[str, type[nn.Module]]  # names that ``criterion`` may have
     _params: dict[str, Any]
     callbacks: Any
@@ -146,6 +147,8 @@ class TorchEstimator(BaseEstimator):  # type: ignore[misc]
         """Make one pass over more rows."""
         with self._unchanged_by_failure():
             set_nets(self, _train_all(plan_partial_fit(self, X, y, sample_weight, find_task)))
+            if len(self.nets_) > 1:
+                self._n_folds = 0  # now each has seen all rows
         return self
 
     @contextmanager

@@ -34,7 +34,7 @@ class HeldOutUnits:
 
     @property
     def n_inputs(self) -> int:
-        """The number of distinct rows, of which those that are held out with their x count once."""
+        """The number of distinct rows, or of different x if rows are held out by x."""
         return len(self.rows.index) if self.are_groups else self.n
 
     @property
@@ -54,7 +54,8 @@ class HeldOutUnits:
         """Codes of the classes that are there, and in how many units."""
         y = self.rows.y
         if self.of_row is not None:
-            y = np.unique(np.stack([self.of_row, y]), axis=1)[1]
+            n_classes = int(y.max()) + 1
+            y = np.unique(self.of_row * n_classes + y) % n_classes
         return np.unique(y, return_counts=True)
 
     def split(

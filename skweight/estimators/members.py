@@ -133,7 +133,7 @@ def resolve_n_members(
     ``classes`` are the labels of codes in the y of the rows; None if y holds no classes.
     """
     if n_members == "auto":
-        wanted = min(round(1 / validation_fraction), _MOST_MEMBERS)
+        wanted = round(min(1 / validation_fraction, _MOST_MEMBERS))
         pays = units.n >= wanted and _pays(units, has_classes=classes is not None)
         return wanted if pays else 1
     wanted = int(n_members)

@@ -110,6 +110,11 @@ def plan(estimator: Any, data: FitData) -> FitPlan:
     codes = task.encode(y)
     groups = None if data.groups is None else group_codes(data.groups, len(codes))
     n_members = members_asked_for(estimator, data.X_val is not None)
+    if data.X_val is not None and n_members != 1:
+        raise ValueError(
+            "X_val needs n_members=1, because each of several members stops early on the rows that "
+            f"it is not trained on, got {n_members} members. Leave X_val out, or add its rows to X."
+        )
     holds_out = groups is not None or n_members != 1
     power = estimator.sample_weight_power
     rows = merge(X, codes, data.sample_weight, power, keep_copies=holds_out)
@@ -129,6 +134,7 @@ def plan(estimator: Any, data: FitData) -> FitPlan:
     fraction = estimator.validation_fraction
     n_members = resolve_n_members(n_members, fraction, units, task.classes_of(rows))
     previous = _previous_nets(estimator, n_members) if continues else [None] * n_members
+    estimator._n_folds = n_members
     seed = draw_seed(estimator.random_state)  # last: refused rows draw none
     make = _Trainings(estimator, task, criterion, seed, holds_integers(data.X))
     if n_members == 1:
@@ -215,6 +221,12 @@ def _previous_nets(estimator: Any, n_members: int) -> list[WeightedNet]:
             "warm_start=True continues with the networks of the last fit, so their number must "
             f"not change: it was {len(nets)}, got n_members={n_members}."
         )
+    if getattr(estimator, "_n_folds", 1) != n_members:
+        raise ValueError(
+            "warm_start=True continues members without the rows that each was trained without "
+            "before, got an estimator whose fit was stopped, or on which partial_fit was called. "
+            "Call fit with warm_start=False first."
+        )
     return nets
 
 
@@ -235,12 +247,6 @@ def criterion_arguments(estimator: Any) -> tuple[Any, dict[str, Any], Any]:
 
 def _check_validation_arguments(data: FitData, estimator: Any) -> None:
     early_stopping = estimator.early_stopping
-    if data.X_val is not None and estimator.n_members not in (1, "auto"):
-        raise ValueError(
-            "X_val needs n_members=1, because each of several members stops early on the rows that "
-            f"it is not trained on, got n_members={estimator.n_members}. Leave X_val out, or add "
-            "its rows to X."
-        )
     if (data.X_val is None) != (data.y_val is None):
         given, missing = ("X_val", "y_val") if data.y_val is None else ("y_val", "X_val")
         raise ValueError(f"{missing} must be given together with {given}, got None.")

@@ -123,9 +123,10 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         one, which tells it when to stop, so that every row is used for training and has a
         prediction by a network that was not trained on it. They are trained in one stack where that
         is faster. "auto" is ``1 / validation_fraction`` (so 5), at most 10, with fewer than 2,000
-        distinct rows, and otherwise 1. It is always 1 with a ``module`` or ``callbacks`` of your
-        own, with ``X_val``, without early stopping, with fewer than 20 distinct rows and in
-        ``partial_fit``. See docs/members.md.
+        distinct rows, and otherwise 1. It is 1, whatever the rows, with a ``module`` or
+        ``callbacks`` of your own, with ``X_val``, without early stopping and in ``partial_fit``,
+        and also with fewer than 20 distinct rows. With ``warm_start`` it is the number of the fit
+        before. See docs/members.md.
     ema_decay : float or "auto", default="auto"
         Decay, in [0, 1), of an exponential moving average of the network's parameters over the
         updates. The averaged network is the one that is validated, kept and used for prediction;

@@ -13,7 +13,7 @@ from sklearn.pipeline import Pipeline
 from skweight.estimators import FitData, FitPlan, have_same_codes, plan
 from skweight.search.folds import Fold, failure_text
 from skweight.stacks import NotStackable, Outcome, train_together
-from skweight.training import WeightedNet
+from skweight.training import TrainingInterrupted, WeightedNet
 
 
 @dataclass
@@ -92,7 +92,10 @@ def _fit_in_stack(task: Task) -> list[Result]:
     for split, numbers in groupby(range(len(task.estimators)), task.splits.__getitem__):
         planned |= _plan_on_fold(task, numbers, task.folds[split], results)
     trainings = [training for fit in planned.values() for training in fit.plan.trainings]
-    outcomes = iter(train_together(trainings) if trainings else [])
+    try:
+        outcomes = iter(train_together(trainings) if trainings else [])
+    except TrainingInterrupted:  # its networks are of no use
+        raise KeyboardInterrupt("The search was stopped.") from None
     seconds = (time.perf_counter() - start) / len(task.estimators)
     for number, fit in planned.items():
         own = [*islice(outcomes, len(fit.plan.trainings))]

@@ -79,11 +79,11 @@ def _mass_of_copies(order: Indices, is_first: NDArray[np.bool_], mass: Floats) -
 def sort_rows(rows: "DistinctRows") -> "DistinctRows":
     """The same rows in canonical order, after their X has changed; equal ones by their weight."""
     columns = _Columns(rows.X, rows.y, rows.index)
-    order, same, _ = _canonical_order(columns, rows.weight_per_row)
+    order, same, same_key = _canonical_order(columns, rows.weight_per_row)
     if same.any():
         group = np.concatenate([[0], np.cumsum(~same)])
         order = order[np.lexsort((rows.weight_per_row[order], group))]
-    return rows.take(order)
+    return replace(rows.take(order), inputs=_number_inputs(columns, order, same_key))
 
 
 def _canonical_order(
@@ -120,8 +120,16 @@ def _number_inputs(
 
     ``same_key`` says of which x has the projection of the one before.
     """
-    same = columns.equal_neighbours(index, same_key) if same_key.any() else same_key
-    return np.concatenate([[0], np.cumsum(~same)]) if same.any() else None
+    if not same_key.any():
+        return None
+    same = columns.equal_neighbours(index, same_key)
+    numbers = np.concatenate([[0], np.cumsum(~same)])
+    differ = same_key & ~same
+    if differ.any():  # different x whose projections are equal after rounding
+        run = np.concatenate([[0], np.cumsum(~same_key)])
+        places = np.flatnonzero(np.isin(run, run[1:][differ]))
+        numbers[places] = len(index) + columns.number_contents(index[places])
+    return numbers if len(np.unique(numbers)) < len(index) else None
 
 
 def _sort_mixed_ties(
@@ -206,6 +214,13 @@ class _Columns:
     def _dense(self, rows: Any) -> NDArray[Any]:
         part = np.asarray(self.X[rows if self.index is None else self.index[rows]])
         return part.reshape(len(part), -1)
+
+    def number_contents(self, rows: Indices) -> Indices:
+        """Numbers of the different x of some rows."""
+        if self.sparse:
+            return np.unique([self.content(row) for row in rows], return_inverse=True)[1]
+        values = _without_nan(self._dense(rows) + 0)  # -0.0 + 0 is 0.0
+        return np.unique(values, axis=0, return_inverse=True)[1].ravel()
 
     def content(self, row: int) -> bytes:
         """The x of a row as bytes, which differ between different rows."""

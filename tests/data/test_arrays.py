@@ -318,6 +318,30 @@ def test_folds_of_rows_that_are_held_out_together_are_whole_and_even():
             assert not several or sum(label in classes[fold] for fold in folds) > 1
 
 
+@pytest.mark.parametrize("n_classes", [2, 10, 40])
+def test_cells_of_many_classes_give_their_share_too(n_classes):
+    """Where nearly every cell has a set of classes that no other has."""
+    rng = np.random.default_rng(0)
+    cells = np.r_[rng.integers(0, 300, 3000), np.arange(300, 600)]
+    classes = rng.integers(0, n_classes, 3300)
+    for seed in range(5):
+        _, valid = split_validation(3300, 0.2, seed, classes, cells)
+        assert 0.17 < (valid < 3000).sum() / 3000 < 0.23
+        assert 0.17 < (valid >= 3000).sum() / 300 < 0.23
+        folds = split_folds(5, seed, np.ones(3300), classes, together=cells)
+        assert all(0.17 < (fold < 3000).sum() / 3000 < 0.23 for fold in folds)
+
+
+def test_a_class_of_one_cell_keeps_it_for_training():
+    together, classes = np.array([0, 0, 1, 1, 2, 2]), np.array([0, 1, 0, 1, 0, 2])
+    for seed in range(20):
+        train, valid = split_validation(6, 0.4, seed, classes, together)
+        assert {*classes[train]} == {0, 1, 2} and len(valid) > 0
+    together, classes = np.array([0, 0, 1, 1]), np.array([0, 1, 2, 3])
+    with pytest.raises(ValueError, match=r"early_stopping=True needs rows to hold out.* got 2"):
+        split_validation(4, 0.5, 0, classes, together)
+
+
 def test_rows_alone_are_divided_as_if_nothing_were_held_together():
     for seed in range(20):
         classes = np.random.default_rng(seed).integers(0, 3, 60)
@@ -330,10 +354,12 @@ def test_rows_alone_are_divided_as_if_nothing_were_held_together():
         assert all(map(np.array_equal, found, expected))
 
 
-def test_many_rows_are_divided_in_seconds():
+@pytest.mark.parametrize("n_classes", [3, 1000])
+def test_many_rows_are_divided_in_seconds(n_classes):
     rng = np.random.default_rng(0)
-    together, classes = rng.integers(0, 500_000, 1_000_000), rng.integers(0, 3, 1_000_000)
+    together, classes = rng.integers(0, 500_000, 1_000_000), rng.integers(0, n_classes, 1_000_000)
     start = time.process_time()
     _, valid = split_validation(1_000_000, 0.2, 0, classes, together)
+    assert len(split_folds(5, 0, np.ones(1_000_000), classes, together=together)) == 5
     assert 190_000 < len(valid) < 210_000
     assert time.process_time() - start < 20  # two seconds on an idle machine

@@ -428,6 +428,30 @@ def test_auto_goes_on_with_as_many_as_there_are():
     assert len(model.nets_) == len(model.fit(X, TWO).nets_) == 1
 
 
+def test_validation_rows_are_refused_where_members_go_on():
+    model = WeightedTorchClassifier(max_epochs=1, device="cpu", warm_start=True).fit(X, TWO)
+    with pytest.raises(ValueError, match=r"X_val needs n_members=1.* got 5 members"):
+        model.fit(X, TWO, X_val=X[:20], y_val=TWO[:20])
+
+
+@pytest.mark.usefixtures("python_handles_ctrl_c")
+@pytest.mark.parametrize("n_members", ["auto", 5])
+def test_members_that_have_seen_the_rows_they_held_out_do_not_go_on(n_members, monkeypatch):
+    params = {"max_epochs": 4, "device": "cpu", "warm_start": True}
+    seen = WeightedTorchRegressor(**params).fit(X, AMOUNT).partial_fit(X, AMOUNT)
+    with pytest.raises(ValueError, match="on which partial_fit was called"):
+        seen.fit(X, AMOUNT)
+    monkeypatch.setattr(PressesCtrlC, "n_calls", 0)
+    stopped = WeightedTorchRegressor(n_members=5, callbacks=[PressesCtrlC], **params)
+    with pytest.raises(KeyboardInterrupt, match="2 of 5 members"):
+        stopped.fit(X, AMOUNT)
+    stopped.set_params(n_members=n_members, callbacks=None)
+    expected = "fit was stopped" if n_members == "auto" else "it was 2, got n_members=5"
+    with pytest.raises(ValueError, match=expected):
+        stopped.fit(X, AMOUNT)
+    assert len(stopped.set_params(warm_start=False).fit(X, AMOUNT).nets_) == 5
+
+
 # Rows with the same X -----------------------------------------------------------------------
 
 CELLS = rng.normal(size=(40, 4)).astype(np.float32)
@@ -460,6 +484,29 @@ def test_rows_with_the_same_x_are_held_out_together(y, n_members):
         assert len(train | valid) == 40 and len(valid) >= 8
     # A row of X that occurs with one value of y only is a row as any other.
     assert sum(len(valid) for _, valid in parts) == 40 or n_members == 1
+
+
+TABLE = pd.DataFrame({"group": pd.Categorical(CELL // 8), "level": CELL % 8})
+
+
+@pytest.mark.parametrize("n_members", [1, 3])
+def test_the_names_of_categories_do_not_matter_to_what_is_held_out(n_members):
+    named = TABLE.assign(group=TABLE["group"].cat.rename_categories([*"dbeca"]).astype(str))
+    predicted = []
+    for table in (TABLE, named):
+        model = WeightedTorchClassifier(max_epochs=4, early_stopping=True, n_members=n_members)
+        model.set_params(random_state=0, device="cpu").fit(table, HAPPENED)
+        predicted.append(model.predict_proba(table))
+    assert_array_equal(*predicted)
+    assert len(np.unique(predicted[0])) > 30
+
+
+def test_a_warm_start_holds_out_the_same_rows_of_a_table_with_categories():
+    model = WeightedTorchClassifier(max_epochs=1, random_state=0, device="cpu", warm_start=True)
+    data = FitData(TABLE, HAPPENED)
+    first = plan(clone(model), data).held_out.by_member
+    again = plan(model.fit(TABLE, HAPPENED), data).held_out.by_member
+    assert all(map(np.array_equal, again, first)) and len(first) == 5
 
 
 def test_of_numbers_that_do_not_recur_single_rows_are_held_out():

@@ -132,6 +132,17 @@ def test_rows_are_numbered_by_their_x(kind):
     assert_array_equal(some.inputs, rows.inputs[::3])
 
 
+def test_x_whose_projections_are_equal_after_rounding_have_numbers_of_their_own():
+    rng = np.random.default_rng(0)
+    cell = rng.integers(0, 300, 4000)
+    table = np.stack([1e18 + np.arange(300) // 6, np.arange(300) % 6], axis=1)  # such as times
+    rows = merge(table[cell], rng.integers(0, 3, 4000), None, 1.0)
+    x = table[cell][rows.index]
+    by_number = {number: x[rows.inputs == number] for number in rows.inputs}
+    assert all((found == found[0]).all() for found in by_number.values())
+    assert len(by_number) == len(np.unique(table, axis=0)) < len(rows.index)
+
+
 def test_where_all_x_differ_they_have_no_numbers():
     X = np.random.default_rng(0).normal(size=(30, 2))
     twice = np.repeat(X, 2, axis=0)
