@@ -720,6 +720,16 @@ def test_an_interrupt_that_travels_between_processes_holds_no_network():
     assert "best network so far" in str(stop)
 
 
+@pytest.mark.usefixtures("python_handles_ctrl_c")
+def test_a_search_that_is_stopped_holds_no_network(monkeypatch):
+    press_ctrl_c_in(monkeypatch, Stack, "_train_epoch", 3)
+    search = WeightSearchCV(WeightedTorchClassifier(**QUICK), {"class_weight": [None, "balanced"]})
+    with pytest.raises(KeyboardInterrupt, match="The search was stopped") as stop:
+        search.fit(X, TWO)
+    assert type(stop.value) is KeyboardInterrupt
+    assert not hasattr(search, "best_estimator_")
+
+
 def test_an_error_of_one_member_is_that_of_the_fit():
     table, y = make_classification(200, random_state=0)
     with pytest.raises(ValueError, match="train_loss became"):
