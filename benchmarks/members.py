@@ -12,19 +12,16 @@ about half an hour in all. The run that finds everything in the file prints the 
 import argparse
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import peers
-from defaults import Make, boosting, fit, linear, of_numbers, scaled
+from defaults import Make, boosting, fit, linear, of_numbers, ours, scaled
 from few_rows import draw, enough_rows, is_class, measure_all
 from side_by_side import in_turns, machine, median, ratio
 from sklearn.metrics import log_loss
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from tables import MORE_CLASSIFICATION, MORE_REGRESSION, TABLES, held_out
-
-from skweight import WeightedTorchClassifier, WeightedTorchRegressor
 
 SIZES = (50, 100, 200, 400, 800, 1600, 3200)
 FEW_OF_CLASS = 100
@@ -33,17 +30,11 @@ SEEN = [name for name in TABLES if not held_out(name)]
 NAMES = [*SEEN, *MORE_CLASSIFICATION, *MORE_REGRESSION]
 
 
-def ours(is_class: bool, seed: int, **params: Any) -> Any:
-    """The default estimator with other parameters."""
-    kind = WeightedTorchClassifier if is_class else WeightedTorchRegressor
-    return kind(random_state=seed, device="cpu", **params)
-
-
 ONE, FIVE, EIGHT = "one network", "5 members", "8 members"
 OURS: dict[str, Make] = {
-    ONE: partial(ours, n_members=1),
-    FIVE: partial(ours, n_members=5),
-    EIGHT: partial(ours, n_members=8),
+    ONE: ours(n_members=1),
+    FIVE: ours(n_members=5),
+    EIGHT: ours(n_members=8),
 }
 OTHERS: dict[str, Make] = {
     "linear": linear,
@@ -166,7 +157,7 @@ def print_out_of_fold() -> None:
             rng = np.random.default_rng(seed)
             X = rng.normal(size=(n_rows + 4000, 10))
             y = (rng.random(len(X)) < 1 / (1 + np.exp(-X[:, 0] - X[:, 1] * X[:, 2]))).astype(int)
-            model = ours(True, seed, n_members=5).fit(X[:n_rows], y[:n_rows])
+            model = OURS[FIVE](True, seed).fit(X[:n_rows], y[:n_rows])
             new, of_new = X[n_rows:], y[n_rows:]
             of_members = [log_loss(of_new, p) for p in model.predict_members(new)]
             out_of_fold = log_loss(y[:n_rows], model.oof_prediction_)

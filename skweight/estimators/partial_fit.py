@@ -99,6 +99,7 @@ def plan_partial_fit(
     device = resolve_device(estimator.device)
     weights = rows.weight / calls.weight_unit
     row_set = RowDataset(place(rows.X, device), rows.index, targets, weights, device)
+    are_integers = holds_integers(X)
     return [
         make_training(
             estimator,
@@ -107,7 +108,7 @@ def plan_partial_fit(
             seed if len(nets) == 1 else seed_of_member(seed, number),
             continue_from=net,
             is_partial=True,
-            holds_integers=holds_integers(X),
+            holds_integers=are_integers,
         )
         for number, (net, criterion) in enumerate(zip(nets, criteria))
     ]

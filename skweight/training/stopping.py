@@ -27,16 +27,16 @@ class TrainingInterrupted(KeyboardInterrupt):
 
     def __init__(self, nets: Sequence[NeuralNet], is_best: bool, n_trainings: int = 1) -> None:
         n_epochs = max(len(net.history) for net in nets)
+        when = f"in epoch {n_epochs}"
         networks = "best network" if is_best else "network as it was"
-        if n_trainings > 1:
-            networks = "best networks" if is_best else "networks as they were"
+        if n_trainings > 1:  # a stack counts epochs when they are complete
+            when = f"after {n_epochs} epochs"
+            networks = "best networks" if is_best and n_epochs else "networks as they were"
             networks += f" of {len(nets)} of {n_trainings} members"
         super().__init__(
-            f"The training was stopped in epoch {n_epochs}. The estimator is fitted with the "
-            f"{networks} so far."
+            f"The training was stopped {when}. The estimator is fitted with the {networks} so far."
         )
         self.nets = [*nets]
-        self.is_best = is_best
 
     def __reduce__(self) -> Any:
         """Between processes it is a plain one, without the networks."""

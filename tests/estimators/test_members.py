@@ -668,7 +668,7 @@ def test_an_interrupted_stack_keeps_the_best_networks_so_far(
 ):
     model = WeightedTorchClassifier(**UNSTEADY)
     press_ctrl_c_in(monkeypatch, owner, name, n_calls)
-    message = f"stopped in epoch {n_epochs}.* best networks of 3 of 3 members so far"
+    message = f"stopped after {n_epochs} epochs.* best networks of 3 of 3 members so far"
     with pytest.raises(KeyboardInterrupt, match=message) as stop:
         model.fit(X, TWO)
     assert type(stop.value) is KeyboardInterrupt
@@ -684,10 +684,23 @@ def test_an_interrupted_stack_keeps_the_best_networks_so_far(
 def test_an_interrupted_stack_without_validation_rows_keeps_its_networks(ema_decay, monkeypatch):
     model = WeightedTorchClassifier(**UNSTEADY | {"early_stopping": False, "ema_decay": ema_decay})
     press_ctrl_c_in(monkeypatch, Stack, "_train_epoch", 6)
-    with pytest.raises(KeyboardInterrupt, match=r"epoch 5.* networks as they were of 3 of 3"):
+    with pytest.raises(
+        KeyboardInterrupt, match=r"after 5 epochs.* networks as they were of 3 of 3"
+    ):
         model.fit(X, TWO)
     expected = clone(model).set_params(max_epochs=5).fit(X, TWO)
     assert_array_equal(model.predict_members(X), expected.predict_members(X))
+
+
+@pytest.mark.usefixtures("python_handles_ctrl_c")
+def test_before_the_first_epoch_has_ended_no_network_is_the_best(monkeypatch):
+    press_ctrl_c_in(monkeypatch, Stack, "_train_epoch", 1)
+    model = WeightedTorchClassifier(**QUICK)
+    with pytest.raises(
+        KeyboardInterrupt, match=r"after 0 epochs.* networks as they were of 3 of 3"
+    ):
+        model.fit(X, TWO)
+    assert model.predict_proba(X).shape == (170, 2)
 
 
 @pytest.mark.usefixtures("python_handles_ctrl_c")
