@@ -233,9 +233,11 @@ def test_the_weighted_network_of_the_crash_survey_tells_the_risk_of_the_populati
     assert truth == pytest.approx(0.54, abs=0.005)
     assert abs(claimed["weighted"] - truth) < 0.1
     assert abs(claimed["unweighted"] - truth) > 0.8
-    stated = re.search(r"claims\s+([\d.]+) deaths.*?unweighted one ([\d.]+)\.", README.read_text())
-    assert claimed["weighted"] == pytest.approx(float(stated[1]), abs=0.02)
-    assert claimed["unweighted"] == pytest.approx(float(stated[2]), abs=0.05)
+    # Another processor rounds differently, which moves the result as much as another seed does.
+    # Over 12 seeds the standard deviations are 0.011 and 0.035; the tolerances are four of them.
+    stated = re.search(r"claims\s+([\d.]+) deaths.*?unweighted one ([\d.]+) ", README.read_text())
+    assert claimed["weighted"] == pytest.approx(float(stated[1]), abs=0.045)
+    assert claimed["unweighted"] == pytest.approx(float(stated[2]), abs=0.14)
 
 
 def test_insurance_claims_are_those_of_a_poisson_regression_and_need_the_weights():
