@@ -169,6 +169,9 @@ class AutogradLayer:
         self.needs_input_gradient = needs_input_gradient
         self.trained = [parameter for parameter in self.parameters if parameter.requires_grad]
         self.has_gradient = bool(self.trained) or needs_input_gradient
+        # A graph that is kept remembers the shapes of parameters, which change when models leave a
+        # stack.
+        self.output: Tensor | None = None
 
     def forward(self, X: Tensor) -> Tensor:
         """The function of X, with a graph for its backward pass."""

@@ -15,7 +15,7 @@ from scipy import sparse
 from skorch.callbacks import Checkpoint, EpochScoring, GradientNormClipping, LRScheduler
 from torch import nn
 
-from skweight import WeightedTorchClassifier, WeightedTorchRegressor
+from skweight import WeightedLinear, WeightedTorchClassifier, WeightedTorchRegressor
 from skweight.estimators import FitData, plan
 from skweight.stacks import (
     NotStackable,
@@ -231,6 +231,28 @@ def test_models_that_have_stopped_change_nothing_whether_they_leave_the_stack_or
     assert_same_nets(*singly_and_together(settings, Y, params, still_trained=share))
     assert (len(lengths) > 3) == (share > 0)
     assert share == 0 or lengths[-1] == 0
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        {"module__feature_weights": 1.0},
+        {"module__activation": "silu"},
+        {
+            "module": lambda n_features, n_outputs: nn.Sequential(
+                WeightedLinear(n_features, 8, feature_weights=1.0, output_weights=1.0),
+                nn.ReLU(),
+                nn.Linear(8, n_outputs),
+            )
+        },
+    ],
+    ids=["feature weights", "activation", "weighted layer"],
+)
+def test_models_may_leave_a_stack_of_layers_with_graphs_of_their_own(module):
+    settings = [{"random_state": seed, **w} for seed in range(2) for w in WEIGHTS]
+    singly, together = singly_and_together(settings, Y, STOPPING | module, still_trained=1.0)
+    assert_same_nets(singly, together)
+    assert len({len(net.history) for net in singly}) > 2
 
 
 class Own(nn.Module):
