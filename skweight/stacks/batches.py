@@ -28,7 +28,8 @@ class StackedBatches:
     """Batches of all models at once: for each its own rows in its own order.
 
     ``batches`` has those of each model, over the same number of rows. Those that have one generator
-    draw one order for each pass.
+    draw one order for each pass. If the models have the same rows in the same order, X is gathered
+    for one of them, and expanded.
     """
 
     def __init__(self, batches: Sequence[TensorBatches]) -> None:
@@ -37,8 +38,10 @@ class StackedBatches:
         self.n_rows = len(rows)
         self.sizes = [*chain(*batches[0].sizes)]
         self.n_values_per_row = max(1, width(rows.X))
-        # What is made of X, of shape (n_models, n, ...), when it is gathered.
+        # What is made of X, of shape (n_models, n, ...), when it is gathered; of the X of one model,
+        # of shape (1, n, ...), if that is ``for_one``.
         self.encode: Callable[[Tensor], Tensor] = unchanged
+        self.encodes_one = False
         self.use(batches)
 
     def use(self, batches: Sequence[TensorBatches]) -> None:
@@ -47,7 +50,9 @@ class StackedBatches:
         tables = [of_model.rows.X for of_model in batches]
         where = self.device.type
         is_in_memory = all(isinstance(X, Tensor) and X.device.type == where for X in tables)
-        self.tables = StackedTables(tables) if is_in_memory else None
+        self.have_same_rows = is_in_memory and where == "cpu" and _have_same_rows(self.batches)
+        own = tables[:1] if self.have_same_rows else tables
+        self.tables = StackedTables(own) if is_in_memory else None
 
     def keep(self, positions: Tensor) -> None:
         """Keep only the models at these positions."""
@@ -60,7 +65,8 @@ class StackedBatches:
     def first_rows(self, n_rows: int) -> tuple[Tensor, Tensor, Tensor]:
         """X as it is, weights and targets of the first rows, again if there are fewer."""
         positions = torch.arange(n_rows, device="cpu") % self.n_rows
-        return self._rows_at([positions] * len(self.batches))
+        X, weights, y = self._rows_at([positions] * len(self.batches))
+        return self._expanded(X[:1]) if self.have_same_rows else X, weights, y
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Yield X, weights and targets of shape (n_models, n, ...)."""
@@ -80,7 +86,21 @@ class StackedBatches:
                 continue
             parts = zip(*(of.in_order(own) for of, own in zip(self.batches, positions)))
             index, weights, y = map(torch.stack, parts)
-            yield Block(sizes, map(self.encode, self.tables.batches(index, sizes)), weights, y)
+            if self.have_same_rows:
+                X = map(self._of_all, self.tables.batches(index[:1], sizes))
+            else:
+                X = map(self.encode, self.tables.batches(index, sizes))
+            yield Block(sizes, X, weights, y)
+
+    def _of_all(self, X: Tensor) -> Tensor:
+        """What all models are given for the X of one of them."""
+        if self.encodes_one:
+            return self._expanded(self.encode(X))
+        return self.encode(self._expanded(X))
+
+    def _expanded(self, X: Tensor) -> Tensor:
+        """X of shape (1, n, ...) as that of all models, which is not copied."""
+        return X.expand(len(self.batches), *X.shape[1:])
 
     def _most_rows(self) -> int:
         """Number of rows of each model that a block has, unless a batch has more."""
@@ -104,27 +124,48 @@ class StackedBatches:
         X, weights, y = map(torch.stack, parts)
         return X, weights, y
 
+    @property
+    def _encoded(self) -> list[TensorBatches]:
+        """The batches of the models whose X :meth:`mapped` encodes: one if that is for all."""
+        return self.batches[:1] if self.encodes_one else self.batches
+
     def n_mapped_values(self, function: Callable[[Tensor], Tensor]) -> int:
         """The number of values that :meth:`mapped` would make."""
-        return function(self.first_rows(1)[0]).shape[2] * self.n_rows * len(self.batches)
+        n_models = len(self._encoded)
+        return function(self.first_rows(1)[0][:n_models]).shape[2] * self.n_rows * n_models
 
     def mapped(self, function: Callable[[Tensor], Tensor], n_values: int) -> "StackedBatches":
         """The same batches with the results of a function as X, in one tensor for all models.
 
-        There are ``n_values`` for all rows of all models. The function is one of each row by
-        itself, and is called now, for all models at once.
+        There are ``n_values`` for all rows of all models, or of one if it encodes for all. The
+        function is one of each row by itself, and is called now, for all models at once.
         """
-        n_models = len(self.batches)
+        encoded = self._encoded
+        n_models = len(encoded)
         X = torch.empty(n_models, self.n_rows, n_values // (n_models * self.n_rows), device="cpu")
         together = max(1, VALUES_AT_ONCE["cpu"] // (self.n_values_per_row * n_models))
         order = torch.arange(self.n_rows, device="cpu")
         for into, positions in zip(torch.split(X, together, dim=1), torch.split(order, together)):
-            into.copy_(function(self._rows_at([positions] * n_models)[0]))
+            rows = [of_model.block(positions)[0]["X"] for of_model in encoded]
+            into.copy_(function(torch.stack(rows)))
         X = X.flatten(0, 1)
         index = torch.split(torch.arange(len(X), device="cpu"), self.n_rows)
+        own = index * len(self.batches) if n_models == 1 else index
         return StackedBatches(
-            [of.over(of.rows.at(X, own)) for of, own in zip(self.batches, index, strict=True)]
+            [of.over(of.rows.at(X, of_model)) for of, of_model in zip(self.batches, own)]
         )
+
+
+def _have_same_rows(batches: Sequence[TensorBatches]) -> bool:
+    """Whether all models are given the same rows in the same order, with weights of their own."""
+    first = batches[0]
+    is_ordered = not first.shuffle and first.drawn_by is None
+    return len(batches) > 1 and all(
+        of_model.rows.X is first.rows.X
+        and of_model.rows.index is first.rows.index
+        and (is_ordered or of_model.generator is first.generator)
+        for of_model in batches
+    )
 
 
 class StackedTables:

@@ -147,17 +147,29 @@ class DirectStack:
             raise NotDirect("a parameter is not float32")
         self.losses = losses
         self.network = DirectNetwork(network.tensors, stacked_layers_of)
+        self._encode_one = self._find_encoding_of_one(network, batches)
         self.can_join_losses = True
         self._padded = KeptBuffers()
         for size in {*batches.sizes}:
             self._try(network, *batches.first_rows(size))
         self.network.begin()
 
+    def _find_encoding_of_one(
+        self, network: StackedNetwork, batches: StackedBatches
+    ) -> Callable[[Tensor], Tensor] | None:
+        """What encodes X of one model for all of them, if they have the same rows and encoding."""
+        if not (self.network.has_encoding and batches.have_same_rows):
+            return None
+        if not network.have_same_buffers():
+            return None
+        encode: Callable[[Tensor], Tensor] = network.first().encode_untrained
+        return encode
+
     def _try(self, network: StackedNetwork, X: Tensor, weight: Tensor, y: Tensor) -> None:
         """Make a step of both kinds; no parameter changes."""
         parameters = [parameter for _, parameter in network.named_parameters()]
         self.network.begin()
-        found = self.add_gradients(self.network.encode(X), weight, y)
+        found = self.add_gradients(self._encode_tried(X), weight, y)
         gradients = [None if p.grad is None else p.grad.clone() for p in parameters]
         for parameter in parameters:
             parameter.grad = None
@@ -175,6 +187,16 @@ class DirectStack:
         if not all(torch.equal(a, b) for a, b in pairs):
             raise NotDirect(f"batches of {X.shape[1]} rows are rounded differently")
         self.can_join_losses &= self._has_formula(output.detach(), weight, y, expected)
+
+    def _encode_tried(self, X: Tensor) -> Tensor:
+        """The input of the first layer, of one model for all if that is possible."""
+        encoded = self.network.encode(X)
+        if self._encode_one is None:
+            return encoded
+        of_one = self._encode_one(X[:1])
+        if not torch.equal(of_one.expand_as(encoded), encoded):
+            raise NotDirect("the encoding of one model is rounded differently")
+        return of_one.expand_as(encoded)
 
     @torch.no_grad()
     def _has_formula(self, output: Tensor, weight: Tensor, y: Tensor, means: Tensor) -> bool:
@@ -204,7 +226,10 @@ class DirectStack:
 
     def encoded(self, batches: StackedBatches, known: EncodedBatches) -> StackedBatches:
         """The same batches with encoded X: encoded now if there is space, else batch by batch."""
-        batches, batches.encode = known.get(batches, self.network)
+        encode = self.network.encode
+        if self._encode_one is not None and batches.have_same_rows:
+            encode, batches.encodes_one = self._encode_one, True
+        batches, batches.encode = known.get(batches, encode)
         return batches
 
     @torch.no_grad()

@@ -123,6 +123,20 @@ class StackedNetwork:
         """Names, as in one network, and stacked parameters."""
         return self.tensors.named_parameters()
 
+    def have_same_buffers(self) -> bool:
+        """Whether all models have the same buffers, such as bins and the scaling of X."""
+        return all(
+            torch.equal(buffer.nan_to_num(), buffer[:1].nan_to_num().expand_as(buffer))
+            for buffer in self.tensors.buffers()
+        )
+
+    def first(self) -> nn.Module:
+        """A stack of the first model only, with tensors of its own."""
+        module = copy.deepcopy(self.tensors)
+        for _, tensor in _named_tensors(module):
+            tensor.data = tensor.data[:1]
+        return module
+
     @torch.no_grad()
     def keep(self, positions: Tensor) -> None:
         """Keep only the models at these positions."""

@@ -35,8 +35,19 @@ class ExactOperation:
         if tensors[0].device.type != "cpu":
             return self.batched[0]
         shapes = tuple(tensor.shape[1:] for tensor in tensors)
-        found = choose_implementation(self, shapes, torch.get_num_threads())
-        return lambda *tensors, out=None: found(*(t.contiguous() for t in tensors), out=out)
+        same = tuple(_is_same_for_all(tensor) for tensor in tensors)
+        found = choose_implementation(self, shapes, same, torch.get_num_threads())
+        return lambda *tensors, out=None: found(*map(_contiguous, tensors), out=out)
+
+
+def _is_same_for_all(tensor: Tensor) -> bool:
+    """Whether a tensor is that of one model, expanded to several."""
+    return len(tensor) > 1 and tensor.stride(0) == 0 and tensor[0].is_contiguous()
+
+
+def _contiguous(tensor: Tensor) -> Tensor:
+    """A tensor whose matrices are contiguous, of which there may be only one for all models."""
+    return tensor if _is_same_for_all(tensor) else tensor.contiguous()
 
 
 def _one_by_one(single: Operation) -> Operation:
@@ -108,12 +119,15 @@ _VALUES_TRIED, _FEWEST_TRIALS, _MOST_TRIALS = 2**18, 2, 10
 
 @cache
 def choose_implementation(
-    operation: ExactOperation, shapes: tuple[torch.Size, ...], n_threads: int
+    operation: ExactOperation,
+    shapes: tuple[torch.Size, ...],
+    same: tuple[bool, ...],
+    n_threads: int,
 ) -> Operation:
     """The first implementation that gives every model its own bits, for tensors of these shapes.
 
-    ``shapes`` are those of one model; ``n_threads`` is part of the key only, since rounding
-    depends on it.
+    ``shapes`` are those of one model, and ``same`` says which tensors are the same for all;
+    ``n_threads`` is part of the key only, since rounding depends on it.
     """
     n_largest = max(shape.numel() for shape in shapes)
     if n_largest > _LARGE:
@@ -123,16 +137,20 @@ def choose_implementation(
     n_models = 3 if is_aligned else _FLOATS_PER_CACHE_LINE
     n_trials = max(_FEWEST_TRIALS, min(_MOST_TRIALS, _VALUES_TRIED // (n_models * n_largest)))
     for batched in operation.batched:
-        if _agrees(batched, operation.one_by_one, [(n_models, *s) for s in shapes], n_trials):
+        of_all = [(1 if is_same else n_models, *s) for s, is_same in zip(shapes, same)]
+        if _agrees(batched, operation.one_by_one, of_all, n_models, n_trials):
             return batched
     return operation.one_by_one
 
 
-def _agrees(batched: Operation, reference: Operation, shapes: list[Any], n_trials: int) -> bool:
+def _agrees(
+    batched: Operation, reference: Operation, shapes: list[Any], n_models: int, n_trials: int
+) -> bool:
     """Whether both give the same bits for random tensors, in each of the trials."""
     generator = torch.Generator("cpu").manual_seed(0)
     for _ in range(n_trials):
         drawn = [torch.randn(shape, generator=generator, device="cpu") for shape in shapes]
+        drawn = [tensor.expand(n_models, *tensor.shape[1:]) for tensor in drawn]
         if not torch.equal(batched(*drawn), reference(*drawn)):
             return False
     return True

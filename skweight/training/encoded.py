@@ -6,7 +6,7 @@ from typing import Any, Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from skweight.training.direct import DirectNetwork, unchanged
+from skweight.training.direct import unchanged
 
 # Bytes of all encoded rows of a fit or stack at most, so that they take little memory beside X. To
 # encode the rows of larger tables again takes hardly longer than to read what is not in the cache.
@@ -34,23 +34,23 @@ class EncodedBatches:
         self._known: dict[Batches, Batches | None] = {}
 
     def get(
-        self, batches: AnyBatches, network: DirectNetwork
+        self, batches: AnyBatches, encode: Callable[[Tensor], Tensor]
     ) -> tuple[AnyBatches, Callable[[Tensor], Tensor]]:
         """Batches, and what makes the input of the network of their X.
 
         They are encoded already, unless there is no space for that.
         """
-        if not network.has_encoding:
+        if encode is unchanged:
             return batches, unchanged
         if batches not in self._known:
-            self._known[batches] = self._encode(batches, network)
+            self._known[batches] = self._encode(batches, encode)
         encoded: Any = self._known[batches]
-        return (batches, network.encode) if encoded is None else (encoded, unchanged)
+        return (batches, encode) if encoded is None else (encoded, unchanged)
 
     @torch.no_grad()
-    def _encode(self, batches: Batches, network: DirectNetwork) -> Any:
-        n_values = batches.n_mapped_values(network.encode)
+    def _encode(self, batches: Batches, encode: Callable[[Tensor], Tensor]) -> Any:
+        n_values = batches.n_mapped_values(encode)
         if 4 * n_values > self._n_bytes_left:
             return None
         self._n_bytes_left -= 4 * n_values
-        return batches.mapped(network.encode, n_values)
+        return batches.mapped(encode, n_values)

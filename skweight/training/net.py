@@ -364,7 +364,7 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
         """Go through the batches; return the loss of each, shape (n_batches,)."""
         step = state.step
         if isinstance(step, DirectStep) and state.is_undisturbed:
-            encoded, encode = state.encoded.get(batches, step.network)
+            encoded, encode = state.encoded.get(batches, step.network.encode)
             if not training:
                 return torch.stack([step.validation_loss(batch, encode) for batch in encoded])
             if self._may_run_direct_epoch(encoded, state):
