@@ -1,5 +1,11 @@
 """PyTorch networks that behave like scikit-learn estimators and take weights seriously."""
 
+from skweight.ensembles import (
+    GroupDifference,
+    MarginalEffect,
+    ReplicateEstimator,
+    mean_prediction,
+)
 from skweight.estimators import WeightedTorchClassifier, WeightedTorchRegressor
 from skweight.modules import FeatureWeight, WeightedLinear
 from skweight.search import RandomizedWeightSearchCV, WeightSearchCV
@@ -21,7 +27,10 @@ __version__ = "0.1.0"
 __all__ = [
     "EffectiveSampleSizeWarning",
     "FeatureWeight",
+    "GroupDifference",
+    "MarginalEffect",
     "RandomizedWeightSearchCV",
+    "ReplicateEstimator",
     "ReplicateWeights",
     "WeightSearchCV",
     "WeightedLinear",
@@ -33,6 +42,7 @@ __all__ = [
     "effective_number",
     "effective_sample_size",
     "jackknife_weights",
+    "mean_prediction",
     "time_decay",
     "weight_summary",
 ]

@@ -56,8 +56,11 @@ class RowDataset(torch.utils.data.Dataset[Any]):
         if device.type == "mps" and y.dtype == np.float64:
             dtype = torch.float32
         self.y = torch.from_numpy(y).to(device=device, dtype=dtype)
-        self.row_weight = torch.from_numpy(row_weight).to(torch.float32).to(device)
         self.device = device
+        self.row_weight = self._on_device(row_weight)
+
+    def _on_device(self, row_weight: NDArray[np.float64]) -> Tensor:
+        return torch.from_numpy(row_weight).to(torch.float32).to(self.device)
 
     def __len__(self) -> int:
         """Return the number of distinct rows."""
@@ -125,6 +128,12 @@ class RowDataset(torch.utils.data.Dataset[Any]):
         """The same rows in another form: those of ``X`` at ``index``."""
         rows = copy.copy(self)
         rows.X, rows.index = X, index
+        return rows
+
+    def with_weight(self, row_weight: NDArray[np.float64]) -> "RowDataset":
+        """The same rows with other weights."""
+        rows = copy.copy(self)
+        rows.row_weight = self._on_device(row_weight)
         return rows
 
     def of_input(self, name: str) -> "RowDataset":

@@ -246,9 +246,19 @@ class ClassTask:
         """Whether the user gave class weights."""
         return self.class_weight is not None
 
+    def reweighted(self, rows: DistinctRows, criterion: RowLoss) -> "ClassTask":
+        """The same task with the priors and class weights of rows that have other weights."""
+        task = dataclasses.replace(self)
+        task.learn(rows, criterion)
+        return task
+
+    def weights(self, rows: DistinctRows) -> Floats:
+        """The weights of rows times their class weights."""
+        return self.labels.weigh(rows.weight, rows.y, self.weight)
+
     def weigh(self, rows: DistinctRows) -> DistinctRows:
         """Multiply the weights of rows by their class weights; drop rows left without weight."""
-        weight = self.labels.weigh(rows.weight, rows.y, self.weight)
+        weight = self.weights(rows)
         has_weight = weight > 0 if weight.ndim == 1 else np.asarray((weight > 0).any(axis=1))
         rows = dataclasses.replace(rows, weight=weight)
         return rows if has_weight.all() else rows.take(has_weight)

@@ -45,9 +45,13 @@ class HeldOut:
 
 @dataclass(frozen=True)
 class FitPlan:
-    """The trainings of a fit: one, or one for each member with the rows that they hold out."""
+    """The trainings of a fit: one, or one for each member with the rows that they hold out.
+
+    ``rows`` are all distinct rows, with the weights of the objective.
+    """
 
     trainings: list[Training]
+    rows: DistinctRows
     held_out: HeldOut | None = None
 
     @property

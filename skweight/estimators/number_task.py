@@ -92,6 +92,14 @@ class NumberTask:
         """False: only classes have weights."""
         return False
 
+    def reweighted(self, rows: DistinctRows, criterion: RowLoss) -> "NumberTask":
+        """The same task: networks on rows that have other weights are trained in the same units."""
+        return self
+
+    def weights(self, rows: DistinctRows) -> Floats:
+        """The weights of rows."""
+        return rows.weight
+
     def weigh(self, rows: DistinctRows) -> DistinctRows:
         """Rows with their weights: numbers have no class weights."""
         return rows

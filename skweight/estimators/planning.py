@@ -97,8 +97,11 @@ class PartialFits:
 
 
 @underflow_is_zero
-def plan(estimator: Any, data: FitData) -> FitPlan:
-    """Plan a fit on all rows: the estimator learns everything but its networks."""
+def plan(estimator: Any, data: FitData, keep_copies: bool = False) -> FitPlan:
+    """Plan a fit on all rows: the estimator learns everything but its networks.
+
+    With ``keep_copies`` the rows of the plan know which rows of X are copies of which.
+    """
     estimator._check_params()
     _check_validation_arguments(data, estimator)
     continues = bool(estimator.warm_start) and hasattr(estimator, "nets_")
@@ -115,9 +118,9 @@ def plan(estimator: Any, data: FitData) -> FitPlan:
             "X_val needs n_members=1, because each of several members stops early on the rows that "
             f"it is not trained on, got {n_members} members. Leave X_val out, or add its rows to X."
         )
-    holds_out = groups is not None or n_members != 1
+    keep_copies |= groups is not None or n_members != 1
     power = estimator.sample_weight_power
-    rows = merge(X, codes, data.sample_weight, power, keep_copies=holds_out)
+    rows = merge(X, codes, data.sample_weight, power, keep_copies=keep_copies)
     n_distinct = len(rows.index)
     rows = rows if continues else order_by_rows(estimator, rows)
     task.learn(rows, criterion)
@@ -140,12 +143,12 @@ def plan(estimator: Any, data: FitData) -> FitPlan:
     if n_members == 1:
         own = [rows, validation] if validation else None
         parts = own or units.split(estimator.early_stopping, fraction, seed)
-        return FitPlan([make.alone(parts, previous[0])])
+        return FitPlan([make.alone(parts, previous[0])], rows)
     # Members go on without the rows that they were trained without before.
     estimator._fold_seed = seed if not continues else estimator._fold_seed
     folds = units.folds(n_members, estimator._fold_seed)
     held_out = HeldOut(rows.X, y, data.sample_weight, *rows_in_folds(folds, rows))
-    return FitPlan(make.members(rows, folds, previous), held_out)
+    return FitPlan(make.members(rows, folds, previous), rows, held_out)
 
 
 @dataclass

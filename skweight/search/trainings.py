@@ -15,10 +15,10 @@ from sklearn.base import clone
 from sklearn.utils import check_random_state
 from sklearn.utils.parallel import Parallel, delayed
 
-from skweight.estimators import FitData, draw_seed, plan
+from skweight.estimators import FitData, draw_seed, overrides, plan
 from skweight.search.fits import Result, Task, run_task
 from skweight.search.folds import Fold, transform_fold
-from skweight.search.parts import last_step, overrides, trained_part
+from skweight.search.parts import last_step, trained_part
 from skweight.stacks import NotStackable, models_at_once
 
 # Parameters in which the estimators of one stack may differ.

@@ -38,8 +38,8 @@ class StackedBatches:
         self.n_rows = len(rows)
         self.sizes = [*chain(*batches[0].sizes)]
         self.n_values_per_row = max(1, width(rows.X))
-        # What is made of X, of shape (n_models, n, ...), when it is gathered; of the X of one model,
-        # of shape (1, n, ...), if that is ``for_one``.
+        # What is made of X, of shape (n_models, n, ...), when it is gathered. If it encodes one, it
+        # is given the X of one model, of shape (1, n, ...), for all of them.
         self.encode: Callable[[Tensor], Tensor] = unchanged
         self.encodes_one = False
         self.use(batches)
@@ -87,10 +87,11 @@ class StackedBatches:
             parts = zip(*(of.in_order(own) for of, own in zip(self.batches, positions)))
             index, weights, y = map(torch.stack, parts)
             if self.have_same_rows:
-                X = map(self._of_all, self.tables.batches(index[:1], sizes))
+                of_one = self.tables.batches(index[:1], sizes)
+                yield Block(sizes, map(self._of_all, of_one), weights, y)
             else:
-                X = map(self.encode, self.tables.batches(index, sizes))
-            yield Block(sizes, X, weights, y)
+                of_all = self.tables.batches(index, sizes)
+                yield Block(sizes, map(self.encode, of_all), weights, y)
 
     def _of_all(self, X: Tensor) -> Tensor:
         """What all models are given for the X of one of them."""
@@ -162,10 +163,14 @@ def _have_same_rows(batches: Sequence[TensorBatches]) -> bool:
     is_ordered = not first.shuffle and first.drawn_by is None
     return len(batches) > 1 and all(
         of_model.rows.X is first.rows.X
-        and of_model.rows.index is first.rows.index
         and (is_ordered or of_model.generator is first.generator)
+        and _are_equal(of_model.rows.index, first.rows.index)
         for of_model in batches
     )
+
+
+def _are_equal(left: Tensor, right: Tensor) -> bool:
+    return left is right or torch.equal(left, right)
 
 
 class StackedTables:

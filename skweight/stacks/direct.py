@@ -162,7 +162,8 @@ class DirectStack:
             return None
         if not network.have_same_buffers():
             return None
-        encode: Callable[[Tensor], Tensor] = network.first().encode_untrained
+        first: Any = network.first()
+        encode: Callable[[Tensor], Tensor] = first.encode_untrained
         return encode
 
     def _try(self, network: StackedNetwork, X: Tensor, weight: Tensor, y: Tensor) -> None:

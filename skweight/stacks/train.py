@@ -86,13 +86,14 @@ def train_together(trainings: Sequence[Training], still_trained: float = 0.75) -
     return [outcomes[number] for number in range(len(trainings))]
 
 
-def train_in_stacks(trainings: Sequence[Training]) -> list[Outcome]:
+def train_in_stacks(trainings: Sequence[Training], most: int | None = None) -> list[Outcome]:
     """Train several networks, in stacks as large as pays, or one by one where none pays.
 
-    The arguments and results are those of :func:`train_together`; nothing is refused.
+    The arguments and results are those of :func:`train_together`; nothing is refused. Stacks have
+    at most ``most`` networks; None chooses the size that is fastest.
     """
     try:
-        size = models_at_once(trainings[0], len(trainings))
+        size = models_at_once(trainings[0], len(trainings)) if most is None else most
         if size > 1:
             n_stacks = math.ceil(len(trainings) / size)
             bounds = [round(i * len(trainings) / n_stacks) for i in range(n_stacks + 1)]

@@ -171,7 +171,7 @@ class AutogradLayer:
         self.has_gradient = bool(self.trained) or needs_input_gradient
         # A graph that is kept remembers the shapes of parameters, which change when models leave a
         # stack.
-        self.output: Tensor | None = None
+        self.output: Any = None
 
     def forward(self, X: Tensor) -> Tensor:
         """The function of X, with a graph for its backward pass."""
@@ -179,8 +179,8 @@ class AutogradLayer:
         if not self.has_gradient:
             return self.function(self.X)
         with torch.enable_grad():
-            self.output = self.function(self.X)
-        return self.output.detach()
+            output = self.output = self.function(self.X)
+        return output.detach()
 
     def backward(self, gradient: Tensor) -> Tensor | None:
         """What autograd computes."""

@@ -75,6 +75,9 @@ class Training:
     output : Output
     adapt : bool, default=True
         Whether to call the module's ``adapt`` and ``adapt_output``, if it has them.
+    adapt_rows : RowDataset, default=None
+        The rows that these are given; None is ``rows``. Networks that are to begin alike, whatever
+        the weights of their rows, are given the same.
     is_partial : bool, default=False
         Whether this is a call of ``partial_fit``, so that more rows may follow.
     previous : WeightedNet, default=None
@@ -97,6 +100,7 @@ class Training:
     options: TrainingOptions
     output: Output
     adapt: bool = True
+    adapt_rows: RowDataset | None = None
     is_partial: bool = False
     previous: WeightedNet | None = None
     cardinalities: tuple[int, ...] = ()

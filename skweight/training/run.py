@@ -60,7 +60,8 @@ def make_net(training: Training) -> WeightedNet:
 
     Call it within :func:`isolated_torch`.
     """
-    rows, criterion = training.rows, training.criterion
+    rows = training.rows if training.adapt_rows is None else training.adapt_rows
+    criterion = training.criterion
     # Initial values do not depend on the default device.
     has_other_default = torch.get_default_device().type != "cpu"
     with torch.device("cpu") if has_other_default else nullcontext():
@@ -75,6 +76,7 @@ def make_net(training: Training) -> WeightedNet:
         training.column_names,
         training.holds_integers,
     )
+    training.rows.as_integers = rows.as_integers
     if training.valid_rows is not None:
         try_on_validation(module, rows, training.valid_rows)
     check_param_groups(module, training.options.optimizer_params.get("param_groups", ()))

@@ -31,6 +31,7 @@ from skweight.weights.replicate_weights import (
 )
 from skweight.weights.sample_weight import (
     EffectiveSampleSizeWarning,
+    as_float64,
     check_sample_weight,
     effective_sample_size,
     flatten_mass,

@@ -315,6 +315,16 @@ class DistinctRows:
         of_row[self.index] = np.arange(len(self.index))
         return np.asarray(of_row[self.same_as])
 
+    def with_sample_weight(self, sample_weight: Floats, power: float) -> "DistinctRows":
+        """The same rows if the rows of X had other weights, checked; those without weight stay."""
+        number = self.numbers()
+        order = np.argsort(number, kind="stable")
+        order = order[number[order] >= 0]
+        is_first = _first_of_copies(np.diff(number[order]) == 0, len(order))
+        mass = _mass_of_copies(order, is_first, sample_weight)
+        weight = np.where(mass > 0, flatten_mass(mass, power), 0.0)  # also 0 ** 0
+        return replace(self, mass=mass, weight=scale_near_one(weight))
+
     def on_scale(self, unit: float, power: float) -> "DistinctRows":
         """Weights in units of ``unit``, which are comparable between calls of ``partial_fit``."""
         return replace(self, weight=divide(self.mass, unit) ** power)

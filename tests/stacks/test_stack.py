@@ -205,6 +205,31 @@ def test_every_model_of_a_stack_is_that_of_its_own_training_to_the_bit(name):
         assert len({len(net.history) for net in singly}) > 1
 
 
+SHARING = ("binary", "early stopping", "averaged", "silu", "odd widths", "two targets", "clipped")
+
+
+@pytest.mark.parametrize("name", [*SHARING, *TABLES])
+def test_models_with_the_same_rows_share_them_and_are_the_same_to_the_bit(name):
+    settings, y, params = (CASES | TABLES)[name]
+    kind = WeightedTorchRegressor if y.dtype.kind == "f" else WeightedTorchClassifier
+    models = [kind(**QUICK | params | one) for one in settings]
+    trainings = [plan(model, FitData(X, y, WEIGHT)).training for model in models]
+    if name in TABLES:
+        trainings = [with_categories(training) for training in trainings]
+    for training in trainings:
+        for rows in (training.rows, training.valid_rows):
+            if rows is not None:
+                rows.X = trainings[0].rows.X
+    trainings = [replace(training, adapt_rows=trainings[0].rows) for training in trainings]
+    singly = [train(copy.deepcopy(training)) for training in trainings]
+    assert_same_nets(singly, train_together(copy.deepcopy(trainings)))
+    with isolated_torch(0, torch.device("cpu")):
+        stack = Stack(trainings, [*map(make_net, trainings)], 0.75)
+    assert stack.batches.have_same_rows
+    first = singly[0].module_
+    assert all(torch.equal(net.module_.shift, first.shift) for net in singly)
+
+
 def test_sparse_rows_are_stacked_too():
     assert_same_nets(*singly_and_together(WEIGHTS, Y, {}, X=sparse.csr_array(X * (X > 0))))
 

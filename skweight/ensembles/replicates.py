@@ -1,0 +1,455 @@
+"""``ReplicateEstimator``: an estimator on the full sample and on each replicate of its weights."""
+
+from collections.abc import Sequence
+from itertools import islice, pairwise
+from numbers import Integral
+from typing import Any
+
+import joblib
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone, is_classifier
+from sklearn.metrics import get_scorer
+from sklearn.utils import get_tags
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.parallel import Parallel, delayed
+from sklearn.utils.validation import check_is_fitted
+
+from skweight._keywords import Floats
+from skweight.ensembles.result import ReplicateStatistic, spread
+from skweight.ensembles.weight_columns import (
+    check_replicate_weights,
+    columns_named,
+    take_columns,
+    without_columns,
+)
+from skweight.estimators import FitData, FitPlan, TorchEstimator, overrides, plan, plan_replicate
+from skweight.stacks import Outcome, train_in_stacks
+from skweight.training import Training, TrainingInterrupted
+from skweight.weights import ReplicateWeights, variance_factors
+
+# Attributes of the estimator that this one has too.
+_OF_ESTIMATOR = ("classes_", "n_features_in_", "feature_names_in_")
+
+
+class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
+    """An estimator with standard errors from replicate weights.
+
+    It is fitted with ``sample_weight`` and with each column of ``replicate_weights``. A statistic
+    of the fitted networks, such as a prediction or the mean of all predictions, then has the
+    variance
+
+        V = sum_r c_r (t_r - t)^2
+
+    where t is the statistic of the full sample, t_r that of replicate r, and c_r a factor that
+    depends on the ``method`` by which the replicates were made.
+
+    A replicate is the fit on the full sample with other weights: the rows and their order, the
+    rows held out for early stopping, the random numbers, the scaling and bins of X, the units of y
+    and the network that the training begins with are the same. Class weights and priors are those
+    of its own weights. A replicate whose weights are those of the full sample is therefore the
+    same network, bit for bit.
+
+    The standard errors are those of sampling under the design of the survey: they say how much the
+    result would differ if the survey were drawn again. They say nothing about how much it depends
+    on the random numbers of training, on the choice of the model, or about bias. For that, compare
+    fits with other ``random_state``, and models.
+
+    Parameters
+    ----------
+    estimator : WeightedTorchClassifier or WeightedTorchRegressor
+        It is cloned. In a pipeline, the replicate estimator is the last step.
+    method : None, "bootstrap", "brr", "jk1", "jkn" or "sdr", default=None
+        How the replicate weights were made, which decides about c_r: see
+        :func:`~skweight.bootstrap_weights` and the documentation of the survey. None is possible
+        if ``replicate_weights`` were made by skweight, which know it.
+    fay : float, default=0.0
+        Fay's coefficient k of "brr": weights were multiplied by k and 2 - k, rather than 0 and 2.
+    scale : None, float or array-like of shape (n_replicates,), default=None
+        The factors c_r, if they are not those of the method. "jkn" needs them.
+    mse : bool, default=True
+        Whether deviations are from the statistic of the full sample. Otherwise they are from the
+        mean of the replicates, and c_r of the bootstrap is 1/(R - 1).
+    stack_size : "auto" or int, default="auto"
+        How many networks are trained as one. 1 trains them one by one, with the same results.
+    n_jobs : int, default=None
+        Number of processes that train; None is 1.
+
+    Attributes
+    ----------
+    estimator_ : WeightedTorchClassifier or WeightedTorchRegressor
+        Fitted with ``sample_weight``.
+    replicates_ : list of estimators
+        Fitted with each column of ``replicate_weights``.
+    factors_ : ndarray of shape (n_replicates,)
+        The c_r.
+    classes_ : ndarray
+        Of a classifier.
+
+    References
+    ----------
+    K. M. Wolter, Introduction to Variance Estimation, 2nd edition, Springer 2007, chapters 3 to 5.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skweight import ReplicateEstimator, WeightedTorchRegressor, bootstrap_weights
+    >>> from skweight import mean_prediction
+    >>> rng = np.random.default_rng(0)
+    >>> X, weight = rng.normal(size=(200, 3)), rng.uniform(1, 3, size=200)
+    >>> y = X[:, 0] + rng.normal(size=200)
+    >>> W = bootstrap_weights(None, None, weight, n_replicates=20, random_state=0)
+    >>> net = WeightedTorchRegressor(max_epochs=5, n_members=1, random_state=0)
+    >>> fitted = ReplicateEstimator(net).fit(X, y, weight, replicate_weights=W)
+    >>> prediction, std = fitted.predict(X, return_std=True)
+    >>> result = fitted.statistic(mean_prediction, X)
+    >>> low, high = result.confidence_interval()
+    >>> bool(low < result.value < high)
+    True
+    """
+
+    estimator_: Any
+    replicates_: list[Any]
+    factors_: Floats
+    _columns: list[str]  # of X, with replicate weights
+    _weights: tuple[Floats, Floats]  # sample weights and replicate weights of the rows of fit
+    _degrees_of_freedom: float | None
+
+    def __init__(
+        self,
+        estimator: Any,
+        *,
+        method: str | None = None,
+        fay: float = 0.0,
+        scale: Any = None,
+        mse: bool = True,
+        stack_size: int | str = "auto",
+        n_jobs: int | None = None,
+    ) -> None:
+        self.estimator = estimator
+        self.method = method
+        self.fay = fay
+        self.scale = scale
+        self.mse = mse
+        self.stack_size = stack_size
+        self.n_jobs = n_jobs
+
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        replicate_weights: Any,
+        groups: Any = None,
+    ) -> "ReplicateEstimator":
+        """Fit the estimator to the full sample and to each replicate.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame, tensor or sparse matrix of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the full sample; None is 1 for every row.
+        replicate_weights : ReplicateWeights, array-like or DataFrame of shape \
+(n_samples, n_replicates), or list of str
+            Non-negative, on the scale of ``sample_weight``. A list of str names columns of X, which
+            are then no features.
+        groups : array-like of shape (n_samples,), default=None
+            Rows that are held out together, see the ``fit`` of the estimator.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            On bad input, with the name of the argument, what was expected and what came.
+        """
+        self._check_params()
+        names = columns_named(replicate_weights)
+        given = take_columns(X, names) if names else replicate_weights
+        X = without_columns(X, names)
+        weight, weights = check_replicate_weights(given, sample_weight, _n_rows(X))
+        factors = self._factors(given, weights.shape[1])
+        estimator = clone(self.estimator)
+        data = FitData(X, y, sample_weight, groups=groups)
+        planned = [(estimator, plan(estimator, data, keep_copies=True))]
+        for number, column in enumerate(weights.T):
+            try:
+                planned.append(plan_replicate(*planned[0], column))
+            except ValueError as error:
+                raise ValueError(f"replicate_weights[:, {number}]: {error}") from error
+        self._train(planned)
+        (self.estimator_, _), *replicates = planned
+        self.replicates_ = [replicate for replicate, _ in replicates]
+        self.factors_, self._columns, self._weights = factors, names, (weight, weights)
+        self._degrees_of_freedom = getattr(given, "degrees_of_freedom", None)
+        return self
+
+    def _check_params(self) -> None:
+        estimator, size = self.estimator, self.stack_size
+        if not isinstance(estimator, TorchEstimator):
+            hint = (
+                " In a pipeline, ReplicateEstimator is the last step, around the estimator."
+                if hasattr(estimator, "steps")
+                else ""
+            )
+            raise TypeError(
+                "estimator must be a WeightedTorchClassifier or WeightedTorchRegressor, got "
+                f"{type(estimator).__name__}.{hint}"
+            )
+        if own := overrides(estimator):
+            raise TypeError(
+                f"estimator must have the fit of skweight, but {own}: replicates are trained from "
+                "the plan of that fit."
+            )
+        is_int = isinstance(size, Integral) and not isinstance(size, bool)
+        if size != "auto" and not (is_int and int(size) >= 1):
+            raise ValueError(f'stack_size must be "auto" or an int >= 1, got {size!r}.')
+
+    def _factors(self, given: Any, n_replicates: int) -> Floats:
+        """What squared deviations are multiplied by."""
+        method, scale = self.method, self.scale
+        if method is None and not isinstance(given, ReplicateWeights):
+            raise ValueError(
+                "method must say how the replicate weights were made, because it decides about the "
+                'scale of standard errors: "bootstrap", "brr", "jk1", "jkn" or "sdr", got None.'
+            )
+        if method is None:
+            method = given.method
+            if scale is None and method != "bootstrap":  # whose factor depends on mse
+                scale = given.scale
+        return variance_factors(method, n_replicates, self.fay, scale, self.mse)
+
+    def _train(self, planned: Sequence[tuple[Any, FitPlan]]) -> None:
+        """Train all networks, and give them to their estimators."""
+        trainings = [training for _, fit in planned for training in fit.trainings]
+        outcomes = iter(self._outcomes(trainings))
+        for number, (estimator, fit) in enumerate(planned):
+            own = [*islice(outcomes, len(fit.trainings))]
+            errors = [outcome.error for outcome in own if outcome.error is not None]
+            if errors and number == 0:
+                raise errors[0]
+            if errors:
+                raise ValueError(
+                    f"replicate_weights[:, {number - 1}]: its fit failed: {errors[0]}"
+                ) from errors[0]
+            fit.complete(estimator, [outcome.net for outcome in own if outcome.net is not None])
+
+    def _outcomes(self, trainings: list[Training]) -> list[Outcome]:
+        """Train in one or several processes."""
+        most = None if self.stack_size == "auto" else int(self.stack_size)
+        n_jobs = min(joblib.effective_n_jobs(self.n_jobs), len(trainings))
+        bounds = [round(i * len(trainings) / n_jobs) for i in range(n_jobs + 1)]
+        jobs = (delayed(train_in_stacks)(trainings[i:j], most) for i, j in pairwise(bounds))
+        try:
+            found = Parallel(n_jobs=n_jobs)(jobs)
+        except TrainingInterrupted:  # networks of some replicates are of no use
+            raise KeyboardInterrupt("The fit of replicates was stopped.") from None
+        return [outcome for part in found for outcome in part]
+
+    # Predictions ----------------------------------------------------------------------------
+
+    def predict(self, X: Any, return_std: bool = False) -> Any:
+        """Predictions of the estimator that was fitted to the full sample.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+            Columns with replicate weights may be there or not.
+        return_std : bool, default=False
+            Whether to return standard errors too; of a regressor only. For classes use
+            :meth:`predict_proba`.
+
+        Returns
+        -------
+        prediction : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+        std : ndarray of the same shape
+            Standard errors of the predictions, if ``return_std``.
+        """
+        if return_std and is_classifier(self.estimator):
+            raise ValueError(
+                "return_std=True needs predict_proba: labels have no standard errors, got a "
+                "classifier's predict."
+            )
+        return self._predict("predict", X, return_std)
+
+    @available_if(lambda self: hasattr(self.estimator, "predict_proba"))  # type: ignore[untyped-decorator]
+    def predict_proba(self, X: Any, return_std: bool = False) -> Any:
+        """Probabilities of the classifier that was fitted to the full sample.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+        return_std : bool, default=False
+            Whether to return standard errors too.
+
+        Returns
+        -------
+        probability : ndarray of shape (n_samples, n_classes) or (n_samples, n_labels)
+        std : ndarray of the same shape
+            Standard errors of the probabilities, if ``return_std``.
+        """
+        return self._predict("predict_proba", X, return_std)
+
+    @available_if(lambda self: hasattr(self.estimator, "decision_function"))  # type: ignore[untyped-decorator]
+    def decision_function(self, X: Any) -> NDArray[np.float64]:
+        """Scores of the classifier that was fitted to the full sample.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), (n_samples, n_classes) or (n_samples, n_labels)
+        """
+        found: NDArray[np.float64] = self._predict("decision_function", X, False)
+        return found
+
+    def _predict(self, method: str, X: Any, return_std: bool) -> Any:
+        """What a method of the estimator returns for X, and its standard errors."""
+        check_is_fitted(self)
+        X = without_columns(X, self._columns)
+        found = getattr(self.estimator_, method)(X)
+        if not return_std:
+            return found
+        replicates = (getattr(replicate, method)(X) for replicate in self.replicates_)
+        return found, spread(found, replicates, self.factors_, self.mse)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Weighted accuracy, or R squared, of the estimator that was fitted to the full sample.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        float
+        """
+        check_is_fitted(self)
+        X = without_columns(X, self._columns)
+        return float(self.estimator_.score(X, y, sample_weight=sample_weight))
+
+    # Statistics -----------------------------------------------------------------------------
+
+    def statistic(
+        self,
+        function: Any,
+        X: Any,
+        y: Any = None,
+        *,
+        sample_weight: Any = None,
+        replicate_weights: Any = None,
+        degrees_of_freedom: float | None = None,
+        names: Sequence[str] = (),
+    ) -> ReplicateStatistic:
+        """A statistic with its standard error under the design of the survey.
+
+        Parameters
+        ----------
+        function : callable or str
+            Called as ``function(estimator, X, y, sample_weight=...)`` for the full sample and for
+            each replicate with its own estimator and weights. It returns a number or an array.
+            Scorers of scikit-learn are such functions, and a str is the name of one, such as
+            "roc_auc" or "neg_log_loss".
+        X : array-like or DataFrame of shape (n_samples, n_features)
+            Rows of the sample, or others.
+        y : array-like, default=None
+            Given to ``function``.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows of X. None is those that ``fit`` was given; X must then be the X of
+            ``fit``.
+        replicate_weights : as in ``fit``, default=None
+            Replicate weights of the rows of X; given if ``sample_weight`` is.
+        degrees_of_freedom : float, default=None
+            Of the design, usually the number of clusters minus that of strata. None is that of the
+            weights if skweight made them, and otherwise confidence intervals use the normal
+            distribution.
+        names : sequence of str, default=()
+            Names of the entries of the result, for its table.
+
+        Returns
+        -------
+        ReplicateStatistic
+            With ``value``, ``standard_error``, ``confidence_interval(level)`` and ``replicates``.
+        """
+        check_is_fitted(self)
+        function = get_scorer(function) if isinstance(function, str) else function
+        full, weights = self._weights_of(X, sample_weight, replicate_weights)
+        X = without_columns(X, self._columns)
+        found = [
+            _finite(function(estimator, X, y, sample_weight=weight), number)
+            for number, (estimator, weight) in enumerate(
+                zip([self.estimator_, *self.replicates_], [full, *weights.T])
+            )
+        ]
+        value = found[0] if np.ndim(found[0]) else float(found[0])
+        df = self._degrees_of_freedom if degrees_of_freedom is None else degrees_of_freedom
+        return ReplicateStatistic(
+            value, np.stack(found[1:]), self.factors_, self.mse, df, [str(name) for name in names]
+        )
+
+    def _weights_of(
+        self, X: Any, sample_weight: Any, replicate_weights: Any
+    ) -> tuple[Floats, Floats]:
+        """Weights of the rows of X, of the full sample and of the replicates."""
+        if (sample_weight is None) != (replicate_weights is None):
+            raise ValueError(
+                "sample_weight and replicate_weights of the rows of X must be given together, got "
+                f"None for {'sample_weight' if sample_weight is None else 'replicate_weights'}."
+            )
+        n_rows, n_replicates = _n_rows(X), len(self.replicates_)
+        if sample_weight is None:
+            if n_rows != len(self._weights[0]):
+                raise ValueError(
+                    "X must be the X of fit unless sample_weight and replicate_weights are given: "
+                    f"expected {len(self._weights[0])} rows, got {n_rows}."
+                )
+            return self._weights
+        names = columns_named(replicate_weights)
+        given = take_columns(X, names) if names else replicate_weights
+        full, weights = check_replicate_weights(given, sample_weight, n_rows)
+        if weights.shape[1] != n_replicates:
+            raise ValueError(
+                f"replicate_weights must have the {n_replicates} replicates of fit, got "
+                f"{weights.shape[1]}."
+            )
+        return full, weights
+
+    # What scikit-learn asks for -------------------------------------------------------------
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "estimator_")
+
+    def __sklearn_tags__(self) -> Any:
+        """Those of the estimator: whether it is a classifier, and what X may hold."""
+        tags = super().__sklearn_tags__()
+        own = get_tags(self.estimator)
+        for name in ("estimator_type", "classifier_tags", "regressor_tags", "input_tags"):
+            setattr(tags, name, getattr(own, name))
+        return tags
+
+    def __getattr__(self, name: str) -> Any:
+        """``classes_``, ``n_features_in_`` and ``feature_names_in_`` are the estimator's."""
+        if name in _OF_ESTIMATOR and "estimator_" in vars(self):
+            return getattr(self.estimator_, name)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+
+def _n_rows(X: Any) -> int:
+    return int(X.shape[0]) if hasattr(X, "shape") else len(X)
+
+
+def _finite(found: Any, number: int) -> NDArray[Any]:
+    """What a function returned for the full sample, number 0, or for a replicate."""
+    values = np.asarray(found, dtype=np.float64)
+    if not np.isfinite(values).all():
+        where = f"replicate_weights[:, {number - 1}]" if number else "the full sample"
+        raise ValueError(f"function must return finite numbers, got {found} for {where}.")
+    return values

@@ -1,0 +1,129 @@
+"""A statistic with its standard error under the design of a survey."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from skweight._keywords import Floats
+
+
+@dataclass(frozen=True)
+class ReplicateStatistic:
+    """A statistic, its values in the replicates, and the standard error that they give.
+
+    Prints as a table; :meth:`to_frame` makes a pandas DataFrame of it.
+
+    Attributes
+    ----------
+    value : float or ndarray
+        The statistic of the estimator that was fitted to the full sample.
+    replicates : ndarray of shape (n_replicates, ...)
+        The statistic of each replicate.
+    factors : ndarray of shape (n_replicates,)
+        What the squared deviation of each replicate is multiplied by.
+    mse : bool
+        Whether deviations are from ``value``; else from the mean of the replicates.
+    degrees_of_freedom : float or None
+        Of the design, for confidence intervals by Student's t; None is the normal distribution.
+    names : list of str
+        Names of the entries of ``value``, for the table.
+    """
+
+    value: Any
+    replicates: NDArray[Any]
+    factors: Floats
+    mse: bool = True
+    degrees_of_freedom: float | None = None
+    names: list[str] = field(default_factory=list)
+
+    @property
+    def deviations(self) -> Floats:
+        """Differences of the replicates, of shape (n_replicates, ...), from their centre."""
+        centre = self.value if self.mse else self.replicates.mean(axis=0)
+        return np.asarray(self.replicates - centre)
+
+    @property
+    def standard_error(self) -> Any:
+        """Square root of the weighted sum of squared deviations; of the shape of ``value``."""
+        found = standard_error(self.deviations, self.factors)
+        return float(found) if np.ndim(found) == 0 else found
+
+    @property
+    def covariance(self) -> Floats:
+        """Covariance matrix of the entries of ``value``, flattened: shape (n, n)."""
+        flat = self.deviations.reshape(len(self.factors), -1)
+        return np.asarray(flat.T @ (flat * self.factors[:, None]))
+
+    def confidence_interval(self, level: float = 0.95) -> tuple[Any, Any]:
+        """Lower and upper ends, each of the shape of ``value``.
+
+        Parameters
+        ----------
+        level : float, default=0.95
+            Between 0 and 1.
+
+        Returns
+        -------
+        low, high : float or ndarray
+        """
+        if not 0 < level < 1:
+            raise ValueError(f"level must be between 0 and 1, got {level!r}.")
+        df = self.degrees_of_freedom
+        quantile = stats.norm.ppf if df is None else stats.t(df).ppf
+        reach = float(quantile((1 + level) / 2)) * self.standard_error
+        return self.value - reach, self.value + reach
+
+    def columns(self) -> dict[str, Any]:
+        """The table: a column by its name, with an entry for each entry of ``value``."""
+        low, high = self.confidence_interval()
+        found = {
+            "value": self.value,
+            "standard_error": self.standard_error,
+            "low_95": low,
+            "high_95": high,
+        }
+        names = self.names or [str(place) for place in range(np.size(self.value))]
+        return {"": names, **{name: np.ravel(values) for name, values in found.items()}}
+
+    def to_frame(self) -> Any:
+        """A pandas DataFrame with the columns value, standard_error, low_95 and high_95.
+
+        Returns
+        -------
+        pandas.DataFrame
+            With a row for each entry of ``value``.
+        """
+        import pandas as pd
+
+        columns = self.columns()
+        return pd.DataFrame(columns, index=columns.pop(""))
+
+    def __repr__(self) -> str:
+        columns = []
+        for name, values in self.columns().items():
+            cells = [v if isinstance(v, str) else f"{v:.6g}" for v in values]
+            width = max(map(len, [name, *cells]))
+            columns.append([cell.rjust(width) for cell in [name, *cells]])
+        return "\n".join("  ".join(row) for row in zip(*columns))
+
+
+def standard_error(deviations: Floats, factors: Floats) -> Any:
+    """Standard errors from deviations of replicates of shape (n_replicates, ...)."""
+    return np.sqrt(np.tensordot(factors, deviations**2, axes=1))
+
+
+def spread(value: Floats, replicates: Iterable[Floats], factors: Floats, mse: bool) -> Floats:
+    """Standard errors of many values, of which replicates are not kept."""
+    mean, weighted, squares = np.zeros((3, *value.shape))
+    for factor, values in zip(factors, replicates):
+        change = values - value
+        mean += change / len(factors)
+        weighted += factor * change
+        squares += factor * change**2
+    if not mse:  # sum c (d - m)^2
+        squares += mean * (mean * factors.sum() - 2 * weighted)
+    return np.asarray(np.sqrt(np.maximum(squares, 0)))

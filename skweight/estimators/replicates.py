@@ -1,0 +1,77 @@
+"""Replicates of a fit: the same training with other weights of the rows.
+
+All but the weights is that of the fit on the full sample: rows and their order, rows held out,
+random numbers, units, and the network that the training begins with. The spread of replicates is
+then that of the weights, and not that of random numbers.
+"""
+
+import copy
+import warnings
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from skweight._keywords import Floats, underflow_is_zero
+from skweight.data import RowDataset
+from skweight.estimators.members import FitPlan
+from skweight.weights import DistinctRows, to_mean_one
+
+
+@underflow_is_zero
+def plan_replicate(estimator: Any, planned: FitPlan, sample_weight: Floats) -> tuple[Any, FitPlan]:
+    """An estimator and its plan, for a replicate of a plan that was made with ``keep_copies``.
+
+    Parameters
+    ----------
+    estimator : TorchEstimator
+        That of the plan.
+    planned : FitPlan
+        Of the fit on the full sample.
+    sample_weight : ndarray of shape (n_samples,), float64
+        Checked, and 0 for rows without weight in the full sample.
+
+    Raises
+    ------
+    ValueError
+        If a part of the rows is left without weight.
+    """
+    rows = planned.rows.with_sample_weight(sample_weight, estimator.sample_weight_power)
+    first = planned.trainings[0]
+    replicate, criterion = copy.copy(estimator), copy.deepcopy(first.criterion)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the plan of the full sample has shown them
+        task = estimator._task.reweighted(rows, criterion)
+    replicate._keep(task)
+    weight_of = _weights_of_positions(rows, task.weights(rows))
+    trainings = [
+        replace(
+            training,
+            criterion=copy.deepcopy(criterion),
+            rows=_reweighted(training.rows, weight_of, "rows that are trained on"),
+            valid_rows=_reweighted_if_any(training.valid_rows, weight_of),
+            output=replicate._output(criterion),
+            adapt_rows=training.rows,
+        )
+        for training in planned.trainings
+    ]
+    return replicate, FitPlan(trainings, rows)
+
+
+def _weights_of_positions(rows: DistinctRows, weight: Floats) -> Floats:
+    """Weights by the position in X of the distinct rows."""
+    found = np.zeros((rows.X.shape[0], *weight.shape[1:]))
+    found[rows.index] = weight
+    return found
+
+
+def _reweighted_if_any(rows: RowDataset | None, weight_of: Floats) -> RowDataset | None:
+    return None if rows is None else _reweighted(rows, weight_of, "rows that are held out")
+
+
+def _reweighted(rows: RowDataset, weight_of: Floats, name: str) -> RowDataset:
+    """The rows of a training with the weights of a replicate."""
+    weight = weight_of[rows.index.cpu().numpy()]
+    if not weight.any():
+        raise ValueError(f"it leaves no weight to the {len(rows)} {name}.")
+    return rows.with_weight(to_mean_one(weight))
