@@ -5,9 +5,13 @@ from skweight.modules import FeatureWeight, WeightedLinear
 from skweight.search import RandomizedWeightSearchCV, WeightSearchCV
 from skweight.weights import (
     EffectiveSampleSizeWarning,
+    ReplicateWeights,
+    bootstrap_weights,
+    brr_weights,
     clip_weights,
     effective_number,
     effective_sample_size,
+    jackknife_weights,
     time_decay,
     weight_summary,
 )
@@ -18,13 +22,17 @@ __all__ = [
     "EffectiveSampleSizeWarning",
     "FeatureWeight",
     "RandomizedWeightSearchCV",
+    "ReplicateWeights",
     "WeightSearchCV",
     "WeightedLinear",
     "WeightedTorchClassifier",
     "WeightedTorchRegressor",
+    "bootstrap_weights",
+    "brr_weights",
     "clip_weights",
     "effective_number",
     "effective_sample_size",
+    "jackknife_weights",
     "time_decay",
     "weight_summary",
 ]

@@ -4,6 +4,9 @@
 ``merging`` finds the distinct rows of a table and holds them with their weights, ``categories``
 orders and pools categories by these, and ``missing`` knows which targets are missing. Users make
 weights with ``recipes`` and look at them with ``summary``.
+
+``replicate_weights`` holds the replicate weights of a survey, and ``survey_design`` makes them from
+strata and clusters, which ``survey_clusters`` finds in the rows, with signs of ``hadamard``.
 """
 
 from skweight.weights.categories import order_categories, pool_categories
@@ -21,6 +24,11 @@ from skweight.weights.missing import (
     take_rows,
 )
 from skweight.weights.recipes import clip_weights, effective_number, time_decay
+from skweight.weights.replicate_weights import (
+    REPLICATE_METHODS,
+    ReplicateWeights,
+    variance_factors,
+)
 from skweight.weights.sample_weight import (
     EffectiveSampleSizeWarning,
     check_sample_weight,
@@ -31,3 +39,5 @@ from skweight.weights.sample_weight import (
     to_mean_one,
 )
 from skweight.weights.summary import weight_summary
+from skweight.weights.survey_clusters import SurveyClusters, find_clusters
+from skweight.weights.survey_design import bootstrap_weights, brr_weights, jackknife_weights

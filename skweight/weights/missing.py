@@ -49,7 +49,7 @@ def fill_targets_without_weight(
     values = _as_values(y, name)
     if values is None:
         return y
-    missing = _missing_rows(values)
+    missing = missing_rows(values)
     has_weight = rows_with_weight(sample_weight, len(values))
     weightless = np.zeros(len(values), dtype=bool) if has_weight is None else ~has_weight
     if missing.any():
@@ -113,7 +113,8 @@ def _refuse_single(value: Any, name: str) -> NoReturn:
     raise TypeError(f"{name} must hold a target for each row of X, got {got}.{hint}")
 
 
-def _missing_rows(values: NDArray[Any]) -> NDArray[np.bool_]:
+def missing_rows(values: NDArray[Any]) -> NDArray[np.bool_]:
+    """Rows of an array that hold a missing or infinite value."""
     if values.dtype.kind == "f":
         missing = ~np.isfinite(values)
     elif values.dtype.kind in "mM":
