@@ -2,7 +2,7 @@
 
 from skweight.estimators import WeightedTorchClassifier, WeightedTorchRegressor
 from skweight.modules import FeatureWeight, WeightedLinear
-from skweight.search import RandomizedWeightSearchCV, WeightSearchCV
+from skweight.search import DesignKFold, RandomizedWeightSearchCV, WeightSearchCV
 from skweight.weights import (
     EffectiveSampleSizeWarning,
     ReplicateWeights,
@@ -19,6 +19,7 @@ from skweight.weights import (
 __version__ = "0.1.0"
 
 __all__ = [
+    "DesignKFold",
     "EffectiveSampleSizeWarning",
     "FeatureWeight",
     "RandomizedWeightSearchCV",
