@@ -1,6 +1,7 @@
 """PyTorch networks that behave like scikit-learn estimators and take weights seriously."""
 
 from skweight.estimators import WeightedTorchClassifier, WeightedTorchRegressor
+from skweight.inspection import calibration_table
 from skweight.modules import FeatureWeight, WeightedLinear
 from skweight.search import DesignKFold, RandomizedWeightSearchCV, WeightSearchCV
 from skweight.weights import (
@@ -30,6 +31,7 @@ __all__ = [
     "WeightedTorchRegressor",
     "bootstrap_weights",
     "brr_weights",
+    "calibration_table",
     "clip_weights",
     "effective_number",
     "effective_sample_size",
