@@ -18,7 +18,6 @@ from skweight.weights import (
     check_sample_weight,
     fill_targets_without_weight,
     find_clusters,
-    scale_near_one,
 )
 
 # Integers of more values than that are counts or amounts, which no fold can have the shares of.
@@ -203,7 +202,6 @@ def _shares(design: SurveyClusters, weight: Floats, y: Any) -> Floats:
 
     Rows are summed in an order of their own, so that the order of the table means nothing.
     """
-    weight = scale_near_one(weight)
     columns = [weight, *_class_weights(fill_targets_without_weight(y, weight), weight)]
     masses = []
     for column in columns:

@@ -136,16 +136,21 @@ def test_the_order_of_rows_means_nothing_to_the_bit():
 @pytest.mark.parametrize("scale", [0.1, 3, 1e300, 1e-300, 2.0**-1050])
 @pytest.mark.parametrize("n_bins", [2, 3, 10])
 def test_the_scale_of_weights_means_nothing(scale, n_bins):
-    """Also where the middle of a row's weight is the end of a bin."""
     y, prob, weight = rows(6)
     with np.errstate(all="raise"):
         found = calibration_table(y, prob, weight * scale, n_bins)
-        assert_same_table(found, calibration_table(y, prob, weight, n_bins), rtol=1e-6)
-        odd = calibration_table([0, 1, 1], [0.1, 0.2, 0.3], np.full(3, scale), n_bins)
-    assert (
-        odd["rows"].tolist()
-        == calibration_table([0, 1, 1], [0.1, 0.2, 0.3], n_bins=n_bins)["rows"].tolist()
-    )
+    assert_same_table(found, calibration_table(y, prob, weight, n_bins), rtol=1e-6)
+
+
+@pytest.mark.parametrize("n_rows", [5, 9, 15])
+def test_the_end_of_a_bin_within_a_row_does_not_depend_on_rounding(n_rows):
+    """There the middle of the weight of a row is where a bin ends."""
+    y, prob = np.arange(n_rows) % 2, np.arange(n_rows) / n_rows
+    for n_bins in (2, 6, 10):
+        expected = calibration_table(y, prob, n_bins=n_bins)["rows"].tolist()
+        for scale in (0.1, 0.3, 3, 7, 1e-5, 1e300):
+            found = calibration_table(y, prob, np.full(n_rows, scale), n_bins)
+            assert found["rows"].tolist() == expected
 
 
 def test_weights_of_very_different_size_give_finite_numbers():

@@ -107,6 +107,16 @@ def test_the_order_of_rows_and_the_scale_of_weights_mean_nothing(seed):
         assert_array_equal(folds_of(DesignKFold(**design), X[p], y[p]), folds[p])
 
 
+def test_sums_of_weights_in_another_order_tie_all_the_same():
+    """0.1 + 0.2 + 0.3 and 0.3 + 0.2 + 0.1 differ in the last bit, and would decide."""
+    rng = np.random.default_rng(0)
+    clusters = np.repeat(np.arange(12), 3)
+    weight = np.concatenate([rng.permutation([0.1, 0.2, 0.3]) for _ in range(12)])
+    assert len(np.unique(np.bincount(clusters, weight))) > 1
+    cv = DesignKFold(3, clusters=clusters, sample_weight=weight)
+    assert_array_equal(folds_of(cv, weight[:, None])[::3], np.arange(12) % 3)
+
+
 def test_copies_and_integer_weights_make_the_same_folds():
     X, y, _, strata, clusters = survey(4)
     weight = np.random.default_rng(0).integers(1, 4, len(X))
