@@ -7,8 +7,9 @@ from skweight.ensembles import (
     mean_prediction,
 )
 from skweight.estimators import WeightedTorchClassifier, WeightedTorchRegressor
+from skweight.inspection import calibration_table
 from skweight.modules import FeatureWeight, WeightedLinear
-from skweight.search import RandomizedWeightSearchCV, WeightSearchCV
+from skweight.search import DesignKFold, RandomizedWeightSearchCV, WeightSearchCV
 from skweight.weights import (
     EffectiveSampleSizeWarning,
     ReplicateWeights,
@@ -25,6 +26,7 @@ from skweight.weights import (
 __version__ = "0.1.0"
 
 __all__ = [
+    "DesignKFold",
     "EffectiveSampleSizeWarning",
     "FeatureWeight",
     "GroupDifference",
@@ -38,6 +40,7 @@ __all__ = [
     "WeightedTorchRegressor",
     "bootstrap_weights",
     "brr_weights",
+    "calibration_table",
     "clip_weights",
     "effective_number",
     "effective_sample_size",

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from skweight._keywords import Floats
+from skweight.weights import Table
 
 
 @dataclass(frozen=True)
@@ -77,17 +78,18 @@ class ReplicateStatistic:
         reach = float(quantile((1 + level) / 2)) * self.standard_error
         return self.value - reach, self.value + reach
 
-    def columns(self) -> dict[str, Any]:
-        """The table: a column by its name, with an entry for each entry of ``value``."""
+    def table(self) -> Table:
+        """Columns by name, with an entry for each entry of ``value``."""
         low, high = self.confidence_interval()
-        found = {
+        columns = {
             "value": self.value,
             "standard_error": self.standard_error,
             "low_95": low,
             "high_95": high,
         }
         names = self.names or [str(place) for place in range(np.size(self.value))]
-        return {"": names, **{name: np.ravel(values) for name, values in found.items()}}
+        named = {name: np.ravel(values) for name, values in columns.items()}
+        return Table({"": np.array(names), **named})
 
     def to_frame(self) -> Any:
         """A pandas DataFrame with the columns value, standard_error, low_95 and high_95.
@@ -99,16 +101,11 @@ class ReplicateStatistic:
         """
         import pandas as pd
 
-        columns = self.columns()
+        columns = dict(self.table())
         return pd.DataFrame(columns, index=columns.pop(""))
 
     def __repr__(self) -> str:
-        columns = []
-        for name, values in self.columns().items():
-            cells = [v if isinstance(v, str) else f"{v:.6g}" for v in values]
-            width = max(map(len, [name, *cells]))
-            columns.append([cell.rjust(width) for cell in [name, *cells]])
-        return "\n".join("  ".join(row) for row in zip(*columns))
+        return repr(self.table())
 
 
 def standard_error(deviations: Floats, factors: Floats) -> Any:

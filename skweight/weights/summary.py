@@ -1,4 +1,4 @@
-"""The table that ``weight_summary`` shows: the weights of each class."""
+"""Tables of numbers, and the one that ``weight_summary`` shows: the weights of each class."""
 
 from typing import Any
 
@@ -16,8 +16,8 @@ from skweight.weights.sample_weight import (
 )
 
 
-class WeightSummary(dict[str, NDArray[Any]]):
-    """Columns by name, with an entry per class and one for all; prints as a table."""
+class Table(dict[str, NDArray[Any]]):
+    """Columns by name, with an entry per row; prints as a table."""
 
     def __repr__(self) -> str:
         columns = []
@@ -26,6 +26,10 @@ class WeightSummary(dict[str, NDArray[Any]]):
             width = max(map(len, [name, *cells]))
             columns.append([cell.rjust(width) for cell in [name, *cells]])
         return "\n".join("  ".join(row) for row in zip(*columns))
+
+
+class WeightSummary(Table):
+    """Columns by name, with an entry per class and one for all."""
 
 
 @underflow_is_zero
