@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 from joblib import Parallel, delayed
+from sklearn.linear_model import LinearRegression
 
 from skweight import (
     MarginalEffect,
@@ -47,10 +48,10 @@ def rows(n_rows, n_features, seed=0):
     return X, y, rng.uniform(1, 3, size=n_rows)
 
 
-def seconds_of(fit):
-    """How long a call takes."""
+def seconds_of(model, *args, **params):
+    """How long a fit takes."""
     start = time.perf_counter()
-    fit()
+    model.fit(*args, **params)
     return time.perf_counter() - start
 
 
@@ -66,14 +67,10 @@ def print_seconds():
             W = bootstrap_weights(None, None, weight, n_replicates, random_state=0)
             found = []
             for _ in range(TURNS):
-                turn = [seconds_of(lambda: net.fit(X, y, weight))]
+                turn = [seconds_of(net, X, y, weight)]
                 for n_jobs in (1, 2):
                     model = ReplicateEstimator(net, n_jobs=n_jobs)
-                    turn.append(
-                        seconds_of(
-                            lambda model=model, W=W: model.fit(X, y, weight, replicate_weights=W)
-                        )
-                    )
+                    turn.append(seconds_of(model, X, y, weight, replicate_weights=W))
                 found.append(turn)
             alone, one, two = np.median(found, axis=0)
             print(
@@ -129,15 +126,17 @@ N_STRATA, N_CLUSTERS, N_DRAWN, N_PER_CLUSTER = 15, 80, 4, 12
 N_SAMPLES, N_REPLICATES = 300, 60
 
 
+STEP = 0.5
+
+
 class Population(NamedTuple):
-    """Everybody: x, y, stratum and cluster, and the truth."""
+    """Everybody: x, y, stratum and cluster, and the truth about each statistic."""
 
     X: np.ndarray
     y: np.ndarray
     stratum: np.ndarray
     cluster: np.ndarray
-    mean: float
-    effect: float
+    truth: dict[str, float]
 
 
 def mean_of_y(X):
@@ -154,9 +153,13 @@ def population():
     X = rng.normal(size=(len(cluster), 3)) * 0.8 + rng.normal(size=(n_clusters, 3))[cluster] * 0.6
     X[:, 0] += np.linspace(-0.5, 0.5, N_STRATA)[stratum]
     y = mean_of_y(X) + 0.5 * rng.normal(size=n_clusters)[cluster] + rng.normal(size=len(cluster))
-    moved = X + np.array([1.0, 0, 0])
-    effect = float(np.mean(mean_of_y(moved) - mean_of_y(X)))
-    return Population(X, y, stratum, cluster, float(y.mean()), effect)
+    moved = X + np.array([STEP, 0, 0])
+    truth = {
+        "mean of the network": float(y.mean()),
+        "effect, linear network": STEP * float(LinearRegression().fit(X, y).coef_[0]),
+        "effect, default network": float(np.mean(mean_of_y(moved) - mean_of_y(X))),
+    }
+    return Population(X, y, stratum, cluster, truth)
 
 
 def draw(everybody, seed):
@@ -173,11 +176,27 @@ def draw(everybody, seed):
     return np.concatenate(chosen), np.concatenate(weights)
 
 
+# A network without hidden layers that is trained to convergence, so without bias.
+LINEAR = {
+    "module__hidden_sizes": (),
+    "module__n_bins": 0,
+    "module__clip": None,
+    "early_stopping": False,
+    "optimizer__weight_decay": 0,
+    "batch_size": -1,
+    "lr": 0.05,
+    "max_epochs": 300,
+    "ema_decay": 0,
+}
+
+
 def measure(everybody, seed):
-    """Values, standard errors and ends of intervals of a sample."""
+    """Value, standard error, and whether the interval holds the truth, of each statistic."""
     members, weight = draw(everybody, seed)
     X, y = everybody.X[members], everybody.y[members]
-    net = WeightedTorchRegressor(n_members=1, match_mean=True, random_state=seed)
+    default = WeightedTorchRegressor(n_members=1, match_mean=True, random_state=seed)
+    linear = WeightedTorchRegressor(n_members=1, random_state=seed, **LINEAR)
+    effect = MarginalEffect(0, step=STEP)
     designs = {
         "design": (everybody.stratum[members], everybody.cluster[members]),
         "simple random sample": (None, None),
@@ -185,19 +204,18 @@ def measure(everybody, seed):
     found = {"seed": seed, "rows": len(members)}
     for name, (strata, clusters) in designs.items():
         W = bootstrap_weights(strata, clusters, weight, N_REPLICATES, random_state=seed)
-        model = ReplicateEstimator(net).fit(X, y, weight, replicate_weights=W)
-        for statistic, truth in (
-            (mean_prediction, everybody.mean),
-            (MarginalEffect(0), everybody.effect),
-        ):
-            result = model.statistic(statistic, X)
+        fitted = [
+            ReplicateEstimator(n).fit(X, y, weight, replicate_weights=W) for n in (default, linear)
+        ]
+        results = {
+            "mean of the network": fitted[0].statistic(mean_prediction, X),
+            "effect, linear network": fitted[1].statistic(effect, X),
+            "effect, default network": fitted[0].statistic(effect, X),
+        }
+        for kind, result in results.items():
             low, high = result.confidence_interval()
-            kind = "mean" if statistic is mean_prediction else "effect"
-            found[f"{name}, {kind}"] = [
-                result.value,
-                result.standard_error,
-                bool(low <= truth <= high),
-            ]
+            covers = bool(low <= everybody.truth[kind] <= high)
+            found[f"{name}, {kind}"] = [result.value, result.standard_error, covers]
     return found
 
 
@@ -216,7 +234,7 @@ def print_coverage(keep):
         "error | covered |"
     )
     print("| --- | --- | --- | --- | --- | --- | --- |")
-    for kind, truth in (("mean", everybody.mean), ("effect", everybody.effect)):
+    for kind, truth in everybody.truth.items():
         for name in ("design", "simple random sample"):
             values = np.array([row[f"{name}, {kind}"] for row in done], dtype=float)
             value, error, covered = values.mean(axis=0)

@@ -19,7 +19,13 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from skweight._keywords import Floats, warn
 from skweight.losses import ClassLink, RowLoss
 from skweight.training import Output
-from skweight.weights import DistinctRows, refuse_masked, resolve_class_weight, scale_near_one
+from skweight.weights import (
+    DistinctRows,
+    flatten_mass,
+    refuse_masked,
+    resolve_class_weight,
+    scale_near_one,
+)
 
 Codes = NDArray[np.int32]
 _ABSENT_PRESENT = np.array([0, 1])
@@ -168,6 +174,16 @@ class Labels:
             return mass
         return np.asarray(mass[:, None] * class_weight[np.arange(codes.shape[1]), codes])
 
+    def shares(self, codes: Codes, weight: Floats) -> Floats:
+        """Share of each class in weights of shape (n, 1) or (n, n_labels), as :meth:`priors`."""
+        if not self.multilabel:
+            found = np.array([weight[codes == c].sum() for c in range(len(self.classes))])
+            return np.asarray(found / found.sum())
+        weight = np.broadcast_to(weight, codes.shape)
+        pairs = [[w[y == c].sum() for c in _ABSENT_PRESENT] for w, y in zip(weight.T, codes.T)]
+        total = np.sum(pairs, axis=1, keepdims=True)
+        return np.asarray(pairs / np.where(total > 0, total, 1.0))
+
     def log(self, values: Floats, what_needs_it: str) -> Floats:
         """Logarithms of priors or class weights, none of which may be 0."""
         zeros = np.argwhere(values == 0)
@@ -274,6 +290,33 @@ class ClassTask:
                 f"{name} must hold a row whose class has weight: class_weight gives every row of "
                 "it weight 0."
             )
+
+    def weight_of_predictions(
+        self, rows: DistinctRows, power: float, correct_prior: bool
+    ) -> Floats:
+        """Weights of rows, or of rows and labels, in the data that probabilities are for.
+
+        Logit adjustment does to the probabilities what class weights ``1 / prior ** tau`` do.
+        """
+        weight = scale_near_one(flatten_mass(rows.mass, power))
+        if correct_prior:
+            return weight
+        factor = self.weight
+        if self.logit_adjustment:
+            with np.errstate(divide="ignore"):  # of classes of weight 0
+                log_factor = np.log(factor) - self.logit_adjustment * np.log(self.prior)
+            factor = np.exp(log_factor - log_factor.max(axis=-1, keepdims=True))
+        return self.labels.weigh(weight, rows.y, factor)
+
+    def check_means(self, codes: Codes, weight: Floats) -> None:
+        """Refuse a class of which no probability can have the mean, which is 0."""
+        shares = self.labels.shares(codes, weight)
+        self.labels.log(shares, "match_mean=True needs weight in every class of y")
+
+    def mean_to_match(self, codes: Codes, weight: Floats) -> Floats:
+        """What the mean probability of each class or label is to be."""
+        shares = self.labels.shares(codes, weight)
+        return np.ascontiguousarray(shares[:, 1]) if self.labels.multilabel else shares
 
     def targets(self, parts: list[DistinctRows]) -> list[NDArray[Any]]:
         """Codes of the training and validation rows, as the loss sees them."""

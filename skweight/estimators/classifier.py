@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
 from sklearn.utils.metaestimators import available_if
+from torch import Tensor
 
 from skweight.estimators.class_task import ClassTask, Labels, scores_of
 from skweight.estimators.estimator import TorchEstimator, without_weightless_rows
@@ -15,7 +16,7 @@ from skweight.estimators.fit_arguments import explain_unknown
 from skweight.estimators.members import mean_output
 from skweight.estimators.partial_fit import check_partial_fit
 from skweight.estimators.planning import FitData
-from skweight.losses import CLASSIFIER_CRITERIA, ClassLink, RowLoss
+from skweight.losses import CLASSIFIER_CRITERIA, ClassLink, RowLoss, matching_shift_of_classes
 from skweight.training import Output, WeightedNet
 
 
@@ -221,6 +222,7 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
         sample_weight_power: float = 1.0,
         weighting: str = "loss",
         correct_prior: bool = False,
+        match_mean: bool = False,
         optimizer: Any = None,
         lr: float = 0.001,
         batch_size: int | str = "auto",
@@ -248,6 +250,7 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
         self.sample_weight_power = sample_weight_power
         self.weighting = weighting
         self.correct_prior = correct_prior
+        self.match_mean = match_mean
         self.optimizer = optimizer
         self.lr = lr
         self.batch_size = batch_size
@@ -481,6 +484,12 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
     def _link(self, net: WeightedNet) -> ClassLink:
         """From raw scores of a net to scores and probabilities of the classes."""
         return self._task.link(net.criterion_, self.correct_prior)
+
+    def _matching_shift(
+        self, net: WeightedNet, raw: Tensor, weight: Tensor, mean: Tensor
+    ) -> tuple[Tensor, float]:
+        """Shift of the raw scores of a net that gives its probabilities this mean."""
+        return matching_shift_of_classes(self._link(net), raw, weight, mean)
 
     def _values(self, nets: list[WeightedNet], X: Any) -> NDArray[np.float64]:
         """Mean probabilities for checked X."""

@@ -138,7 +138,12 @@ class TorchEstimator(BaseEstimator):  # type: ignore[misc]
         """Fit on all rows at once."""
         with self._unchanged_by_failure():
             planned = plan(self, data)
-            planned.complete(self, _train_all(planned.trainings))
+            try:
+                nets = _train_all(planned.trainings)
+            except TrainingInterrupted as stop:
+                planned.match_means(self, stop.nets)
+                raise
+            planned.complete(self, nets)
         return self
 
     def _partial_fit(

@@ -5,7 +5,7 @@ folds but its own, which tells it when to stop.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from skweight._keywords import warn
+from skweight.estimators.balance import Balance
 from skweight.estimators.held_out import HeldOutUnits
 from skweight.training import Training, WeightedNet, predict
 from skweight.weights import DistinctRows
@@ -47,12 +48,14 @@ class HeldOut:
 class FitPlan:
     """The trainings of a fit: one, or one for each member with the rows that they hold out.
 
-    ``rows`` are all distinct rows, with the weights of the objective.
+    ``rows`` are all distinct rows, with the weights of the objective. ``balance`` are the rows on
+    which predictions are matched with y, if the user asked for it.
     """
 
     trainings: list[Training]
     rows: DistinctRows
     held_out: HeldOut | None = None
+    balance: Balance | None = None
 
     @property
     def training(self) -> Training:
@@ -67,6 +70,21 @@ class FitPlan:
             # Numbers that are too small or too large for a score are no reason to lose the fit.
             with np.errstate(all="ignore"):
                 self._predict_and_score(estimator, self.held_out)
+        self.match_means(estimator, nets)  # last: held-out rows must not know y of theirs
+
+    def match_means(self, estimator: Any, nets: list[WeightedNet]) -> None:
+        """Shift the scores of the nets so that their predictions have the mean of y."""
+        if self.balance is not None:
+            self.balance.match(estimator, nets)
+
+    def with_X_of(self, other: "FitPlan") -> "FitPlan":
+        """The same plan with the X of another one, which is equal, beside the trainings."""
+        changed = {
+            name: replace(getattr(self, name), X=getattr(other, name).X)
+            for name in ("held_out", "balance")
+            if getattr(self, name) is not None and getattr(other, name) is not None
+        }
+        return replace(self, **changed) if changed else self
 
     def _predict_and_score(self, estimator: Any, held_out: HeldOut) -> None:
         """Set the predictions for rows held out, and their score."""
@@ -113,7 +131,8 @@ def mean_output(
 def output(net: WeightedNet, X: Any, link: Link | None = None) -> NDArray[np.float64]:
     """Raw scores of a net for checked X, or what ``link`` makes of them; a new array."""
     device = torch.device(net.device)
-    return np.asarray(predict(net.module_, X, device, link, net.takes_integers).numpy())
+    shift = None if net.score_shift_ is None else torch.from_numpy(net.score_shift_)
+    return np.asarray(predict(net.module_, X, device, link, net.takes_integers, shift).numpy())
 
 
 def members_asked_for(estimator: Any, has_validation: bool) -> int | str:

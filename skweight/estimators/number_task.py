@@ -104,6 +104,21 @@ class NumberTask:
         """Rows with their weights: numbers have no class weights."""
         return rows
 
+    def weight_of_predictions(
+        self, rows: DistinctRows, power: float, correct_prior: bool
+    ) -> Floats:
+        """The weights of the rows: numbers have no class weights that could be corrected."""
+        return rows.weight
+
+    def check_means(self, y: Floats, weight: Floats) -> None:
+        """Every mean that :meth:`targets` allows can be predicted."""
+
+    def mean_to_match(self, y: Floats, weight: Floats) -> Floats:
+        """Mean of each target in units of training, by weights whose sum is 1."""
+        units = self._learned_units
+        scaled = divide(y.reshape(len(y), -1) - units.location, units.scale)
+        return np.array([values.sum() for values in np.ascontiguousarray((weight * scaled).T)])
+
     def classes_of(self, rows: DistinctRows) -> None:
         """None: numbers are no classes."""
 

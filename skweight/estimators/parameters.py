@@ -86,6 +86,7 @@ ALLOWED: dict[str, tuple[Callable[[Any], bool], str]] = {
         'one of ["loss", "sampling"]',
     ),
     "correct_prior": (_is_flag, "True or False"),
+    "match_mean": (_is_flag, "True or False"),
     "optimizer": (lambda v: v is None or callable(v), "None or a torch.optim.Optimizer class"),
     "lr": (lambda v: _is_real(0)(v) and v > 0, "a number > 0"),
     "batch_size": (

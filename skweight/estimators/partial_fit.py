@@ -50,6 +50,11 @@ def check_partial_fit(estimator: Any) -> bool:
             'partial_fit needs n_members=1 or "auto", because no member holds out rows of later '
             f"calls, got {estimator.n_members!r}. Pass all rows to fit instead."
         )
+    if estimator.match_mean:
+        raise ValueError(
+            "partial_fit needs match_mean=False, because the mean of y in later calls is unknown, "
+            f"got {estimator.match_mean!r}. Pass all rows to fit instead."
+        )
     if estimator.ema_decay not in ("auto", 0):
         raise ValueError(
             'partial_fit needs ema_decay="auto" or 0, because later calls train the parameters '

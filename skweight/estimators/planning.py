@@ -23,6 +23,7 @@ from skweight.data import (
     place,
     resolve_device,
 )
+from skweight.estimators.balance import plan_balance
 from skweight.estimators.class_task import ClassTask
 from skweight.estimators.held_out import held_out_units
 from skweight.estimators.inputs import n_features_of
@@ -133,6 +134,7 @@ def plan(estimator: Any, data: FitData, keep_copies: bool = False) -> FitPlan:
     warn_of_flattened_copies(estimator, data.sample_weight, len(codes), n_distinct)
     del codes  # a table may fill the memory
     validation = None if data.X_val is None else _validation_rows(estimator, task, data)
+    balance = plan_balance(estimator, task, criterion, rows)
     units = held_out_units(rows, groups)
     fraction = estimator.validation_fraction
     n_members = resolve_n_members(n_members, fraction, units, task.classes_of(rows))
@@ -143,12 +145,12 @@ def plan(estimator: Any, data: FitData, keep_copies: bool = False) -> FitPlan:
     if n_members == 1:
         own = [rows, validation] if validation else None
         parts = own or units.split(estimator.early_stopping, fraction, seed)
-        return FitPlan([make.alone(parts, previous[0])], rows)
+        return FitPlan([make.alone(parts, previous[0])], rows, balance=balance)
     # Members go on without the rows that they were trained without before.
     estimator._fold_seed = seed if not continues else estimator._fold_seed
     folds = units.folds(n_members, estimator._fold_seed)
     held_out = HeldOut(rows.X, y, data.sample_weight, *rows_in_folds(folds, rows))
-    return FitPlan(make.members(rows, folds, previous), rows, held_out)
+    return FitPlan(make.members(rows, folds, previous), rows, held_out, balance)
 
 
 @dataclass

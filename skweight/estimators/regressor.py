@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from sklearn.base import RegressorMixin
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_array, check_consistent_length
+from torch import Tensor
 
 from skweight._keywords import underflow_is_zero
 from skweight.estimators.estimator import TorchEstimator, without_weightless_rows
@@ -18,7 +19,7 @@ from skweight.estimators.number_task import NumberTask
 from skweight.estimators.partial_fit import check_partial_fit
 from skweight.estimators.planning import FitData
 from skweight.estimators.tables import validate_to_predict
-from skweight.losses import REGRESSOR_CRITERIA, GaussianNLL, RowLoss
+from skweight.losses import REGRESSOR_CRITERIA, GaussianNLL, RowLoss, matching_shift_of_numbers
 from skweight.training import Output, WeightedNet, explained_share
 from skweight.weights import check_sample_weight, scale_near_one
 
@@ -211,6 +212,7 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         categorical_features: Any = "from_dtype",
         sample_weight_power: float = 1.0,
         weighting: str = "loss",
+        match_mean: bool = False,
         optimizer: Any = None,
         lr: float = 0.001,
         batch_size: int | str = "auto",
@@ -234,6 +236,7 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         self.categorical_features = categorical_features
         self.sample_weight_power = sample_weight_power
         self.weighting = weighting
+        self.match_mean = match_mean
         self.optimizer = optimizer
         self.lr = lr
         self.batch_size = batch_size
@@ -400,6 +403,12 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
             expected = ("n_samples", *shape)
             raise ValueError(f"y must have shape {expected}, as in fit, got {y.shape}.")
         return self._score_of(y, predicted, sample_weight)
+
+    def _matching_shift(
+        self, net: WeightedNet, raw: Tensor, weight: Tensor, mean: Tensor
+    ) -> tuple[Tensor, float]:
+        """Shift of the raw scores of a net that gives its predictions this mean."""
+        return matching_shift_of_numbers(net.criterion_, raw, weight, mean)
 
     def _values(self, nets: list[WeightedNet], X: Any) -> NDArray[np.float64]:
         """Mean predictions for checked X in units of y."""

@@ -14,6 +14,7 @@ import numpy as np
 
 from skweight._keywords import Floats, underflow_is_zero
 from skweight.data import RowDataset
+from skweight.estimators.balance import plan_balance
 from skweight.estimators.members import FitPlan
 from skweight.weights import DistinctRows, to_mean_one
 
@@ -55,7 +56,8 @@ def plan_replicate(estimator: Any, planned: FitPlan, sample_weight: Floats) -> t
         )
         for training in planned.trainings
     ]
-    return replicate, FitPlan(trainings, rows)
+    balance = plan_balance(replicate, task, criterion, rows)
+    return replicate, FitPlan(trainings, rows, balance=balance)
 
 
 def _weights_of_positions(rows: DistinctRows, weight: Floats) -> Floats:

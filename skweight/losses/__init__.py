@@ -28,6 +28,11 @@ from skweight.losses.gradients import (
     means_of_batches,
     slopes_of_batches,
 )
+from skweight.losses.mean_matching import (
+    TOLERANCE,
+    matching_shift_of_classes,
+    matching_shift_of_numbers,
+)
 from skweight.losses.reduction import (
     backpropagate_weighted_mean,
     backpropagate_weighted_means,

@@ -41,6 +41,9 @@ class Traits:
         What y must be.
     power : float or None
         Variance power of the deviance that the loss is, if it is one.
+    has_mean : bool
+        Whether the best constant prediction is the weighted mean of y, of numbers or of
+        indicators of the classes.
     """
 
     one_column_per_class: bool = False
@@ -54,6 +57,7 @@ class Traits:
     units: str = "as_given"
     positive: str | None = None
     power: float | None = None
+    has_mean: bool = False
 
     @property
     def log_link(self) -> bool:
@@ -73,7 +77,7 @@ def check_real(name: str, value: Any, holds: Callable[[float], bool], expected: 
 class ClassLoss(nn.Module):
     """A loss of class scores."""
 
-    traits = Traits()
+    traits = Traits(has_mean=True)
 
     def forward(self, output: Tensor, target: Tensor) -> Tensor:
         """Losses before any weight.

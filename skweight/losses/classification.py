@@ -113,7 +113,7 @@ class PolyTailed(ClassLoss):
         Above 0: how fast the tail falls.
     """
 
-    traits = Traits(binary_only=True)
+    traits = Traits(binary_only=True, has_mean=True)
 
     def __init__(self, alpha: float = 1.0) -> None:
         super().__init__()
@@ -208,6 +208,11 @@ class ClassLink:
         self.multilabel = multilabel
         self.offset = offset
         self.log_weight = log_weight
+
+    @property
+    def keeps_differences(self) -> bool:
+        """Whether scores differ from raw scores by constants only."""
+        return self.loss is None or type(self.loss).logits is ClassLoss.logits
 
     def scores(self, raw: Tensor) -> Tensor:
         """Logarithms of the odds, or of the probabilities up to a constant.

@@ -19,6 +19,8 @@ _HUBER_ITERATIONS = 30
 class SquaredError(TargetLoss):
     """``(y - f)^2``: f estimates the mean."""
 
+    traits = replace(TargetLoss.traits, has_mean=True)
+
     def forward(self, output: Tensor, target: Tensor) -> Tensor:
         return (output - target) ** 2
 
@@ -128,6 +130,8 @@ class TweedieDeviance(TargetLoss):
         number of gamma amounts. From 2 on targets must be positive.
     """
 
+    traits = replace(TargetLoss.traits, has_mean=True)
+
     def __init__(self, power: float = 1.5) -> None:
         super().__init__()
         self.power = check_real("power", power, lambda v: v >= 1, "a number >= 1")
@@ -187,7 +191,7 @@ class GaussianNLL(TargetLoss):
     ``s^2 = log(1 + e^r) + 1e-6`` (Lakshminarayanan et al. 2017, NeurIPS, arXiv 1612.01474).
     """
 
-    traits = replace(TargetLoss.traits, n_columns=2)
+    traits = replace(TargetLoss.traits, n_columns=2, has_mean=True)
     floor = 1e-6
 
     def forward(self, output: Tensor, target: Tensor) -> Tensor:

@@ -14,12 +14,16 @@ from skweight.losses.base import ClassLoss, TargetLoss, Traits
 # Of losses of margins, no probability can be computed from the scores that minimise them.
 _MARGIN = Traits(has_probabilities=False)
 _MULTI_MARGIN = Traits(one_column_per_class=True, has_probabilities=False)
-_LOG_PROBABILITIES = Traits(one_column_per_class=True, takes_log_probabilities=True)
+_LOG_PROBABILITIES = Traits(one_column_per_class=True, takes_log_probabilities=True, has_mean=True)
+_SOFTMAX = Traits(one_column_per_class=True, has_mean=True)
+_LOGITS = Traits(has_mean=True)
 
 # Subclasses inherit the traits of these classes.
 TORCH_LOSSES: dict[type | Callable[..., Any], Traits] = {
-    nn.CrossEntropyLoss: Traits(one_column_per_class=True),
-    F.cross_entropy: Traits(one_column_per_class=True),
+    nn.CrossEntropyLoss: _SOFTMAX,
+    F.cross_entropy: _SOFTMAX,
+    nn.BCEWithLogitsLoss: _LOGITS,
+    F.binary_cross_entropy_with_logits: _LOGITS,
     nn.NLLLoss: _LOG_PROBABILITIES,
     F.nll_loss: _LOG_PROBABILITIES,
     nn.BCELoss: Traits(takes_probabilities=True),
@@ -30,12 +34,12 @@ TORCH_LOSSES: dict[type | Callable[..., Any], Traits] = {
     nn.HingeEmbeddingLoss: _MARGIN,
     F.hinge_embedding_loss: _MARGIN,
     # These two have no threshold in units of y, so that y can be standardised for them.
-    nn.MSELoss: Traits(for_numbers=True, units="standardised"),
+    nn.MSELoss: Traits(for_numbers=True, units="standardised", has_mean=True),
     nn.L1Loss: Traits(for_numbers=True, units="robust"),
     nn.HuberLoss: Traits(for_numbers=True),
     nn.SmoothL1Loss: Traits(for_numbers=True),
     nn.PoissonNLLLoss: Traits(
-        for_numbers=True, units="mean_one", positive="non-negative", power=1.0
+        for_numbers=True, units="mean_one", positive="non-negative", power=1.0, has_mean=True
     ),
 }
 
@@ -57,7 +61,7 @@ def traits_of(criterion: Any) -> Traits:
         # Its scores are the means themselves.
         traits = Traits(for_numbers=True, positive="non-negative")
     if given("label_smoothing"):
-        traits = replace(traits, has_probabilities=False)
+        traits = replace(traits, has_probabilities=False, has_mean=False)
     own_weights = [name for name in ("weight", "pos_weight") if given(name) is not None]
     return replace(traits, own_weight=own_weights[0]) if own_weights else traits
 

@@ -4,7 +4,7 @@ import copy
 import time
 import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby, islice
 from typing import Any
 
@@ -152,9 +152,7 @@ def _share_X(planned: dict[int, Planned]) -> None:
         for rows in (training.rows, training.valid_rows):
             if rows is not None and rows.X is own:
                 rows.X = shared
-    first = same[0].plan.held_out
-    if first is not None and last.plan.held_out is not None:
-        last.plan = replace(last.plan, held_out=replace(last.plan.held_out, X=first.X))
+    last.plan = last.plan.with_X_of(same[0].plan)
 
 
 def _fit_unplanned(estimator: Any, arguments: tuple[Any, Any, Any], error: Exception) -> Result:

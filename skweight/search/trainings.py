@@ -24,7 +24,8 @@ from skweight.stacks import NotStackable, models_at_once
 # Parameters in which the estimators of one stack may differ.
 STACKABLE = (
     *("class_weight", "class_weight_power", "sample_weight_power", "logit_adjustment"),
-    *("weighting", "correct_prior", "random_state", "module__feature_weights"),
+    *("weighting", "correct_prior", "match_mean", "random_state"),
+    "module__feature_weights",
 )
 Pair = tuple[int, int]  # numbers of a candidate and a split
 

@@ -103,6 +103,9 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
     resume_state: Any = None
     # Whether the module is given X as integers, see ``prepare``.
     takes_integers: bool = False
+    # What is added to the output of the network for predictions, in float64, shape (n_outputs,);
+    # solved after training with ``match_mean=True``.
+    score_shift_: NDArray[np.float64] | None = None
     # How the gradients of the last training were computed: see ``direct.py``.
     step_: str = "autograd"
     # None unless the net is being trained.
@@ -119,7 +122,10 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
         X = _without_weights(x)
         X = validate_inputs(X) if has_named_inputs(X) else X
         X = each_input(partial(to_tensor, device=self.device), X)
-        return with_row_axis(call_module(self.module_, X), len(X))
+        scores = with_row_axis(call_module(self.module_, X), len(X))
+        if self.score_shift_ is None:
+            return scores
+        return scores + torch.from_numpy(self.score_shift_).to(scores).reshape(scores.shape[1:])
 
     def get_loss(
         self, y_pred: Tensor, y_true: Tensor, X: Any = None, training: bool = False

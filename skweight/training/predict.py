@@ -27,6 +27,7 @@ def predict(
     device: torch.device,
     link: Callable[[Tensor], Tensor] | None = None,
     as_integers: bool = False,
+    shift: Tensor | None = None,
 ) -> Tensor:
     """Return the network's output for X as float64 on the CPU.
 
@@ -43,23 +44,30 @@ def predict(
         Applied to raw scores of shape (n, n_outputs), in float64. None returns the scores.
     as_integers : bool, default=False
         Whether the module takes X as integers.
+    shift : Tensor of shape (n_outputs,), default=None
+        Added to the output of the module, in float64: raw scores are the sum.
     """
     raw = _forward(module, X, device, as_integers)
     if link is None:
-        return raw.double()
-    first = _apply_link(link, raw[:_ROWS_PER_LINK])
+        return _raw_scores(raw, shift)
+    first = _apply_link(link, raw[:_ROWS_PER_LINK], shift)
     if len(raw) <= _ROWS_PER_LINK:
         return first
     linked = first.new_empty((len(raw), *first.shape[1:]))
     linked[:_ROWS_PER_LINK] = first
     for start in range(_ROWS_PER_LINK, len(raw), _ROWS_PER_LINK):
         stop = start + _ROWS_PER_LINK
-        linked[start:stop] = _apply_link(link, raw[start:stop])
+        linked[start:stop] = _apply_link(link, raw[start:stop], shift)
     return linked
 
 
-def _apply_link(link: Callable[[Tensor], Tensor], scores: Tensor) -> Tensor:
-    return link(_padded(scores.double()))[: len(scores)]
+def _apply_link(link: Callable[[Tensor], Tensor], output: Tensor, shift: Tensor | None) -> Tensor:
+    return link(_padded(_raw_scores(output, shift)))[: len(output)]
+
+
+def _raw_scores(output: Tensor, shift: Tensor | None) -> Tensor:
+    """The output of the module in float64, with its shift."""
+    return output.double() if shift is None else output.double() + shift
 
 
 def _padded(rows: Tensor) -> Tensor:

@@ -322,8 +322,7 @@ class DistinctRows:
         order = order[number[order] >= 0]
         is_first = _first_of_copies(np.diff(number[order]) == 0, len(order))
         mass = _mass_of_copies(order, is_first, sample_weight)
-        weight = np.where(mass > 0, flatten_mass(mass, power), 0.0)  # also 0 ** 0
-        return replace(self, mass=mass, weight=scale_near_one(weight))
+        return replace(self, mass=mass, weight=scale_near_one(flatten_mass(mass, power)))
 
     def on_scale(self, unit: float, power: float) -> "DistinctRows":
         """Weights in units of ``unit``, which are comparable between calls of ``partial_fit``."""

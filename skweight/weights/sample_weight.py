@@ -157,7 +157,9 @@ def flatten_mass(mass: Floats, power: float) -> Floats:
     H. Shimodaira, Improving predictive inference under covariate shift by weighting the
     log-likelihood function, Journal of Statistical Planning and Inference 90, 2000.
     """
-    return mass if power == 1 else divide(mass, mass.max()) ** power
+    if power == 1:
+        return mass
+    return np.where(mass > 0, divide(mass, mass.max()) ** power, 0.0)  # also 0 ** 0
 
 
 @underflow_is_zero

@@ -86,6 +86,8 @@ CASES = {
     "own network with dropout": (AMOUNT, {"module": with_dropout}),
     "drawn by weight": (AMOUNT, {"weighting": "sampling"}),
     "power": (AMOUNT, {"sample_weight_power": 0.5}),
+    "matched": (Y, {"match_mean": True, "class_weight": "balanced"}),
+    "matched members": (AMOUNT, {"match_mean": True, "n_members": 3}),
     "no power": (AMOUNT, {"sample_weight_power": 0.0}),
     "all rows": (AMOUNT, {"early_stopping": False}),
 }
@@ -130,6 +132,18 @@ def test_class_weights_and_priors_of_a_replicate_are_those_of_its_weights():
         share = np.bincount(Y, weight) / weight.sum()
         np.testing.assert_allclose(replicate.class_prior_, share)
         np.testing.assert_allclose(replicate.class_weight_, 0.5 / share)
+
+
+@pytest.mark.parametrize("power", [1.0, 0.0])
+def test_each_replicate_is_balanced_under_its_own_weights(power):
+    for y in (AMOUNT, Y):
+        model = fitted(y, match_mean=True, sample_weight_power=power)
+        for replicate, weight in zip(model.replicates_, W.weights.T, strict=True):
+            weight = np.where(weight > 0, weight**power, 0)
+            found = output(replicate) if y is AMOUNT else output(replicate)[:, 1]
+            assert np.average(found, weights=weight) == pytest.approx(
+                np.average(y, weights=weight), abs=1e-9
+            )
 
 
 def test_replicates_begin_with_the_network_and_the_units_of_the_full_sample():
