@@ -5,6 +5,7 @@ Snippets run, files that are named exist, tables hold the numbers of the last ru
 
 import ast
 import re
+from functools import partial
 
 import numpy as np
 import pytest
@@ -238,6 +239,26 @@ def test_the_weighted_network_of_the_crash_survey_tells_the_risk_of_the_populati
     stated = re.search(r"claims\s+([\d.]+) deaths.*?unweighted one ([\d.]+) ", README.read_text())
     assert claimed["weighted"] == pytest.approx(float(stated[1]), abs=0.045)
     assert claimed["unweighted"] == pytest.approx(float(stated[2]), abs=0.14)
+
+
+def test_the_standard_error_of_deaths_is_twice_as_large_with_the_areas_of_the_crash_survey(
+    tmp_path, monkeypatch
+):
+    survey = load_script("examples/survey_standard_errors.py")
+    # The mean of balanced predictions is that of y after any number of epochs.
+    quick = partial(survey.WeightedTorchClassifier, max_epochs=1)
+    monkeypatch.setattr(survey, "WeightedTorchClassifier", quick)
+    monkeypatch.setattr(survey, "FIGURE", tmp_path / "figure.png")
+    value, error, low, high, without_areas = survey.main().loc["deaths per 100 occupants"]
+    _, dead, weight, area = survey.load()
+    assert value == pytest.approx(100 * np.average(dead, weights=weight), rel=1e-8)
+    sums = [np.bincount(area, values) for values in (dead * weight, weight)]
+    died, those = (of_area.sum() - of_area for of_area in sums)
+    left_out = 100 * (died / those)[np.unique(area)]
+    expected = np.sqrt(26 / 27 * ((left_out - value) ** 2).sum())
+    assert error == pytest.approx(expected, rel=1e-6) == pytest.approx(0.073, abs=5e-4)
+    assert 1.8 < error / without_areas < 2.5 and low < value < high
+    assert survey.FIGURE.exists()
 
 
 def test_insurance_claims_are_those_of_a_poisson_regression_and_need_the_weights():
