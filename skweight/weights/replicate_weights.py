@@ -39,7 +39,8 @@ class ReplicateWeights:
 
     Notes
     -----
-    ``np.asarray`` gives the weights.
+    ``np.asarray`` gives the weights. ``W[rows]`` are those of some rows, so that they can be split
+    with X.
 
     Examples
     --------
@@ -69,6 +70,21 @@ class ReplicateWeights:
             )
         object.__setattr__(self, "weights", weights)
         object.__setattr__(self, "scale", scale)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of rows and of replicates."""
+        n_rows, n_replicates = self.weights.shape
+        return n_rows, n_replicates
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.weights)
+
+    def __getitem__(self, rows: Any) -> "ReplicateWeights":
+        """The weights of some rows, as splitters of scikit-learn take them."""
+        weights = self.weights[rows]
+        return ReplicateWeights(weights, self.method, self.scale, self.degrees_of_freedom)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         if copy:

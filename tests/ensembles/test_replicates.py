@@ -10,6 +10,7 @@ import sklearn
 import torch
 from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.metrics import get_scorer, roc_auc_score
+from sklearn.model_selection import GridSearchCV, train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import nn
@@ -349,6 +350,21 @@ def test_weights_are_requested_through_metadata_routing():
         pipeline = make_pipeline(scaler, model)
         pipeline.fit(X, AMOUNT, sample_weight=WEIGHT, replicate_weights=W)
     assert len(pipeline[-1].replicates_) == 6
+
+
+def test_weights_are_split_with_the_rows():
+    rows, other_rows, y, _, weight, _, made, others = train_test_split(
+        X, AMOUNT, WEIGHT, W, random_state=0
+    )
+    assert made.shape == (90, 6) and len(others) == len(other_rows) == 30
+    model = ReplicateEstimator(net()).fit(rows, y, weight, replicate_weights=made)
+    expected = ReplicateEstimator(net(), method="bootstrap")
+    expected.fit(rows, y, weight, replicate_weights=made.weights)
+    np.testing.assert_array_equal(model.predict(X), expected.predict(X))
+    assert model.statistic(mean_prediction, rows).degrees_of_freedom == W.degrees_of_freedom
+    search = GridSearchCV(ReplicateEstimator(net()), {"estimator__lr": [0.001, 0.1]}, cv=2)
+    search.fit(X, AMOUNT, sample_weight=WEIGHT, replicate_weights=W)
+    assert search.best_estimator_.predict(X, return_std=True)[1].min() > 0
 
 
 def test_groups_are_held_out_together():
