@@ -74,6 +74,7 @@ def make_net(training: Training) -> WeightedNet:
         training.cardinalities,
         training.column_names,
         training.holds_integers,
+        training.output.neutral,
     )
     if training.valid_rows is not None:
         try_on_validation(module, rows, training.valid_rows)

@@ -23,6 +23,7 @@ from skweight.weights.missing import (
 from skweight.weights.recipes import clip_weights, effective_number, time_decay
 from skweight.weights.sample_weight import (
     EffectiveSampleSizeWarning,
+    as_float64,
     check_sample_weight,
     effective_sample_size,
     flatten_mass,
