@@ -442,7 +442,8 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
             Columns in the order of ``classes_``; for multilabel y, the probability of each
             label.
         """
-        return self._values(self.nets_, *self._read(X, offset, "predict_proba"))
+        X, of_rows = self._read(X, offset, "predict_proba")
+        return self._values(self.nets_, X, of_rows)
 
     def predict_log_proba(self, X: Any, *, offset: Any = None) -> NDArray[np.float64]:
         """Logarithms of :meth:`predict_proba`, all finite.
