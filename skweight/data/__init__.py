@@ -18,8 +18,14 @@ from skweight.data.arrays import (
     holds_integers,
     is_mapped,
 )
-from skweight.data.batches import ROWS_IN_ORDER, VALUES_AT_ONCE, TensorBatches, prefetch
-from skweight.data.cells import is_number
+from skweight.data.batches import (
+    ROWS_IN_ORDER,
+    VALUES_AT_ONCE,
+    TensorBatches,
+    prefetch,
+    split_offset,
+)
+from skweight.data.cells import is_number, missing_as_nan
 from skweight.data.columns import BOOLEAN, CATEGORY, Column
 from skweight.data.device import free_memory, place, resolve_device
 from skweight.data.encoding import ColumnCodes, Encoding, learn_codes, learn_shift

@@ -2,9 +2,9 @@
 
 import copy
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from itertools import islice
+from itertools import islice, repeat
 from typing import Any, TypeVar
 
 import torch
@@ -106,7 +106,7 @@ class TensorBatches:
         return torch.arange(n_rows, device="cpu")
 
     def __iter__(self) -> Iterator[Batch]:
-        """Yield ``({"X": ..., "row_weight": ...}, y)``."""
+        """Yield ``({"X": ..., "row_weight": ...}, y)``; rows with an offset have it as well."""
         positions = torch.split(self.positions(), [sum(sizes) for sizes in self.sizes])
         blocks: Iterator[Batch] = map(self.block, positions)
         if self.copying is not None:
@@ -117,12 +117,14 @@ class TensorBatches:
                 yield rows, y
                 continue
             parts = rows["X"], rows["row_weight"], y
+            offsets = split_offset(rows.get("offset"), sizes)
             for X, row_weight, target in zip(*(part.split(sizes) for part in parts)):
                 X = each_input(_aligned, X) if on_cpu else X
-                yield {"X": X, "row_weight": row_weight}, target
+                batch, offset = {"X": X, "row_weight": row_weight}, next(offsets)
+                yield (batch if offset is None else {**batch, "offset": offset}), target
 
-    def blocks_in_order(self) -> Iterator[tuple[list[int], Tensor, Tensor, Tensor]]:
-        """Positions in X, weights and targets of the rows of one pass, for many batches at a time.
+    def blocks_in_order(self) -> Iterator[tuple[list[int], Tensor, Tensor, Tensor, Tensor | None]]:
+        """What :meth:`in_order` says of the rows of one pass, for many batches at a time.
 
         With the sizes of these batches. X itself is not read.
         """
@@ -134,12 +136,13 @@ class TensorBatches:
         ):
             yield of_block, *self.in_order(positions)
 
-    def in_order(self, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Positions in X, weights and targets of these rows. X itself is not read."""
+    def in_order(self, positions: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        """Positions in X, weights, targets and any offset of these rows. X itself is not read."""
         rows, on_device = self.rows, to_device(positions, self.rows.device)
         index = rows.index.index_select(0, to_device(positions, rows.index.device))
-        row_weight = rows.row_weight.index_select(0, on_device)
-        return index, self._weights(row_weight, positions), rows.y.index_select(0, on_device)
+        weight = self._weights(rows.row_weight.index_select(0, on_device), positions)
+        offset = None if rows.offset is None else rows.offset.index_select(0, on_device)
+        return index, weight, rows.y.index_select(0, on_device), offset
 
     def _sizes(self) -> list[list[int]]:
         """Sizes of the batches, in one list for each block that is gathered at once."""
@@ -160,6 +163,13 @@ class TensorBatches:
             return row_weight
         drawn_by = self.drawn_by[to_device(positions, self.rows.device)]
         return row_weight / drawn_by.reshape(-1, *[1] * (row_weight.ndim - 1))
+
+
+def split_offset(
+    offset: Tensor | None, sizes: Sequence[int], dim: int = 0
+) -> Iterator[Tensor | None]:
+    """The offset of each batch of these sizes; None for each if there is no offset."""
+    return repeat(None) if offset is None else iter(offset.split_with_sizes([*sizes], dim))
 
 
 def _keep_memory(stream: Any, tensor: Tensor) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor
 from skweight.data.arrays import as_dense
 from skweight.data.inputs import NamedInputs
 
-# X, a tensor or ``NamedInputs``, and weights by name; and the targets.
+# X, a tensor or ``NamedInputs``, weights and any offsets by name; and the targets.
 Batch = tuple[dict[str, Any], Tensor]
 # float32 holds every whole number below.
 _END_OF_WHOLE_NUMBERS = 2**24
@@ -38,6 +38,8 @@ class RowDataset(torch.utils.data.Dataset[Any]):
     device : torch.device
         Device of targets, weights and batches, and of X unless it is sparse, on disk or too
         large.
+    offset : ndarray of shape (n_rows, n_offsets), default=None
+        What is added to the raw scores of each row. Batches have an ``"offset"`` then.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class RowDataset(torch.utils.data.Dataset[Any]):
         y: NDArray[Any],
         row_weight: NDArray[np.float64],
         device: torch.device,
+        offset: NDArray[Any] | None = None,
     ) -> None:
         self.X = X
         self.as_integers = False  # whether batches have X as int64
@@ -56,6 +59,10 @@ class RowDataset(torch.utils.data.Dataset[Any]):
         if device.type == "mps" and y.dtype == np.float64:
             dtype = torch.float32
         self.y = torch.from_numpy(y).to(device=device, dtype=dtype)
+        self.offset: Tensor | None = None
+        if offset is not None:
+            dtype = torch.float32 if device.type == "mps" else None
+            self.offset = torch.from_numpy(offset).to(device=device, dtype=dtype)
         self.device = device
         self.row_weight = self._on_device(row_weight)
 
@@ -83,8 +90,10 @@ class RowDataset(torch.utils.data.Dataset[Any]):
         positions = positions if self.index.device.type == "cpu" else on_device
         X = gather(self.X, self.index[positions], self.device)
         X = X.long() if self.as_integers else X
-        row_weight = self.row_weight.index_select(0, on_device)
-        return {"X": X, "row_weight": row_weight}, self.y.index_select(0, on_device)
+        batch = {"X": X, "row_weight": self.row_weight.index_select(0, on_device)}
+        if self.offset is not None:
+            batch["offset"] = self.offset.index_select(0, on_device)
+        return batch, self.y.index_select(0, on_device)
 
     def use_integers(self, name: str = "X") -> None:
         """Have X as integers in batches from now on; X with other numbers is refused."""

@@ -142,6 +142,7 @@ class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
         *,
         replicate_weights: Any,
         groups: Any = None,
+        offset: Any = None,
     ) -> "ReplicateEstimator":
         """Fit the estimator to the full sample and to each replicate.
 
@@ -157,6 +158,8 @@ class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
             are then no features.
         groups : array-like of shape (n_samples,), default=None
             Rows that are held out together, see the ``fit`` of the estimator.
+        offset : array-like of shape (n_samples,) or (n_samples, n_offsets), default=None
+            Added to the raw scores, see the ``fit`` of the estimator. Predictions then need one.
 
         Returns
         -------
@@ -174,7 +177,7 @@ class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
         weight, weights = check_replicate_weights(given, sample_weight, _n_rows(X))
         factors = self._factors(given, weights.shape[1])
         estimator = clone(self.estimator)
-        data = FitData(X, y, sample_weight, groups=groups)
+        data = FitData(X, y, sample_weight, groups=groups, offset=offset)
         planned = [(estimator, plan(estimator, data, keep_copies=True))]
         for number, column in enumerate(weights.T):
             try:
@@ -252,7 +255,7 @@ class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
 
     # Predictions ----------------------------------------------------------------------------
 
-    def predict(self, X: Any, return_std: bool = False) -> Any:
+    def predict(self, X: Any, return_std: bool = False, *, offset: Any = None) -> Any:
         """Predictions of the estimator that was fitted to the full sample.
 
         Parameters
@@ -262,6 +265,8 @@ class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
         return_std : bool, default=False
             Whether to return standard errors too; of a regressor only. For classes use
             :meth:`predict_proba`.
+        offset : array-like of shape (n_samples,) or (n_samples, n_offsets), default=None
+            Of the rows of X; needed if ``fit`` was given one.
 
         Returns
         -------
@@ -274,10 +279,10 @@ class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
                 "return_std=True needs predict_proba: labels have no standard errors, got a "
                 "classifier's predict."
             )
-        return self._predict("predict", X, return_std)
+        return self._predict("predict", X, return_std, offset)
 
     @available_if(lambda self: hasattr(self.estimator, "predict_proba"))  # type: ignore[untyped-decorator]
-    def predict_proba(self, X: Any, return_std: bool = False) -> Any:
+    def predict_proba(self, X: Any, return_std: bool = False, *, offset: Any = None) -> Any:
         """Probabilities of the classifier that was fitted to the full sample.
 
         Parameters
@@ -285,6 +290,8 @@ class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
         X : array-like or DataFrame of shape (n_samples, n_features)
         return_std : bool, default=False
             Whether to return standard errors too.
+        offset : array-like of shape (n_samples,) or (n_samples, n_offsets), default=None
+            Of the rows of X; needed if ``fit`` was given one.
 
         Returns
         -------
@@ -292,34 +299,38 @@ class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
         std : ndarray of the same shape
             Standard errors of the probabilities, if ``return_std``.
         """
-        return self._predict("predict_proba", X, return_std)
+        return self._predict("predict_proba", X, return_std, offset)
 
     @available_if(lambda self: hasattr(self.estimator, "decision_function"))  # type: ignore[untyped-decorator]
-    def decision_function(self, X: Any) -> NDArray[np.float64]:
+    def decision_function(self, X: Any, *, offset: Any = None) -> NDArray[np.float64]:
         """Scores of the classifier that was fitted to the full sample.
 
         Parameters
         ----------
         X : array-like or DataFrame of shape (n_samples, n_features)
+        offset : array-like of shape (n_samples,) or (n_samples, n_offsets), default=None
+            Of the rows of X; needed if ``fit`` was given one.
 
         Returns
         -------
         ndarray of shape (n_samples,), (n_samples, n_classes) or (n_samples, n_labels)
         """
-        found: NDArray[np.float64] = self._predict("decision_function", X, False)
+        found: NDArray[np.float64] = self._predict("decision_function", X, False, offset)
         return found
 
-    def _predict(self, method: str, X: Any, return_std: bool) -> Any:
+    def _predict(self, method: str, X: Any, return_std: bool, offset: Any) -> Any:
         """What a method of the estimator returns for X, and its standard errors."""
         check_is_fitted(self)
         X = without_columns(X, self._columns)
-        found = getattr(self.estimator_, method)(X)
+        found = getattr(self.estimator_, method)(X, offset=offset)
         if not return_std:
             return found
-        replicates = (getattr(replicate, method)(X) for replicate in self.replicates_)
+        replicates = (
+            getattr(replicate, method)(X, offset=offset) for replicate in self.replicates_
+        )
         return found, spread(found, replicates, self.factors_, self.mse)
 
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+    def score(self, X: Any, y: Any, sample_weight: Any = None, *, offset: Any = None) -> float:
         """Weighted accuracy, or R squared, of the estimator that was fitted to the full sample.
 
         Parameters
@@ -327,6 +338,8 @@ class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
         X : array-like or DataFrame of shape (n_samples, n_features)
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
         sample_weight : array-like of shape (n_samples,), default=None
+        offset : array-like of shape (n_samples,) or (n_samples, n_offsets), default=None
+            Of the rows of X; needed if ``fit`` was given one.
 
         Returns
         -------
@@ -334,7 +347,7 @@ class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
         """
         check_is_fitted(self)
         X = without_columns(X, self._columns)
-        return float(self.estimator_.score(X, y, sample_weight=sample_weight))
+        return float(self.estimator_.score(X, y, sample_weight=sample_weight, offset=offset))
 
     # Statistics -----------------------------------------------------------------------------
 
@@ -348,6 +361,7 @@ class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
         replicate_weights: Any = None,
         degrees_of_freedom: float | None = None,
         names: Sequence[str] = (),
+        **params: Any,
     ) -> ReplicateStatistic:
         """A statistic with its standard error under the design of the survey.
 
@@ -373,6 +387,8 @@ class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
             distribution.
         names : sequence of str, default=()
             Names of the entries of the result, for its table.
+        **params
+            Given to ``function`` by name, such as the ``offset`` of the rows of X.
 
         Returns
         -------
@@ -384,7 +400,7 @@ class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
         full, weights = self._weights_of(X, sample_weight, replicate_weights)
         X = without_columns(X, self._columns)
         found = [
-            _finite(function(estimator, X, y, sample_weight=weight), number)
+            _finite(function(estimator, X, y, sample_weight=weight, **params), number)
             for number, (estimator, weight) in enumerate(
                 zip([self.estimator_, *self.replicates_], [full, *weights.T])
             )

@@ -14,7 +14,9 @@ from sklearn.base import is_classifier
 from skweight._keywords import Floats, did_you_mean
 
 
-def mean_prediction(estimator: Any, X: Any, y: Any = None, sample_weight: Any = None) -> Any:
+def mean_prediction(
+    estimator: Any, X: Any, y: Any = None, sample_weight: Any = None, **params: Any
+) -> Any:
     """The mean of the predictions in the population: weighted over the rows of X.
 
     Parameters
@@ -23,6 +25,8 @@ def mean_prediction(estimator: Any, X: Any, y: Any = None, sample_weight: Any = 
     X : array-like or DataFrame of shape (n_samples, n_features)
     y : ignored
     sample_weight : array-like of shape (n_samples,), default=None
+    **params
+        For ``predict`` or ``predict_proba``, such as an ``offset``.
 
     Returns
     -------
@@ -38,7 +42,7 @@ def mean_prediction(estimator: Any, X: Any, y: Any = None, sample_weight: Any = 
     >>> mean_prediction(model, [[0], [1]], sample_weight=[1, 3])
     1.5
     """
-    found = np.average(_predictions(estimator, X), axis=0, weights=sample_weight)
+    found = np.average(_predictions(estimator, X, params), axis=0, weights=sample_weight)
     return float(found) if np.ndim(found) == 0 else found
 
 
@@ -64,9 +68,11 @@ class GroupDifference:
 
     in_group: Any
 
-    def __call__(self, estimator: Any, X: Any, y: Any = None, sample_weight: Any = None) -> Any:
+    def __call__(
+        self, estimator: Any, X: Any, y: Any = None, sample_weight: Any = None, **params: Any
+    ) -> Any:
         """Compute it; arguments and result are those of :func:`mean_prediction`."""
-        values = _predictions(estimator, X)
+        values = _predictions(estimator, X, params)
         chosen = np.asarray(self.in_group)
         if chosen.dtype != bool or chosen.shape != values.shape[:1]:
             raise ValueError(
@@ -116,22 +122,24 @@ class MarginalEffect:
     step: float = 1.0
     values: tuple[Any, Any] | None = None
 
-    def __call__(self, estimator: Any, X: Any, y: Any = None, sample_weight: Any = None) -> Any:
+    def __call__(
+        self, estimator: Any, X: Any, y: Any = None, sample_weight: Any = None, **params: Any
+    ) -> Any:
         """Compute it; arguments and result are those of :func:`mean_prediction`."""
         if self.values is None:
             before, after = X, _changed(X, self.column, lambda old: old + self.step)
         else:
             before, after = (_changed(X, self.column, lambda _, v=v: v) for v in self.values)
-        change = _predictions(estimator, after) - _predictions(estimator, before)
+        change = _predictions(estimator, after, params) - _predictions(estimator, before, params)
         found = np.average(change, axis=0, weights=sample_weight)
         return float(found) if np.ndim(found) == 0 else found
 
 
-def _predictions(estimator: Any, X: Any) -> Floats:
+def _predictions(estimator: Any, X: Any, params: dict[str, Any]) -> Floats:
     """Predicted numbers; of a classifier, probabilities: of the second of two classes."""
     if not is_classifier(estimator):
-        return np.asarray(estimator.predict(X))
-    found = np.asarray(estimator.predict_proba(X))
+        return np.asarray(estimator.predict(X, **params))
+    found = np.asarray(estimator.predict_proba(X, **params))
     is_binary = found.shape[1] == 2 and len(estimator.classes_) == 2
     return found[:, 1] if is_binary else found
 

@@ -30,22 +30,24 @@ class Balance:
     """The rows whose predictions are to have the weighted mean of y.
 
     ``X`` is checked, ``index`` are the positions of the distinct rows in it, in canonical order,
-    and ``y`` are their encoded targets. ``weight``, of shape (n, 1) or (n, n_labels), has the sum 1
-    in each column.
+    and ``y`` and ``offset`` are their encoded targets and offsets. ``weight``, of shape (n, 1) or
+    (n, n_labels), has the sum 1 in each column.
     """
 
     X: Any
     index: NDArray[np.intp]
     y: NDArray[Any]
     weight: Floats
+    offset: Floats | None = None
 
     def match(self, estimator: Any, nets: Sequence[WeightedNet]) -> None:
         """Give each net the shift with which its predictions have the mean of y."""
         weight = torch.from_numpy(self.weight)
         mean = torch.from_numpy(estimator._task.mean_to_match(self.y, self.weight))
-        gaps = []
+        offset, gaps = estimator._task.offset_of_scores(self.offset), []
         for net in nets:
-            shift, gap = estimator._matching_shift(net, self._raw_scores(net), weight, mean)
+            raw = self._raw_scores(net, offset)
+            shift, gap = estimator._matching_shift(net, raw, weight, mean)
             net.score_shift_ = shift.numpy() if bool(shift.isfinite().all()) else None
             gaps.append(gap)
         if not max(gaps) <= TOLERANCE:
@@ -55,12 +57,15 @@ class Balance:
                 "to be shifted more exactly."
             )
 
-    def _raw_scores(self, net: WeightedNet) -> torch.Tensor:
-        """Raw scores of the rows, without a shift."""
+    def _raw_scores(self, net: WeightedNet, offset: Floats | None) -> torch.Tensor:
+        """Raw scores of the rows with their offsets, without a shift."""
         device, parts = torch.device(net.device), []
+        of_rows = None if offset is None else torch.from_numpy(offset)
         for start in range(0, len(self.index), ROWS_AT_ONCE):
-            rows = self.X[self.index[start : start + ROWS_AT_ONCE]]
-            parts.append(predict(net.module_, rows, device, as_integers=net.takes_integers))
+            part = slice(start, start + ROWS_AT_ONCE)
+            of_part = None if of_rows is None else net.criterion_.scaled_offset(of_rows[part])
+            rows = self.X[self.index[part]]
+            parts.append(predict(net.module_, rows, device, None, net.takes_integers, of_part))
         return torch.cat(parts)
 
 
@@ -73,7 +78,7 @@ def plan_balance(estimator: Any, task: Any, criterion: RowLoss, rows: DistinctRo
     weight = task.weight_of_predictions(rows, power, getattr(estimator, "correct_prior", False))
     weight = weight.reshape(len(weight), -1)
     task.check_means(rows.y, weight)
-    return Balance(rows.X, rows.index, rows.y, weight / weight.sum(axis=0))
+    return Balance(rows.X, rows.index, rows.y, weight / weight.sum(axis=0), rows.offset)
 
 
 def _check_has_mean(estimator: Any, criterion: RowLoss) -> None:

@@ -4,6 +4,7 @@ What a class weight is worth is decided in ``skweight.weights``, the inverse lin
 ``skweight.losses``.
 """
 
+import copy
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 from skweight._keywords import Floats, warn
+from skweight.estimators.offsets import as_float32
 from skweight.losses import ClassLink, RowLoss
 from skweight.training import Output
 from skweight.weights import (
@@ -235,6 +237,33 @@ class ClassTask:
     logit_adjustment: float = 0.0
     prior: Floats = field(init=False)
     weight: Floats = field(init=False)
+    has_offset: bool = field(default=False, init=False)  # whether the fit has an offset
+
+    # Offsets, which have the shape (n, n_offsets) once they are checked.
+    meaning_of_offset = "one number for each label, or for each class if there are more than two"
+
+    @property
+    def n_offsets(self) -> int:
+        """Numbers in an offset: one of two classes is for the log-odds of the second."""
+        n_classes = len(self.labels.classes)
+        return 1 if n_classes == 2 and not self.labels.multilabel else n_classes
+
+    def shapes_of_offset(self, n_rows: int) -> list[tuple[int, ...]]:
+        """Shapes that the user's offset may have."""
+        if self.n_offsets == 1:
+            return [(n_rows,), (n_rows, 1), (n_rows, 2)]
+        return [(n_rows, self.n_offsets)]
+
+    def take_offset(
+        self, codes: NDArray[Any], offset: Floats | None, criterion: RowLoss
+    ) -> tuple[NDArray[Any], Floats | None]:
+        """The codes, and the offset of their rows."""
+        self.has_offset = offset is not None
+        return codes, offset
+
+    def offset_of_scores(self, offset: Floats | None) -> Floats | None:
+        """What is added to raw scores."""
+        return offset
 
     def encode(self, y: Any, name: str = "y") -> Codes:
         """Labels to codes of shape (n,), or zeros and ones of shape (n, n_labels)."""
@@ -264,7 +293,7 @@ class ClassTask:
 
     def reweighted(self, rows: DistinctRows, criterion: RowLoss) -> "ClassTask":
         """The same task with the priors and class weights of rows that have other weights."""
-        task = dataclasses.replace(self)
+        task = copy.copy(self)
         task.learn(rows, criterion)
         return task
 
@@ -322,6 +351,10 @@ class ClassTask:
         """Codes of the training and validation rows, as the loss sees them."""
         return [part.y for part in parts]
 
+    def offsets(self, parts: list[DistinctRows]) -> list[NDArray[Any] | None]:
+        """Offsets of training and validation rows, as the loss sees them."""
+        return [as_float32(part.offset) for part in parts]
+
     def attributes(self) -> dict[str, Any]:
         """What a fitted classifier shows of it."""
         return {
@@ -338,7 +371,8 @@ class ClassTask:
         else:
             widths = (2,) if criterion.traits.one_column_per_class else (1, 2)
         link = self.link(criterion, correct_prior)
-        return Output(widths, link.probabilities, n_classes, multilabel)
+        neutral = torch.zeros(1, dtype=torch.float64) if self.has_offset else None
+        return Output(widths, link.probabilities, n_classes, multilabel, neutral)
 
     def link(self, criterion: RowLoss, correct_prior: bool) -> ClassLink:
         """From raw scores to scores and probabilities of the classes.

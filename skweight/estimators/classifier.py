@@ -10,10 +10,12 @@ from sklearn.metrics import accuracy_score
 from sklearn.utils.metaestimators import available_if
 from torch import Tensor
 
+from skweight._keywords import Floats
 from skweight.estimators.class_task import ClassTask, Labels, scores_of
 from skweight.estimators.estimator import TorchEstimator, without_weightless_rows
 from skweight.estimators.fit_arguments import explain_unknown
 from skweight.estimators.members import mean_output
+from skweight.estimators.offsets import as_keyword, of_weighted_rows
 from skweight.estimators.partial_fit import check_partial_fit
 from skweight.estimators.planning import FitData
 from skweight.losses import CLASSIFIER_CRITERIA, ClassLink, RowLoss, matching_shift_of_classes
@@ -277,9 +279,11 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
         sample_weight: Any = None,
         *,
         groups: Any = None,
+        offset: Any = None,
         X_val: Any = None,
         y_val: Any = None,
         sample_weight_val: Any = None,
+        offset_val: Any = None,
     ) -> "WeightedTorchClassifier":
         """Fit the network to weighted rows.
 
@@ -301,11 +305,19 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
             Rows that belong together, such as those of one person. Rows that are held out, for
             early stopping or by members, are held out by whole groups. Groups that have an equal
             row of the same y count as one.
+        offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Numbers that are added to the raw scores of the rows, in training and in prediction: the
+            log-odds of ``classes_[1]``, shape (n_samples,), for two classes, those of each label,
+            or one number for each class, such as a logarithm of its probability. The network learns
+            what they leave. Rows are merged if they have equal x, y and offset. All
+            predictions then need an offset too. See docs/offset.md.
         X_val, y_val : array-like, default=None
             Validation rows for early stopping, instead of some of the rows of X. A pipeline does
             not transform them unless its ``transform_input`` names them.
         sample_weight_val : array-like of shape (n_val,), default=None
             Their weights; None is 1 for every row. Class weights apply to them too.
+        offset_val : array-like, default=None
+            Their offset; needed with ``X_val`` if there is an ``offset``.
 
         Returns
         -------
@@ -317,14 +329,21 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
             On bad input; the message names the argument, what was expected and what was given.
             The estimator is left as it was.
         """
-        data = FitData(X, y, sample_weight, X_val, y_val, sample_weight_val, groups)
+        validation = X_val, y_val, sample_weight_val
+        data = FitData(X, y, sample_weight, *validation, groups, offset, offset_val)
         fitted: WeightedTorchClassifier = self._fit(data)
         return fitted
 
     @available_if(check_partial_fit)  # type: ignore[untyped-decorator]
     @explain_unknown
     def partial_fit(
-        self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
+        self,
+        X: Any,
+        y: Any,
+        classes: Any = None,
+        sample_weight: Any = None,
+        *,
+        offset: Any = None,
     ) -> "WeightedTorchClassifier":
         """Train on more rows: one pass over them in batches, whatever ``max_epochs`` is.
 
@@ -343,6 +362,8 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
             multilabel.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative. None is 1 for every row.
+        offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            As in ``fit``, in all calls or in none.
 
         Returns
         -------
@@ -354,10 +375,11 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
             On bad input. The estimator is left as it was.
         """
         find_task = partial(self._find_partial_task, classes)
-        fitted: WeightedTorchClassifier = self._partial_fit(X, y, sample_weight, find_task)
+        data = FitData(X, y, sample_weight, offset=offset)
+        fitted: WeightedTorchClassifier = self._partial_fit(data, find_task)
         return fitted
 
-    def decision_function(self, X: Any) -> NDArray[np.float64]:
+    def decision_function(self, X: Any, *, offset: Any = None) -> NDArray[np.float64]:
         """Scores of the classes: log-odds, or log-probabilities up to a constant.
 
         Parameters
@@ -365,6 +387,8 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
         X : array-like, DataFrame, tensor or sparse matrix of shape (n_samples, n_features)
             With the columns of ``fit``, in the same order. Labels may be new, and numbers missing
             where ``fit`` allows it.
+        offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Needed after a fit with an offset, whose shape it has.
 
         Returns
         -------
@@ -372,17 +396,19 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
             For two classes, the log-odds of ``classes_[1]``; for labels, those of each. With
             several members they are those of the mean probabilities.
         """
-        self._check_is_fitted()
+        X, of_rows = self._read(X, offset, "decision_function")
         if len(self.nets_) > 1:
-            return scores_of(self._predict(X, lambda net: self._link(net).all_probabilities))
-        scores = self._predict(X, lambda net: self._link(net).scores)
+            return scores_of(
+                mean_output(self.nets_, X, lambda net: self._link(net).all_probabilities, of_rows)
+            )
+        scores = mean_output(self.nets_, X, lambda net: self._link(net).scores, of_rows)
         if self._task.labels.multilabel:
             return scores
         if scores.shape[1] == 1:
             return np.asarray(scores[:, 0])
         return np.asarray(scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores)
 
-    def predict(self, X: Any) -> NDArray[Any]:
+    def predict(self, X: Any, *, offset: Any = None) -> NDArray[Any]:
         """Labels of the most probable classes.
 
         Parameters
@@ -390,15 +416,17 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
         X : array-like, DataFrame, tensor or sparse matrix of shape (n_samples, n_features)
             With the columns of ``fit``, in the same order. Labels may be new, and numbers missing
             where ``fit`` allows it.
+        offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Needed after a fit with an offset, whose shape it has.
 
         Returns
         -------
         ndarray of shape (n_samples,) or (n_samples, n_labels)
         """
-        scores = self.decision_function(X)
+        scores = self.decision_function(X, **as_keyword(offset))
         return self._task.labels.decode(scores)
 
-    def predict_proba(self, X: Any) -> NDArray[np.float64]:
+    def predict_proba(self, X: Any, *, offset: Any = None) -> NDArray[np.float64]:
         """Probabilities of the classes in the weighted training data.
 
         With ``correct_prior=True``, in the data weighted by ``sample_weight`` alone.
@@ -408,6 +436,8 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
         X : array-like, DataFrame, tensor or sparse matrix of shape (n_samples, n_features)
             With the columns of ``fit``, in the same order. Labels may be new, and numbers missing
             where ``fit`` allows it.
+        offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Needed after a fit with an offset, whose shape it has.
 
         Returns
         -------
@@ -415,22 +445,25 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
             Columns in the order of ``classes_``; for multilabel y, the probability of each
             label.
         """
-        return self._predict(X, lambda net: self._link(net).probabilities)
+        X, of_rows = self._read(X, offset, "predict_proba")
+        return self._values(self.nets_, X, of_rows)
 
-    def predict_log_proba(self, X: Any) -> NDArray[np.float64]:
+    def predict_log_proba(self, X: Any, *, offset: Any = None) -> NDArray[np.float64]:
         """Logarithms of :meth:`predict_proba`, all finite.
 
         Parameters
         ----------
         X : array-like, DataFrame, tensor or sparse matrix of shape (n_samples, n_features)
+        offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Needed after a fit with an offset, whose shape it has.
 
         Returns
         -------
         ndarray of shape (n_samples, n_classes) or (n_samples, n_labels)
         """
-        return np.asarray(np.log(self.predict_proba(X)))
+        return np.asarray(np.log(self.predict_proba(X, **as_keyword(offset))))
 
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+    def score(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> float:
         """Weighted accuracy; for multilabel y, of rows whose labels are all right.
 
         Parameters
@@ -439,12 +472,17 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
         y : array-like of shape (n_samples,) or (n_samples, n_labels)
             Rows of weight 0 are ignored.
         sample_weight : array-like of shape (n_samples,), default=None
+        offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Needed after a fit with an offset, whose shape it has.
 
         Returns
         -------
         float
         """
-        return float(super().score(*without_weightless_rows(X, y, sample_weight)))
+        offset = of_weighted_rows(offset, sample_weight)
+        X, y, sample_weight = without_weightless_rows(X, y, sample_weight)
+        predicted = self.predict(X, **as_keyword(offset))
+        return float(accuracy_score(y, predicted, sample_weight=sample_weight))
 
     def _make_task(self, y: Any, continues: bool) -> ClassTask:
         labels = Labels.of(y)
@@ -491,9 +529,11 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
         """Shift of the raw scores of a net that gives its probabilities this mean."""
         return matching_shift_of_classes(self._link(net), raw, weight, mean)
 
-    def _values(self, nets: list[WeightedNet], X: Any) -> NDArray[np.float64]:
-        """Mean probabilities for checked X."""
-        return mean_output(nets, X, lambda net: self._link(net).probabilities)
+    def _values(
+        self, nets: list[WeightedNet], X: Any, offset: Floats | None
+    ) -> NDArray[np.float64]:
+        """Mean probabilities for checked X and offset."""
+        return mean_output(nets, X, lambda net: self._link(net).probabilities, offset)
 
     def _score_of(self, y: Any, probability: NDArray[np.float64], sample_weight: Any) -> float:
         """Weighted accuracy of the classes with the largest probabilities."""

@@ -15,10 +15,11 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 from torch import nn
 
-from skweight._keywords import Mask
+from skweight._keywords import Floats, Mask
 from skweight.data import Encoding, as_array, has_named_inputs
 from skweight.estimators.callbacks import callback_params, set_callback_params
-from skweight.estimators.members import mean_output, set_nets
+from skweight.estimators.members import set_nets
+from skweight.estimators.offsets import check_given_as_in_fit, check_offset
 from skweight.estimators.parameters import (
     check_parameters,
     has_prefix,
@@ -146,12 +147,10 @@ class TorchEstimator(BaseEstimator):  # type: ignore[misc]
             planned.complete(self, nets)
         return self
 
-    def _partial_fit(
-        self, X: Any, y: Any, sample_weight: Any, find_task: Callable[[Any, bool], Task]
-    ) -> Any:
+    def _partial_fit(self, data: FitData, find_task: Callable[[Any, bool], Task]) -> Any:
         """Make one pass over more rows."""
         with self._unchanged_by_failure():
-            set_nets(self, _train_all(plan_partial_fit(self, X, y, sample_weight, find_task)))
+            set_nets(self, _train_all(plan_partial_fit(self, data, find_task)))
             if len(self.nets_) > 1:
                 self._n_folds = 0  # now each has seen all rows
         return self
@@ -178,15 +177,14 @@ class TorchEstimator(BaseEstimator):  # type: ignore[misc]
 
     # The fitted network ---------------------------------------------------------------------
 
-    def _predict(
-        self, X: Any, link_of: Callable[[WeightedNet], Callable[[torch.Tensor], torch.Tensor]]
-    ) -> NDArray[np.float64]:
-        """The mean over the networks of what their links make of raw scores (n, n_outputs)."""
+    def _read(self, X: Any, offset: Any, method: str) -> tuple[Any, Floats | None]:
+        """X and offset as prediction reads them."""
         self._check_is_fitted()
         X = validate_to_predict(self, X)
-        return mean_output(self.nets_, X, link_of)
+        check_given_as_in_fit(self, offset, method)
+        return X, check_offset(offset, X.shape[0], self._task)
 
-    def predict_members(self, X: Any) -> NDArray[np.float64]:
+    def predict_members(self, X: Any, *, offset: Any = None) -> NDArray[np.float64]:
         """What each of the ``n_members`` networks predicts: probabilities of classes, or numbers.
 
         Their mean is :meth:`predict_proba` of a classifier and ``predict`` of a regressor. Their
@@ -197,15 +195,16 @@ class TorchEstimator(BaseEstimator):  # type: ignore[misc]
         Parameters
         ----------
         X : array-like, DataFrame, tensor or sparse matrix of shape (n_samples, n_features)
+        offset : array-like, default=None
+            As in ``predict``.
 
         Returns
         -------
         ndarray of shape (n_members, n_samples, ...)
             For each member the shape of ``predict_proba`` or ``predict``.
         """
-        self._check_is_fitted()
-        X = validate_to_predict(self, X)
-        return np.stack([self._values([net], X) for net in self.nets_])
+        X, of_rows = self._read(X, offset, "predict_members")
+        return np.stack([self._values([net], X, of_rows) for net in self.nets_])
 
     @property
     def net_(self) -> WeightedNet:

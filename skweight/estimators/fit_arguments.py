@@ -24,6 +24,9 @@ _ELSEWHERE = {
         ),
         "sample_weight_val",
     ),
+    **dict.fromkeys(("init_score", "base_margin", "baseline"), "offset"),
+    "exposure": "offset (the logarithm of the exposure)",
+    **dict.fromkeys(("eval_init_score", "base_margin_eval_set"), "offset_val"),
     **dict.fromkeys(("weight", "weights", "w", "sample_weights"), "sample_weight"),
 }
 
@@ -47,7 +50,7 @@ def _error_text(estimator: Any, method: str, name: str, known: list[str]) -> str
     class_name, own = type(estimator).__name__, estimator.get_params(deep=False)
     parameter = SYNONYMS.get(name, name)
     argument = _ELSEWHERE.get(name, "")
-    if argument and argument.split(" and ")[0] in known:
+    if argument and argument.partition(" ")[0] in known:
         hint = f"Did you mean {argument}?"
     elif parameter in own or "__" in parameter:
         hint = f"Did you mean {class_name}({parameter}=...)?"

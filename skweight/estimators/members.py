@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from skweight._keywords import warn
+from skweight._keywords import Floats, warn
 from skweight.estimators.balance import Balance
 from skweight.estimators.held_out import HeldOutUnits
 from skweight.training import Training, WeightedNet, predict
@@ -35,6 +35,7 @@ class HeldOut:
 
     ``X`` is checked, ``y`` and ``sample_weight`` are those of ``fit``. ``by_member`` are positions
     of rows of X, and ``by_all`` those of the rows of weight 0, which no member has seen.
+    ``offset`` is checked.
     """
 
     X: Any
@@ -42,6 +43,7 @@ class HeldOut:
     sample_weight: Any
     by_member: list[NDArray[np.intp]]
     by_all: NDArray[np.intp]
+    offset: Floats | None = None
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,8 @@ def _predict_held_out(estimator: Any, held_out: HeldOut) -> NDArray[np.float64]:
         rows = np.concatenate([unseen, held_out.by_all])
         for start in range(0, len(rows), _ROWS_AT_ONCE):
             part = rows[start : start + _ROWS_AT_ONCE]
-            values = estimator._values([net], held_out.X[part])
+            offset = None if held_out.offset is None else held_out.offset[part]
+            values = estimator._values([net], held_out.X[part], offset)
             if not len(found):
                 found = np.zeros((len(counts), *values.shape[1:]))
             found[part] += values
@@ -119,20 +122,29 @@ def _predict_held_out(estimator: Any, held_out: HeldOut) -> NDArray[np.float64]:
 
 
 def mean_output(
-    nets: Sequence[WeightedNet], X: Any, link_of: Callable[[WeightedNet], Link]
-) -> NDArray[np.float64]:
-    """The mean of what the links of nets make of their raw scores for checked X."""
-    found = output(nets[0], X, link_of(nets[0]))
+    nets: Sequence[WeightedNet],
+    X: Any,
+    link_of: Callable[[WeightedNet], Link],
+    offset: Floats | None = None,
+) -> Floats:
+    """The mean of what the links of nets make of their raw scores for checked X.
+
+    ``offset``, of shape (n_samples, n_offsets), is added to the scores.
+    """
+    found = output(nets[0], X, link_of(nets[0]), offset)
     for net in nets[1:]:
-        found += output(net, X, link_of(net))
+        found += output(net, X, link_of(net), offset)
     return found / len(nets) if len(nets) > 1 else found
 
 
-def output(net: WeightedNet, X: Any, link: Link | None = None) -> NDArray[np.float64]:
-    """Raw scores of a net for checked X, or what ``link`` makes of them; a new array."""
-    device = torch.device(net.device)
+def output(net: WeightedNet, X: Any, link: Link, offset: Floats | None = None) -> Floats:
+    """What ``link`` makes of the raw scores of a net for checked X; a new array."""
+    device, of_scores = torch.device(net.device), None
+    if offset is not None:
+        of_scores = net.criterion_.scaled_offset(torch.from_numpy(offset))
     shift = None if net.score_shift_ is None else torch.from_numpy(net.score_shift_)
-    return np.asarray(predict(net.module_, X, device, link, net.takes_integers, shift).numpy())
+    found = predict(net.module_, X, device, link, net.takes_integers, of_scores, shift)
+    return np.asarray(found.numpy())
 
 
 def members_asked_for(estimator: Any, has_validation: bool) -> int | str:

@@ -9,7 +9,14 @@ from numpy.typing import NDArray
 
 from skweight._keywords import Floats, divide
 from skweight.data import is_number
-from skweight.losses import RowLoss, Traits, mean_and_deviation, quantile_and_deviation
+from skweight.estimators.offsets import as_float32
+from skweight.losses import (
+    RowLoss,
+    Traits,
+    log_mean_ratio,
+    mean_and_deviation,
+    quantile_and_deviation,
+)
 from skweight.training import Output
 from skweight.weights import DistinctRows, name_place, to_mean_one
 
@@ -19,11 +26,14 @@ class Units:
     """What targets are shifted and divided by in training: arrays of shape (n_targets,).
 
     ``meaning`` says what the outputs of the network mean; a warm start needs the same meaning.
+    ``offset`` is what offsets under a log link are shifted by, so that 0 is the best constant
+    output beside them.
     """
 
     location: Floats
     scale: Floats
     meaning: tuple[Any, ...]
+    offset: Floats
 
 
 class NumberTask:
@@ -35,6 +45,7 @@ class NumberTask:
 
     traits: Traits  # of the criterion
     meaning: tuple[Any, ...]  # of the outputs of the network
+    has_offset: bool = False  # whether the fit has an offset
 
     def __init__(
         self, target_shape: tuple[int, ...], given: Any, previous: "NumberTask | None" = None
@@ -77,6 +88,51 @@ class NumberTask:
             place = tuple(np.argwhere(bad)[0].tolist())
             raise ValueError(f"{name} must be finite, got {numbers[place]} {name_place(place)}.")
         return numbers
+
+    # Offsets, which have the shape (n, n_offsets) once they are checked.
+    meaning_of_offset = "one number for each target"
+
+    @property
+    def n_offsets(self) -> int:
+        """Numbers in an offset: one for each target."""
+        return self.n_targets
+
+    def shapes_of_offset(self, n_rows: int) -> list[tuple[int, ...]]:
+        """Shapes that the user's offset may have."""
+        n_targets = self.n_targets
+        return [(n_rows,), (n_rows, 1)] if n_targets == 1 else [(n_rows, n_targets)]
+
+    def take_offset(
+        self, y: NDArray[Any], offset: Floats | None, criterion: RowLoss
+    ) -> tuple[NDArray[Any], Floats | None]:
+        """Targets, and the offset of their scores in training.
+
+        Under a loss of residuals it is subtracted from y instead: the same data, and exact.
+        """
+        self.has_offset = offset is not None
+        if offset is None or not criterion.traits.of_residuals:
+            return y, offset
+        left = y - offset.reshape(y.shape)
+        if np.isinf(left).any():
+            row = int(np.argwhere(np.isinf(left))[0, 0])
+            raise ValueError(
+                f"offset must leave a finite y - offset, got {offset[row].max()} for y = "
+                f"{np.max(y[row])} in row {row}."
+            )
+        return left, None
+
+    def offset_of_scores(self, offset: Floats | None) -> Floats | None:
+        """What is added to raw scores; None if it is added to predictions instead."""
+        if offset is None or self.traits.of_residuals:
+            return None
+        return offset - self._learned_units.offset
+
+    def offset_of_predictions(self, offset: Floats | None, predicted: Floats) -> Floats:
+        """Predictions with what is not added to their raw scores."""
+        if offset is None or not self.traits.of_residuals:
+            return predicted
+        n_levels = (1,) * (predicted.ndim - 1 - len(self.target_shape))
+        return predicted + offset.reshape(len(offset), *self.target_shape, *n_levels)
 
     def learn(self, rows: DistinctRows, criterion: RowLoss) -> None:
         """Learn what the criterion needs, and refuse targets that it does not allow."""
@@ -145,12 +201,24 @@ class NumberTask:
             )
         return [self._to_units(part.y, self.units) for part in parts]
 
+    def offsets(self, parts: list[DistinctRows]) -> list[NDArray[Any] | None]:
+        """Offsets of training and validation rows in units of training; after :meth:`targets`."""
+        found = [self.offset_of_scores(part.offset) for part in parts]
+        return found if self.traits.units == "as_given" else [*map(as_float32, found)]  # type: ignore[return-value]
+
     def _learn_units(self, rows: DistinctRows) -> Units:
         columns = rows.y.reshape(len(rows.y), -1).T
         weight = to_mean_one(rows.weight)
         pairs = [_location_and_scale(y, weight, self.traits.units) for y in columns]
         location, scale = np.array(pairs).T
-        return Units(location, scale, self.meaning)
+        of_offset = np.zeros(len(columns))
+        if rows.offset is not None and self.traits.power is not None:
+            best = [
+                _best_constant(y, weight, offset, self.traits.power)
+                for y, offset in zip(columns, rows.offset.T)
+            ]
+            of_offset = np.log(scale) - best
+        return Units(location, scale, self.meaning, of_offset)
 
     def _to_units(self, y: Floats, units: Units) -> NDArray[Any]:
         if self.traits.units == "as_given":
@@ -191,11 +259,28 @@ class NumberTask:
         return {
             "target_location_": float(units.location[0]) if one else units.location,
             "target_scale_": float(units.scale[0]) if one else units.scale,
+            "offset_location_": float(units.offset[0]) if one else units.offset,
         }
 
     def output(self, criterion: RowLoss) -> Output:
         """What the output of the network is for."""
-        return Output((self.n_targets * criterion.traits.n_columns,), criterion.predictions)
+        width = self.n_targets * criterion.traits.n_columns
+        neutral = self._neutral_scores() if self.has_offset else None
+        return Output((width,), criterion.predictions, neutral=neutral)
+
+    def _neutral_scores(self) -> torch.Tensor:
+        """Raw scores of the targets with which predictions are those of the offset alone."""
+        units = self._learned_units
+        scores = -units.location / units.scale
+        if self.traits.log_link:
+            scores = units.offset - np.log(units.scale)
+        return torch.from_numpy(scores)
+
+
+def _best_constant(y: Floats, weight: Floats, offset: Floats, power: float) -> float:
+    """What is best added to the offset of one target, from its rows in canonical order."""
+    columns = [torch.from_numpy(np.ascontiguousarray(part)) for part in (y, weight, offset)]
+    return float(log_mean_ratio(columns[0], columns[1], columns[2], power))
 
 
 def _explain(y: Any, name: str) -> str:

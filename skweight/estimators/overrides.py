@@ -12,10 +12,12 @@ from sklearn.pipeline import Pipeline
 # What skweight's estimators have for other purposes than a fit; all else counts as part of it.
 _NOT_USED_BY_FIT = {
     *("predict", "predict_proba", "predict_log_proba", "decision_function", "score"),
-    *("partial_fit", "_partial_fit", "_find_partial_task", "_predict"),
+    *("partial_fit", "_partial_fit", "_find_partial_task", "_read"),
     *("predict_members", "net_"),
     *("module_", "history_", "n_iter_", "feature_weights_", "_criterion_for_tags"),
     *("set_fit_request", "set_partial_fit_request", "set_predict_request", "set_score_request"),
+    *("set_predict_proba_request", "set_predict_log_proba_request"),
+    "set_decision_function_request",
 }
 _USED_BY_FIT_OF_PIPELINE = {
     *("_fit", "_iter", "_final_estimator", "_validate_steps", "_check_method_params"),

@@ -10,7 +10,9 @@ from skweight._keywords import underflow_is_zero
 from skweight.data import RowDataset, holds_integers, place, resolve_device
 from skweight.estimators.class_task import is_fixed
 from skweight.estimators.members import seed_of_member
+from skweight.estimators.offsets import check_continued, check_offset
 from skweight.estimators.planning import (
+    FitData,
     PartialFits,
     Task,
     draw_seed,
@@ -65,7 +67,7 @@ def check_partial_fit(estimator: Any) -> bool:
 
 @underflow_is_zero
 def plan_partial_fit(
-    estimator: Any, X: Any, y: Any, sample_weight: Any, find_task: Callable[[Any, bool], Task]
+    estimator: Any, data: FitData, find_task: Callable[[Any, bool], Task]
 ) -> list[Training]:
     """Plan one pass over more rows, with weights on the scale of the first call's rows.
 
@@ -79,11 +81,15 @@ def plan_partial_fit(
         nets, criteria = [None], [make_criterion(estimator)]
     else:
         criteria = [copy.deepcopy(net.criterion_) for net in nets if net is not None]
-    checked, y = validate(estimator, X, y, sample_weight, reset=first, only_known=True)
+    given, power = (data.X, data.y, data.sample_weight), estimator.sample_weight_power
+    X, y = validate(estimator, *given, reset=first, only_known=True)
     task = find_task(y, first)
     codes = task.encode(y)
-    rows = merge(checked, codes, sample_weight, estimator.sample_weight_power)
-    power = estimator.sample_weight_power
+    if not first:
+        check_continued(estimator, data.offset, "partial_fit")
+    offset = check_offset(data.offset, len(codes), task, sample_weight=data.sample_weight)
+    codes, offset = task.take_offset(codes, offset, criteria[0])
+    rows = merge(X, codes, data.sample_weight, power, offset=offset)
     if first:
         rows = order_by_rows(estimator, rows)
         criteria[0].more_rows_follow = True
@@ -97,25 +103,19 @@ def plan_partial_fit(
         if len(rows.index) < n_distinct:
             rows = order_by_rows(estimator, rows)
         rows = pool_rare(estimator, rows)
-        warn_of_few_effective_rows(estimator, task, codes, sample_weight)
-    (targets,) = task.targets([rows])
+        warn_of_few_effective_rows(estimator, task, codes, data.sample_weight)
+    (targets,), (offset,) = task.targets([rows]), task.offsets([rows])
     estimator._keep(task)
     seed = _seed_of_call(calls, estimator.random_state)
     device = resolve_device(estimator.device)
     weights = rows.weight / calls.weight_unit
-    row_set = RowDataset(place(rows.X, device), rows.index, targets, weights, device)
-    are_integers = holds_integers(X)
+    row_set = RowDataset(place(rows.X, device), rows.index, targets, weights, device, offset)
+    are_integers = holds_integers(data.X)
+    seeds = [seed_of_member(seed, n) for n in range(len(nets))] if len(nets) > 1 else [seed]
+    of_nets = zip(criteria, seeds, nets)
     return [
-        make_training(
-            estimator,
-            [row_set],
-            criterion,
-            seed if len(nets) == 1 else seed_of_member(seed, number),
-            continue_from=net,
-            is_partial=True,
-            holds_integers=are_integers,
-        )
-        for number, (net, criterion) in enumerate(zip(nets, criteria))
+        make_training(estimator, [row_set], *of_net, is_partial=True, holds_integers=are_integers)
+        for of_net in of_nets
     ]
 
 

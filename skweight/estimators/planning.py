@@ -36,6 +36,11 @@ from skweight.estimators.members import (
     seed_of_member,
 )
 from skweight.estimators.number_task import NumberTask
+from skweight.estimators.offsets import (
+    check_continued,
+    check_offset,
+    check_offset_of_validation,
+)
 from skweight.estimators.tables import (
     column_names,
     order_by_rows,
@@ -81,6 +86,8 @@ class FitData:
     y_val: Any = None
     sample_weight_val: Any = None
     groups: Any = None
+    offset: Any = None
+    offset_val: Any = None
 
 
 @dataclass
@@ -112,16 +119,16 @@ def plan(estimator: Any, data: FitData, keep_copies: bool = False) -> FitPlan:
     X, y = validate(estimator, *given, reset=not continues, only_known=only_known)
     task: Task = estimator._make_task(y, continues)
     codes = task.encode(y)
+    if continues:
+        check_continued(estimator, data.offset, "warm_start=True")
+    offset = check_offset(data.offset, len(codes), task, sample_weight=data.sample_weight)
+    codes, of_rows = task.take_offset(codes, offset, criterion)
     groups = None if data.groups is None else group_codes(data.groups, len(codes))
     n_members = members_asked_for(estimator, data.X_val is not None)
-    if data.X_val is not None and n_members != 1:
-        raise ValueError(
-            "X_val needs n_members=1, because each of several members stops early on the rows that "
-            f"it is not trained on, got {n_members} members. Leave X_val out, or add its rows to X."
-        )
+    _refuse_validation_of_members(data, n_members)
     keep_copies |= groups is not None or n_members != 1
     power = estimator.sample_weight_power
-    rows = merge(X, codes, data.sample_weight, power, keep_copies=keep_copies)
+    rows = merge(X, codes, data.sample_weight, power, keep_copies=keep_copies, offset=of_rows)
     n_distinct = len(rows.index)
     rows = rows if continues else order_by_rows(estimator, rows)
     task.learn(rows, criterion)
@@ -133,7 +140,7 @@ def plan(estimator: Any, data: FitData, keep_copies: bool = False) -> FitPlan:
     warn_of_few_effective_rows(estimator, task, codes, data.sample_weight)
     warn_of_flattened_copies(estimator, data.sample_weight, len(codes), n_distinct)
     del codes  # a table may fill the memory
-    validation = None if data.X_val is None else _validation_rows(estimator, task, data)
+    validation = None if data.X_val is None else _validation_rows(estimator, task, data, criterion)
     balance = plan_balance(estimator, task, criterion, rows)
     units = held_out_units(rows, groups)
     fraction = estimator.validation_fraction
@@ -149,7 +156,7 @@ def plan(estimator: Any, data: FitData, keep_copies: bool = False) -> FitPlan:
     # Members go on without the rows that they were trained without before.
     estimator._fold_seed = seed if not continues else estimator._fold_seed
     folds = units.folds(n_members, estimator._fold_seed)
-    held_out = HeldOut(rows.X, y, data.sample_weight, *rows_in_folds(folds, rows))
+    held_out = HeldOut(rows.X, y, data.sample_weight, *rows_in_folds(folds, rows), offset)
     return FitPlan(make.members(rows, folds, previous), rows, held_out, balance)
 
 
@@ -166,17 +173,17 @@ class _Trainings:
     def alone(self, parts: Sequence[DistinctRows], previous: WeightedNet | None) -> Training:
         """That of one network, on the first of the parts; the second, if any, is for validation."""
         estimator = self.estimator
-        targets = self.task.targets([*parts])
+        targets, offsets = self.task.targets([*parts]), self.task.offsets([*parts])
         estimator._keep(self.task)
         estimator._partial_fits = scales_of_weights(
             parts[0], self.task, estimator.sample_weight_power
         )
         device = resolve_device(estimator.device)
         row_sets: list[RowDataset] = []
-        for part, y in zip(parts, targets):
+        for part, y, offset in zip(parts, targets, offsets):
             same_X = bool(row_sets) and part.X is parts[0].X
             X = row_sets[0].X if same_X else place(part.X, device)
-            row_sets.append(RowDataset(X, part.index, y, to_mean_one(part.weight), device))
+            row_sets.append(RowDataset(X, part.index, y, to_mean_one(part.weight), device, offset))
         return self._make(row_sets, self.criterion, self.seed, previous)
 
     def members(
@@ -187,7 +194,7 @@ class _Trainings:
     ) -> list[Training]:
         """Those of members, whose targets have the units of all rows."""
         estimator = self.estimator
-        (targets,) = self.task.targets([rows])
+        (targets,), (offsets,) = self.task.targets([rows]), self.task.offsets([rows])
         estimator._keep(self.task)
         estimator._partial_fits = scales_of_weights(rows, self.task, estimator.sample_weight_power)
         device = resolve_device(estimator.device)
@@ -198,7 +205,9 @@ class _Trainings:
             row_sets = []
             for chosen in [seen, fold] if estimator.early_stopping else [seen]:
                 part, y = rows.take(chosen), targets[chosen]
-                row_sets.append(RowDataset(X, part.index, y, to_mean_one(part.weight), device))
+                offset = None if offsets is None else offsets[chosen]
+                weight = to_mean_one(part.weight)
+                row_sets.append(RowDataset(X, part.index, y, weight, device, offset))
             seed = seed_of_member(self.seed, number)
             trainings.append(self._make(row_sets, copy.deepcopy(self.criterion), seed, net))
         return trainings
@@ -262,9 +271,18 @@ def _check_validation_arguments(data: FitData, estimator: Any) -> None:
             "X_val and y_val are used by early stopping: they need early_stopping=True "
             'or "auto", got False.'
         )
+    check_offset_of_validation(data)
 
 
-def _validation_rows(estimator: Any, task: Task, data: FitData) -> DistinctRows:
+def _refuse_validation_of_members(data: FitData, n_members: int | str) -> None:
+    if data.X_val is not None and n_members != 1:
+        raise ValueError(
+            "X_val needs n_members=1, because each of several members stops early on the rows that "
+            f"it is not trained on, got {n_members} members. Leave X_val out, or add its rows to X."
+        )
+
+
+def _validation_rows(estimator: Any, task: Task, data: FitData, criterion: RowLoss) -> DistinctRows:
     weight = data.sample_weight_val
     try:
         X, y = validate(estimator, data.X_val, data.y_val, weight, reset=False, only_known=True)
@@ -272,7 +290,10 @@ def _validation_rows(estimator: Any, task: Task, data: FitData) -> DistinctRows:
         kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind(f"X_val and y_val: {error}") from error
     y = task.encode(y, "y_val")
-    rows = merge(X, y, weight, estimator.sample_weight_power, name="sample_weight_val")
+    offset = check_offset(data.offset_val, len(y), task, "offset_val", weight)
+    y, offset = task.take_offset(y, offset, criterion)
+    power = estimator.sample_weight_power
+    rows = merge(X, y, weight, power, name="sample_weight_val", offset=offset)
     rows = task.weigh(rows)
     task.check(rows, "y_val")
     return rows

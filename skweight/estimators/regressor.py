@@ -11,14 +11,14 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_array, check_consistent_length
 from torch import Tensor
 
-from skweight._keywords import underflow_is_zero
+from skweight._keywords import Floats, underflow_is_zero
 from skweight.estimators.estimator import TorchEstimator, without_weightless_rows
 from skweight.estimators.fit_arguments import explain_unknown
 from skweight.estimators.members import mean_output, output
 from skweight.estimators.number_task import NumberTask
+from skweight.estimators.offsets import as_keyword, of_weighted_rows
 from skweight.estimators.partial_fit import check_partial_fit
 from skweight.estimators.planning import FitData
-from skweight.estimators.tables import validate_to_predict
 from skweight.losses import REGRESSOR_CRITERIA, GaussianNLL, RowLoss, matching_shift_of_numbers
 from skweight.training import Output, WeightedNet, explained_share
 from skweight.weights import check_sample_weight, scale_near_one
@@ -165,7 +165,12 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Names of the columns of a DataFrame. Only if all of them are strings.
     target_location_, target_scale_ : float or ndarray of shape (n_targets,)
-        What y was shifted and divided by for training; 0 and 1 if the loss is given y as it is.
+        What y, less any offset that has its units, was shifted and divided by for training; 0 and 1
+        if the loss is given y as it is.
+    offset_location_ : float or ndarray of shape (n_targets,)
+        What an offset under "poisson", "gamma" or "tweedie" was shifted by for training, so that a
+        network of outputs 0 is the best constant beside it: predictions are ``target_scale_ *
+        exp(output + offset - offset_location_)``. Otherwise 0.
     is_categorical_ : ndarray of bool of shape (n_features_in_,), or None
         Which columns of X are categories; None if none is.
     nets_ : list of WeightedNet
@@ -263,9 +268,11 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         sample_weight: Any = None,
         *,
         groups: Any = None,
+        offset: Any = None,
         X_val: Any = None,
         y_val: Any = None,
         sample_weight_val: Any = None,
+        offset_val: Any = None,
     ) -> "WeightedTorchRegressor":
         """Fit the network to weighted rows.
 
@@ -287,11 +294,20 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
             Rows that belong together, such as those of one person. Rows that are held out, for
             early stopping or by members, are held out by whole groups. Groups that have an equal
             row count as one.
+        offset : array-like of shape (n_samples,) or (n_samples, n_targets), default=None
+            Numbers that are added to what the network says of the rows, in training and in
+            prediction: to the logarithm of the mean under "poisson", "gamma" and "tweedie", so that
+            counts may have ``np.log(exposure)``, and to the predictions in units of y under other
+            criteria, which is the fit to ``y - offset``. The network learns what they leave. Rows
+            are merged if they have equal x, y and offset. All predictions then need an offset
+            too. See docs/offset.md.
         X_val, y_val : array-like, default=None
             Validation rows for early stopping, instead of some of the rows of X. A pipeline does
             not transform them unless its ``transform_input`` names them.
         sample_weight_val : array-like of shape (n_val,), default=None
             Their weights; None is 1 for every row.
+        offset_val : array-like, default=None
+            Their offset; needed with ``X_val`` if there is an ``offset``.
 
         Returns
         -------
@@ -303,13 +319,16 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
             On bad input; the message names the argument, what was expected and what was given.
             The estimator is left as it was.
         """
-        data = FitData(X, y, sample_weight, X_val, y_val, sample_weight_val, groups)
+        validation = X_val, y_val, sample_weight_val
+        data = FitData(X, y, sample_weight, *validation, groups, offset, offset_val)
         fitted: WeightedTorchRegressor = self._fit(data)
         return fitted
 
     @available_if(check_partial_fit)  # type: ignore[untyped-decorator]
     @explain_unknown
-    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> "WeightedTorchRegressor":
+    def partial_fit(
+        self, X: Any, y: Any, sample_weight: Any = None, *, offset: Any = None
+    ) -> "WeightedTorchRegressor":
         """Train on more rows: one pass over them in batches, whatever ``max_epochs`` is.
 
         Weights are on one scale across calls; its unit is the mean weight in the first call. The
@@ -323,6 +342,8 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative. None is 1 for every row.
+        offset : array-like of shape (n_samples,) or (n_samples, n_targets), default=None
+            As in ``fit``, in all calls or in none.
 
         Returns
         -------
@@ -333,13 +354,12 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         ValueError, TypeError
             On bad input. The estimator is left as it was.
         """
-        fitted: WeightedTorchRegressor = self._partial_fit(
-            X, y, sample_weight, self._find_partial_task
-        )
+        data = FitData(X, y, sample_weight, offset=offset)
+        fitted: WeightedTorchRegressor = self._partial_fit(data, self._find_partial_task)
         return fitted
 
     @underflow_is_zero
-    def predict(self, X: Any, return_std: bool = False) -> Any:
+    def predict(self, X: Any, return_std: bool = False, *, offset: Any = None) -> Any:
         """Predictions in the units of y.
 
         Parameters
@@ -350,6 +370,8 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         return_std : bool, default=False
             Whether to also return the predicted standard deviation; needs
             ``criterion="gaussian_nll"``.
+        offset : array-like of shape (n_samples,) or (n_samples, n_targets), default=None
+            Needed after a fit with an offset, whose shape it has.
 
         Returns
         -------
@@ -359,29 +381,29 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         std : ndarray of the same shape
             Only with ``return_std=True``.
         """
-        self._check_is_fitted()
+        X, of_rows = self._read(X, offset, "predict")
         if not return_std:
-            return self._task.from_units(self._predict(X, _predictions_of))
+            return self._values(self.nets_, X, of_rows)
         if not isinstance(self.nets_[0].criterion_.criterion, GaussianNLL):
             raise ValueError(
                 'return_std=True needs criterion="gaussian_nll", which predicts a spread, got '
                 f"criterion={self.criterion!r}."
             )
-        X = validate_to_predict(self, X)
         means, spreads = map(np.stack, zip(*(_mean_and_spread(net, X) for net in self.nets_)))
         mean, std = means[0], spreads[0]
         if len(self.nets_) > 1:  # those of the mixture of the members' normal distributions
             mean = means.mean(axis=0)
             std = np.sqrt((spreads**2).mean(axis=0) + means.var(axis=0))
-        return self._task.from_units(mean), self._task.from_units(std, shift=False)
+        mean = self._task.offset_of_predictions(of_rows, self._task.from_units(mean))
+        return mean, self._task.from_units(std, shift=False)
 
     @underflow_is_zero
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+    def score(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> float:
         """Weighted share of the variance or deviance that is explained.
 
         R2; or D2 of the deviance if the criterion is one, or of the pinball loss, averaged over
         the levels, if it is a quantile loss. 1 is a perfect prediction, 0 that of the best
-        constant. Averaged over targets.
+        constant, without an offset. Averaged over targets.
 
         Parameters
         ----------
@@ -389,14 +411,17 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
             Rows of weight 0 are ignored.
         sample_weight : array-like of shape (n_samples,), default=None
+        offset : array-like of shape (n_samples,) or (n_samples, n_targets), default=None
+            Needed after a fit with an offset, whose shape it has.
 
         Returns
         -------
         float
         """
+        offset = of_weighted_rows(offset, sample_weight)
         X, y, sample_weight = without_weightless_rows(X, y, sample_weight)
         y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
-        predicted = self.predict(X)
+        predicted = self.predict(X, **as_keyword(offset))
         check_consistent_length(predicted, y)
         shape = self._task.target_shape
         if y.shape[1:] != shape:
@@ -410,9 +435,13 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         """Shift of the raw scores of a net that gives its predictions this mean."""
         return matching_shift_of_numbers(net.criterion_, raw, weight, mean)
 
-    def _values(self, nets: list[WeightedNet], X: Any) -> NDArray[np.float64]:
-        """Mean predictions for checked X in units of y."""
-        return self._task.from_units(mean_output(nets, X, _predictions_of))
+    def _values(
+        self, nets: list[WeightedNet], X: Any, offset: Floats | None
+    ) -> NDArray[np.float64]:
+        """Mean predictions for checked X and offset in units of y."""
+        task = self._task
+        found = mean_output(nets, X, _predictions_of, task.offset_of_scores(offset))
+        return task.offset_of_predictions(offset, task.from_units(found))
 
     def _score_of(self, y: Any, predicted: NDArray[np.float64], sample_weight: Any) -> float:
         """The score of predictions for finite y."""

@@ -5,7 +5,7 @@ itself is in ``base``, and what is known of torch's own losses in ``torch_losses
 makes a ``RowLoss`` of the user's argument, which is tried on a few rows before training calls it.
 ``units`` finds location and scale of y, so that networks work at unit scale under any loss.
 ``reduction`` is the only place where losses of rows are averaged, and ``gradients`` knows the
-gradients of these averages.
+gradients of these averages. ``offsets`` are numbers of the user's that are added to raw scores.
 """
 
 from skweight.losses.base import CriterionError, Traits
@@ -33,6 +33,7 @@ from skweight.losses.mean_matching import (
     matching_shift_of_classes,
     matching_shift_of_numbers,
 )
+from skweight.losses.offsets import add_offset, log_mean_ratio
 from skweight.losses.reduction import (
     backpropagate_weighted_mean,
     backpropagate_weighted_means,

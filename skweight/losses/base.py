@@ -33,6 +33,8 @@ class Traits:
         Name of the parameter with which the loss weighs classes itself, if it does.
     n_columns : int
         Number of raw scores for each target of a regression.
+    n_spreads : int
+        How many of them, the last ones, are of the spread of y and not of its location.
     units : "standardised", "robust", "mean_one" or "as_given"
         How y is rescaled for training: to mean 0 and standard deviation 1, to median 0 and a
         standard deviation of 1 that ignores outliers, to mean 1, or not. A parameter such as
@@ -54,6 +56,7 @@ class Traits:
     has_probabilities: bool = True
     own_weight: str | None = None
     n_columns: int = 1
+    n_spreads: int = 0
     units: str = "as_given"
     positive: str | None = None
     power: float | None = None
@@ -63,6 +66,11 @@ class Traits:
     def log_link(self) -> bool:
         """Whether predictions are exponentials of the scores, as under every deviance."""
         return self.power is not None
+
+    @property
+    def of_residuals(self) -> bool:
+        """Whether the loss depends on the difference of prediction and y alone."""
+        return self.units in ("standardised", "robust")
 
 
 def check_real(name: str, value: Any, holds: Callable[[float], bool], expected: str) -> float:

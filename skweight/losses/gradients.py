@@ -20,7 +20,11 @@ Formula = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 def loss_and_gradient(
-    criterion: RowLoss, output: Tensor, target: Tensor, row_weight: Tensor
+    criterion: RowLoss,
+    output: Tensor,
+    target: Tensor,
+    row_weight: Tensor,
+    offset: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The weighted mean of the losses of a batch, and its gradient by the scores.
 
@@ -28,10 +32,11 @@ def loss_and_gradient(
     ----------
     criterion : RowLoss
     output : Tensor of shape (n, k) or (n,)
-        Raw scores, without a graph.
+        Raw scores, without a graph and without their offset.
     target : Tensor
         As :meth:`RowLoss.forward` takes it.
     row_weight : Tensor of shape (n,) or (n, n_labels)
+    offset : Tensor of shape (n, n_offsets), default=None
 
     Returns
     -------
@@ -43,8 +48,10 @@ def loss_and_gradient(
     if formula is None:
         scores = output.detach().requires_grad_()
         with torch.enable_grad():
-            loss = backpropagate_weighted_mean(criterion(scores, target), row_weight)
+            raw = scores if offset is None else criterion.with_offset(scores, offset)
+            loss = backpropagate_weighted_mean(criterion(raw, target), row_weight)
         return loss, torch.zeros_like(output) if scores.grad is None else scores.grad
+    output = output if offset is None else criterion.with_offset(output, offset)
     slope = (row_weight * (1 / len(row_weight))).unsqueeze(1)
     gradient = formula(output, target.to(output.dtype).reshape(output.shape), slope)
     return weighted_mean(criterion(output, target), row_weight), gradient

@@ -191,7 +191,7 @@ class GaussianNLL(TargetLoss):
     ``s^2 = log(1 + e^r) + 1e-6`` (Lakshminarayanan et al. 2017, NeurIPS, arXiv 1612.01474).
     """
 
-    traits = replace(TargetLoss.traits, n_columns=2, has_mean=True)
+    traits = replace(TargetLoss.traits, n_columns=2, n_spreads=1, has_mean=True)
     floor = 1e-6
 
     def forward(self, output: Tensor, target: Tensor) -> Tensor:

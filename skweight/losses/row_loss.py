@@ -1,14 +1,17 @@
 """A criterion as training uses it: exactly one loss per row."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from skweight._keywords import name_of
 from skweight.losses.base import ClassLoss, CriterionError, TargetLoss, Traits
 from skweight.losses.classification import to_columns
+from skweight.losses.offsets import add_offset, log_mean_ratio, log_prior_ratio
 from skweight.losses.reduction import mean_of_columns, width
 from skweight.losses.regression import exponential
 from skweight.losses.torch_losses import traits_of
@@ -74,7 +77,9 @@ class RowLoss(nn.Module):
         """Whether a criterion of a regression gets y as it is, and not rescaled."""
         return self.traits.units == "as_given" and not isinstance(self.criterion, TargetLoss)
 
-    def learn_units(self, target: Tensor, row_weight: Tensor, output: Tensor) -> None:
+    def learn_units(
+        self, target: Tensor, row_weight: Tensor, output: Tensor, offset: Tensor | None = None
+    ) -> None:
         """Learn location and scale of the predictions that the criterion compares with y.
 
         The criterion gets ``location + scale * output`` in float64, which holds every digit of y,
@@ -91,6 +96,8 @@ class RowLoss(nn.Module):
         row_weight : Tensor of shape (n,)
         output : Tensor of shape (m,) or (m, n_targets)
             Of the network, for any rows: the criterion is tried on scores of this shape.
+        offset : Tensor of shape (n, n_targets), default=None
+            In units of y: location and scale are those of what it leaves of y.
         """
         if self.loss_unit is not None:
             return
@@ -105,6 +112,7 @@ class RowLoss(nn.Module):
             y,
             weight,
             tuple(output.shape[1:]),
+            torch.zeros_like(y) if offset is None else offset.cpu().double(),
         )
         continues = self.location is not None
         if self.location is None and self.traits.positive:  # no prediction may be negative
@@ -139,6 +147,33 @@ class RowLoss(nn.Module):
         dtype = torch.promote_types(output.dtype, self.scale.dtype)
         scale, location = (part.to(output.device, dtype) for part in (self.scale, self.location))
         return output * scale + location
+
+    # Offsets ----------------------------------------------------------------------------
+
+    def scaled_offset(self, offset: Tensor) -> Tensor:
+        """An offset in units of raw scores: that of predictions in units of y is divided."""
+        return offset if self.scale is None else offset / self.scale.to(offset)
+
+    def with_offset(self, output: Tensor, offset: Tensor) -> Tensor:
+        """Raw scores of shape (..., n, n_outputs) or (..., n) with the offset of their rows.
+
+        In the precision of the offset, which is float64 for a criterion that compares predictions
+        with y itself. Shapes of the offset are those of :func:`add_offset`.
+        """
+        output = add_offset(output, self.scaled_offset(offset))
+        return output.log_softmax(dim=-1) if self.traits.takes_log_probabilities else output
+
+    def without_effect(self, constant: Tensor, neutral: Tensor) -> Tensor:
+        """Constant raw scores whose predictions are the offset alone.
+
+        Spreads of y remain as in ``constant``. ``neutral`` has one number for each target, label or
+        class; scores that are compared with y itself have units of their own, in which it is 0.
+        """
+        if self.scale is not None and self.location is not None:
+            return -(self.location / self.scale).cpu()
+        columns = constant.reshape(len(neutral), -1).clone()
+        columns[:, : self.traits.n_columns - self.traits.n_spreads] = neutral[:, None]
+        return columns.reshape(-1)
 
     # Losses -----------------------------------------------------------------------------
 
@@ -245,7 +280,9 @@ class RowLoss(nn.Module):
         columns = (self.traits.n_columns,) if self.traits.n_columns > 1 else ()
         return raw.reshape(len(raw), -1, *columns)
 
-    def constant(self, target: Tensor, row_weight: Tensor, n_outputs: int) -> Tensor:
+    def constant(
+        self, target: Tensor, row_weight: Tensor, n_outputs: int, offset: Tensor | None = None
+    ) -> Tensor:
         """Raw scores of a model that ignores X, from which training starts.
 
         Parameters
@@ -253,6 +290,8 @@ class RowLoss(nn.Module):
         target : Tensor of shape (n,) or (n, n_targets)
         row_weight : Tensor of shape (n,) or (n, n_labels)
         n_outputs : int
+        offset : Tensor of shape (n, n_offsets), default=None
+            What is added to the scores of each row.
 
         Returns
         -------
@@ -260,11 +299,14 @@ class RowLoss(nn.Module):
         """
         # On the CPU: not every device has float64, nor keeps the order of a sum.
         target, weight = target.cpu(), row_weight.cpu().double()
+        offset = None if offset is None else offset.cpu().double()
         if not target.is_floating_point():
-            return self._log_priors(target, weight, n_outputs)
+            return self._log_priors(target, weight, n_outputs, offset)
         if self.start is not None:
             return self.start
         target = target.double().reshape(len(target), -1)
+        if offset is not None and self.traits.power is not None:
+            return self._log_means(target, weight, offset, self.traits.power)
         if isinstance(self.criterion, TargetLoss):
             return torch.cat([self.criterion.constant(y, weight) for y in target.T])
         if self.traits.units == "robust":
@@ -274,8 +316,19 @@ class RowLoss(nn.Module):
             return mean
         return mean.clamp(min=torch.finfo(torch.float32).tiny).log()  # a mean of 0 has none
 
-    def _log_priors(self, codes: Tensor, weight: Tensor, n_outputs: int) -> Tensor:
-        """Log-priors of the classes or labels less the offset, one for each output."""
+    def _log_means(self, target: Tensor, weight: Tensor, offset: Tensor, power: float) -> Tensor:
+        """Best constants beside an offset under a deviance, one for each target."""
+        pairs = zip(target.T, offset.T)
+        logs = torch.stack([log_mean_ratio(y, weight, of_target, power) for y, of_target in pairs])
+        return logs.clamp(min=math.log(torch.finfo(torch.float32).tiny))  # a mean of 0 has none
+
+    def _log_priors(
+        self, codes: Tensor, weight: Tensor, n_outputs: int, offset: Tensor | None = None
+    ) -> Tensor:
+        """Log-priors of the classes or labels less the adjustment, one for each output.
+
+        Beside an offset, the scores with which probabilities have the priors as their means.
+        """
         if codes.ndim == 1:
             mass = weight.new_zeros(max(n_outputs, 2)).index_add_(0, codes, weight)
         else:
@@ -283,10 +336,26 @@ class RowLoss(nn.Module):
             mass = torch.stack([(weight * (codes == c)).sum(0) for c in (0, 1)], dim=1)
         if self.more_rows_follow:  # a class that is missing now may still come, and be frequent
             mass = torch.where((mass == 0).any(-1, keepdim=True), 1.0, mass)
-        scores = (mass / mass.sum(-1, keepdim=True)).clamp(min=_SMALLEST_PRIOR).log()
+        prior = (mass / mass.sum(-1, keepdim=True)).clamp(min=_SMALLEST_PRIOR)
+        scores = prior.log() if offset is None else _beside_offset(prior, weight, offset)
         if self.offset is not None:
             scores = scores - self.offset.cpu()
         return to_columns(scores, n_outputs)
+
+
+def _beside_offset(prior: Tensor, weight: Tensor, offset: Tensor) -> Tensor:
+    """Scores of classes or labels whose mean probabilities beside an offset are the priors.
+
+    ``prior`` has the shape (n_classes,) or (n_labels, 2), and so has the result.
+    """
+    prior = prior / prior.sum(-1, keepdim=True)
+    if prior.ndim == 1:
+        return log_prior_ratio(
+            prior, weight, F.pad(offset, (1, 0)) if offset.shape[1] == 1 else offset
+        )
+    weight = weight.reshape(len(offset), -1).expand(-1, len(prior))
+    labels = zip(prior, weight.T, offset.T)
+    return torch.stack([log_prior_ratio(p, w, F.pad(o[:, None], (1, 0))) for p, w, o in labels])
 
 
 def _check_suits(traits: Traits, name: str, output: Tensor, target: Tensor) -> None:

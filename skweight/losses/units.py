@@ -105,18 +105,20 @@ class TriedLoss:
 
     ``loss`` takes predictions and targets, ``target`` has the shape (n, n_targets) and ``weight``
     (n,), both in float64, and ``shape`` is that of the network's output but for its rows.
+    ``offset``, of the shape of ``target``, is what is added to the predictions.
     """
 
     loss: Callable[[Tensor, Tensor], Any]
     target: Tensor
     weight: Tensor
     shape: tuple[int, ...]
+    offset: Tensor
 
     def units(self, location: Tensor | None = None, scale: Tensor | None = None) -> LossUnits:
         """Units for the loss, with this location and scale if they are given."""
-        mean = self.weight @ self.target / self.weight.sum()
+        mean = self.weight @ self._residual / self.weight.sum()
         if self._has_own_link():
-            one, start = torch.ones_like(mean), self._best_start(mean)
+            one, start = torch.ones_like(mean), self._best_start()
             return LossUnits(0 * one, one, self._loss_of_constant(start), start, True)
         if location is not None and scale is not None:
             start = (mean - location) / scale
@@ -125,9 +127,16 @@ class TriedLoss:
             start = torch.zeros_like(mean)
         return LossUnits(location, scale, self._loss_of(scale), start, False)
 
-    def _best_start(self, mean: Tensor) -> Tensor:
-        """The best of the scores that usual links make of the weighted mean."""
-        links = [scores for scores in _usual_links(mean) if scores.isfinite().all()]
+    @property
+    def _residual(self) -> Tensor:
+        """What the offset leaves of y."""
+        return self.target - self.offset
+
+    def _best_start(self) -> Tensor:
+        """The best of the scores that usual links make of the weighted mean, less the offset's."""
+        parts = self.target, self.offset
+        mean, offset = (self.weight @ part / self.weight.sum() for part in parts)
+        links = [scores - offset for scores in _usual_links(mean) if scores.isfinite().all()]
         return links[int(torch.stack([self._mean(scores).mean() for scores in links]).argmin())]
 
     def _loss_of_constant(self, start: Tensor) -> Tensor:
@@ -136,7 +145,7 @@ class TriedLoss:
         1 if it is not higher by more than rounding errors.
         """
         n_rows = len(self.target)
-        constant = self._losses(start.expand(n_rows, -1), self.target).reshape(n_rows, -1)
+        constant = self._losses(start + self.offset, self.target).reshape(n_rows, -1)
         lowest = constant
         for scores in _usual_links(self.target):
             # The logarithm of 0 as a number: 0 times infinity is NaN.
@@ -154,7 +163,9 @@ class TriedLoss:
         large y, and hardly change near small ones.
         """
         tried = self._some_targets
-        step = 0.1 * self._columns(lambda y, weight: quantile_and_deviation(y, weight)[1])
+        step = 0.1 * self._columns(
+            lambda y, weight: quantile_and_deviation(y, weight)[1], self._residual
+        )
         at_target = self._losses(tried, tried)
         limit = torch.where(at_target.isinf(), at_target, at_target - 1e-9 * at_target.abs())
         others = [tried - step, tried + step, *_usual_links(tried)]
@@ -166,7 +177,9 @@ class TriedLoss:
         Mean and standard deviation where the largest errors count about as their squares, and else
         the quantile that the loss prefers, and a deviation that ignores outliers.
         """
-        largest = self._columns(lambda y, weight: (y - quantiles(y, weight, [0.5])).abs().max())
+        largest = self._columns(
+            lambda y, weight: (y - quantiles(y, weight, [0.5])).abs().max(), self._residual
+        )
         growth = self._loss_of(largest) / self._loss_of(largest / 10)
         is_square = (growth > _GROWTH).expand(len(self.target.T)).tolist()
         levels = self._best_levels().expand(len(self.target.T)).tolist()
@@ -174,15 +187,16 @@ class TriedLoss:
             mean_and_deviation(y, self.weight)
             if square
             else quantile_and_deviation(y, self.weight, level)
-            for y, square, level in zip(self.target.T, is_square, levels)
+            for y, square, level in zip(self._residual.T, is_square, levels)
         ]
         return torch.tensor(pairs, dtype=torch.float64).T
 
     def _best_levels(self) -> Tensor:
         """Levels of the quantiles of y with the least loss, one for all targets or for each."""
         step = -(-len(self.target) // _MOST_ROWS_TRIED)
-        rows = replace(self, target=self.target[::step], weight=self.weight[::step])
-        constants = rows._columns(lambda y, weight: quantiles(y, weight, _LEVELS))
+        some = {name: getattr(self, name)[::step] for name in ("target", "weight", "offset")}
+        rows = replace(self, **some)
+        constants = rows._columns(lambda y, weight: quantiles(y, weight, _LEVELS), rows._residual)
         means = torch.stack([rows._mean(constant) for constant in constants])
         return torch.tensor(_LEVELS)[means.reshape(len(constants), -1).argmin(dim=0)]
 
@@ -200,11 +214,13 @@ class TriedLoss:
     @property
     def _some_targets(self) -> Tensor:
         """A few quantiles of each target, shape (n, n_targets)."""
-        return self._columns(lambda y, weight: quantiles(y, weight, _TRIED_LEVELS))
+        return self._columns(lambda y, weight: quantiles(y, weight, _TRIED_LEVELS), self.target)
 
-    def _columns(self, function: Callable[[Tensor, Tensor], Tensor | float]) -> Tensor:
-        """What a function of target and weight makes of each target, as columns."""
-        made = [torch.as_tensor(function(y, self.weight)) for y in self.target.T]
+    def _columns(
+        self, function: Callable[[Tensor, Tensor], Tensor | float], values: Tensor
+    ) -> Tensor:
+        """What a function of values and weight makes of each column of the values, as columns."""
+        made = [torch.as_tensor(function(column, self.weight)) for column in values.T]
         return torch.stack([column.double().reshape(-1) for column in made], dim=1)
 
     def _losses(self, predicted: Tensor, target: Tensor) -> Tensor:
@@ -215,6 +231,6 @@ class TriedLoss:
 
     def _mean(self, constant: Tensor) -> Tensor:
         """Weighted mean loss of a constant prediction (n_targets,); infinite if it is NaN."""
-        losses = self._losses(constant.expand(len(self.target), -1), self.target)
+        losses = self._losses(constant + self.offset, self.target)
         mean = (self.weight @ losses.reshape(len(self.target), -1)) / self.weight.sum()
         return torch.where(mean.isnan(), math.inf, mean)

@@ -89,11 +89,19 @@ class MLP(nn.Module):
         first layer sees of it. None is a network without that layer.
     learnable_feature_weights : bool, default=True
         Whether training changes ``feature_weights``.
+    zero_output : bool, default=False
+        Whether the weights of the output layer begin at zero, so that training starts from a model
+        that ignores X: the best constant or, in a fit with an offset, the offset alone. With the
+        linear predictor of a generalised linear model as the offset, the first predictions are
+        those of that model (Schelldorfer & Wüthrich 2019).
 
     Attributes
     ----------
     decays_by_default : bool
         True with hidden layers: weights then decay, unless settings of the optimizer say how.
+    starts_at_offset : bool
+        The same as ``zero_output``: in a fit with an offset, ``adapt_output`` is given the scores
+        with which predictions are the offset alone, and not those of the best constant beside it.
 
     Notes
     -----
@@ -104,7 +112,8 @@ class MLP(nn.Module):
     ----------
     D. Holzmüller, L. Grinsztajn & I. Steinwart, Better by default, NeurIPS 2024 (smooth clipping;
     indicators of few categories, embeddings of size 8 of many); for the bins see
-    :class:`~skweight.modules.PiecewiseLinear`.
+    :class:`~skweight.modules.PiecewiseLinear`. J. Schelldorfer & M. V. Wüthrich, Nesting classical
+    actuarial models into neural networks, SSRN 3320525, 2019 (``zero_output``).
 
     Examples
     --------
@@ -131,6 +140,7 @@ class MLP(nn.Module):
         dropout: float = 0.0,
         feature_weights: Weights | None = None,
         learnable_feature_weights: bool = True,
+        zero_output: bool = False,
     ) -> None:
         super().__init__()
         self.n_features = n_features
@@ -177,6 +187,12 @@ class MLP(nn.Module):
             width = size
         self.hidden = nn.Sequential(*layers)
         self.output = nn.Linear(width, n_outputs)
+        self.starts_at_offset = _check_flag("zero_output", zero_output)
+        self._clear_output()
+
+    def _clear_output(self) -> None:
+        if self.starts_at_offset:
+            nn.init.zeros_(self.output.weight)
 
     @property
     def decays_by_default(self) -> bool:
@@ -356,6 +372,7 @@ class MLP(nn.Module):
                 warnings.filterwarnings("ignore", "Initializing zero-element", UserWarning)
                 first = nn.Linear(len(owner), first.out_features, device="cpu")
             self.set_submodule(path, first.to(self.shift.device))
+            self._clear_output()  # it is the first layer where there are no hidden ones
 
     def _owner(self) -> Tensor:
         """The column of each number that the first layer sees."""
@@ -379,6 +396,12 @@ class MLP(nn.Module):
             The raw scores of the best such model under the weights and the loss.
         """
         self.output.bias.copy_(constant)
+
+
+def _check_flag(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"module__{name} must be True or False, got {value!r}.")
+    return value
 
 
 def _check_activation(activation: str | Callable[[], nn.Module]) -> Callable[[], nn.Module]:

@@ -31,7 +31,7 @@ class Fold:
         if self.rows is None:
             return self.X, self.y, self.params
         y = None if self.y is None else rows_of(self.y, self.rows)
-        params = {k: _rows_of_param(v, self.rows, self.X) for k, v in self.params.items()}
+        params = {k: rows_of_param(v, self.rows, self.X) for k, v in self.params.items()}
         return rows_of(self.X, self.rows), y, params
 
     def complete(self, step: Any) -> Any:
@@ -115,7 +115,7 @@ def n_rows(values: Any) -> int | None:
     return len(values)
 
 
-def _rows_of_param(value: Any, rows: Any, X: Any) -> Any:
+def rows_of_param(value: Any, rows: Any, X: Any) -> Any:
     """Select rows of a parameter of ``fit`` if it has one entry for each row of X."""
     is_array_like = hasattr(value, "shape") or hasattr(value, "__array__")
     if not is_array_like and not isinstance(value, (list, tuple)):

@@ -9,7 +9,7 @@ from sklearn.base import is_classifier
 from sklearn.model_selection import check_cv
 
 from skweight.search.fits import Result
-from skweight.search.predictions import predict_held_out
+from skweight.search.predictions import offset_of, predict_held_out
 from skweight.search.stand_in import FitQueue
 from skweight.search.trainings import Trainings
 
@@ -43,7 +43,8 @@ class SearchRun:
         results = self.trainings.run(self.X, self.y, candidates, splits)
         self._summarize(results)
         if self.keep_predictions:
-            self.predictions = predict_held_out(self.X, self.y, splits, results)
+            offset = offset_of(self.trainings.estimator, self.trainings.params)
+            self.predictions = predict_held_out(self.X, self.y, splits, results, offset)
         self.queue.fill(results, splits)
         return splits
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from skweight.data import ROWS_IN_ORDER, VALUES_AT_ONCE, TensorBatches
+from skweight.data import ROWS_IN_ORDER, VALUES_AT_ONCE, TensorBatches, split_offset
 from skweight.losses import width
 from skweight.training import KeptBuffers, unchanged
 
@@ -16,12 +16,18 @@ class Block(NamedTuple):
     """Several batches: their sizes, X of one after the other, and weights and targets of all.
 
     Tensors have the shape (n_models, n, ...). X of a batch may overwrite that of the batch before.
+    ``offset`` is that of the raw scores, None if there is none.
     """
 
     sizes: list[int]
     X: Iterator[Tensor]
     weights: Tensor
     y: Tensor
+    offset: Tensor | None
+
+
+# X, weights, targets and any offset of a batch, of shape (n_models, n, ...).
+Rows = tuple[Tensor, Tensor, Tensor, Tensor | None]
 
 
 class StackedBatches:
@@ -62,16 +68,18 @@ class StackedBatches:
         """Return the number of batches of each model in a pass."""
         return len(self.sizes)
 
-    def first_rows(self, n_rows: int) -> tuple[Tensor, Tensor, Tensor]:
-        """X as it is, weights and targets of the first rows, again if there are fewer."""
+    def first_rows(self, n_rows: int) -> Rows:
+        """The first rows, again if there are fewer, with X as it is."""
         positions = torch.arange(n_rows, device="cpu") % self.n_rows
-        X, weights, y = self._rows_at([positions] * len(self.batches))
-        return self._expanded(X[:1]) if self.have_same_rows else X, weights, y
+        X, weights, y, offset = self._rows_at([positions] * len(self.batches))
+        X = self._expanded(X[:1]) if self.have_same_rows else X
+        return X, weights, y, offset
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Yield X, weights and targets of shape (n_models, n, ...)."""
-        for sizes, X, weights, y in self.blocks():
-            yield from zip(X, weights.split_with_sizes(sizes, 1), y.split_with_sizes(sizes, 1))
+    def __iter__(self) -> Iterator[Rows]:
+        """Yield the batches of one pass."""
+        for sizes, X, weights, y, offset in self.blocks():
+            parts = (part.split_with_sizes(sizes, 1) for part in (weights, y))
+            yield from zip(X, *parts, split_offset(offset, sizes, 1))
 
     def blocks(self) -> Iterator[Block]:
         """Yield the batches of one pass, several at a time."""
@@ -81,17 +89,16 @@ class StackedBatches:
         orders = [order.split_with_sizes(lengths) for order in self._orders()]
         for sizes, *positions in zip(blocks, *orders):
             if self.tables is None:
-                X, weights, y = self._rows_at(positions)
-                yield Block(sizes, map(self.encode, X.split_with_sizes(sizes, 1)), weights, y)
-                continue
-            parts = zip(*(of.in_order(own) for of, own in zip(self.batches, positions)))
-            index, weights, y = map(torch.stack, parts)
-            if self.have_same_rows:
-                of_one = self.tables.batches(index[:1], sizes)
-                yield Block(sizes, map(self._of_all, of_one), weights, y)
+                X, weights, y, offset = self._rows_at(positions)
+                of_batches = map(self.encode, X.split_with_sizes(sizes, 1))
             else:
-                of_all = self.tables.batches(index, sizes)
-                yield Block(sizes, map(self.encode, of_all), weights, y)
+                rows = [of.in_order(own) for of, own in zip(self.batches, positions)]
+                index, weights, y, offset = _stack_rows(rows)
+                if self.have_same_rows:
+                    of_batches = map(self._of_all, self.tables.batches(index[:1], sizes))
+                else:
+                    of_batches = map(self.encode, self.tables.batches(index, sizes))
+            yield Block(sizes, of_batches, weights, y, offset)
 
     def _of_all(self, X: Tensor) -> Tensor:
         """What all models are given for the X of one of them."""
@@ -118,12 +125,10 @@ class StackedBatches:
                 drawn[id(of_model.generator)] = of_model.positions()
         return [drawn[id(of_model.generator)] for of_model in self.batches]
 
-    def _rows_at(self, positions: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """X, weights and targets of the rows at the positions of each model."""
+    def _rows_at(self, positions: Sequence[Tensor]) -> Rows:
+        """The rows at the positions of each model."""
         rows = [of_model.block(own) for of_model, own in zip(self.batches, positions)]
-        parts = zip(*((of["X"], of["row_weight"], y) for of, y in rows))
-        X, weights, y = map(torch.stack, parts)
-        return X, weights, y
+        return _stack_rows([(of["X"], of["row_weight"], y, of.get("offset")) for of, y in rows])
 
     @property
     def _encoded(self) -> list[TensorBatches]:
@@ -171,6 +176,13 @@ def _have_same_rows(batches: Sequence[TensorBatches]) -> bool:
 
 def _are_equal(left: Tensor, right: Tensor) -> bool:
     return left is right or torch.equal(left, right)
+
+
+def _stack_rows(rows: Sequence[Rows]) -> Rows:
+    """Rows of all models from those of each; all of them have an offset, or none."""
+    X, weights, y, offsets = zip(*rows)
+    offset = None if offsets[0] is None else torch.stack(offsets)
+    return torch.stack(X), torch.stack(weights), torch.stack(y), offset
 
 
 class StackedTables:

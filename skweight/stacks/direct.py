@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from skweight.data import split_offset
 from skweight.losses import (
     Formula,
     backpropagate_weighted_means,
@@ -166,15 +167,22 @@ class DirectStack:
         encode: Callable[[Tensor], Tensor] = first.encode_untrained
         return encode
 
-    def _try(self, network: StackedNetwork, X: Tensor, weight: Tensor, y: Tensor) -> None:
+    def _try(
+        self,
+        network: StackedNetwork,
+        X: Tensor,
+        weight: Tensor,
+        y: Tensor,
+        offset: Tensor | None,
+    ) -> None:
         """Make a step of both kinds; no parameter changes."""
         parameters = [parameter for _, parameter in network.named_parameters()]
         self.network.begin()
-        found = self.add_gradients(self._encode_tried(X), weight, y)
+        found = self.add_gradients(self._encode_tried(X), weight, y, offset)
         gradients = [None if p.grad is None else p.grad.clone() for p in parameters]
         for parameter in parameters:
             parameter.grad = None
-        output = network(X)
+        output = self.losses.with_offset(network(X), offset)
         losses = self.losses(output, y)
         expected = backpropagate_weighted_means(losses, weight)
         pairs = [(found, expected)]
@@ -201,7 +209,10 @@ class DirectStack:
 
     @torch.no_grad()
     def _has_formula(self, output: Tensor, weight: Tensor, y: Tensor, means: Tensor) -> bool:
-        """Whether gradients by a formula, and losses of two batches at once, have the same bits."""
+        """Whether gradients by a formula, and losses of two batches at once, have the same bits.
+
+        ``output`` has its offset.
+        """
         formula = self.losses.formula(output, weight)
         if formula is None:
             return False
@@ -234,10 +245,10 @@ class DirectStack:
         return batches
 
     @torch.no_grad()
-    def add_gradients(self, X: Tensor, weight: Tensor, y: Tensor) -> Tensor:
+    def add_gradients(self, X: Tensor, weight: Tensor, y: Tensor, offset: Tensor | None) -> Tensor:
         """Set the gradients of a batch of encoded rows; return the mean losses of the models."""
         output = self.network.forward(X)
-        means, gradient = self.losses.with_gradient(output, y, weight)
+        means, gradient = self.losses.with_gradient(output, y, weight, offset)
         self.network.backward(gradient)
         return means
 
@@ -255,16 +266,17 @@ class DirectStack:
         sizes, weights, y = block.sizes, block.weights, block.y
         outputs = weights.new_empty(*weights.shape[:2], 1)
         formula = self.losses.formula(outputs, weights) if self.can_join_losses else None
+        offsets = split_offset(block.offset, sizes, 1)
         if formula is None:
             means = []
-            for X, *weight_and_target in zip(block.X, *_split(sizes, weights, y)):
-                means.append(self.add_gradients(X, *weight_and_target))
+            for X, weight, target in zip(block.X, *_split(sizes, weights, y)):
+                means.append(self.add_gradients(X, weight, target, next(offsets)))
                 update()
             return torch.stack(means, dim=1)
         targets = y.to(outputs.dtype).reshape(weights.shape)
         of_batches = _split(sizes, outputs, targets, slopes_of_batches(weights, sizes))
         for X, scores, target, slope in zip(block.X, *of_batches):
-            output = self.network.forward(X)
+            output = self.losses.with_offset(self.network.forward(X), next(offsets))
             scores.copy_(output)
             self.network.backward(self._by_formula(formula, output, target, slope))
             update()

@@ -180,7 +180,7 @@ def group_alike(trainings: Sequence[Training], nets: dict[int, WeightedNet]) -> 
     for number, net in nets.items():
         rows, valid = trainings[number].rows, trainings[number].valid_rows
         lengths = len(rows), 0 if valid is None else len(valid)
-        shapes = rows.X.shape[1:], rows.y.shape[1:], rows.row_weight.shape[1:]
+        shapes = rows.X.shape[1:], rows.y.shape[1:], rows.row_weight.shape[1:], rows.offset is None
         tensors = tuple((n, p.shape, p.requires_grad) for n, p in net.module_.named_parameters())
         key = (*lengths, *shapes, rows.y.dtype, structure(net.module_), tensors)
         groups.setdefault((*key, net.criterion_.per_column), []).append(number)

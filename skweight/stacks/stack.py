@@ -169,17 +169,18 @@ class Stack:
         return self._steps()
 
     def _steps(self) -> Iterator[Tensor]:
-        for X, weight, y in self.batches:
-            yield self._step(X, weight, y)
+        for batch in self.batches:
+            yield self._step(*batch)
             self.schedules.end_batch()
 
-    def _step(self, X: Tensor, weight: Tensor, y: Tensor) -> Tensor:
+    def _step(self, X: Tensor, weight: Tensor, y: Tensor, offset: Tensor | None) -> Tensor:
         """Update all models; return their mean losses before it."""
         if self.direct is None:
             self.parameters.drop_gradients()
-            means = backpropagate_weighted_means(self.losses(self.network(X), y), weight)
+            output = self.losses.with_offset(self.network(X), offset)
+            means = backpropagate_weighted_means(self.losses(output, y), weight)
         else:
-            means = self.direct.add_gradients(X, weight, y)
+            means = self.direct.add_gradients(X, weight, y, offset)
         for clipping in self.clippings:
             self.parameters.clip_gradients(clipping)
         self._update()
@@ -201,8 +202,8 @@ class Stack:
         """Mean losses, rounded as those of single models: they decide which state is the best."""
         run = self.network if self.direct is None else self.direct.network.forward
         means = []
-        for X, weight, y in batches:
-            losses = self.losses(run(X), y)
+        for X, weight, y, offset in batches:
+            losses = self.losses(self.losses.with_offset(run(X), offset), y)
             means.append(torch.stack([validation_mean(*pair) for pair in zip(losses, weight)]))
         total = torch.zeros(len(self.in_stack), dtype=torch.float64, device="cpu")
         for of_batch, size in zip(torch.stack(means).cpu().double(), batches.sizes):

@@ -129,14 +129,26 @@ class StackedLosses:
         losses = first.criterion(scores, y.to(scores.dtype))
         return losses
 
-    def with_gradient(self, output: Tensor, y: Tensor, row_weight: Tensor) -> tuple[Tensor, Tensor]:
+    def with_offset(self, output: Tensor, offset: Tensor | None) -> Tensor:
+        """Raw scores with their offset, if there is one."""
+        if offset is None:
+            return output
+        if all(criterion.scale is None for criterion in self.criteria):
+            return self.criteria[0].with_offset(output, offset)
+        parts = zip(self.criteria, output, offset)  # which have units of their own
+        return torch.stack([criterion.with_offset(*of_model) for criterion, *of_model in parts])
+
+    def with_gradient(
+        self, output: Tensor, y: Tensor, row_weight: Tensor, offset: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Weighted means of the losses of a batch, shape (n_models,), and gradients by the scores.
 
-        ``output`` has no graph; the gradients are a new tensor of its shape.
+        ``output`` has neither a graph nor its offset; the gradients are a new tensor of its shape.
         """
         scores = output.detach().requires_grad_()
         with torch.enable_grad():
-            means = backpropagate_weighted_means(self(scores, y), row_weight)
+            losses = self(self.with_offset(scores, offset), y)
+            means = backpropagate_weighted_means(losses, row_weight)
         return means, torch.zeros_like(output) if scores.grad is None else scores.grad
 
     def formula(self, output: Tensor, row_weight: Tensor) -> Formula | None:

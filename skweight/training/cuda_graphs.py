@@ -92,7 +92,9 @@ class ReplayedStep(TrainingStep):
             self.update.prepare()
         if self._addresses != [_address(tensor) for tensor in self._tensors]:
             self._forget()
-        tensors: tuple[Any, ...] = batch[0]["X"], batch[0]["row_weight"], batch[1]
+        rows, y = batch
+        tensors: tuple[Any, ...] = rows["X"], rows["row_weight"], y
+        tensors += (rows["offset"],) if "offset" in rows else ()
         trained = tuple(parameter.requires_grad for parameter in self.parameters)
         shape = (tuple(tensor.shape for tensor in tensors), trained)
         if shape not in self._recorded:

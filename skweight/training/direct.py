@@ -191,8 +191,10 @@ class DirectStep(TrainingStep):
             self.reset()
             self.network.begin()
         rows, y = batch
-        output = self.network.forward(rows["X"])
-        loss, gradient = loss_and_gradient(self.criterion, output, y, rows["row_weight"])
+        output, offset = self.network.forward(rows["X"]), rows.get("offset")
+        loss, gradient = loss_and_gradient(self.criterion, output, y, rows["row_weight"], offset)
+        if offset is not None:
+            output = self.criterion.with_offset(output, offset)
         self.network.backward(gradient)
         return loss, output
 
@@ -201,6 +203,8 @@ class DirectStep(TrainingStep):
         """The weighted mean of the losses of validation rows."""
         rows, y = batch
         output = self.network.forward(encode(rows["X"]))
+        if "offset" in rows:
+            output = self.criterion.with_offset(output, rows["offset"])
         return validation_mean(self.criterion(output, y), rows["row_weight"])
 
 
@@ -227,6 +231,7 @@ def direct_step(module: nn.Module, criterion: RowLoss, batches: TensorBatches) -
         *(structure(module), structure(criterion), criterion.offset is None),
         *(tuple((p.shape, p.requires_grad) for p in parameters), torch.get_num_threads()),
         *(rows.X.shape[1], rows.y.shape[1:], rows.y.dtype, rows.row_weight.shape[1:]),
+        rows.offset is None,
     )
     step.can_join_losses = True
     for n_rows in {*chain(*batches.sizes)}:

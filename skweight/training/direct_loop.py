@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from skweight.data import TensorBatches
+from skweight.data import TensorBatches, split_offset
 from skweight.losses import (
     gradient_formula,
     loss_and_gradient,
@@ -52,21 +52,25 @@ def _run_block(
     index: Tensor,
     weights: Tensor,
     y: Tensor,
+    offset: Tensor | None,
 ) -> Tensor:
     """The same for some batches of these sizes, of rows at the positions ``index`` in X."""
     outputs = weights.new_empty(len(index), 1)
     formula = gradient_formula(step.criterion, outputs, weights) if step.can_join_losses else None
+    offsets = split_offset(offset, sizes)
     if formula is None:
         losses = []
-        for of_rows, *weight_and_target in _batches(sizes, index, weights, y):
+        for of_rows, weight, target in _batches(sizes, index, weights, y):
             X = encode(rows.get(of_rows))
-            losses.append(_step_with_loss(step, X, *weight_and_target))
+            losses.append(_step_with_loss(step, X, weight, target, next(offsets)))
             update()
         return torch.stack(losses)
     targets = y.to(outputs.dtype).reshape(outputs.shape)
     slopes = slopes_of_batches(weights, sizes).unsqueeze(1)
     for of_rows, scores, target, slope in _batches(sizes, index, outputs, targets, slopes):
         output = step.network.forward(encode(rows.get(of_rows)))
+        if (of_batch := next(offsets)) is not None:
+            output = step.criterion.with_offset(output, of_batch)
         scores.copy_(output)
         step.network.backward(formula(output, target, slope))
         update()
@@ -78,9 +82,11 @@ def _batches(sizes: list[int], *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]
     yield from zip(*(tensor.split_with_sizes(sizes) for tensor in tensors))
 
 
-def _step_with_loss(step: DirectStep, X: Tensor, row_weight: Tensor, y: Tensor) -> Tensor:
+def _step_with_loss(
+    step: DirectStep, X: Tensor, row_weight: Tensor, y: Tensor, offset: Tensor | None
+) -> Tensor:
     output = step.network.forward(X)
-    loss, gradient = loss_and_gradient(step.criterion, output, y, row_weight)
+    loss, gradient = loss_and_gradient(step.criterion, output, y, row_weight, offset)
     step.network.backward(gradient)
     return loss
 

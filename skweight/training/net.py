@@ -1,7 +1,7 @@
 """The skorch net that trains on ``(x, y, row_weight)``."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
@@ -91,9 +91,9 @@ class FitState:
 class WeightedNet(NeuralNet):  # type: ignore[misc]
     """A skorch net whose batches are ``({"X": ..., "row_weight": ...}, y)``.
 
-    The weights are passed beside X, so that callbacks which collect y (``EpochScoring``)
-    find nothing but targets in it. It is pickled on the CPU and without its optimizer and
-    callbacks, which only training needs.
+    The weights, and the offset of rows that have one, are passed beside X, so that callbacks which
+    collect y (``EpochScoring``) find nothing but targets in it. It is pickled on the CPU without
+    optimizer and callbacks, which only training needs.
 
     ``ema_decay`` is that of :class:`WeightAverage`; 0 is no average. The other arguments are those
     of :class:`skorch.NeuralNet`.
@@ -118,11 +118,13 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
         self.ema_decay = ema_decay
 
     def infer(self, x: Any, **fit_params: Any) -> Tensor:
-        """Give the module X without the weights, which it never sees."""
+        """Give the module X without the weights, which it never sees; add any offset."""
         X = _without_weights(x)
         X = validate_inputs(X) if has_named_inputs(X) else X
         X = each_input(partial(to_tensor, device=self.device), X)
         scores = with_row_axis(call_module(self.module_, X), len(X))
+        if isinstance(x, Mapping) and "row_weight" in x and "offset" in x:
+            scores = self.criterion_.with_offset(scores, x["offset"])
         if self.score_shift_ is None:
             return scores
         return scores + torch.from_numpy(self.score_shift_).to(scores).reshape(scores.shape[1:])

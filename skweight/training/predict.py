@@ -16,6 +16,7 @@ from skweight.data import (
     rows_at_once,
     to_integers,
 )
+from skweight.losses import add_offset
 
 # Links are computed in float64, on chunks that stay in the cache of a CPU.
 _ROWS_PER_LINK = 2**15
@@ -27,6 +28,7 @@ def predict(
     device: torch.device,
     link: Callable[[Tensor], Tensor] | None = None,
     as_integers: bool = False,
+    offset: Tensor | None = None,
     shift: Tensor | None = None,
 ) -> Tensor:
     """Return the network's output for X as float64 on the CPU.
@@ -44,30 +46,34 @@ def predict(
         Applied to raw scores of shape (n, n_outputs), in float64. None returns the scores.
     as_integers : bool, default=False
         Whether the module takes X as integers.
+    offset : Tensor of shape (n_samples, n_offsets), float64, default=None
+        Added to the output of the module, in units of raw scores, which are the sum.
     shift : Tensor of shape (n_outputs,), default=None
-        Added to the output of the module, in float64: raw scores are the sum.
+        Added too, in float64.
     """
-    raw = _forward(module, X, device, as_integers)
+    output = _forward(module, X, device, as_integers)
     if link is None:
-        return _raw_scores(raw, shift)
-    first = _apply_link(link, raw[:_ROWS_PER_LINK], shift)
-    if len(raw) <= _ROWS_PER_LINK:
+        return _raw_scores(output, offset, shift, slice(None))
+    first = _apply_link(link, _raw_scores(output, offset, shift, slice(_ROWS_PER_LINK)))
+    if len(output) <= _ROWS_PER_LINK:
         return first
-    linked = first.new_empty((len(raw), *first.shape[1:]))
+    linked = first.new_empty((len(output), *first.shape[1:]))
     linked[:_ROWS_PER_LINK] = first
-    for start in range(_ROWS_PER_LINK, len(raw), _ROWS_PER_LINK):
-        stop = start + _ROWS_PER_LINK
-        linked[start:stop] = _apply_link(link, raw[start:stop], shift)
+    for start in range(_ROWS_PER_LINK, len(output), _ROWS_PER_LINK):
+        rows = slice(start, start + _ROWS_PER_LINK)
+        linked[rows] = _apply_link(link, _raw_scores(output, offset, shift, rows))
     return linked
 
 
-def _apply_link(link: Callable[[Tensor], Tensor], output: Tensor, shift: Tensor | None) -> Tensor:
-    return link(_padded(_raw_scores(output, shift)))[: len(output)]
+def _raw_scores(output: Tensor, offset: Tensor | None, shift: Tensor | None, rows: slice) -> Tensor:
+    """Raw scores of some rows in float64: output of the module, offset of the row, and shift."""
+    scores = output[rows].double()
+    scores = scores if offset is None else add_offset(scores, offset[rows])
+    return scores if shift is None else scores + shift
 
 
-def _raw_scores(output: Tensor, shift: Tensor | None) -> Tensor:
-    """The output of the module in float64, with its shift."""
-    return output.double() if shift is None else output.double() + shift
+def _apply_link(link: Callable[[Tensor], Tensor], scores: Tensor) -> Tensor:
+    return link(_padded(scores))[: len(scores)]
 
 
 def _padded(rows: Tensor) -> Tensor:

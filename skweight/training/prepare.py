@@ -30,6 +30,7 @@ def prepare(
     cardinalities: tuple[int, ...] = (),
     column_names: tuple[Any, ...] = (),
     holds_integers: bool = False,
+    neutral: Tensor | None = None,
 ) -> nn.Module:
     """Adapt the module to its training rows, and try it and the criterion on a few of them.
 
@@ -41,7 +42,7 @@ def prepare(
     ``adapt_bins(edges)`` with ``n_bins + 1`` quantiles of the other
     values; and last ``adapt_output(constant)``. ``widths`` are the numbers of output columns that
     the problem allows, ``cardinalities``, ``column_names`` and ``holds_integers`` those of
-    :class:`Training`.
+    :class:`Training`, and ``neutral`` that of :class:`Output`.
 
     Raises
     ------
@@ -57,10 +58,12 @@ def prepare(
     _warn_of_probabilities(module, output, tried_y)
     criterion.to(rows.device).check(output, tried_y)
     if criterion.compares_with_y and tried_y.is_floating_point():
-        criterion.learn_units(rows.y, rows.row_weight, output)
+        criterion.learn_units(rows.y, rows.row_weight, output, rows.offset)
         criterion.check(output, tried_y)
     if adapt and _has_method(module, "adapt_output"):
-        constant = criterion.constant(rows.y, rows.row_weight, width(output))
+        constant = criterion.constant(rows.y, rows.row_weight, width(output), rows.offset)
+        if neutral is not None and getattr(module, "starts_at_offset", False):
+            constant = criterion.without_effect(constant, neutral)
         module.adapt_output(constant)  # type: ignore[operator]
     return module.train()
 

@@ -75,6 +75,7 @@ def make_net(training: Training) -> WeightedNet:
         training.cardinalities,
         training.column_names,
         training.holds_integers,
+        training.output.neutral,
     )
     training.rows.as_integers = rows.as_integers
     if training.valid_rows is not None:

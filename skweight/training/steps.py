@@ -15,7 +15,7 @@ from skweight.training.torch_internals import is_compiler_error, with_own_code
 
 LossAndOutput = tuple[Tensor, Tensor]
 Inputs = Tensor | NamedInputs
-Losses = Callable[[nn.Module, nn.Module, Inputs, Tensor], LossAndOutput]
+Losses = Callable[[nn.Module, nn.Module, Inputs, Tensor, Tensor | None], LossAndOutput]
 
 
 class TrainingStep:
@@ -23,6 +23,7 @@ class TrainingStep:
 
     ``criterion`` returns one loss per row, or per row and label. Gradients of ``parameters`` are
     dropped before a step, or ``reset`` is called: ``zero_grad`` of an optimizer that overrides it.
+    Outputs that steps return have the offset of their rows, if there is one.
     """
 
     def __init__(self, module: nn.Module, criterion: nn.Module) -> None:
@@ -55,16 +56,19 @@ class TrainingStep:
         else:
             for parameter in self.parameters:
                 parameter.grad = None
-        return self.add_gradients(batch[0]["X"], batch[0]["row_weight"], batch[1])
+        rows, y = batch
+        return self.add_gradients(rows["X"], rows["row_weight"], y, rows.get("offset"))
 
-    def add_gradients(self, X: Inputs, row_weight: Tensor, y: Tensor) -> LossAndOutput:
+    def add_gradients(
+        self, X: Inputs, row_weight: Tensor, y: Tensor, offset: Tensor | None = None
+    ) -> LossAndOutput:
         """Add the gradients of a batch to those of the parameters; return loss and output."""
-        losses, output = self.losses(X, y)
+        losses, output = self.losses(X, y, offset)
         return backpropagate_weighted_mean(losses, row_weight), output.detach()
 
-    def losses(self, X: Inputs, y: Tensor) -> LossAndOutput:
+    def losses(self, X: Inputs, y: Tensor, offset: Tensor | None = None) -> LossAndOutput:
         """The losses of the rows, and the output, both with a graph."""
-        return _losses(self.module, self.criterion, X, y)
+        return _losses(self.module, self.criterion, X, y, offset)
 
 
 class CompiledStep(TrainingStep):
@@ -75,17 +79,17 @@ class CompiledStep(TrainingStep):
         shapes = [tuple(tensor.shape) for tensor in dense_tensors(module, criterion)]
         self.compiled: Losses | None = compiled_losses(f"{module!r} {criterion!r} {shapes}")
 
-    def losses(self, X: Inputs, y: Tensor) -> LossAndOutput:
+    def losses(self, X: Inputs, y: Tensor, offset: Tensor | None = None) -> LossAndOutput:
         """The losses of the rows, and the output, both with a graph."""
         if self.compiled is not None:
             try:
-                return self.compiled(self.module, self.criterion, X, y)
+                return self.compiled(self.module, self.criterion, X, y, offset)
             except Exception as error:
                 if not is_compiler_error(error):
                     raise
                 warn_of_no_effect(f"torch.compile failed: {first_line(error)}")
             self.compiled = None
-        return super().losses(X, y)
+        return super().losses(X, y, offset)
 
 
 _numbers = count()
@@ -100,8 +104,12 @@ def compiled_losses(structure: str) -> Losses:
     return compiled
 
 
-def _losses(module: nn.Module, criterion: nn.Module, X: Inputs, y: Tensor) -> LossAndOutput:
+def _losses(
+    module: nn.Module, criterion: nn.Module, X: Inputs, y: Tensor, offset: Tensor | None
+) -> LossAndOutput:
     output = with_row_axis(call_module(module, X), len(y))
+    if offset is not None:
+        output = criterion.with_offset(output, offset)  # type: ignore[operator]
     return criterion(output, y), output
 
 

@@ -78,7 +78,7 @@ def _mass_of_copies(order: Indices, is_first: NDArray[np.bool_], mass: Floats) -
 
 def sort_rows(rows: "DistinctRows") -> "DistinctRows":
     """The same rows in canonical order, after their X has changed; equal ones by their weight."""
-    columns = _Columns(rows.X, rows.y, rows.index)
+    columns = _Columns(rows.X, _with_offset(rows.y, rows.offset), rows.index)
     order, same, same_key = _canonical_order(columns, rows.weight_per_row)
     if same.any():
         group = np.concatenate([[0], np.cumsum(~same)])
@@ -284,7 +284,9 @@ class DistinctRows:
     (n, n_labels), is the mass after powers and class weights; only its ratios mean something.
     ``same_as``, of shape (n_samples,), says for each row of X which row is the one in ``index``
     that it equals, -1 for a row without mass; None if nobody will ask. ``inputs``, of shape (n,),
-    numbers the different x of the rows; None if no two rows have the same.
+    numbers the different x of the rows; None if no two rows have the same. ``offset``, of shape
+    (n, n_offsets), is what is added to the raw scores of the rows, if the user gave it: rows that
+    differ in it are different rows, but have the same x.
     """
 
     X: Any
@@ -294,6 +296,7 @@ class DistinctRows:
     weight: Floats
     same_as: Indices | None = None
     inputs: Indices | None = None
+    offset: Floats | None = None
 
     @property
     def weight_per_row(self) -> Floats:
@@ -305,7 +308,8 @@ class DistinctRows:
         names = ("index", "y", "mass", "weight")
         taken = {name: getattr(self, name)[positions] for name in names}
         inputs = None if self.inputs is None else self.inputs[positions]
-        return replace(self, **taken, inputs=inputs)
+        offset = None if self.offset is None else self.offset[positions]
+        return replace(self, **taken, inputs=inputs, offset=offset)
 
     def numbers(self) -> Indices:
         """For each row of X the number of its distinct row; -1 if it is none of these."""
@@ -336,13 +340,14 @@ def merge(
     power: float,
     name: str = "sample_weight",
     keep_copies: bool = False,
+    offset: Floats | None = None,
 ) -> DistinctRows:
-    """Distinct rows of checked X and encoded y, their masses to the power of ``power``.
+    """Distinct rows of checked X, encoded y and offset, their masses to the power of ``power``.
 
     With ``keep_copies`` they know which rows of X equal which.
     """
     given = check_sample_weight(sample_weight, len(y), name)
-    columns = _Columns(X, y)
+    columns = _Columns(X, _with_offset(y, offset))
     order, same, same_key = _canonical_order(columns, given)
     is_first = _first_of_copies(same, len(order))
     index, mass = order[is_first], _mass_of_copies(order, is_first, given)
@@ -352,4 +357,10 @@ def merge(
         same_as = np.full(len(given), -1, dtype=np.intp)
         same_as[order] = index[np.cumsum(is_first) - 1]
     weight = scale_near_one(flatten_mass(mass, power))
-    return DistinctRows(X, index, y[index], mass, weight, same_as, inputs)
+    of_rows = None if offset is None else offset[index]
+    return DistinctRows(X, index, y[index], mass, weight, same_as, inputs, of_rows)
+
+
+def _with_offset(y: NDArray[Any], offset: Floats | None) -> NDArray[Any]:
+    """What tells rows with the same x apart: y, and then the offset."""
+    return y if offset is None else np.column_stack([y, offset])

@@ -34,6 +34,7 @@ Y = (AMOUNT > 0.8).astype(int)
 CLASSES = np.digitize(AMOUNT, [-0.5, 0.5])
 WEIGHT = RNG.uniform(0.5, 3, size=N).round(2)
 CLUSTER = np.arange(N) // 6
+OFFSET = RNG.normal(size=N)
 W = bootstrap_weights(None, CLUSTER, WEIGHT, n_replicates=6, random_state=0)
 QUICK = {
     "max_epochs": 5,
@@ -50,15 +51,16 @@ def net(y=AMOUNT, **params):
     return kind(**{"n_members": 1, **QUICK, **params})
 
 
-def output(model, rows=X):
+def output(model, rows=X, offset=None):
     """Probabilities, or predicted numbers."""
-    return model.predict_proba(rows) if is_classifier(model) else model.predict(rows)
+    method = model.predict_proba if is_classifier(model) else model.predict
+    return method(rows, offset=offset)
 
 
-def fitted(y=AMOUNT, weights=W, rows=X, weight=WEIGHT, options=None, **params):
+def fitted(y=AMOUNT, weights=W, rows=X, weight=WEIGHT, options=None, offset=None, **params):
     """A fitted ReplicateEstimator."""
     model = ReplicateEstimator(net(y, **params), **(options or {}))
-    return model.fit(rows, y, weight, replicate_weights=weights)
+    return model.fit(rows, y, weight, replicate_weights=weights, offset=offset)
 
 
 def own_loss(output, target):
@@ -89,6 +91,8 @@ CASES = {
     "power": (AMOUNT, {"sample_weight_power": 0.5}),
     "matched": (Y, {"match_mean": True, "class_weight": "balanced"}),
     "matched members": (AMOUNT, {"match_mean": True, "n_members": 3}),
+    "offset": (np.floor(np.exp(AMOUNT)), {"criterion": "poisson", "offset": OFFSET}),
+    "matched with offset": (Y, {"match_mean": True, "n_members": 3, "offset": OFFSET}),
     "no power": (AMOUNT, {"sample_weight_power": 0.0}),
     "all rows": (AMOUNT, {"early_stopping": False}),
 }
@@ -99,9 +103,11 @@ def test_a_replicate_with_the_weights_of_the_full_sample_is_its_fit_to_the_bit(n
     y, params = CASES[name]
     weights = np.column_stack([WEIGHT, W.weights[:, 0], WEIGHT])
     model = fitted(y, weights, options={"method": "bootstrap"}, **params)
-    alone = output(net(y, **params).fit(X, y, WEIGHT))
-    same, other, again = map(output, model.replicates_)
-    for found in (output(model), same, again):
+    offset = params.get("offset")
+    of_net = {name: value for name, value in params.items() if name != "offset"}
+    alone = output(net(y, **of_net).fit(X, y, WEIGHT, offset=offset), offset=offset)
+    same, other, again = (output(one, offset=offset) for one in model.replicates_)
+    for found in (output(model, offset=offset), same, again):
         np.testing.assert_array_equal(found, alone)
     assert np.abs(other - alone).max() > 1e-4
 
@@ -113,7 +119,8 @@ def test_stacks_and_processes_change_no_bit(name):
     one, *others = [fitted(y, options=way, **params) for way in ways]
     for other in others:
         for left, right in zip(one.replicates_, other.replicates_, strict=True):
-            np.testing.assert_array_equal(output(left), output(right))
+            found = [output(one, offset=params.get("offset")) for one in (left, right)]
+            np.testing.assert_array_equal(*found)
 
 
 @pytest.mark.parametrize("power", [1.0, 0.3])
@@ -268,6 +275,20 @@ def test_a_statistic_uses_the_estimator_and_the_weights_of_each_replicate():
     assert result.value == pytest.approx(full)
     again = model.statistic(get_scorer("roc_auc"), X, Y)
     np.testing.assert_array_equal(again.replicates, result.replicates)
+
+
+def test_statistics_and_scores_are_given_the_offset():
+    counts = np.floor(np.exp(AMOUNT))
+    model = fitted(counts, criterion="poisson", offset=OFFSET, match_mean=True)
+    result = model.statistic(mean_prediction, X, offset=OFFSET)
+    expected = [np.average(counts, weights=weight) for weight in W.weights.T]
+    np.testing.assert_allclose(result.replicates, expected, rtol=1e-8)
+    found = model.score(X, counts, WEIGHT, offset=OFFSET)
+    assert found == model.estimator_.score(X, counts, WEIGHT, offset=OFFSET)
+    _, std = model.predict(X, return_std=True, offset=OFFSET)
+    assert std.min() > 0
+    with pytest.raises(ValueError, match="predict needs an offset"):
+        model.statistic(mean_prediction, X)
 
 
 def test_a_statistic_of_other_rows_needs_their_weights():

@@ -27,6 +27,8 @@ both = pytest.mark.parametrize("estimator", [WeightedTorchClassifier, WeightedTo
         ("eval_sample_weight", "sample_weight_val"),
         ("sample_weight_eval_set", "sample_weight_val"),
         ("weights", "sample_weight"),
+        ("base_margin", "offset"),
+        ("exposure", "offset (the logarithm of the exposure)"),
         ("sample_wieght", "'sample_weight'"),
         ("epochs", "{estimator}(max_epochs=...)"),
         ("batch_size", "{estimator}(batch_size=...)"),
@@ -43,7 +45,7 @@ def test_fit_says_where_an_argument_of_other_libraries_goes(estimator, name, mea
     text = str(caught.value)
     meant = meant.format(estimator=estimator.__name__)
     assert text.startswith(f"Did you mean {meant}? {estimator.__name__}.fit got an unexpected")
-    assert f"{name!r}: it takes ['X', 'y', 'sample_weight', 'groups', 'X_val'" in text
+    assert f"{name!r}: it takes ['X', 'y', 'sample_weight', 'groups', 'offset'," in text
     assert not hasattr(model, "net_")
 
 
