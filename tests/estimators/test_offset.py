@@ -537,7 +537,7 @@ def test_a_pickle_and_a_copy_predict_the_same(problem):
     model.fit(X, y, offset=offset)
     for other in (pickle.loads(pickle.dumps(model)), copy.deepcopy(model)):
         assert_array_equal(predicted(other, offset), predicted(model, offset))
-        with pytest.raises(ValueError, match="needs an offset"):
+        with pytest.raises(ValueError, match=r"^offset must be given"):
             other.predict(X)
 
 
