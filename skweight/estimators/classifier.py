@@ -396,7 +396,7 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
             For two classes, the log-odds of ``classes_[1]``; for labels, those of each. With
             several members they are those of the mean probabilities.
         """
-        X, of_rows = self._read(X, offset, "decision_function")
+        X, of_rows = self._read(X, offset)
         if len(self.nets_) > 1:
             return scores_of(
                 mean_output(self.nets_, X, lambda net: self._link(net).all_probabilities, of_rows)
@@ -445,7 +445,7 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
             Columns in the order of ``classes_``; for multilabel y, the probability of each
             label.
         """
-        X, of_rows = self._read(X, offset, "predict_proba")
+        X, of_rows = self._read(X, offset)
         return self._values(self.nets_, X, of_rows)
 
     def predict_log_proba(self, X: Any, *, offset: Any = None) -> NDArray[np.float64]:

@@ -177,11 +177,11 @@ class TorchEstimator(BaseEstimator):  # type: ignore[misc]
 
     # The fitted network ---------------------------------------------------------------------
 
-    def _read(self, X: Any, offset: Any, method: str) -> tuple[Any, Floats | None]:
+    def _read(self, X: Any, offset: Any) -> tuple[Any, Floats | None]:
         """X and offset as prediction reads them."""
         self._check_is_fitted()
         X = validate_to_predict(self, X)
-        check_given_as_in_fit(self, offset, method)
+        check_given_as_in_fit(self, offset)
         return X, check_offset(offset, X.shape[0], self._task)
 
     def predict_members(self, X: Any, *, offset: Any = None) -> NDArray[np.float64]:
@@ -203,7 +203,7 @@ class TorchEstimator(BaseEstimator):  # type: ignore[misc]
         ndarray of shape (n_members, n_samples, ...)
             For each member the shape of ``predict_proba`` or ``predict``.
         """
-        X, of_rows = self._read(X, offset, "predict_members")
+        X, of_rows = self._read(X, offset)
         return np.stack([self._values([net], X, of_rows) for net in self.nets_])
 
     @property

@@ -112,7 +112,8 @@ class NumberTask:
         self.has_offset = offset is not None
         if offset is None or not criterion.traits.of_residuals:
             return y, offset
-        left = y - offset.reshape(y.shape)
+        with np.errstate(over="ignore"):
+            left = y - offset.reshape(y.shape)
         if np.isinf(left).any():
             row = int(np.argwhere(np.isinf(left))[0, 0])
             raise ValueError(

@@ -30,6 +30,7 @@ def check_offset(
     numbers = _numbers(values, has_weight, name)
     is_bad = ~np.isfinite(numbers)
     if has_weight is not None:
+        numbers[is_bad & ~has_weight.reshape(-1, *[1] * (numbers.ndim - 1))] = np.nan
         is_bad[~has_weight] = False
     if is_bad.any():
         place = tuple(np.argwhere(is_bad)[0].tolist())
@@ -100,18 +101,17 @@ def as_float32(offset: Floats | None) -> NDArray[np.float32] | None:
     return found
 
 
-def check_given_as_in_fit(estimator: Any, offset: Any, method: str) -> None:
+def check_given_as_in_fit(estimator: Any, offset: Any) -> None:
     """Refuse to predict without an offset after a fit with one, or the other way round."""
     name, has_offset = type(estimator).__name__, estimator._task.has_offset
     if has_offset and offset is None:
         raise ValueError(
-            f"{method} needs an offset, because this {name} was fitted with one: pass offset=. "
-            f"{_ROUTING}"
+            f"offset must be given, because this {name} was fitted with one, got None. {_ROUTING}"
         )
     if offset is not None and not has_offset:
         raise ValueError(
-            f"{method} takes an offset only after a fit with one, and this {name} was fitted "
-            "without: pass offset= to fit too, for example zeros."
+            f"offset must be None, because this {name} was fitted without one. Pass one to fit "
+            "too, for example zeros."
         )
 
 

@@ -10,12 +10,13 @@ from skweight._keywords import underflow_is_zero
 from skweight.data import RowDataset, holds_integers, place, resolve_device
 from skweight.estimators.class_task import is_fixed
 from skweight.estimators.members import seed_of_member
-from skweight.estimators.offsets import check_continued, check_offset
+from skweight.estimators.offsets import check_continued
 from skweight.estimators.planning import (
     FitData,
     PartialFits,
     Task,
     draw_seed,
+    encode,
     make_criterion,
     make_training,
     scales_of_weights,
@@ -84,12 +85,10 @@ def plan_partial_fit(
     given, power = (data.X, data.y, data.sample_weight), estimator.sample_weight_power
     X, y = validate(estimator, *given, reset=first, only_known=True)
     task = find_task(y, first)
-    codes = task.encode(y)
     if not first:
         check_continued(estimator, data.offset, "partial_fit")
-    offset = check_offset(data.offset, len(codes), task, sample_weight=data.sample_weight)
-    codes, offset = task.take_offset(codes, offset, criteria[0])
-    rows = merge(X, codes, data.sample_weight, power, offset=offset)
+    codes, of_rows, _ = encode(task, y, data, criteria[0])
+    rows = merge(X, codes, data.sample_weight, power, offset=of_rows)
     if first:
         rows = order_by_rows(estimator, rows)
         criteria[0].more_rows_follow = True

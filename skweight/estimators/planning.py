@@ -15,7 +15,7 @@ from sklearn.base import is_regressor
 from sklearn.utils import check_random_state
 from torch import nn
 
-from skweight._keywords import check_keywords, underflow_is_zero, warn, warn_once
+from skweight._keywords import Floats, check_keywords, underflow_is_zero, warn, warn_once
 from skweight.data import (
     RowDataset,
     group_codes,
@@ -118,11 +118,9 @@ def plan(estimator: Any, data: FitData, keep_copies: bool = False) -> FitPlan:
     only_known = continues or is_regressor(estimator)  # labels of new rows become classes
     X, y = validate(estimator, *given, reset=not continues, only_known=only_known)
     task: Task = estimator._make_task(y, continues)
-    codes = task.encode(y)
     if continues:
         check_continued(estimator, data.offset, "warm_start=True")
-    offset = check_offset(data.offset, len(codes), task, sample_weight=data.sample_weight)
-    codes, of_rows = task.take_offset(codes, offset, criterion)
+    codes, of_rows, offset = encode(task, y, data, criterion)
     groups = None if data.groups is None else group_codes(data.groups, len(codes))
     n_members = members_asked_for(estimator, data.X_val is not None)
     _refuse_validation_of_members(data, n_members)
@@ -280,6 +278,15 @@ def _refuse_validation_of_members(data: FitData, n_members: int | str) -> None:
             "X_val needs n_members=1, because each of several members stops early on the rows that "
             f"it is not trained on, got {n_members} members. Leave X_val out, or add its rows to X."
         )
+
+
+def encode(
+    task: Task, y: Any, data: FitData, criterion: RowLoss
+) -> tuple[NDArray[Any], Floats | None, Floats | None]:
+    """Checked y and offset as rows have them, and the offset as the user gave it."""
+    codes = task.encode(y)
+    offset = check_offset(data.offset, len(codes), task, sample_weight=data.sample_weight)
+    return *task.take_offset(codes, offset, criterion), offset
 
 
 def _validation_rows(estimator: Any, task: Task, data: FitData, criterion: RowLoss) -> DistinctRows:

@@ -381,7 +381,7 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         std : ndarray of the same shape
             Only with ``return_std=True``.
         """
-        X, of_rows = self._read(X, offset, "predict")
+        X, of_rows = self._read(X, offset)
         if not return_std:
             return self._values(self.nets_, X, of_rows)
         if not isinstance(self.nets_[0].criterion_.criterion, GaussianNLL):

@@ -166,12 +166,12 @@ class RowLoss(nn.Module):
     def without_effect(self, constant: Tensor, neutral: Tensor) -> Tensor:
         """Constant raw scores whose predictions are the offset alone.
 
-        Spreads of y remain as in ``constant``. ``neutral`` has one number for each target, label or
-        class; scores that are compared with y itself have units of their own, in which it is 0.
+        Spreads of y remain as in ``constant``. ``neutral`` has one number, or one for each target;
+        scores that are compared with y itself have units of their own, in which it is not used.
         """
         if self.scale is not None and self.location is not None:
             return -(self.location / self.scale).cpu()
-        columns = constant.reshape(len(neutral), -1).clone()
+        columns = constant.reshape(-1, self.traits.n_columns).clone()
         columns[:, : self.traits.n_columns - self.traits.n_spreads] = neutral[:, None]
         return columns.reshape(-1)
 

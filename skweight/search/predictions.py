@@ -22,8 +22,10 @@ def offset_of(estimator: Any, params: dict[str, Any]) -> Any:
     step, prefix = last_step(estimator)
     name = f"{prefix}offset"
     if get_config()["enable_metadata_routing"]:
-        request = get_routing_for_object(step).fit.requests.get("offset")
-        name = request if isinstance(request, str) else "offset"
+        name = "offset"
+        request = get_routing_for_object(step).fit.requests.get(name)
+        if prefix and isinstance(request, str):  # a pipeline translates the user's name
+            name = request
     return params.get(name)
 
 

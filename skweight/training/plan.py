@@ -21,8 +21,8 @@ class Output:
     ``widths`` are the numbers of output columns that the problem allows. ``link`` turns raw output
     into probabilities, or into predictions in the units of training: callbacks see these.
     ``n_classes`` is None for a regression, and ``multilabel`` says that each column is a label.
-    ``neutral`` are the raw scores with which predictions are those of the user's offset alone, one
-    for each target, label or class; None if there is no offset.
+    ``neutral`` are the raw scores with which predictions are those of the user's offset alone: one
+    for all scores, or one for each target; None if there is no offset.
     """
 
     widths: tuple[int, ...]

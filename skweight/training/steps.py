@@ -105,7 +105,11 @@ def compiled_losses(structure: str) -> Losses:
 
 
 def _losses(
-    module: nn.Module, criterion: nn.Module, X: Inputs, y: Tensor, offset: Tensor | None
+    module: nn.Module,
+    criterion: nn.Module,
+    X: Inputs,
+    y: Tensor,
+    offset: Tensor | None,
 ) -> LossAndOutput:
     output = with_row_axis(call_module(module, X), len(y))
     if offset is not None:

@@ -66,7 +66,8 @@ def test_partial_fit_does_not_point_at_arguments_that_it_does_not_have():
 
 @both
 def test_the_signature_that_other_libraries_read_has_only_the_real_arguments(estimator):
-    expected = ["self", "X", "y", "sample_weight", "groups", "X_val", "y_val", "sample_weight_val"]
+    expected = ["self", "X", "y", "sample_weight", "groups", "offset"]
+    expected += ["X_val", "y_val", "sample_weight_val", "offset_val"]
     assert [*inspect.signature(estimator.fit).parameters] == expected
     assert has_fit_parameter(estimator(), "sample_weight")
     assert not has_fit_parameter(estimator(), "eval_set")

@@ -132,7 +132,7 @@ def test_each_structure_is_compiled_from_code_of_its_own(monkeypatch):
     assert functions[0] is functions[2]
     assert functions[0].__code__ != functions[1].__code__
     y = torch.full((2,), 3)
-    assert functions[0](torch.neg, torch.add, torch.ones(2), y)[0].tolist() == [2, 2]
+    assert functions[0](torch.neg, torch.add, torch.ones(2), y, None)[0].tolist() == [2, 2]
 
 
 def test_importing_the_package_loads_no_compiler_and_no_plots():
