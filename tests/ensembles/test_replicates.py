@@ -287,7 +287,7 @@ def test_statistics_and_scores_are_given_the_offset():
     assert found == model.estimator_.score(X, counts, WEIGHT, offset=OFFSET)
     _, std = model.predict(X, return_std=True, offset=OFFSET)
     assert std.min() > 0
-    with pytest.raises(ValueError, match="predict needs an offset"):
+    with pytest.raises(ValueError, match="offset must be given, because"):
         model.statistic(mean_prediction, X)
 
 
