@@ -1,4 +1,4 @@
-"""Shifts of raw scores that match means: also of saturated scores, rare classes and heavy weights."""
+"""Shifts of raw scores that match means, also of saturated scores, rare classes, heavy weights."""
 
 import numpy as np
 import pytest
