@@ -60,6 +60,7 @@ CLASSIFIERS = [
     classifier(OwnModule, criterion=nn.CrossEntropyLoss, max_epochs=40),
     classifier(n_members=3, class_weight="balanced"),
     classifier(n_members=2, early_stopping=False),
+    classifier(match_mean=True),
 ]
 REGRESSORS = [
     WeightedTorchRegressor(),
@@ -76,6 +77,7 @@ REGRESSORS = [
     regressor(OwnModule, module__width=16, sample_weight_power=0.5, max_epochs=30),
     regressor(n_members=3, early_stopping=False),
     regressor(n_members=2, max_epochs=40),
+    regressor(criterion="poisson", match_mean=True),
 ]
 
 

@@ -14,12 +14,10 @@ from numpy.typing import NDArray
 from sklearn.base import is_regressor
 
 from skweight._keywords import Floats, warn
-from skweight.losses import TOLERANCE, RowLoss
+from skweight.losses import TOLERANCE, RowLoss, add_offset
 from skweight.training import WeightedNet, predict
 from skweight.weights import DistinctRows
 
-# Rows that are predicted at once, so that their copies take little memory.
-ROWS_AT_ONCE = 2**16
 # Criteria that have no name here.
 _OF_NUMBERS = ("nn.MSELoss", "nn.PoissonNLLLoss with log_input=True")
 _OF_CLASSES = ("nn.CrossEntropyLoss", "nn.NLLLoss", "nn.BCEWithLogitsLoss")
@@ -58,15 +56,17 @@ class Balance:
             )
 
     def _raw_scores(self, net: WeightedNet, offset: Floats | None) -> torch.Tensor:
-        """Raw scores of the rows with their offsets, without a shift."""
-        device, parts = torch.device(net.device), []
-        of_rows = None if offset is None else torch.from_numpy(offset)
-        for start in range(0, len(self.index), ROWS_AT_ONCE):
-            part = slice(start, start + ROWS_AT_ONCE)
-            of_part = None if of_rows is None else net.criterion_.scaled_offset(of_rows[part])
-            rows = self.X[self.index[part]]
-            parts.append(predict(net.module_, rows, device, None, net.takes_integers, of_part))
-        return torch.cat(parts)
+        """Raw scores of the distinct rows with their offsets, without a shift.
+
+        All of X is predicted as the user will do it, in the same order and chunks: the kernels of
+        some processors round a row by its place, which the mean would show.
+        """
+        device = torch.device(net.device)
+        output = predict(net.module_, self.X, device, as_integers=net.takes_integers)
+        output = output[torch.from_numpy(self.index)]
+        if offset is None:
+            return output
+        return add_offset(output, net.criterion_.scaled_offset(torch.from_numpy(offset)))
 
 
 def plan_balance(estimator: Any, task: Any, criterion: RowLoss, rows: DistinctRows) -> Any:

@@ -98,6 +98,16 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
         ``decision_function``, ``predict_proba`` and ``predict``. Probabilities are then those of
         the population that ``sample_weight`` describes. The effect of ``sample_weight`` is never
         removed.
+    match_mean : bool, default=False
+        Whether the mean of ``predict_proba`` over the rows of ``fit`` is made equal to the share of
+        each class or label (to 1e-9 of it), by a constant for each raw score that is solved for
+        after training. All rows count, also those held out, but not ``X_val``. They have the
+        weights under which the probabilities hold: with ``correct_prior=True`` ``sample_weight **
+        sample_weight_power``, otherwise this times the class weights, and times ``1 / pi ** tau``
+        with logit adjustment. It holds for ``correct_prior`` as it was in ``fit``. Each of several
+        members is matched on all rows. ``oof_prediction_`` is made before, since the shift knows y
+        of every row. Needs the criterion "cross_entropy" without label smoothing, "focal",
+        "poly_tailed", or torch's cross entropies. Rules out ``partial_fit``. See docs/balance.md.
     optimizer : None or torch.optim.Optimizer class, default=None
         None is :class:`torch.optim.AdamW`. Built with ``lr`` and ``optimizer__*``. If None, and
         unless ``optimizer__weight_decay`` or ``optimizer__param_groups`` is given, the weights of
@@ -189,6 +199,7 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
         Only with several members: probabilities for the rows of ``fit`` by the member that was not
         trained on them, with ``correct_prior`` as it was set then. Copies of a row are held out
         together. Rows of weight 0, which no member was trained on, have the mean of all members.
+        They are without the shift of ``match_mean``.
         With early stopping these rows decided when the member stopped, so with few rows the
         predictions are a little better than those of new rows.
     oof_score_ : float
@@ -351,7 +362,8 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
         first call also sets the codes of categories, and the input scaling and bins of the default
         network. It begins with one network; after a fit of several members it trains each of them.
         Unavailable with ``early_stopping=True``, with ``n_members=2`` or more, with
-        ``logit_adjustment``, and with class weights that depend on class counts.
+        ``match_mean=True``, with ``logit_adjustment``, and with class weights that depend on class
+        counts.
 
         Parameters
         ----------

@@ -15,10 +15,10 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 from torch import nn
 
-from skweight._keywords import Floats, Mask
+from skweight._keywords import Floats, Mask, warn
 from skweight.data import Encoding, as_array, has_named_inputs
 from skweight.estimators.callbacks import callback_params, set_callback_params
-from skweight.estimators.members import set_nets
+from skweight.estimators.members import FitPlan, set_nets
 from skweight.estimators.offsets import check_given_as_in_fit, check_offset
 from skweight.estimators.parameters import (
     check_parameters,
@@ -142,7 +142,7 @@ class TorchEstimator(BaseEstimator):  # type: ignore[misc]
             try:
                 nets = _train_all(planned.trainings)
             except TrainingInterrupted as stop:
-                planned.match_means(self, stop.nets)
+                _match_means_of_stopped(planned, self, stop.nets)
                 raise
             planned.complete(self, nets)
         return self
@@ -304,6 +304,19 @@ def _train_all(trainings: list[Training]) -> list[WeightedNet]:
         if outcome.error is not None:
             raise outcome.error
     return [outcome.net for outcome in outcomes if outcome.net is not None]
+
+
+def _match_means_of_stopped(planned: FitPlan, estimator: Any, nets: list[WeightedNet]) -> None:
+    """Match the nets of a fit that the user stopped; a second interrupt keeps them as they are."""
+    try:
+        planned.match_means(estimator, nets)
+    except KeyboardInterrupt:
+        for net in nets:
+            net.score_shift_ = None
+        warn(
+            "match_mean=True: the means were not matched, because the fit was interrupted again. "
+            "The networks are kept without a shift."
+        )
 
 
 def without_weightless_rows(X: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, Any]:

@@ -94,6 +94,15 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         with probability proportional to their weight, as many in an epoch as there are distinct
         rows. Both minimise the same objective; sampling is less noisy if few rows have most of
         the weight.
+    match_mean : bool, default=False
+        Whether the weighted mean of the predictions for the rows of ``fit`` is made equal to that
+        of y, for each target (to 1e-9 of its standard deviation or mean), by a constant for each
+        raw score that is computed after training. Weights are ``sample_weight **
+        sample_weight_power``. All rows count, also those held out, but not ``X_val``. Each of
+        several members is matched on all rows. ``oof_prediction_`` is made before, since the shift
+        knows y of every row. Needs the criterion "squared_error", "poisson", "gamma", "tweedie",
+        "gaussian_nll", ``nn.MSELoss`` or ``nn.PoissonNLLLoss``. Rules out ``partial_fit``. See
+        docs/balance.md.
     optimizer : None or torch.optim.Optimizer class, default=None
         None is :class:`torch.optim.AdamW`. Built with ``lr`` and ``optimizer__*``. If None, and
         unless ``optimizer__weight_decay`` or ``optimizer__param_groups`` is given, the weights of
@@ -187,6 +196,7 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         Only with several members: predictions by the member that was not trained on a row. Copies
         of a row are held out together. Rows of weight 0, which no member was trained on, have the
         mean of all members.
+        They are without the shift of ``match_mean``.
         With early stopping these rows decided when the member stopped, so with few rows the
         predictions are a little better than those of new rows.
     oof_score_ : float
@@ -334,7 +344,8 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         Weights are on one scale across calls; its unit is the mean weight in the first call. The
         first call also sets the units of y, the codes of categories, and the input scaling and bins
         of the default network. It begins with one network; after a fit of several members it trains
-        each of them. Unavailable with ``early_stopping=True`` and with ``n_members=2`` or more.
+        each of them. Unavailable with ``early_stopping=True``, with ``n_members=2`` or more
+        and with ``match_mean=True``.
 
         Parameters
         ----------

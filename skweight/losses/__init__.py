@@ -3,6 +3,7 @@
 The losses that have names are in ``classification`` and ``regression``; what a loss says about
 itself is in ``base``, and what is known of torch's own losses in ``torch_losses``. ``criterion``
 makes a ``RowLoss`` of the user's argument, which is tried on a few rows before training calls it.
+``mean_matching`` solves for the shift of scores that gives predictions the mean of y.
 ``units`` finds location and scale of y, so that networks work at unit scale under any loss.
 ``reduction`` is the only place where losses of rows are averaged, and ``gradients`` knows the
 gradients of these averages. ``offsets`` are numbers of the user's that are added to raw scores.

@@ -87,13 +87,16 @@ class Focal(ClassLoss):
         others = scores.scatter(1, scores.argmax(dim=1, keepdim=True), -torch.inf)
         log_others = others.logsumexp(dim=1, keepdim=True) - total
         q = log_q.exp()
-        log_rest = torch.where(q > 0.5, log_others, torch.log1p(-q))
+        # Clamped, so that the branch that is not used has a finite slope as well.
+        log_rest = torch.where(q > 0.5, log_others, torch.log1p(-q.clamp(max=0.5)))
         return scores - self._log_phi(log_q, log_rest)
 
     def _log_phi(self, log_q: Tensor, log_rest: Tensor) -> Tensor:
         """``log phi(q) = gamma log(1 - q) + log(1 + gamma x / (e^x - 1))``, x = -log q."""
         x = -log_q.clamp(max=0)
-        ratio = torch.where(x > 0, x / torch.expm1(x), 1.0)
+        # Above 300 the ratio is nothing beside 1; the bounds keep its slope finite too.
+        used = torch.where(x > 0, x, 1.0).clamp(max=300)
+        ratio = torch.where(x > 0, used / torch.expm1(used), 1.0)
         return self.gamma * log_rest + torch.log1p(self.gamma * ratio)
 
 

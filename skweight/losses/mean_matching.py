@@ -17,10 +17,11 @@ from skweight.losses.row_loss import RowLoss
 # A mean is matched if it differs by less than this, in units of the mean of y or, for additive
 # scores, of the standard deviation of y.
 TOLERANCE = 1e-9
-_SOLVED = 1e-13
+_SOLVED = 1e-12
 # The formulas are exact but for rounding, which further turns remove.
 _TURNS = 3
-_MOST_STEPS, _MOST_SWEEPS = 200, 50
+_MOST_STEPS, _MOST_SWEEPS_IN_VAIN = 200, 5
+_PARTS_OF_A_STEP = (1.0, 0.5, 0.25, 0.125)
 _LARGEST_FIRST_STEP = 8.0
 
 Means = Callable[[Tensor], Tensor]
@@ -94,7 +95,7 @@ def _average(values: Tensor, weight: Tensor) -> Tensor:
 # Means that rise with a number each ------------------------------------------------------------
 
 
-def _solve_each(means: Means, start: Tensor, wanted: Tensor) -> Tensor:
+def _solve_each(means: Means, start: Tensor, wanted: Tensor, tol: float = _SOLVED) -> Tensor:
     """The numbers at which means of probabilities are as wanted; each rises with its own number.
 
     Newton's method for the log-odds of the means, within bounds that each step makes narrower.
@@ -105,7 +106,7 @@ def _solve_each(means: Means, start: Tensor, wanted: Tensor) -> Tensor:
     for _ in range(_MOST_STEPS):
         found, slope = _with_slope(means, x)
         error = found - wanted
-        is_solved = error.abs() <= _SOLVED * wanted * (1 - wanted)
+        is_solved = error.abs() <= tol * wanted * (1 - wanted)
         if bool(is_solved.all()):
             break
         low, high = torch.where(error < 0, x, low), torch.where(error > 0, x, high)
@@ -116,7 +117,10 @@ def _solve_each(means: Means, start: Tensor, wanted: Tensor) -> Tensor:
         middle = torch.where(low.isinf() | high.isinf(), tried, (low + high) / 2)
         is_slow = error.abs() > before / 2
         tried = torch.where((tried > low) & (tried < high) & ~is_slow, tried, middle)
-        x, step, before = torch.where(is_solved, x, tried), 2 * step, error.abs()
+        tried = torch.where(is_solved, x, tried)
+        if torch.equal(tried, x):  # float64 has no number between the bounds
+            break
+        x, step, before = tried, 2 * step, error.abs()
     return x
 
 
@@ -134,32 +138,39 @@ def _with_slope(means: Means, x: Tensor) -> tuple[Tensor, Tensor]:
 def _solve_together(means: Means, jacobian: Means, wanted: Tensor) -> Tensor:
     """The shift of several classes, whose sum is 0."""
     shift, found = torch.zeros_like(wanted), means(torch.zeros_like(wanted))
-    for _ in range(_MOST_SWEEPS):
+    best, least, n_in_vain = shift, torch.inf, 0
+    while n_in_vain < _MOST_SWEEPS_IN_VAIN:
         shift, found = _newton(means, jacobian, wanted, shift, found)
-        if _error(found, wanted) <= _SOLVED:
+        error = _error(found, wanted)
+        n_in_vain = 0 if error < least / 2 else n_in_vain + 1
+        best, least = (shift, error) if error < least else (best, least)
+        if least <= _SOLVED:
             break
-        shift = _sweep(means, wanted, shift)
+        shift = _sweep(means, wanted, shift, tol=min(error, 1.0) / 100)
         found = means(shift)
-    return shift - shift.mean()
+    return best - best.mean()
 
 
 def _newton(
     means: Means, jacobian: Means, wanted: Tensor, shift: Tensor, found: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Newton's method as long as each step at least halves the largest relative error."""
+    """Newton's method as long as its steps, or parts of them, help as much as they should."""
     while (error := _error(found, wanted)) > _SOLVED:
         # A common shift of all classes changes nothing: the second term rules it out.
         matrix = jacobian(shift) + torch.outer(found, found)
         step, info = torch.linalg.solve_ex(matrix, wanted - found)
-        tried = shift + step
-        means_there = means(tried)
-        if info or not _error(means_there, wanted) <= error / 2:
+        for part in () if info else _PARTS_OF_A_STEP:
+            tried = shift + part * step
+            means_there = means(tried)
+            if _error(means_there, wanted) <= (1 - part / 2) * error:
+                shift, found = tried, means_there
+                break
+        else:
             break
-        shift, found = tried, means_there
     return shift, found
 
 
-def _sweep(means: Means, wanted: Tensor, shift: Tensor) -> Tensor:
+def _sweep(means: Means, wanted: Tensor, shift: Tensor, tol: float) -> Tensor:
     """Match one class after the other."""
     for c, share in enumerate(wanted):
         unit = torch.eye(len(wanted), dtype=shift.dtype)[c]
@@ -168,12 +179,14 @@ def _sweep(means: Means, wanted: Tensor, shift: Tensor) -> Tensor:
         def of_class(x: Tensor, c: int = c, before: Tensor = before, unit: Tensor = unit) -> Tensor:
             return means(before + x * unit)[c : c + 1]
 
-        shift = before + _solve_each(of_class, shift.new_zeros(1), share.reshape(1)) * unit
+        solved = _solve_each(of_class, shift.new_zeros(1), share.reshape(1), tol)
+        shift = before + solved * unit
     return shift
 
 
 def _error(found: Tensor, wanted: Tensor) -> float:
-    return float(((found - wanted) / wanted).abs().max())
+    """The largest relative error; a mean of nearly 0 is as wrong as its logarithm says."""
+    return float((found / wanted).log().abs().max())
 
 
 def _jacobian_of(link: ClassLink, raw: Tensor, weight: Tensor, means: Means) -> Means:

@@ -4,6 +4,7 @@ import pickle
 import signal
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
@@ -16,6 +17,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from skweight import WeightedTorchClassifier, WeightedTorchRegressor, WeightSearchCV
+from skweight.estimators.balance import Balance
 from skweight.training import WeightedNet
 
 # Weights are heavy-tailed on purpose.
@@ -250,10 +252,17 @@ def test_inputs_of_several_kinds_are_matched():
     assert gaps(model, y, HEAVY, named).max() < 1e-9
 
 
-def test_many_rows_are_predicted_in_chunks(monkeypatch):
-    whole = fitted("three classes")
-    monkeypatch.setattr("skweight.estimators.balance.ROWS_AT_ONCE", 64)
-    assert_array_equal(predicted(fitted("three classes")), predicted(whole))
+@pytest.mark.parametrize("n_features", [5, 13, 37])
+@pytest.mark.parametrize("target", ["binary", "classes", "two_reals", "labels"])
+def test_kernels_that_round_by_the_place_of_a_row_are_no_fault(target, n_features):
+    """Those of narrow layers with an odd number of inputs do, on some processors."""
+    rows = np.random.default_rng(3).normal(size=(N, n_features)).astype(np.float32)
+    weight = np.where(COUNTS > 0, HEAVY, 0)
+    kind = WeightedTorchRegressor if target == "two_reals" else WeightedTorchClassifier
+    y = TARGETS[target]
+    criterion = nn.CrossEntropyLoss if target in ("binary", "classes") else None
+    model = kind(nn.Linear, criterion=criterion, max_epochs=2, **SMALL).fit(rows, y, weight)
+    assert gaps(model, y, weight, rows).max() < 1e-9
 
 
 @pytest.mark.parametrize(
@@ -387,6 +396,47 @@ def test_the_network_of_a_fit_that_is_stopped_is_matched_too(name):
     with pytest.raises(KeyboardInterrupt, match="fitted"):
         model.fit(X, y, HEAVY)
     assert gaps(model, y, HEAVY).max() < 1e-9
+
+
+def test_a_second_interrupt_keeps_the_network_and_says_that_it_is_not_matched(monkeypatch):
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Balance, "_raw_scores", interrupted)
+    y, model = make("one logit", callbacks=[Interrupt()])
+    with (
+        pytest.warns(UserWarning, match="match_mean=True: the means were not matched"),
+        pytest.raises(KeyboardInterrupt, match="fitted"),
+    ):
+        model.fit(X, y, HEAVY)
+    assert model.net_.score_shift_ is None
+    assert np.isfinite(model.predict_proba(X)).all()
+
+
+class Steep(Wide):
+    """Scores so large that float64 has no number between 0 and what one row adds to a mean."""
+
+    def forward(self, X):
+        return 1e17 * super().forward(X)
+
+
+@pytest.mark.parametrize("name", ["one logit", "three classes", "labels"])
+def test_scores_that_cannot_be_shifted_exactly_are_told(name):
+    y, model = make(name, module=Steep, max_epochs=1, lr=1e-30)
+    with pytest.warns(UserWarning, match=r"^match_mean=True: the weighted mean .* by \d\.\de"):
+        model.fit(X, y, HEAVY)
+    assert np.isfinite(model.net_.score_shift_).all()
+
+
+def test_categories_of_a_table_are_matched_also_in_a_search():
+    rows = pd.DataFrame({"number": X[:, 0], "letter": np.array([*"abcd"])[rng.integers(0, 4, N)]})
+    y, model = make("three classes")
+    model.fit(rows, y, HEAVY)
+    assert gaps(model, y, HEAVY, rows).max() < 1e-9
+    grid = {"class_weight": [None, "balanced"]}
+    for search in (WeightSearchCV, GridSearchCV):
+        best = search(model, grid, cv=2).fit(rows, y, sample_weight=HEAVY).best_estimator_
+        assert gaps(best, y, HEAVY, rows).max() < 1e-9
 
 
 SEARCHES = {
