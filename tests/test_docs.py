@@ -271,6 +271,14 @@ def test_insurance_claims_are_those_of_a_poisson_regression_and_need_the_weights
     assert alike == pytest.approx(0.57, abs=0.03)
 
 
+def test_a_network_on_top_of_a_linear_model_is_better_than_it_and_as_good_as_one_alone():
+    deviance = load_script("examples/cann.py").compare(n_folds=2).mean(axis=1)
+    glm, network, cann, boosting = deviance
+    assert glm == pytest.approx(3.97, abs=0.04)
+    assert 0.05 < glm - cann < 0.2 and abs(network - cann) < 0.05
+    assert boosting < glm
+
+
 def test_death_rates_expect_as_many_deaths_as_there_were_only_with_the_weights():
     example = load_script("examples/death_rates.py")
     X, deaths, years = example.load()

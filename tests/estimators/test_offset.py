@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import torch
 from glm_reference import AMOUNT, COEFFICIENTS, COUNT, EXPOSURE, HIT, OFFSET, TARGETS, WEIGHT, X
-from helpers import TO_CONVERGENCE, load_script
+from helpers import TO_CONVERGENCE
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from skorch.callbacks import EpochScoring
@@ -549,8 +549,3 @@ def test_chunks_of_predictions_have_the_offsets_of_their_rows():
     assert_array_equal(found, np.tile(found[:200], 400))
     one = [predicted(model, offset[i : i + 1], X[i : i + 1])[0] for i in range(5)]
     assert_array_equal(one, found[:5])
-
-
-def test_the_example_runs():
-    script = load_script("examples/cann.py")
-    assert script.__doc__

@@ -1,4 +1,7 @@
-"""Every kind of step adds the offset to the output: eager, direct, recorded and stacked."""
+"""Every kind of step adds the offset to the output: eager, direct, compiled, recorded, stacked."""
+
+import shutil
+import warnings
 
 import numpy as np
 import pytest
@@ -233,3 +236,14 @@ def test_a_recorded_fit_is_the_eager_one(case, monkeypatch):
     replayed.fit(X, y, WEIGHT, offset=offset)
     for name, tensor in replayed.module_.state_dict().items():
         np.testing.assert_allclose(tensor, eager.module_.state_dict()[name], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+def test_a_compiled_fit_is_the_eager_one():
+    eager, y, offset = make("poisson", module__hidden_sizes=(4,), max_epochs=2)
+    compiled, *_ = make("poisson", module__hidden_sizes=(4,), max_epochs=2, compile=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the compiler's own
+        compiled.fit(X, y, WEIGHT, offset=offset)
+    eager.fit(X, y, WEIGHT, offset=offset)
+    np.testing.assert_allclose(predicted(compiled, offset), predicted(eager, offset), rtol=1e-4)
