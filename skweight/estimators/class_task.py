@@ -197,7 +197,7 @@ class Labels:
         """The class at a place in an array of :meth:`priors` or :meth:`class_weights`."""
         if self.multilabel:
             return f"{('absence', 'presence')[place[1]]} of label {place[0]}"
-        return f"class {self.classes[place[0]].tolist()!r}"
+        return f"class {self.classes[[place[0]]].tolist()[0]!r}"
 
 
 def scores_of(all_probabilities: Floats) -> Floats:

@@ -536,6 +536,7 @@ def test_criteria_whose_best_constant_is_no_mean_are_refused(name):
         ("labels", lambda y: y * [1, 0, 1], "presence of label 1"),
         ("labels", lambda y: y | [0, 0, 1], "absence of label 2"),
         ("classes", lambda y: y, "class 'c'"),
+        ("classes", lambda y: y.astype(object), "class 'c'"),
     ],
 )
 def test_a_class_without_weight_is_refused_by_name(target, change, named):
