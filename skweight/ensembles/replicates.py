@@ -16,6 +16,7 @@ from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
 from skweight._keywords import Floats
+from skweight.data import has_named_inputs
 from skweight.ensembles.result import ReplicateStatistic, spread
 from skweight.ensembles.weight_columns import (
     check_replicate_weights,
@@ -208,23 +209,43 @@ class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
                 f"estimator must have the fit of skweight, but {own}: replicates are trained from "
                 "the plan of that fit."
             )
+        if not isinstance(self.mse, bool | np.bool_):
+            raise TypeError(f"mse must be True or False, got {self.mse!r}.")
         is_int = isinstance(size, Integral) and not isinstance(size, bool)
         if size != "auto" and not (is_int and int(size) >= 1):
             raise ValueError(f'stack_size must be "auto" or an int >= 1, got {size!r}.')
 
     def _factors(self, given: Any, n_replicates: int) -> Floats:
         """What squared deviations are multiplied by."""
-        method, scale = self.method, self.scale
-        if method is None and not isinstance(given, ReplicateWeights):
+        if isinstance(given, ReplicateWeights):
+            return self._factors_of_known(given)
+        if self.method is None:
             raise ValueError(
                 "method must say how the replicate weights were made, because it decides about the "
                 'scale of standard errors: "bootstrap", "brr", "jk1", "jkn" or "sdr", got None.'
             )
-        if method is None:
-            method = given.method
-            if scale is None and method != "bootstrap":  # whose factor depends on mse
-                scale = given.scale
-        return variance_factors(method, n_replicates, self.fay, scale, self.mse)
+        return variance_factors(self.method, n_replicates, self.fay, self.scale, self.mse)
+
+    def _factors_of_known(self, given: ReplicateWeights) -> Floats:
+        """Those of weights that know how they were made, which parameters may not contradict."""
+        method, n_replicates = given.method, given.shape[1]
+        if self.method not in (None, method):
+            raise ValueError(
+                f"method must be None or that of replicate_weights, {method!r}, got "
+                f"{self.method!r}."
+            )
+        if self.scale is not None:
+            return variance_factors(method, n_replicates, self.fay, self.scale, self.mse)
+        if self.fay:
+            of_fay = variance_factors(method, n_replicates, self.fay)
+            if not np.allclose(of_fay, given.scale, rtol=1e-6, atol=0):
+                raise ValueError(
+                    "fay must be 0 or the one that replicate_weights were made with, whose scale "
+                    f"is {given.scale[0]:.6g}, got {self.fay!r} with the scale {of_fay[0]:.6g}."
+                )
+        if method == "bootstrap" and (given.scale == 1 / n_replicates).all():
+            return variance_factors(method, n_replicates, mse=self.mse)
+        return given.scale
 
     def _train(self, planned: Sequence[tuple[Any, FitPlan]]) -> None:
         """Train all networks, and give them to their estimators."""
@@ -459,6 +480,8 @@ class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
 
 
 def _n_rows(X: Any) -> int:
+    if has_named_inputs(X):
+        return min(map(_n_rows, X.values()), default=0)
     return int(X.shape[0]) if hasattr(X, "shape") else len(X)
 
 

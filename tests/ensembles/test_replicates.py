@@ -17,6 +17,7 @@ from torch import nn
 
 from skweight import (
     ReplicateEstimator,
+    ReplicateWeights,
     WeightedTorchClassifier,
     WeightedTorchRegressor,
     bootstrap_weights,
@@ -263,6 +264,43 @@ def test_weights_that_were_made_here_know_their_method_and_degrees_of_freedom():
     assert (high - low) / 2 == pytest.approx(1.959964 * result.standard_error)
 
 
+def known(method, scale):
+    """The weights with another method and scale."""
+    return ReplicateWeights(W.weights, method, scale)
+
+
+FAYS = known("brr", variance_factors("brr", 6, fay=0.5))
+
+
+@pytest.mark.parametrize(
+    ("weights", "options", "factors"),
+    [
+        (W, {"mse": False}, np.full(6, 1 / 5)),
+        (known("bootstrap", 7 / 6), {}, np.full(6, 7 / 6)),  # of means of 7 bootstrap samples
+        (known("bootstrap", 7 / 6), {"mse": False}, np.full(6, 7 / 6)),
+        (FAYS, {"method": "brr"}, FAYS.scale),
+        (FAYS, {"fay": 0.5}, FAYS.scale),
+        (known("jkn", np.arange(6) / 6), {"method": "jkn"}, np.arange(6) / 6),
+        (known("jkn", np.arange(6) / 6), {"scale": 0.5}, np.full(6, 0.5)),
+    ],
+)
+def test_the_scale_of_known_weights_is_not_lost(weights, options, factors):
+    np.testing.assert_allclose(fitted(weights=weights, options=options).factors_, factors)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"method": "jk1"}, r"method must be None or that of replicate_weights, 'brr', got 'jk1'"),
+        ({"method": "bbr"}, r"method must be None or that of replicate_weights, 'brr', got 'bbr'"),
+        ({"fay": 0.3}, r"fay must be 0 or the one .* whose scale is 0.666667, got 0.3 with .*0.34"),
+    ],
+)
+def test_parameters_may_not_contradict_known_weights(options, message):
+    with pytest.raises(ValueError, match=message):
+        fitted(weights=FAYS, options=options)
+
+
 def test_a_statistic_uses_the_estimator_and_the_weights_of_each_replicate():
     model = fitted(Y)
     result = model.statistic("roc_auc", X, Y)
@@ -388,6 +426,29 @@ def test_weights_are_split_with_the_rows():
     assert search.best_estimator_.predict(X, return_std=True)[1].min() > 0
 
 
+class OfTwoInputs(nn.Module):
+    """A network of X with two named inputs."""
+
+    def __init__(self, n_features, n_outputs, hidden_sizes):
+        super().__init__()
+        self.table = nn.Linear(n_features["table"], n_outputs)
+        self.size = nn.Linear(n_features["size"], n_outputs)
+
+    def forward(self, table, size):
+        return self.table(table) + self.size(size)
+
+
+def test_x_may_be_several_named_inputs():
+    inputs = {"table": X[:, :3].astype("float32"), "size": X[:, 3:].astype("float32")}
+    model = fitted(rows=inputs, module=OfTwoInputs)
+    result = model.statistic(mean_prediction, inputs)
+    assert result.value == pytest.approx(np.average(model.predict(inputs), weights=WEIGHT))
+    assert result.standard_error > 0
+    some = {name: values[:50] for name, values in inputs.items()}
+    with pytest.raises(ValueError, match="expected 120 rows, got 50"):
+        model.statistic(mean_prediction, some)
+
+
 def test_groups_are_held_out_together():
     model = ReplicateEstimator(net()).fit(X, AMOUNT, WEIGHT, replicate_weights=W, groups=CLUSTER)
     alone = net().fit(X, AMOUNT, WEIGHT, groups=CLUSTER)
@@ -437,6 +498,7 @@ BAD = {
     "fay of another method": ({"method": "jk1", "fay": 0.5}, {}, r"fay must be 0 unless"),
     "no scale": ({"method": "jkn"}, {}, r"scale must be given for method"),
     "scale": ({"scale": [1, 2]}, {}, r"scale must .* each of the 6 replicates, got shape \(2,\)"),
+    "mse": ({"mse": "yes"}, {}, r"mse must be True or False, got 'yes'"),
     "stack size": ({"stack_size": 0}, {}, r"stack_size must be \"auto\" or an int >= 1, got 0"),
     "zero": ({}, {"replicate_weights": column(2, 0.0)}, r"weights\[:, 2\] must hold at least one"),
     "negative": ({}, {"replicate_weights": column(1, -1.0)}, r"weights\[:, 1\] must be non-neg"),
