@@ -381,7 +381,7 @@ class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
         sample_weight: Any = None,
         replicate_weights: Any = None,
         degrees_of_freedom: float | None = None,
-        names: Sequence[str] = (),
+        names: str | Sequence[str] = (),
         **params: Any,
     ) -> ReplicateStatistic:
         """A statistic with its standard error under the design of the survey.
@@ -406,8 +406,8 @@ class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
             Of the design, usually the number of clusters minus that of strata. None is that of the
             weights if skweight made them, and otherwise confidence intervals use the normal
             distribution.
-        names : sequence of str, default=()
-            Names of the entries of the result, for its table.
+        names : str or sequence of str, default=()
+            A name for each entry of the result, for its table.
         **params
             Given to ``function`` by name, such as the ``offset`` of the rows of X.
 
@@ -426,11 +426,11 @@ class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
                 zip([self.estimator_, *self.replicates_], [full, *weights.T])
             )
         ]
+        _check_same_shape(found)
         value = found[0] if np.ndim(found[0]) else float(found[0])
         df = self._degrees_of_freedom if degrees_of_freedom is None else degrees_of_freedom
-        return ReplicateStatistic(
-            value, np.stack(found[1:]), self.factors_, self.mse, df, [str(name) for name in names]
-        )
+        names = [names] if isinstance(names, str) else [str(name) for name in names]
+        return ReplicateStatistic(value, np.stack(found[1:]), self.factors_, self.mse, df, names)
 
     def _weights_of(
         self, X: Any, sample_weight: Any, replicate_weights: Any
@@ -487,8 +487,28 @@ def _n_rows(X: Any) -> int:
 
 def _finite(found: Any, number: int) -> NDArray[Any]:
     """What a function returned for the full sample, number 0, or for a replicate."""
-    values = np.asarray(found, dtype=np.float64)
+    try:
+        values = np.asarray(found, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"function must return a number or an array of numbers, got {found!r} for "
+            f"{_named(number)}."
+        ) from error
     if not np.isfinite(values).all():
-        where = f"replicate_weights[:, {number - 1}]" if number else "the full sample"
-        raise ValueError(f"function must return finite numbers, got {found} for {where}.")
+        raise ValueError(f"function must return finite numbers, got {found} for {_named(number)}.")
     return values
+
+
+def _check_same_shape(found: Sequence[NDArray[Any]]) -> None:
+    """Refuse arrays of different shapes, as those of the values that occur in a replicate."""
+    for number, values in enumerate(found):
+        if values.shape != found[0].shape:
+            raise ValueError(
+                "function must return an array of the same shape for each replicate, got shape "
+                f"{found[0].shape} for {_named(0)} and {values.shape} for {_named(number)}."
+            )
+
+
+def _named(number: int) -> str:
+    """The full sample, number 0, or a replicate, for an error."""
+    return f"replicate_weights[:, {number - 1}]" if number else "the full sample"

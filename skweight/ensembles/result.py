@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,16 @@ class ReplicateStatistic:
     mse: bool = True
     degrees_of_freedom: float | None = None
     names: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        df, n_names, size = self.degrees_of_freedom, len(self.names), np.size(self.value)
+        if df is not None and not (isinstance(df, Real) and df > 0):
+            raise ValueError(f"degrees_of_freedom must be None or a positive number, got {df!r}.")
+        if n_names not in (0, size):
+            raise ValueError(
+                f"names must hold one name for each of the {size} entries of the statistic, got "
+                f"{n_names}: {self.names}."
+            )
 
     @property
     def deviations(self) -> Floats:

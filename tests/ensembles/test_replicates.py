@@ -358,6 +358,8 @@ def test_a_statistic_prints_as_a_table_and_opens_as_a_frame():
     lines = repr(result).splitlines()
     assert len(lines) == 4 and lines[0].split() == [*frame.columns]
     assert lines[2].split()[0] == "middle"
+    share = fitted(Y).statistic(mean_prediction, X, names="share")
+    assert [*share.to_frame().index] == ["share"]
     with pytest.raises(ValueError, match=r"level must be between 0 and 1, got 95"):
         result.confidence_interval(95)
 
@@ -562,5 +564,28 @@ def test_what_is_not_fitted_and_labels_have_no_standard_errors():
         model.predict(X, return_std=True)
     np.testing.assert_array_equal(model.predict(X), model.estimator_.predict(X))
     np.testing.assert_array_equal(model.decision_function(X), model.estimator_.decision_function(X))
-    with pytest.raises(ValueError, match=r"must return finite numbers, got nan for the full sam"):
-        model.statistic(lambda *args, sample_weight: np.nan, X)
+
+
+def values_with_weight(model, X, y, sample_weight):
+    """As many numbers as there are clusters with weight: one of the replicates lacks some."""
+    return np.bincount(CLUSTER, sample_weight)[np.bincount(CLUSTER, sample_weight) > 0]
+
+
+@pytest.mark.parametrize(
+    ("function", "options", "message"),
+    [
+        (lambda *args, sample_weight: np.nan, {}, "must return finite numbers, got nan for the fu"),
+        (lambda *args, sample_weight: None, {}, "must return finite numbers, got None for the fu"),
+        (lambda *args, sample_weight: {"a": 1}, {}, r"must return a number .*, got \{'a': 1\} for"),
+        (lambda *args, sample_weight: "high", {}, "must return a number or an array.*, got 'high'"),
+        (values_with_weight, {}, r"the same shape .* \(20,\) for the full .* for replicate_weights"),
+        (mean_prediction, {"names": ["a", "b"]}, r"names must .* of the 1 entries .* got 2: \['a'"),
+        *(
+            (mean_prediction, {"degrees_of_freedom": df}, f"must be None or a pos.*, got {df!r}")
+            for df in (0, -1, np.nan, "18")
+        ),
+    ],
+)
+def test_statistics_that_would_say_nothing_are_refused(function, options, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        fitted().statistic(function, X, **options)
