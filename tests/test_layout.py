@@ -32,7 +32,7 @@ MAY_IMPORT = {
         {"numpy", "scipy", "sklearn", "torch"},
     ),
     "ensembles": (
-        LOWEST | {"weights", "training", "stacks", "estimators"},
+        LOWEST | {"weights", "data", "training", "stacks", "estimators"},
         {"joblib", "narwhals", "numpy", "pandas", "scipy", "sklearn"},
     ),
     "search": (

@@ -4,14 +4,20 @@ Each is called as a scorer of scikit-learn is: ``f(estimator, X, y, sample_weigh
 """
 
 from dataclasses import dataclass
-from typing import Any
+from numbers import Integral, Real
+from typing import Any, Final
 
 import narwhals as nw
 import numpy as np
 from narwhals.dependencies import is_into_dataframe
+from scipy import sparse
 from sklearn.base import is_classifier
 
 from skweight._keywords import Floats, did_you_mean
+from skweight.data import as_array, has_named_inputs
+
+# What takes the place of a value: the step is added.
+_ADD_STEP: Final = object()
 
 
 def mean_prediction(
@@ -122,14 +128,21 @@ class MarginalEffect:
     step: float = 1.0
     values: tuple[Any, Any] | None = None
 
+    def __post_init__(self) -> None:
+        if not (isinstance(self.step, Real) and np.isfinite(self.step)):
+            raise ValueError(f"step must be a finite number, got {self.step!r}.")
+        values = self.values
+        if values is not None and (isinstance(values, str) or np.shape(values) != (2,)):
+            raise ValueError(f"values must be a pair, got {values!r}.")
+
     def __call__(
         self, estimator: Any, X: Any, y: Any = None, sample_weight: Any = None, **params: Any
     ) -> Any:
         """Compute it; arguments and result are those of :func:`mean_prediction`."""
         if self.values is None:
-            before, after = X, _changed(X, self.column, lambda old: old + self.step)
+            before, after = X, _changed(X, self, _ADD_STEP)
         else:
-            before, after = (_changed(X, self.column, lambda _, v=v: v) for v in self.values)
+            before, after = (_changed(X, self, value) for value in self.values)
         change = _predictions(estimator, after, params) - _predictions(estimator, before, params)
         found = np.average(change, axis=0, weights=sample_weight)
         return float(found) if np.ndim(found) == 0 else found
@@ -140,23 +153,74 @@ def _predictions(estimator: Any, X: Any, params: dict[str, Any]) -> Floats:
     if not is_classifier(estimator):
         return np.asarray(estimator.predict(X, **params))
     found = np.asarray(estimator.predict_proba(X, **params))
-    is_binary = found.shape[1] == 2 and len(estimator.classes_) == 2
-    return found[:, 1] if is_binary else found
+    return found[:, 1] if _are_of_two_classes(estimator, found) else found
 
 
-def _changed(X: Any, column: Any, change: Any) -> Any:
-    """A copy of X with another column."""
+def _are_of_two_classes(estimator: Any, probability: Floats) -> bool:
+    """Whether probabilities are those of two classes; two labels have as many columns."""
+    if probability.shape[1] != 2 or np.ndim(getattr(estimator, "class_prior_", 0)) == 2:
+        return False
+    return bool(np.allclose(probability.sum(axis=1), 1, rtol=0, atol=1e-5))
+
+
+def _changed(X: Any, effect: "MarginalEffect", value: Any) -> Any:
+    """A copy of X with a value in the column, or with the step added to it if there is none.
+
+    The column gets a dtype that holds it: an integer cannot become a half, nor a small one large.
+    """
     if is_into_dataframe(X):
-        frame = nw.from_native(X, eager_only=True)
-        name = frame.columns[column] if isinstance(column, int) else column
-        if name not in frame.columns:
-            hint = did_you_mean(str(column), frame.columns)
-            raise ValueError(f"column must be a column of X, got {column!r}, which is none.{hint}")
-        old = frame[name]
-        new = change(old)
-        if new is not None and not isinstance(new, nw.Series):
-            new = nw.lit(new, dtype=old.dtype)
-        return frame.with_columns(new.alias(name)).to_native()
-    X = np.array(X)
-    X[:, column] = change(X[:, column])
-    return X
+        return _changed_frame(nw.from_native(X, eager_only=True), effect, value)
+    if has_named_inputs(X):
+        raise ValueError(f"X must be one table, got several named inputs: {[*X]}.")
+    X = X if sparse.issparse(X) else np.asarray(as_array(X))
+    column, n_columns = effect.column, X.shape[1]
+    if not isinstance(column, Integral) or not -n_columns <= int(column) < n_columns:
+        raise ValueError(
+            f"column must be a position from {-n_columns} to {n_columns - 1} in an X without "
+            f"names, got {column!r}."
+        )
+    place = int(column) % n_columns
+    if value is _ADD_STEP:
+        old = X[:, [place]]
+        old = old.toarray() if sparse.issparse(old) else old
+        value = (old.astype(np.int64) if old.dtype.kind in "biu" else old) + effect.step
+    new = np.broadcast_to(value, (X.shape[0], 1))
+    new = new.astype(X.dtype) if X.dtype.kind == "f" else new
+    parts = [X[:, :place], new, X[:, place + 1 :]]
+    return sparse.hstack(parts, "csr") if sparse.issparse(X) else np.concatenate(parts, axis=1)
+
+
+def _changed_frame(frame: Any, effect: "MarginalEffect", value: Any) -> Any:
+    """The same of a DataFrame."""
+    column, names = effect.column, frame.columns
+    is_position = isinstance(column, Integral) and -len(names) <= int(column) < len(names)
+    name = names[int(column)] if is_position and column not in names else column
+    if name not in names:
+        hint = did_you_mean(str(column), map(str, names))
+        raise ValueError(f"column must be a column of X, got {column!r}, which is none.{hint}")
+    old = frame.get_column(name)
+    is_whole = old.dtype.is_integer() or old.dtype == nw.Boolean
+    if not (is_whole or old.dtype.is_numeric()):
+        if value is _ADD_STEP:
+            raise ValueError(
+                f"values must be given for column {name!r}, to which no step can be added, got a "
+                f"column of {old.dtype}."
+            )
+        new = nw.lit(value, dtype=old.dtype)
+    elif value is _ADD_STEP:
+        new = (old.cast(nw.Int64) if is_whole else old) + effect.step
+    else:
+        new = _number(name, value, old.dtype)
+    return frame.with_columns(new.alias(name)).to_native()
+
+
+def _number(name: Any, value: Any, dtype: Any) -> Any:
+    """A value of a column of numbers, of a dtype that holds it; None is NaN."""
+    value = np.nan if value is None else value
+    if not isinstance(value, Real):
+        raise ValueError(f"values must be numbers for column {name!r} of {dtype}, got {value!r}.")
+    if dtype == nw.Boolean and value in (0, 1):
+        return nw.lit(bool(value), dtype=dtype)
+    if dtype.is_integer() and float(value).is_integer():
+        return nw.lit(int(float(value)), dtype=nw.Int64)
+    return nw.lit(float(value), dtype=dtype if dtype.is_float() else nw.Float64)

@@ -578,7 +578,11 @@ def values_with_weight(model, X, y, sample_weight):
         (lambda *args, sample_weight: None, {}, "must return finite numbers, got None for the fu"),
         (lambda *args, sample_weight: {"a": 1}, {}, r"must return a number .*, got \{'a': 1\} for"),
         (lambda *args, sample_weight: "high", {}, "must return a number or an array.*, got 'high'"),
-        (values_with_weight, {}, r"the same shape .* \(20,\) for the full .* for replicate_weights"),
+        (
+            values_with_weight,
+            {},
+            r"the same shape .* \(20,\) for the full .* for replicate",
+        ),
         (mean_prediction, {"names": ["a", "b"]}, r"names must .* of the 1 entries .* got 2: \['a'"),
         *(
             (mean_prediction, {"degrees_of_freedom": df}, f"must be None or a pos.*, got {df!r}")

@@ -1,9 +1,15 @@
 """Statistics that are ready to use: means of predictions, groups, marginal effects."""
 
+import copy
+
 import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+import torch
+from scipy import sparse
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.neural_network import MLPClassifier
 
 from skweight import (
     GroupDifference,
@@ -70,6 +76,59 @@ def test_classes_have_a_mean_and_an_effect_each_unless_there_are_two():
     assert mean_prediction(binary, X, sample_weight=WEIGHT) == pytest.approx(expected)
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("of", [WeightedTorchClassifier, MLPClassifier])
+def test_two_labels_are_not_two_classes(of):
+    labels = np.stack([AMOUNT > 0, CLASSES > 1], axis=1).astype(int)
+    params = QUICK if of is WeightedTorchClassifier else {"random_state": 0, "max_iter": 5}
+    model = of(**params).fit(X, labels)
+    expected = model.predict_proba(X).mean(axis=0)
+    np.testing.assert_allclose(mean_prediction(model, X), expected)
+    for statistic in (MarginalEffect(0), GroupDifference(X[:, 1] > 0)):
+        assert statistic(model, X).shape == (2,)
+
+
+class TenTimesTheFirst(RegressorMixin, BaseEstimator):
+    """A model whose effects are known."""
+
+    def predict(self, X):
+        X = X.toarray() if sparse.issparse(X) else np.asarray(X, dtype=float)
+        return 10 * X[:, 0] + X[:, 1]
+
+
+WHOLE = np.arange(-60, 60).reshape(-1, 2)
+
+
+@pytest.mark.parametrize(
+    ("of", "effect", "change"),
+    [
+        # A half is not cut off, and small integers do not overflow.
+        (np.array, MarginalEffect(0, step=0.5), 0.5),
+        (np.array, MarginalEffect(-2, values=(0.25, 2)), 1.75),
+        (sparse.csr_array, MarginalEffect(0, step=0.5), 0.5),
+        (sparse.csc_matrix, MarginalEffect(0, values=(0, 1.5)), 1.5),
+        (torch.tensor, MarginalEffect(0, step=0.5), 0.5),
+        (np.ndarray.tolist, MarginalEffect(np.int64(0), values=(0, 0.5)), 0.5),
+        (pd.DataFrame, MarginalEffect(0, values=(0.25, 0.75)), 0.5),
+        (lambda x: pd.DataFrame(x, columns=[5, 7]), MarginalEffect(5, step=0.5), 0.5),
+        (lambda x: pl.DataFrame(x), MarginalEffect(0, values=(0, 0.5)), 0.5),
+        (lambda x: x.astype("int8"), MarginalEffect(0, step=120), 120),
+        (lambda x: x.astype("int8"), MarginalEffect(0, values=(0, 300)), 300),
+        (lambda x: x > 0, MarginalEffect(0, values=(0.25, 0.5)), 0.25),
+        (lambda x: pd.DataFrame(x.astype("int8")), MarginalEffect(0, step=120), 120),
+        (lambda x: pl.DataFrame(x.astype("int8")), MarginalEffect(0, values=(0, 300)), 300),
+        (lambda x: pl.DataFrame(x > 0), MarginalEffect(0, values=(0.25, 0.5)), 0.25),
+        (lambda x: x.astype(str), MarginalEffect(0, values=("0", "12345.5")), 12345.5),
+    ],
+)
+def test_a_changed_column_is_not_rounded(of, effect, change):
+    rows = of(WHOLE)
+    before = copy.deepcopy(rows)
+    assert effect(TenTimesTheFirst(), rows) == pytest.approx(10 * change)
+    old, new = (x.toarray() if sparse.issparse(x) else np.asarray(x) for x in (before, rows))
+    np.testing.assert_array_equal(old, new)
+
+
 @pytest.mark.parametrize(
     ("statistic", "message"),
     [
@@ -77,9 +136,53 @@ def test_classes_have_a_mean_and_an_effect_each_unless_there_are_two():
         (GroupDifference(np.ones(N)), r"in_group must hold a bool.*got dtype float64"),
         (GroupDifference(np.ones(3, bool)), r"for each of 120 rows.*shape \(3,\)"),
         (GroupDifference(np.ones(N, bool)), r"no row with weight outside of the group"),
+        (MarginalEffect(9), r"column must be a column of X, got 9, which is none"),
+        (MarginalEffect("sex"), r"values must be given for column 'sex', to which no step can be"),
+        (
+            MarginalEffect("age", values=(0, "high")),
+            r"values must be numbers for column 'age' .*, got 'high'",
+        ),
     ],
 )
 def test_statistics_refuse_what_they_cannot_use(statistic, message):
     model = WeightedTorchRegressor(**QUICK).fit(FRAME, AMOUNT)
     with pytest.raises(ValueError, match=message):
         statistic(model, FRAME)
+
+
+@pytest.mark.parametrize(
+    ("rows", "column", "message"),
+    [
+        (X, 3, "column must be a position from -3 to 2 in an X without names, got 3"),
+        (X, "age", "column must be a position from -3 to 2 in an X without names, got 'age'"),
+        (sparse.csr_array(X), -4, "column must be a position from -3 to 2 .*, got -4"),
+        ({"table": X}, 0, "X must be one table, got several named inputs"),
+    ],
+)
+def test_positions_that_an_array_lacks_are_refused(rows, column, message):
+    with pytest.raises(ValueError, match=message):
+        MarginalEffect(column)(TenTimesTheFirst(), rows)
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"values": (1, 2, 3)}, r"values must be a pair, got \(1, 2, 3\)"),
+        ({"values": "ab"}, "values must be a pair, got 'ab'"),
+        ({"step": "1"}, "step must be a finite number, got '1'"),
+        ({"step": np.nan}, "step must be a finite number, got nan"),
+    ],
+)
+def test_changes_that_mean_nothing_are_refused(params, message):
+    with pytest.raises(ValueError, match=message):
+        MarginalEffect("age", **params)
+
+
+def test_values_may_be_missing():
+    frame = FRAME.assign(age=FRAME["age"].mask(X[:, 1] > 1))
+    model = WeightedTorchRegressor(**QUICK).fit(frame, AMOUNT)
+    for column, missing in (("age", None), ("age", np.nan), ("sex", None)):
+        value = 0.0 if column == "age" else "f"
+        parts = [model.predict(frame.assign(**{column: v})) for v in (value, missing)]
+        found = MarginalEffect(column, values=(value, missing))(model, frame)
+        assert found == pytest.approx(np.mean(parts[1] - parts[0]))
