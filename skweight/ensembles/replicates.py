@@ -19,8 +19,10 @@ from skweight._keywords import Floats
 from skweight.data import has_named_inputs
 from skweight.ensembles.result import ReplicateStatistic, spread
 from skweight.ensembles.weight_columns import (
+    are_in,
     check_replicate_weights,
     columns_named,
+    refuse_features,
     take_columns,
     without_columns,
 )
@@ -175,6 +177,7 @@ class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
         names = columns_named(replicate_weights)
         given = take_columns(X, names) if names else replicate_weights
         X = without_columns(X, names)
+        refuse_features(X, given)
         weight, weights = check_replicate_weights(given, sample_weight, _n_rows(X))
         factors = self._factors(given, weights.shape[1])
         estimator = clone(self.estimator)
@@ -447,6 +450,11 @@ class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
                 raise ValueError(
                     "X must be the X of fit unless sample_weight and replicate_weights are given: "
                     f"expected {len(self._weights[0])} rows, got {n_rows}."
+                )
+            if not are_in(X, self._columns, self._weights[1]):
+                raise ValueError(
+                    "X must be the X of fit unless sample_weight and replicate_weights are given: "
+                    "it holds other replicate weights."
                 )
             return self._weights
         names = columns_named(replicate_weights)

@@ -1,5 +1,6 @@
 """Replicate weights as users have them: an array, a table, or columns of X."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import narwhals as nw
@@ -15,12 +16,26 @@ _MOST_DIFFERENCE = 2.0
 
 def columns_named(replicate_weights: Any) -> list[str]:
     """The names of columns of X that hold replicate weights; empty if weights were given."""
-    is_list = isinstance(replicate_weights, list | tuple) or (
-        isinstance(replicate_weights, np.ndarray) and replicate_weights.dtype.kind in "OU"
-    )
-    if not is_list or not len(replicate_weights):
+    given = replicate_weights
+    if given is None or isinstance(given, str):
+        raise TypeError(
+            "replicate_weights must be an array, a DataFrame, ReplicateWeights or a list of names "
+            f"of columns, got {given!r}."
+        )
+    if isinstance(given, ReplicateWeights) or is_into_dataframe(given):
         return []
-    return [*replicate_weights] if all(isinstance(n, str) for n in replicate_weights) else []
+    is_sequence = hasattr(given, "__getitem__") and not isinstance(given, Mapping)
+    if not is_sequence or not getattr(given, "ndim", 1) or not isinstance(_first(given), str):
+        return []
+    names = [*given]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise ValueError(f"replicate_weights must name each column once, got {twice[0]!r} twice.")
+    return names
+
+
+def _first(values: Any) -> Any:
+    return next(iter(values), None)
 
 
 def take_columns(X: Any, names: list[str]) -> Any:
@@ -33,7 +48,7 @@ def take_columns(X: Any, names: list[str]) -> Any:
     frame = nw.from_native(X, eager_only=True)
     for name in names:
         if name not in frame.columns:
-            hint = did_you_mean(name, frame.columns)
+            hint = did_you_mean(str(name), map(str, frame.columns))
             raise ValueError(
                 f"replicate_weights must name columns of X, got {name!r}, which is none.{hint}"
             )
@@ -46,6 +61,35 @@ def without_columns(X: Any, names: list[str]) -> Any:
         return X
     frame = nw.from_native(X, eager_only=True)
     return frame.drop(*[name for name in names if name in frame.columns]).to_native()
+
+
+def refuse_features(X: Any, given: Any) -> None:
+    """Refuse replicate weights that were taken from X, where they have been left as features."""
+    if not (is_into_dataframe(X) and is_into_dataframe(given)):
+        return
+    frame, weights = (nw.from_native(table, eager_only=True) for table in (X, given))
+    for name in weights.columns:
+        if name in frame.columns and _are_equal(frame.get_column(name), weights.get_column(name)):
+            raise ValueError(
+                f"replicate_weights are columns of X too, such as {name!r}: they would be "
+                "features. Give their names, replicate_weights=[...], or an X without them."
+            )
+
+
+def _are_equal(left: Any, right: Any) -> bool:
+    return np.array_equal(left.to_numpy(), right.to_numpy())
+
+
+def are_in(X: Any, names: list[str], weights: Floats) -> bool:
+    """Whether the columns of X with these names, of which it need not have all, are the weights."""
+    if not is_into_dataframe(X):
+        return True
+    frame = nw.from_native(X, eager_only=True)
+    return all(
+        np.array_equal(frame.get_column(name).to_numpy(), weight)
+        for name, weight in zip(names, weights.T)
+        if name in frame.columns
+    )
 
 
 def check_replicate_weights(given: Any, sample_weight: Any, n_samples: int) -> tuple[Any, Floats]:
@@ -63,6 +107,7 @@ def check_replicate_weights(given: Any, sample_weight: Any, n_samples: int) -> t
         )
     full = check_sample_weight(sample_weight, n_samples)
     for number, column in enumerate(weights.T):
+        _refuse_negative(column, f"{name}[:, {number}]")
         check_sample_weight(column, n_samples, f"{name}[:, {number}]")
     outside = np.argwhere((weights > 0) & (full == 0)[:, None])
     if len(outside):
@@ -73,6 +118,15 @@ def check_replicate_weights(given: Any, sample_weight: Any, n_samples: int) -> t
         )
     _check_totals(weights.sum(axis=0), float(full.sum()), name)
     return full, weights
+
+
+def _refuse_negative(weight: Floats, name: str) -> None:
+    row = int(weight.argmin()) if len(weight) else 0
+    if len(weight) and weight[row] < 0:
+        raise ValueError(
+            f"{name} must be non-negative, got {weight[row]} in row {row}. The few negative ones "
+            "that some files have, as of the American Community Survey, may be set to 0."
+        )
 
 
 def _check_totals(totals: Floats, expected: float, name: str) -> None:

@@ -36,6 +36,7 @@ CLASSES = np.digitize(AMOUNT, [-0.5, 0.5])
 WEIGHT = RNG.uniform(0.5, 3, size=N).round(2)
 CLUSTER = np.arange(N) // 6
 OFFSET = RNG.normal(size=N)
+FRAME = pd.DataFrame(X, columns=["age", "b", "c", "d"])
 W = bootstrap_weights(None, CLUSTER, WEIGHT, n_replicates=6, random_state=0)
 QUICK = {
     "max_epochs": 5,
@@ -385,6 +386,40 @@ def test_replicate_weights_may_be_columns_of_x(make):
     assert model.score(whole, AMOUNT, WEIGHT) == expected.score(table, AMOUNT, WEIGHT)
 
 
+@pytest.mark.parametrize(
+    "of", [tuple, np.array, pd.Index, pd.Series, pl.Series], ids=lambda of: of.__name__
+)
+def test_names_of_columns_may_come_in_any_sequence(of):
+    names = [f"rep{i}" for i in range(6)]
+    whole = FRAME.assign(**dict(zip(names, W.weights.T, strict=True)))
+    model = ReplicateEstimator(net(), method="bootstrap")
+    model.fit(whole, AMOUNT, WEIGHT, replicate_weights=of(names))
+    assert model.n_features_in_ == 4 and len(model.replicates_) == 6
+
+
+def test_other_rows_are_noticed_where_x_holds_their_weights():
+    names = [f"rep{i}" for i in range(6)]
+    whole = FRAME.assign(**dict(zip(names, W.weights.T, strict=True)))
+    model = ReplicateEstimator(net(), method="bootstrap")
+    model.fit(whole, AMOUNT, WEIGHT, replicate_weights=names)
+    older = whole.assign(age=whole["age"] + 10)  # X of fit but for the age
+    assert model.statistic(mean_prediction, older).standard_error > 0
+    assert model.statistic(mean_prediction, older[[*FRAME]]).standard_error > 0
+    for other in (
+        whole.sort_values("age"),
+        whole.assign(rep3=1.0),
+        whole[::-1].drop(columns="rep1"),
+    ):
+        with pytest.raises(ValueError, match=r"be the X of fit .* other replicate weights"):
+            model.statistic(mean_prediction, other)
+    order = np.argsort(X[:, 0])
+    found = model.statistic(
+        mean_prediction, whole.iloc[order], sample_weight=WEIGHT[order], replicate_weights=names
+    )
+    expected = model.statistic(mean_prediction, whole).standard_error
+    assert found.standard_error == pytest.approx(expected)
+
+
 def test_it_is_the_last_step_of_a_pipeline_and_clones_and_pickles():
     pipeline = make_pipeline(StandardScaler(), ReplicateEstimator(net(Y)))
     name = "replicateestimator"
@@ -488,7 +523,7 @@ class OwnFit(WeightedTorchRegressor):
         return super().fit(X, y, sample_weight)
 
 
-FRAME = pd.DataFrame(X, columns=["age", "b", "c", "d"])
+WITH_WEIGHTS = FRAME.assign(r0=W.weights[:, 0], r1=W.weights[:, 1])
 BAD = {
     "no method": ({"method": None}, {}, r"method must say how .* got None"),
     "another method": (
@@ -503,7 +538,28 @@ BAD = {
     "mse": ({"mse": "yes"}, {}, r"mse must be True or False, got 'yes'"),
     "stack size": ({"stack_size": 0}, {}, r"stack_size must be \"auto\" or an int >= 1, got 0"),
     "zero": ({}, {"replicate_weights": column(2, 0.0)}, r"weights\[:, 2\] must hold at least one"),
-    "negative": ({}, {"replicate_weights": column(1, -1.0)}, r"weights\[:, 1\] must be non-neg"),
+    "negative": (
+        {},
+        {"replicate_weights": column(1, -1.0)},
+        r"weights\[:, 1\] must be non-neg.*American Community Survey, may be set to 0",
+    ),
+    "a name": (
+        {},
+        {"X": FRAME, "replicate_weights": "rep"},
+        r"replicate_weights must be an array, .* or a list of names of columns, got 'rep'",
+    ),
+    "a number": ({}, {"replicate_weights": np.array(5.0)}, r"two or more .*, got shape \(\)"),
+    "none": ({}, {"replicate_weights": None}, r"replicate_weights must be an array.* got None"),
+    "a name twice": (
+        {},
+        {"X": WITH_WEIGHTS, "replicate_weights": ["r0", "r1", "r0"]},
+        r"replicate_weights must name each column once, got 'r0' twice",
+    ),
+    "features": (
+        {},
+        {"X": WITH_WEIGHTS, "replicate_weights": WITH_WEIGHTS[["r0", "r1"]]},
+        r"replicate_weights are columns of X too, such as 'r0': they would be features. .* names",
+    ),
     "missing": ({}, {"replicate_weights": column(0, np.nan)}, r"weights\[:, 0\] must be finite"),
     "length": ({}, {"replicate_weights": W.weights[:50]}, r"expected 120 .* got 50"),
     "one": ({}, {"replicate_weights": W.weights[:, :1]}, r"two or more replicates, got shape"),
