@@ -178,7 +178,7 @@ class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
         given = take_columns(X, names) if names else replicate_weights
         X = without_columns(X, names)
         refuse_features(X, given)
-        weight, weights = check_replicate_weights(given, sample_weight, _n_rows(X))
+        weight, weights = check_replicate_weights(given, sample_weight, _n_rows(X), self.method)
         factors = self._factors(given, weights.shape[1])
         estimator = clone(self.estimator)
         data = FitData(X, y, sample_weight, groups=groups, offset=offset)
@@ -459,7 +459,7 @@ class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
             return self._weights
         names = columns_named(replicate_weights)
         given = take_columns(X, names) if names else replicate_weights
-        full, weights = check_replicate_weights(given, sample_weight, n_rows)
+        full, weights = check_replicate_weights(given, sample_weight, n_rows, self.method)
         if weights.shape[1] != n_replicates:
             raise ValueError(
                 f"replicate_weights must have the {n_replicates} replicates of fit, got "

@@ -12,6 +12,8 @@ from skweight.weights import ReplicateWeights, as_float64, check_sample_weight
 
 # The sums of replicate weights differ from that of the sample weights by less than this factor.
 _MOST_DIFFERENCE = 2.0
+# What adjustments of replicates to known totals change in the mean weight of a row, at most.
+_MOST_ADJUSTMENT = 0.15
 
 
 def columns_named(replicate_weights: Any) -> list[str]:
@@ -92,9 +94,15 @@ def are_in(X: Any, names: list[str], weights: Floats) -> bool:
     )
 
 
-def check_replicate_weights(given: Any, sample_weight: Any, n_samples: int) -> tuple[Any, Floats]:
-    """Sample weights of shape (n,), and replicate weights of shape (n_samples, n_replicates)."""
+def check_replicate_weights(
+    given: Any, sample_weight: Any, n_samples: int, method: str | None
+) -> tuple[Any, Floats]:
+    """Sample weights of shape (n,), and replicate weights of shape (n_samples, n_replicates).
+
+    ``method`` is how they were made; None if that is unknown.
+    """
     name = "replicate_weights"
+    method = given.method if isinstance(given, ReplicateWeights) else method
     if isinstance(given, ReplicateWeights):
         given = given.weights
     elif is_into_dataframe(given):
@@ -117,6 +125,7 @@ def check_replicate_weights(given: Any, sample_weight: Any, n_samples: int) -> t
             f"of replicate {number}."
         )
     _check_totals(weights.sum(axis=0), float(full.sum()), name)
+    _check_means(weights, full, method, is_given=sample_weight is not None)
     return full, weights
 
 
@@ -138,3 +147,27 @@ def _check_totals(totals: Floats, expected: float, name: str) -> None:
             f"median sum of {found:.6g}. Factors, as some files have, must be multiplied by the "
             "sample weights."
         )
+
+
+def _check_means(weights: Floats, full: Floats, method: str | None, is_given: bool) -> None:
+    """Refuse weights that were not made from the sample weights.
+
+    The mean over the replicates is about the sample weight of a row, but for chance where clusters
+    are drawn, and for adjustments of each replicate to known totals.
+    """
+    has_weight, n = full > 0, weights.shape[1]
+    # Twice the median of what the draws of a bootstrap make of it, and more for a few of them.
+    chance = 1.35 / np.sqrt(n) + 2 / n if method in (None, "bootstrap") else 1 / n
+    change = np.abs(weights[has_weight].mean(axis=1) / full[has_weight] - 1)
+    if np.median(change) <= _MOST_ADJUSTMENT + chance:
+        return
+    hint = (
+        "Factors must be multiplied by the sample weights, and all must have their rows in the "
+        "same order."
+        if is_given
+        else "sample_weight was not given, so that it is 1 for every row."
+    )
+    raise ValueError(
+        "replicate_weights must belong to sample_weight, from which their mean over the replicates "
+        f"differs by {np.median(change):.0%} in the median row. {hint}"
+    )

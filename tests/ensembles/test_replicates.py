@@ -21,6 +21,7 @@ from skweight import (
     WeightedTorchClassifier,
     WeightedTorchRegressor,
     bootstrap_weights,
+    brr_weights,
     jackknife_weights,
     mean_prediction,
 )
@@ -588,6 +589,41 @@ def test_bad_input_is_refused_by_name(name):
     with pytest.raises((TypeError, ValueError), match=message):
         model.fit(**given | arguments)
     assert not hasattr(model, "estimator_")
+
+
+MADE = {
+    "jackknife": jackknife_weights(None, CLUSTER, WEIGHT),
+    "bootstrap": bootstrap_weights(None, CLUSTER, WEIGHT, n_replicates=200, random_state=0),
+    "half-samples": brr_weights(CLUSTER // 2, CLUSTER, WEIGHT),
+    "Fay": brr_weights(CLUSTER // 2, CLUSTER, WEIGHT, fay=0.5),
+}
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_replicate_weights_that_do_not_belong_to_the_sample_weights_are_refused(name):
+    made = MADE[name]
+    model = ReplicateEstimator(net(max_epochs=1))
+    assert len(model.fit(X, AMOUNT, WEIGHT, replicate_weights=made).replicates_) == made.shape[1]
+    normalised = WEIGHT / WEIGHT.mean()
+    factors = known_as(made, made.weights / WEIGHT[:, None])
+    without = known_as(made, made.weights / WEIGHT.mean())
+    of_other_rows = known_as(made, made.weights[::-1])
+    for weight, weights, message in (
+        (None, without, "sample_weight was not given"),
+        (normalised, factors, "Factors must be multiplied by the sample weights"),
+        (WEIGHT, of_other_rows, "rows in the same order"),
+    ):
+        with pytest.raises(ValueError, match=rf"belong to sample_weight, .* differ.* {message}"):
+            model.fit(X, AMOUNT, weight, replicate_weights=weights)
+    # Adjustments for nonresponse and known totals change weights of replicates by less than that.
+    noise = np.random.default_rng(0).lognormal(sigma=0.1, size=made.shape)
+    adjusted = known_as(made, made.weights * noise * np.where(X[:, :1] > 0, 1.05, 0.95))
+    assert model.fit(X, AMOUNT, WEIGHT, replicate_weights=adjusted)
+
+
+def known_as(made, weights):
+    """Other weights of the same method and scale."""
+    return ReplicateWeights(weights, made.method, made.scale)
 
 
 def test_a_replicate_that_cannot_be_fitted_is_named():
