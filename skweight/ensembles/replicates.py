@@ -1,6 +1,7 @@
 """``ReplicateEstimator``: an estimator on the full sample and on each replicate of its weights."""
 
 from collections.abc import Sequence
+from inspect import signature
 from itertools import islice, pairwise
 from numbers import Integral
 from typing import Any
@@ -424,7 +425,7 @@ class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
         full, weights = self._weights_of(X, sample_weight, replicate_weights)
         X = without_columns(X, self._columns)
         found = [
-            _finite(function(estimator, X, y, sample_weight=weight, **params), number)
+            _finite(_call(function, estimator, X, y, weight, params), number)
             for number, (estimator, weight) in enumerate(
                 zip([self.estimator_, *self.replicates_], [full, *weights.T])
             )
@@ -491,6 +492,21 @@ def _n_rows(X: Any) -> int:
     if has_named_inputs(X):
         return min(map(_n_rows, X.values()), default=0)
     return int(X.shape[0]) if hasattr(X, "shape") else len(X)
+
+
+def _call(
+    function: Any, estimator: Any, X: Any, y: Any, weight: Floats, params: dict[str, Any]
+) -> Any:
+    """What a function returns, or how it should be called."""
+    arguments = (estimator, X, y)
+    try:
+        signature(function).bind(*arguments, sample_weight=weight, **params)
+    except TypeError as error:
+        raise TypeError(
+            f"function must accept (estimator, X, y, sample_weight=...), got {function!r}. A "
+            "metric with sample_weight becomes such a function by sklearn.metrics.make_scorer."
+        ) from error
+    return function(*arguments, sample_weight=weight, **params)
 
 
 def _finite(found: Any, number: int) -> NDArray[Any]:

@@ -75,5 +75,9 @@ def _reweighted(rows: RowDataset, weight_of: Floats, name: str) -> RowDataset:
     """The rows of a training with the weights of a replicate."""
     weight = weight_of[rows.index.cpu().numpy()]
     if not weight.any():
-        raise ValueError(f"it leaves no weight to the {len(rows)} {name}.")
+        raise ValueError(
+            f"it leaves no weight to the {len(rows)} {name}. Where groups are clusters, these may "
+            "be a single one: hold out more of them, by a larger validation_fraction or fewer "
+            "members, or none, by early_stopping=False."
+        )
     return rows.with_weight(to_mean_one(weight))

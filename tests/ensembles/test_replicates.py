@@ -16,6 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from skweight import (
+    MarginalEffect,
     ReplicateEstimator,
     ReplicateWeights,
     WeightedTorchClassifier,
@@ -634,7 +635,7 @@ def test_a_replicate_that_cannot_be_fitted_is_named():
         model.fit(X, Y, WEIGHT, replicate_weights=weights)
     weights = column(1, np.where(np.arange(N) == 0, WEIGHT.sum(), 0))
     model = ReplicateEstimator(net(), method="bootstrap")
-    with pytest.raises(ValueError, match=r"weights\[:, 1\]: it leaves no weight to the \d+ rows"):
+    with pytest.raises(ValueError, match=r"weights\[:, 1\]: it leaves no .*\d+ rows.*groups"):
         model.fit(X, AMOUNT, WEIGHT, replicate_weights=weights)
 
 
@@ -661,6 +662,23 @@ def test_what_is_not_fitted_and_labels_have_no_standard_errors():
 def values_with_weight(model, X, y, sample_weight):
     """As many numbers as there are clusters with weight: one of the replicates lacks some."""
     return np.bincount(CLUSTER, sample_weight)[np.bincount(CLUSTER, sample_weight) > 0]
+
+
+@pytest.mark.parametrize(
+    "function", [lambda model, X: 1.0, lambda model, X, y: 1.0, roc_auc_score, MarginalEffect]
+)
+def test_functions_that_cannot_be_called_are_told_how_they_are(function):
+    message = r"^function must accept \(estimator, X, y, sample_weight=\.\.\.\), got .*make_scorer"
+    with pytest.raises(TypeError, match=message):
+        fitted(Y).statistic(function, X, Y)
+
+
+def test_errors_within_a_function_are_those_of_the_function():
+    def function(model, X, y, sample_weight):
+        raise TypeError("a fault of its own")
+
+    with pytest.raises(TypeError, match="a fault of its own"):
+        fitted().statistic(function, X)
 
 
 @pytest.mark.parametrize(
