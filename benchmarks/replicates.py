@@ -2,8 +2,8 @@
 
 Run ``OMP_NUM_THREADS=1 python benchmarks/replicates.py PART``, where PART is
 
-- ``seconds``: 20 to 160 replicates of 500 x 10 and 5,000 x 20 rows beside one fit, in one process
-  and in two. Medians of three turns; about 4 minutes on two cores.
+- ``seconds``: 20 to 80 replicates of 500 x 10 and 5,000 x 20 rows beside one fit, in one process
+  and in two. Medians of three turns; about 3 minutes on two cores.
 - ``random``: standard errors of replicates that share random numbers with the full sample, and of
   replicates that do not. About 2 minutes.
 - ``coverage --keep FILE``: how many of the 95 % intervals of 300 samples of a clustered population
@@ -63,7 +63,7 @@ def print_seconds():
     for n_rows, n_features in SIZES:
         X, y, weight = rows(n_rows, n_features)
         net.fit(X, y, weight)
-        for n_replicates in (20, 40, 80, 160):
+        for n_replicates in (20, 40, 80):
             W = bootstrap_weights(None, None, weight, n_replicates, random_state=0)
             found = []
             for _ in range(TURNS):

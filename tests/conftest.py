@@ -1,6 +1,7 @@
 """Tables that several test files train on, and one thread per process for small networks."""
 
 import os
+import signal
 
 # Before torch and scikit-learn are imported. scikit-learn skips its array-API check
 # unless SciPy was told that it may be asked for one.
@@ -33,3 +34,11 @@ def regression():
     """420 rows, 8 features, a noisy target, integer weights with zeros among them."""
     X, y = make_regression(420, 8, noise=20.0, random_state=2)
     return X, y, np.random.default_rng(2).integers(0, 4, len(y))
+
+
+@pytest.fixture
+def python_handles_ctrl_c():
+    """The interrupt signal raises KeyboardInterrupt, also in processes of the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

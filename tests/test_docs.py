@@ -241,6 +241,8 @@ def test_the_weighted_network_of_the_crash_survey_tells_the_risk_of_the_populati
     assert claimed["unweighted"] == pytest.approx(float(stated[2]), abs=0.14)
 
 
+# An old matplotlib with a new pyparsing.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_the_standard_error_of_deaths_is_twice_as_large_with_the_areas_of_the_crash_survey(
     tmp_path, monkeypatch
 ):

@@ -390,6 +390,7 @@ class Interrupt(Callback):
             signal.raise_signal(signal.SIGINT)
 
 
+@pytest.mark.usefixtures("python_handles_ctrl_c")
 @pytest.mark.parametrize("name", ["one logit", "numbers, members"])
 def test_the_network_of_a_fit_that_is_stopped_is_matched_too(name):
     y, model = make(name, callbacks=[Interrupt()])
@@ -398,6 +399,7 @@ def test_the_network_of_a_fit_that_is_stopped_is_matched_too(name):
     assert gaps(model, y, HEAVY).max() < 1e-9
 
 
+@pytest.mark.usefixtures("python_handles_ctrl_c")
 def test_a_second_interrupt_keeps_the_network_and_says_that_it_is_not_matched(monkeypatch):
     def interrupted(*args):
         raise KeyboardInterrupt

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import sklearn
 from numpy.testing import assert_array_equal
 from searches import AMOUNT, BINARY, WEIGHT, X, Y, assert_same_search_results, classifier, regressor
 from sklearn import config_context
@@ -70,6 +71,8 @@ def test_predictions_for_held_out_rows_have_their_offset(problem):
 
 @pytest.mark.parametrize("with_routing", [False, True])
 def test_a_pipeline_hands_on_the_offset(with_routing):
+    if with_routing and sklearn.__version__.startswith("1.6."):
+        pytest.skip("there, searches route nothing to the score of a pipeline")
     model, y = regressor(criterion="poisson"), COUNT
     grid = {"weightedtorchregressor__random_state": [0, 1]}
     options = {"cv": 3, "return_predictions": True, "refit": False}

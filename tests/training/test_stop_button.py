@@ -61,11 +61,7 @@ class Stops(ActsInEpoch):
         raise KeyboardInterrupt
 
 
-@pytest.fixture(autouse=True)
-def python_handles_ctrl_c():
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
+pytestmark = pytest.mark.usefixtures("python_handles_ctrl_c")
 
 
 METHODS = ["on_epoch_begin", "on_batch_begin", "on_batch_end", "on_epoch_end"]
