@@ -503,8 +503,8 @@ def _call(
         signature(function).bind(*arguments, sample_weight=weight, **params)
     except TypeError as error:
         raise TypeError(
-            f"function must accept (estimator, X, y, sample_weight=...), got {function!r}. A metric "
-            "with sample_weight becomes such a function by sklearn.metrics.make_scorer."
+            f"function must accept (estimator, X, y, sample_weight=...), got {function!r}. A "
+            "metric with sample_weight becomes such a function by sklearn.metrics.make_scorer."
         ) from error
     return function(*arguments, sample_weight=weight, **params)
 
