@@ -168,7 +168,13 @@ class NumberTask:
         return rows.weight
 
     def check_means(self, y: Floats, weight: Floats) -> None:
-        """Every mean that :meth:`targets` allows can be predicted."""
+        """Refuse a mean of 0, which no exponential has.
+
+        Under the weights of a replicate it may be 0 where :meth:`targets` has found none.
+        """
+        if self.traits.log_link:
+            for values in np.ascontiguousarray((weight * y.reshape(len(y), -1)).T):
+                _check_has_logarithm(float(values.sum()))
 
     def mean_to_match(self, y: Floats, weight: Floats) -> Floats:
         """Mean of each target in units of training, by weights whose sum is 1."""
@@ -293,17 +299,21 @@ def _explain(y: Any, name: str) -> str:
     return f"{name} must hold numbers, got {value!r} {name_place(place)}.{hint}"
 
 
+def _check_has_logarithm(mean: float) -> None:
+    if not mean > 0:
+        raise ValueError(
+            "y must hold at least one positive value with weight for a logarithm of its mean, "
+            f"got a weighted mean of {mean}."
+        )
+
+
 def _location_and_scale(y: Floats, weight: Floats, units: str) -> tuple[float, float]:
     """What one target is shifted and divided by, from its rows in canonical order."""
     if units == "as_given":
         return 0.0, 1.0
     if units == "mean_one":
         mean = float(np.average(y, weights=weight))
-        if not mean > 0:
-            raise ValueError(
-                "y must hold at least one positive value with weight for a logarithm of its mean, "
-                f"got a weighted mean of {mean}."
-            )
+        _check_has_logarithm(mean)
         return 0.0, mean
     learn = mean_and_deviation if units == "standardised" else quantile_and_deviation
     return learn(torch.from_numpy(np.ascontiguousarray(y)), torch.from_numpy(weight))

@@ -639,6 +639,22 @@ def test_a_replicate_that_cannot_be_fitted_is_named():
         model.fit(X, AMOUNT, WEIGHT, replicate_weights=weights)
 
 
+@pytest.mark.parametrize("n_members", [1, 2])
+@pytest.mark.parametrize("criterion", ["poisson", "tweedie"])
+@pytest.mark.parametrize("n_targets", [1, 2])
+def test_a_mean_of_0_that_no_logarithm_gives_is_refused_by_name(criterion, n_targets, n_members):
+    rare = np.where(np.isin(CLUSTER, [3, 4]), RNG.poisson(2, N), 0).astype(float)
+    y = rare if n_targets == 1 else np.stack([rare + 1, rare], axis=1)
+    weights = column(1, np.where(rare > 0, 0, WEIGHT))
+    params = {"criterion": criterion, "n_members": n_members}
+    options = {"method": "bootstrap"}
+    assert fitted(y, weights, options=options, **params)  # the network predicts something near 0
+    message = r"replicate_weights\[:, 1\]: y must hold at least one positive .* mean of 0.0"
+    with pytest.raises(ValueError, match=message):
+        fitted(y, weights, options=options, match_mean=True, **params)
+    assert fitted(y - 0.5, weights, options=options, match_mean=True, n_members=n_members)
+
+
 def test_other_estimators_are_refused():
     for estimator, message in (
         (StandardScaler(), "got StandardScaler"),
