@@ -46,12 +46,14 @@ class Balance:
         for net in nets:
             raw = self._raw_scores(net, offset)
             shift, gap = estimator._matching_shift(net, raw, weight, mean)
-            net.score_shift_ = shift.numpy() if bool(shift.isfinite().all()) else None
-            gaps.append(gap)
-        if not max(gaps) <= TOLERANCE:
+            is_finite = bool(shift.isfinite().all())
+            net.score_shift_ = shift.numpy() if is_finite else None
+            gaps.append(gap if is_finite else np.inf)
+        largest = float(np.max(gaps))  # NaN if one of them is
+        if not largest <= TOLERANCE:
             warn(
                 "match_mean=True: the weighted mean of the predictions still differs from that of "
-                f"y, relatively by {max(gaps):.1e}, because the scores of some rows are too large "
+                f"y, relatively by {largest:.1e}, because the scores of some rows are too large "
                 "to be shifted more exactly."
             )
 

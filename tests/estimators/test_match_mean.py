@@ -559,3 +559,20 @@ def test_partial_fit_is_refused_and_forgets_the_shift(name):
     assert WeightedNet.score_shift_ is None
     model.set_params(match_mean=False).partial_fit(X, y)
     assert model.net_.score_shift_ is None
+
+
+@pytest.mark.parametrize("found", [(np.inf, 0.0), (np.nan, 0.0), (0.0, np.nan), (0.0, np.inf)])
+def test_a_shift_that_failed_for_a_later_member_is_told(monkeypatch, found):
+    """The solver is not known to fail so: what it returns is replaced for the last member."""
+    calls, solve = [], WeightedTorchRegressor._matching_shift
+
+    def failing(self, *args):
+        calls.append(1)
+        shift, gap = solve(self, *args)
+        return (torch.full_like(shift, found[0]), found[1]) if len(calls) == 2 else (shift, gap)
+
+    monkeypatch.setattr(WeightedTorchRegressor, "_matching_shift", failing)
+    model = WeightedTorchRegressor(n_members=2, match_mean=True, random_state=0, **QUICK)
+    with pytest.warns(UserWarning, match="match_mean=True: .* still differs .* by (inf|nan)"):
+        model.fit(X, X[:, 0] ** 2)
+    assert len(calls) == 2 and np.isfinite(model.predict(X)).all()
