@@ -2,6 +2,8 @@
 
 - ``replicates.py``: ``ReplicateEstimator``. Begin here.
 - ``weight_columns.py``: replicate weights from arrays, tables or columns of X.
+- ``factors.py``: what the squared deviation of each replicate is multiplied by.
+- ``evaluation.py``: a function of the estimator on the full sample and on each replicate.
 - ``result.py``: a statistic with its standard error.
 - ``statistics.py``: statistics that are ready to use.
 """

@@ -1,7 +1,6 @@
 """``ReplicateEstimator``: an estimator on the full sample and on each replicate of its weights."""
 
 from collections.abc import Sequence
-from inspect import signature
 from itertools import islice, pairwise
 from numbers import Integral
 from typing import Any
@@ -18,6 +17,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from skweight._keywords import Floats
 from skweight.data import has_named_inputs
+from skweight.ensembles.evaluation import evaluate
+from skweight.ensembles.factors import factors_of
 from skweight.ensembles.result import ReplicateStatistic, spread
 from skweight.ensembles.weight_columns import (
     are_in,
@@ -30,7 +31,6 @@ from skweight.ensembles.weight_columns import (
 from skweight.estimators import FitData, FitPlan, TorchEstimator, overrides, plan, plan_replicate
 from skweight.stacks import Outcome, train_in_stacks
 from skweight.training import Training, TrainingInterrupted
-from skweight.weights import ReplicateWeights, variance_factors
 
 # Attributes of the estimator that this one has too.
 _OF_ESTIMATOR = ("classes_", "n_features_in_", "feature_names_in_")
@@ -180,7 +180,8 @@ class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
         X = without_columns(X, names)
         refuse_features(X, given)
         weight, weights = check_replicate_weights(given, sample_weight, _n_rows(X), self.method)
-        factors = self._factors(given, weights.shape[1])
+        made = self.method, self.fay, self.scale, self.mse
+        factors = factors_of(given, weights.shape[1], *made)
         estimator = clone(self.estimator)
         data = FitData(X, y, sample_weight, groups=groups, offset=offset)
         planned = [(estimator, plan(estimator, data, keep_copies=True))]
@@ -218,38 +219,6 @@ class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
         is_int = isinstance(size, Integral) and not isinstance(size, bool)
         if size != "auto" and not (is_int and int(size) >= 1):
             raise ValueError(f'stack_size must be "auto" or an int >= 1, got {size!r}.')
-
-    def _factors(self, given: Any, n_replicates: int) -> Floats:
-        """What squared deviations are multiplied by."""
-        if isinstance(given, ReplicateWeights):
-            return self._factors_of_known(given)
-        if self.method is None:
-            raise ValueError(
-                "method must say how the replicate weights were made, because it decides about the "
-                'scale of standard errors: "bootstrap", "brr", "jk1", "jkn" or "sdr", got None.'
-            )
-        return variance_factors(self.method, n_replicates, self.fay, self.scale, self.mse)
-
-    def _factors_of_known(self, given: ReplicateWeights) -> Floats:
-        """Those of weights that know how they were made, which parameters may not contradict."""
-        method, n_replicates = given.method, given.shape[1]
-        if self.method not in (None, method):
-            raise ValueError(
-                f"method must be None or that of replicate_weights, {method!r}, got "
-                f"{self.method!r}."
-            )
-        if self.scale is not None:
-            return variance_factors(method, n_replicates, self.fay, self.scale, self.mse)
-        if self.fay:
-            of_fay = variance_factors(method, n_replicates, self.fay)
-            if not np.allclose(of_fay, given.scale, rtol=1e-6, atol=0):
-                raise ValueError(
-                    "fay must be 0 or the one that replicate_weights were made with, whose scale "
-                    f"is {given.scale[0]:.6g}, got {self.fay!r} with the scale {of_fay[0]:.6g}."
-                )
-        if method == "bootstrap" and (given.scale == 1 / n_replicates).all():
-            return variance_factors(method, n_replicates, mse=self.mse)
-        return given.scale
 
     def _train(self, planned: Sequence[tuple[Any, FitPlan]]) -> None:
         """Train all networks, and give them to their estimators."""
@@ -424,13 +393,8 @@ class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
         function = get_scorer(function) if isinstance(function, str) else function
         full, weights = self._weights_of(X, sample_weight, replicate_weights)
         X = without_columns(X, self._columns)
-        found = [
-            _finite(_call(function, estimator, X, y, weight, params), number)
-            for number, (estimator, weight) in enumerate(
-                zip([self.estimator_, *self.replicates_], [full, *weights.T])
-            )
-        ]
-        _check_same_shape(found)
+        fits = zip([self.estimator_, *self.replicates_], [full, *weights.T])
+        found = evaluate(function, fits, X, y, params)
         value = found[0] if np.ndim(found[0]) else float(found[0])
         df = self._degrees_of_freedom if degrees_of_freedom is None else degrees_of_freedom
         names = [names] if isinstance(names, str) else [str(name) for name in names]
@@ -492,47 +456,3 @@ def _n_rows(X: Any) -> int:
     if has_named_inputs(X):
         return min(map(_n_rows, X.values()), default=0)
     return int(X.shape[0]) if hasattr(X, "shape") else len(X)
-
-
-def _call(
-    function: Any, estimator: Any, X: Any, y: Any, weight: Floats, params: dict[str, Any]
-) -> Any:
-    """What a function returns, or how it should be called."""
-    arguments = (estimator, X, y)
-    try:
-        signature(function).bind(*arguments, sample_weight=weight, **params)
-    except TypeError as error:
-        raise TypeError(
-            f"function must accept (estimator, X, y, sample_weight=...), got {function!r}. A "
-            "metric with sample_weight becomes such a function by sklearn.metrics.make_scorer."
-        ) from error
-    return function(*arguments, sample_weight=weight, **params)
-
-
-def _finite(found: Any, number: int) -> NDArray[Any]:
-    """What a function returned for the full sample, number 0, or for a replicate."""
-    try:
-        values = np.asarray(found, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise TypeError(
-            f"function must return a number or an array of numbers, got {found!r} for "
-            f"{_named(number)}."
-        ) from error
-    if not np.isfinite(values).all():
-        raise ValueError(f"function must return finite numbers, got {found} for {_named(number)}.")
-    return values
-
-
-def _check_same_shape(found: Sequence[NDArray[Any]]) -> None:
-    """Refuse arrays of different shapes, as those of the values that occur in a replicate."""
-    for number, values in enumerate(found):
-        if values.shape != found[0].shape:
-            raise ValueError(
-                "function must return an array of the same shape for each replicate, got shape "
-                f"{found[0].shape} for {_named(0)} and {values.shape} for {_named(number)}."
-            )
-
-
-def _named(number: int) -> str:
-    """The full sample, number 0, or a replicate, for an error."""
-    return f"replicate_weights[:, {number - 1}]" if number else "the full sample"
