@@ -379,7 +379,7 @@ class ClassTask:
 
         With ``correct_prior``, class weights and logit adjustment are taken out of them.
         """
-        offset = log_weight = None
+        adjustment = log_weight = None
         if correct_prior:
             own = criterion.traits.own_weight
             if own or not criterion.traits.has_probabilities:
@@ -391,8 +391,9 @@ class ClassTask:
                 )
             what_needs_it = "correct_prior=True needs class weights above 0"
             log_weight = torch.from_numpy(self.labels.log(self.weight, what_needs_it))
-            offset = None if criterion.offset is None else criterion.offset.cpu().double()
-        return ClassLink(criterion.criterion, self.labels.multilabel, offset, log_weight)
+            given = criterion.adjustment
+            adjustment = None if given is None else given.cpu().double()
+        return ClassLink(criterion.criterion, self.labels.multilabel, adjustment, log_weight)
 
     def _warn_of_double_weights(self, criterion: RowLoss) -> None:
         own = criterion.traits.own_weight

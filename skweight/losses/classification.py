@@ -182,7 +182,7 @@ class ClassLink:
         If it is a :class:`~skweight.losses.ClassLoss`, its own inverse link is applied.
     multilabel : bool
         Whether each column is one label.
-    offset : Tensor of shape (n_classes,) or (n_labels, 2), or None
+    adjustment : Tensor of shape (n_classes,) or (n_labels, 2), or None
         Logit adjustment that was added to the scores in training, to be added again.
     log_weight : Tensor of shape (n_classes,) or (n_labels, 2), or None
         Logarithms of the class weights, to be subtracted from the scores.
@@ -204,12 +204,12 @@ class ClassLink:
         self,
         loss: Any,
         multilabel: bool,
-        offset: Tensor | None = None,
+        adjustment: Tensor | None = None,
         log_weight: Tensor | None = None,
     ) -> None:
         self.loss = loss if isinstance(loss, ClassLoss) else None
         self.multilabel = multilabel
-        self.offset = offset
+        self.adjustment = adjustment
         self.log_weight = log_weight
 
     @property
@@ -230,8 +230,8 @@ class ClassLink:
         """
         raw = raw.reshape(len(raw), -1)
         n_columns = raw.shape[1]
-        if self.offset is not None:
-            raw = raw + to_columns(self.offset, n_columns).to(raw)
+        if self.adjustment is not None:
+            raw = raw + to_columns(self.adjustment, n_columns).to(raw)
         if self.loss is not None:
             raw = self.loss.logits(raw, per_column=self.multilabel or n_columns == 1)
         if self.log_weight is not None:

@@ -62,14 +62,14 @@ def gradient_formula(criterion: RowLoss, output: Tensor, row_weight: Tensor) -> 
     if output.ndim != 2 or output.shape[1] != 1 or row_weight.ndim != 1:
         return None
     formula = formula_of_one_column(criterion)
-    if formula is None or criterion.offset is None:
+    if formula is None or criterion.adjustment is None:
         return formula
-    offset = to_columns(criterion.offset, 1)
-    return lambda output, target, slope: formula(output + offset, target, slope)
+    adjustment = to_columns(criterion.adjustment, 1)
+    return lambda output, target, slope: formula(output + adjustment, target, slope)
 
 
 def formula_of_one_column(criterion: RowLoss) -> Formula | None:
-    """The same for one score in a row, to which any offset has been added."""
+    """The same for one score in a row, to which any adjustment has been added."""
     loss = criterion.criterion
     if type(loss) is SquaredError:
         return _of_squared_error

@@ -37,7 +37,7 @@ class RowLoss(nn.Module):
     per_column : bool
         Whether every column of the output has a target and a weight of its own, as
         labels have under class weights. Then losses keep the shape of the output.
-    offset : Tensor of shape (n_classes,) or (n_labels, 2), or None
+    adjustment : Tensor of shape (n_classes,) or (n_labels, 2), or None
         Added to the scores of the classes, see :meth:`adjust`.
     more_rows_follow : bool
         Whether this is a call of ``partial_fit``: a class that has no weight now may still come.
@@ -45,7 +45,7 @@ class RowLoss(nn.Module):
         Units of a criterion that compares predictions with y itself, see :meth:`learn_units`.
     """
 
-    offset: Tensor | None
+    adjustment: Tensor | None
     location: Tensor | None
     scale: Tensor | None
     loss_unit: Tensor | None
@@ -58,17 +58,17 @@ class RowLoss(nn.Module):
         self.per_column = False
         self.more_rows_follow = False
         self.has_own_link = False
-        for name in ("offset", "location", "scale", "loss_unit", "start"):
+        for name in ("adjustment", "location", "scale", "loss_unit", "start"):
             self.register_buffer(name, None)
 
-    def adjust(self, offset: Tensor) -> None:
-        """Add ``offset`` to the scores before the criterion: logit adjustment.
+    def adjust(self, adjustment: Tensor) -> None:
+        """Add ``adjustment`` to the scores before the criterion: logit adjustment.
 
         References
         ----------
         A. K. Menon et al., Long-tail learning via logit adjustment, ICLR 2021.
         """
-        self.offset = offset.to(torch.float32)
+        self.adjustment = adjustment.to(torch.float32)
 
     # Units of y -------------------------------------------------------------------------
 
@@ -199,8 +199,8 @@ class RowLoss(nn.Module):
             predicted = self.in_units_of_y(output)
             losses = self.criterion(predicted, target.to(predicted).reshape(output.shape))
             return self._per_row(output, losses, self.loss_unit).to(output.dtype)
-        if self.offset is not None:
-            output = output + to_columns(self.offset, width(output))
+        if self.adjustment is not None:
+            output = output + to_columns(self.adjustment, width(output))
             if self.traits.takes_log_probabilities:
                 output = output.log_softmax(dim=1)
         if target.is_floating_point() or target.ndim > 1 or width(output) == 1:
@@ -338,8 +338,8 @@ class RowLoss(nn.Module):
             mass = torch.where((mass == 0).any(-1, keepdim=True), 1.0, mass)
         prior = (mass / mass.sum(-1, keepdim=True)).clamp(min=_SMALLEST_PRIOR)
         scores = prior.log() if offset is None else _beside_offset(prior, weight, offset)
-        if self.offset is not None:
-            scores = scores - self.offset.cpu()
+        if self.adjustment is not None:
+            scores = scores - self.adjustment.cpu()
         return to_columns(scores, n_outputs)
 
 

@@ -106,12 +106,12 @@ class StackedLosses:
 
     def __init__(self, criteria: Sequence[RowLoss]) -> None:
         self.criteria = list(criteria)
-        self._offset: Tensor | None = None
+        self._adjustment: Tensor | None = None
 
     def keep(self, positions: Tensor) -> None:
         """Keep only the models at these positions."""
         self.criteria = [self.criteria[position] for position in positions.tolist()]
-        self._offset = None
+        self._adjustment = None
 
     def __call__(self, output: Tensor, y: Tensor) -> Tensor:
         """Losses of shape (n_models, n) or (n_models, n, n_labels)."""
@@ -119,8 +119,8 @@ class StackedLosses:
         if type(first.criterion) not in (CrossEntropy, SquaredError) or y.ndim > 2:
             parts = zip(self.criteria, output, y)
             return torch.stack([criterion(scores, target) for criterion, scores, target in parts])
-        if any(criterion.offset is not None for criterion in self.criteria):
-            output = output + self._offsets(output)
+        if any(criterion.adjustment is not None for criterion in self.criteria):
+            output = output + self._adjustments(output)
         if width(output[0]) > 1:
             losses: Tensor = first.criterion(output.flatten(0, 1), y.flatten())
             return losses.reshape(y.shape)
@@ -159,21 +159,22 @@ class StackedLosses:
         if output.ndim != 3 or output.shape[2] != 1 or row_weight.ndim != 2:
             return None
         formula = formula_of_one_column(self.criteria[0])
-        if formula is None or all(criterion.offset is None for criterion in self.criteria):
+        if formula is None or all(criterion.adjustment is None for criterion in self.criteria):
             return formula
-        offsets = self._offsets(output).flatten(1)
+        adjustments = self._adjustments(output).flatten(1)
         # In place, since a sum would have no gaps between the models.
-        return lambda output, target, slope: formula(output.add_(offsets), target, slope)
+        return lambda output, target, slope: formula(output.add_(adjustments), target, slope)
 
-    def _offsets(self, output: Tensor) -> Tensor:
-        if self._offset is None:
+    def _adjustments(self, output: Tensor) -> Tensor:
+        if self._adjustment is None:
             n_columns = width(output[0])
             none = output.new_zeros(n_columns)
             columns = [
-                none if c.offset is None else to_columns(c.offset, n_columns) for c in self.criteria
+                none if c.adjustment is None else to_columns(c.adjustment, n_columns)
+                for c in self.criteria
             ]
-            self._offset = torch.stack(columns).reshape(len(columns), 1, *output.shape[2:])
-        return self._offset
+            self._adjustment = torch.stack(columns).reshape(len(columns), 1, *output.shape[2:])
+        return self._adjustment
 
 
 class StackedSchedules:

@@ -228,7 +228,7 @@ def direct_step(module: nn.Module, criterion: RowLoss, batches: TensorBatches) -
     step = DirectStep(module, criterion)
     # What rounding depends on; the tensors themselves would keep the rows of a fit in memory.
     described = (
-        *(structure(module), structure(criterion), criterion.offset is None),
+        *(structure(module), structure(criterion), criterion.adjustment is None),
         *(tuple((p.shape, p.requires_grad) for p in parameters), torch.get_num_threads()),
         *(rows.X.shape[1], rows.y.shape[1:], rows.y.dtype, rows.row_weight.shape[1:]),
         rows.offset is None,

@@ -168,7 +168,7 @@ def test_equal_weights_correct_nothing_whatever_they_are():
     ],
 )
 def test_an_offset_is_added_as_in_training(raw, offset, labels, expected):
-    link = ClassLink(None, labels, offset=torch.tensor(offset))
+    link = ClassLink(None, labels, adjustment=torch.tensor(offset))
     assert_allclose(link.scores(raw), raw + torch.tensor(expected), rtol=1e-12)
 
 

@@ -87,7 +87,7 @@ def test_an_offset_is_added_to_the_scores_before_the_loss(name):
     output, codes = torch.from_numpy(LOGITS), torch.from_numpy(CODES)
     before = plain(output, codes)
     loss.adjust(torch.tensor([0.0, -1.0, 2.0, 0.5], dtype=torch.float64))
-    assert loss.offset.dtype == torch.float32
+    assert loss.adjustment.dtype == torch.float32
     shifted = output + torch.tensor([0.0, -1.0, 2.0, 0.5])
     assert_allclose(loss(output, codes), plain(shifted, codes), rtol=1e-12)
     assert not torch.allclose(loss(output, codes), before)

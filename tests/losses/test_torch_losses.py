@@ -319,7 +319,7 @@ def test_a_criterion_that_can_be_used_passes_its_trial():
         loss = build(name, names=CLASSIFIER_CRITERIA)
         loss.check(output[:, :1], torch.from_numpy(BINARY).long())
         loss.check(output, torch.from_numpy(LOGITS > 1).long())
-        assert loss.offset is None and not loss.per_column
+        assert loss.adjustment is None and not loss.per_column
     for name in REGRESSOR_CRITERIA:
         loss = build(name)
         loss.check(output[:, : loss.traits.n_columns], output[:, 0].exp())
