@@ -10,6 +10,7 @@ gradients of these averages. ``offsets`` are numbers of the user's that are adde
 """
 
 from skweight.losses.base import CriterionError, Traits
+from skweight.losses.class_means import matching_shift_of_classes
 from skweight.losses.classification import (
     CLASSIFIER_CRITERIA,
     ClassLink,
@@ -31,7 +32,6 @@ from skweight.losses.gradients import (
 )
 from skweight.losses.mean_matching import (
     TOLERANCE,
-    matching_shift_of_classes,
     matching_shift_of_numbers,
 )
 from skweight.losses.offsets import add_offset, log_mean_ratio

@@ -6,12 +6,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from skweight._keywords import name_of
 from skweight.losses.base import ClassLoss, CriterionError, TargetLoss, Traits
-from skweight.losses.classification import to_columns
-from skweight.losses.offsets import add_offset, log_mean_ratio, log_prior_ratio
+from skweight.losses.class_means import matching_shift_of_classes
+from skweight.losses.classification import ClassLink, to_columns
+from skweight.losses.offsets import add_offset, log_mean_ratio
 from skweight.losses.reduction import mean_of_columns, width
 from skweight.losses.regression import exponential
 from skweight.losses.torch_losses import traits_of
@@ -346,16 +346,16 @@ class RowLoss(nn.Module):
 def _beside_offset(prior: Tensor, weight: Tensor, offset: Tensor) -> Tensor:
     """Scores of classes or labels whose mean probabilities beside an offset are the priors.
 
-    ``prior`` has the shape (n_classes,) or (n_labels, 2), and so has the result.
+    They have the smallest cross entropy of all constants. ``prior`` has the shape (n_classes,) or
+    (n_labels, 2), and so has the result.
     """
-    prior = prior / prior.sum(-1, keepdim=True)
-    if prior.ndim == 1:
-        return log_prior_ratio(
-            prior, weight, F.pad(offset, (1, 0)) if offset.shape[1] == 1 else offset
-        )
-    weight = weight.reshape(len(offset), -1).expand(-1, len(prior))
-    labels = zip(prior, weight.T, offset.T)
-    return torch.stack([log_prior_ratio(p, w, F.pad(o[:, None], (1, 0))) for p, w, o in labels])
+    prior, weight = prior / prior.sum(-1, keepdim=True), weight.reshape(len(offset), -1)
+    link = ClassLink(None, multilabel=prior.ndim == 2)
+    mean = prior[:, 1] if link.multilabel else prior
+    scores, _ = matching_shift_of_classes(link, offset, weight / weight.sum(dim=0), mean)
+    if len(scores) < prior.numel():  # log-odds of the second of two
+        scores = torch.stack([-scores / 2, scores / 2], dim=-1)
+    return scores.reshape(prior.shape)
 
 
 def _check_suits(traits: Traits, name: str, output: Tensor, target: Tensor) -> None:
