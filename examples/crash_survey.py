@@ -47,9 +47,9 @@ def load() -> tuple[pd.DataFrame, np.ndarray, np.ndarray, np.ndarray]:
     return X, (table["dead"] == "dead").to_numpy(int), table["weight"].to_numpy(), crash
 
 
-def make_model() -> WeightedTorchClassifier:
+def make_model(seed: int = 0) -> WeightedTorchClassifier:
     """A network that takes the table as it is, and requests sample weights."""
-    net = WeightedTorchClassifier(module__hidden_sizes=(16,), random_state=0)
+    net = WeightedTorchClassifier(module__hidden_sizes=(16,), random_state=seed)
     return net.set_fit_request(sample_weight=True)
 
 
@@ -80,14 +80,14 @@ def _claimed_risk(dead: np.ndarray, probability: np.ndarray, sample_weight: np.n
 
 
 def held_out_risks(
-    X: pd.DataFrame, dead: np.ndarray, weight: np.ndarray, crash: np.ndarray
+    X: pd.DataFrame, dead: np.ndarray, weight: np.ndarray, crash: np.ndarray, seed: int = 0
 ) -> dict[str, np.ndarray]:
     """Risk of death of each occupant, predicted by networks that were not trained on the crash."""
     folds = StratifiedGroupKFold(5, shuffle=True, random_state=0)
     sample_weights = {"weighted": weight, "unweighted": np.ones(len(dead))}
     return {
         name: cross_val_predict(
-            make_model(),
+            make_model(seed),
             X,
             dead,
             cv=folds,

@@ -364,7 +364,7 @@ class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
         function : callable or str
             Called as ``function(estimator, X, y, sample_weight=...)`` for the full sample and for
             each replicate with its own estimator and weights. It returns a number or an array.
-            Scorers of scikit-learn are such functions, and a str is the name of one, such as
+            Scorers of scikit-learn that take weights are such functions; a str names one, such as
             "roc_auc" or "neg_log_loss".
         X : array-like or DataFrame of shape (n_samples, n_features)
             Rows of the sample, or others.

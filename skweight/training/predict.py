@@ -33,8 +33,9 @@ def predict(
 ) -> Tensor:
     """Return the network's output for X as float64 on the CPU.
 
-    Every chunk is padded to a multiple of 64 rows, so that rounding does not depend on the position
-    of a row, nor its output on the rows that are predicted with it.
+    Every chunk is padded to a multiple of 64 rows, so that the output of a row does not depend on
+    the rows that are predicted with it. On some processors, a layer of 2 to 11 outputs whose input
+    width is no multiple of 4 still rounds differently at different positions of a row.
 
     Parameters
     ----------
