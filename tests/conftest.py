@@ -12,6 +12,14 @@ import numpy as np
 import pytest
 from sklearn.datasets import make_classification, make_regression
 
+
+def pytest_ignore_collect(collection_path, config):
+    """Leave out ``tests/clients``, which needs other libraries, unless it is asked for."""
+    if collection_path.name == "clients" and config.getoption("-m") != "clients":
+        return True
+    return None
+
+
 pytest.register_assert_rewrite("helpers")  # so that a failing comparison there shows its values
 
 
