@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "stacks": (LOWEST | {"losses", "modules", "data", "training"}, {"skorch", "torch"}),
     "estimators": (
         LOWEST | {"weights", "losses", "modules", "data", "training", "stacks"},
-        {"numpy", "scipy", "sklearn", "torch"},
+        {"numpy", "onnx", "onnxscript", "scipy", "sklearn", "torch"},
     ),
     "ensembles": (
         LOWEST | {"weights", "data", "training", "stacks", "estimators"},

@@ -1,5 +1,6 @@
 """The classifier: parameters, docstrings, and scores, probabilities and labels for X."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -545,7 +546,10 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
         self, nets: list[WeightedNet], X: Any, offset: Floats | None
     ) -> NDArray[np.float64]:
         """Mean probabilities for checked X and offset."""
-        return mean_output(nets, X, lambda net: self._link(net).probabilities, offset)
+        return mean_output(nets, X, self._link_of_values, offset)
+
+    def _link_of_values(self, net: WeightedNet) -> Callable[[Tensor], Tensor]:
+        return self._link(net).probabilities
 
     def _score_of(self, y: Any, probability: NDArray[np.float64], sample_weight: Any) -> float:
         """Weighted accuracy of the classes with the largest probabilities."""

@@ -18,8 +18,10 @@ from torch import nn
 from skweight._keywords import Floats, Mask, warn
 from skweight.data import Encoding, as_array, has_named_inputs
 from skweight.estimators.callbacks import callback_params, set_callback_params
+from skweight.estimators.exported import to_module
 from skweight.estimators.members import FitPlan, set_nets
 from skweight.estimators.offsets import check_given_as_in_fit, check_offset
+from skweight.estimators.onnx_file import DEFAULT_OPSET, write_onnx
 from skweight.estimators.parameters import (
     check_parameters,
     has_prefix,
@@ -34,7 +36,7 @@ from skweight.estimators.planning import (
     criterion_arguments,
     plan,
 )
-from skweight.estimators.tables import validate_to_predict
+from skweight.estimators.tables import columns_as_given, validate_to_predict
 from skweight.losses import Traits, build_criterion, traits_of
 from skweight.modules import input_feature_weights, is_mlp
 from skweight.stacks import train_in_stacks
@@ -205,6 +207,94 @@ class TorchEstimator(BaseEstimator):  # type: ignore[misc]
         """
         X, of_rows = self._read(X, offset)
         return np.stack([self._values([net], X, of_rows) for net in self.nets_])
+
+    # Without skweight ------------------------------------------------------------------------
+
+    def to_module(self) -> nn.Module:
+        """What the estimator predicts as one module of torch, from raw columns.
+
+        The module holds all members, the encoding and scaling of columns, the link of the loss,
+        the units of y, and what ``correct_prior`` and ``match_mean`` change. It can be exported
+        with :func:`torch.export.export`. Nothing of it is shared with the estimator.
+
+        Returns
+        -------
+        nn.Module
+            On the CPU, in evaluation mode. ``module(X)``, or ``module(X, offset)`` after a fit with
+            an offset, is in float64 what ``predict_proba`` of a classifier or ``predict`` of a
+            regressor returns, but for the rounding of the network, which is float32. X is a tensor
+            of shape (n, n_features) with categories as codes, as :meth:`encode_columns` gives it;
+            float32 is exact enough unless columns need more digits, such as seconds since 1970. For
+            a module of your own X may have more dimensions, or be a dict of tensors. Nothing is
+            checked.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from sklearn.datasets import load_iris
+        >>> from skweight import WeightedTorchClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> clf = WeightedTorchClassifier(max_epochs=1).fit(X, y)
+        >>> clf.to_module()(torch.from_numpy(X)).shape
+        torch.Size([150, 3])
+        """
+        self._check_is_fitted()
+        return to_module(self)
+
+    def to_onnx(self, path: Any, opset_version: int = DEFAULT_OPSET) -> None:
+        """Write what the estimator predicts to an ONNX file, from raw columns.
+
+        The file computes what :meth:`to_module` does, for any number of rows, with nothing but an
+        ONNX runtime. Its inputs are "X", of float64, and "offset" after a fit with an offset; its
+        output is "probabilities" for a classifier, and "predictions" for a regressor. Needs the
+        packages onnx and onnxscript, ``pip install "skweight[onnx]"``.
+
+        Parameters
+        ----------
+        path : str or path-like
+            Of the file to write, in a folder that exists. All weights are in this file, which may
+            not exceed 2 GB.
+        opset_version : int, default=18
+            Version of the ONNX operators, at least 18.
+
+        Raises
+        ------
+        ImportError
+            If onnx or onnxscript is missing.
+        ValueError
+            If the network cannot be exported, with the reason of torch; or if the module takes a
+            dict of inputs.
+        """
+        self._check_is_fitted()
+        write_onnx(self, path, opset_version)
+
+    def encode_columns(self, X: Any) -> Any:
+        """X as the module and the ONNX file take it: numbers, and categories as codes.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame, tensor or sparse matrix of shape (n_samples, n_features)
+            With the columns of ``fit``, in the same order.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features), float64
+            Numbers as they are, NaN where one is missing, and the codes of categories that
+            ``category_codes_`` has, 0 for a label that it does not have. A dict of arrays for a
+            module that takes a dict.
+        """
+        self._check_is_fitted()
+        return columns_as_given(self, X)
+
+    @property
+    def category_codes_(self) -> dict[Any, dict[Any, int]]:
+        """The code of each label, by the names of columns of categories (positions in an array).
+
+        Any other label has the code 0; the label None is a missing one.
+        """
+        self._check_is_fitted()
+        columns = self._encoding.categories.values()
+        return {column.name: dict(column.codes) for column in columns}
 
     @property
     def net_(self) -> WeightedNet:

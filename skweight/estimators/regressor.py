@@ -451,8 +451,12 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
     ) -> NDArray[np.float64]:
         """Mean predictions for checked X and offset in units of y."""
         task = self._task
-        found = mean_output(nets, X, _predictions_of, task.offset_of_scores(offset))
+        found = mean_output(nets, X, self._link_of_values, task.offset_of_scores(offset))
         return task.offset_of_predictions(offset, task.from_units(found))
+
+    def _link_of_values(self, net: WeightedNet) -> Callable[[torch.Tensor], torch.Tensor]:
+        predictions: Callable[[torch.Tensor], torch.Tensor] = net.criterion_.predictions
+        return predictions
 
     def _score_of(self, y: Any, predicted: NDArray[np.float64], sample_weight: Any) -> float:
         """The score of predictions for finite y."""
@@ -477,11 +481,6 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         traits = self._traits_for_tags()
         tags.target_tags.positive_only = bool(traits and traits.positive)
         return tags
-
-
-def _predictions_of(net: WeightedNet) -> Callable[[torch.Tensor], torch.Tensor]:
-    predictions: Callable[[torch.Tensor], torch.Tensor] = net.criterion_.predictions
-    return predictions
 
 
 def _mean_and_spread(net: WeightedNet, X: Any) -> tuple[NDArray[Any], NDArray[Any]]:

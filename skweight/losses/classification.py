@@ -228,7 +228,7 @@ class ClassLink:
         -------
         Tensor of shape (n, n_columns)
         """
-        raw = raw.reshape(len(raw), -1)
+        raw = raw.reshape(raw.shape[0], -1)  # not len(), which torch.export takes as a constant
         n_columns = raw.shape[1]
         if self.adjustment is not None:
             raw = raw + to_columns(self.adjustment, n_columns).to(raw)

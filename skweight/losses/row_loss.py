@@ -278,7 +278,7 @@ class RowLoss(nn.Module):
     def by_target(self, raw: Tensor) -> Tensor:
         """Raw scores in the shape (n, n_targets) or (n, n_targets, n_columns)."""
         columns = (self.traits.n_columns,) if self.traits.n_columns > 1 else ()
-        return raw.reshape(len(raw), -1, *columns)
+        return raw.reshape(raw.shape[0], -1, *columns)
 
     def constant(
         self, target: Tensor, row_weight: Tensor, n_outputs: int, offset: Tensor | None = None
