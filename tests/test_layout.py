@@ -39,7 +39,7 @@ MAY_IMPORT = {
         LOWEST | {"weights", "data", "training", "stacks", "estimators"},
         {"joblib", "numpy", "sklearn", "tqdm"},
     ),
-    "inspection": (LOWEST | {"weights"}, {"numpy"}),
+    "inspection": (LOWEST | {"weights", "modules"}, {"matplotlib", "numpy", "sklearn"}),
 }
 TORCH_INTERNALS = "training/torch_internals.py"
 MOST_ENTRIES, LONGEST_FILE, LONGEST_FUNCTION, MOST_CLASSES_ABOVE = 13, 400, 50, 2
