@@ -2,6 +2,7 @@
 
 from skweight.estimators.class_task import ClassTask, Labels, is_fixed
 from skweight.estimators.classifier import WeightedTorchClassifier
+from skweight.estimators.epochs import observing, shown
 from skweight.estimators.estimator import TorchEstimator
 from skweight.estimators.members import FitPlan
 from skweight.estimators.overrides import overrides

@@ -166,7 +166,8 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
         Called with the skorch net, ``net_``. Each fit makes new ones from the parameters of these,
         so that these never change; lists and loggers among the parameters are used as they are.
     verbose : int, default=0
-        1 prints a line per epoch; 0 prints nothing.
+        0 shows nothing. 1 prints a line for each epoch, 2 shows a progress bar; both end with the
+        epoch at which the training stopped and the best one. See docs/progress.md.
     **params
         ``module__*``, ``criterion__*`` and ``optimizer__*``.
 

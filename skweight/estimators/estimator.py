@@ -18,6 +18,7 @@ from torch import nn
 from skweight._keywords import Floats, Mask, warn
 from skweight.data import Encoding, as_array, has_named_inputs
 from skweight.estimators.callbacks import callback_params, set_callback_params
+from skweight.estimators.epochs import best_epochs, history_frame, per_member, shown
 from skweight.estimators.members import FitPlan, set_nets
 from skweight.estimators.offsets import check_given_as_in_fit, check_offset
 from skweight.estimators.parameters import (
@@ -64,6 +65,7 @@ class TorchEstimator(BaseEstimator):  # type: ignore[misc]
     _criteria: Mapping[str, type[nn.Module]]  # names that ``criterion`` may have
     _params: dict[str, Any]
     callbacks: Any
+    verbose: int
     _task: Any  # ClassTask or NumberTask
     _row_shape: tuple[int, ...]
     _encoding: Encoding  # how X becomes float32
@@ -140,7 +142,8 @@ class TorchEstimator(BaseEstimator):  # type: ignore[misc]
         with self._unchanged_by_failure():
             planned = plan(self, data)
             try:
-                nets = _train_all(planned.trainings)
+                with shown(self.verbose, planned.trainings) as trainings:
+                    nets = _train_all(trainings)
             except TrainingInterrupted as stop:
                 _match_means_of_stopped(planned, self, stop.nets)
                 raise
@@ -150,7 +153,9 @@ class TorchEstimator(BaseEstimator):  # type: ignore[misc]
     def _partial_fit(self, data: FitData, find_task: Callable[[Any, bool], Task]) -> Any:
         """Make one pass over more rows."""
         with self._unchanged_by_failure():
-            set_nets(self, _train_all(plan_partial_fit(self, data, find_task)))
+            planned = plan_partial_fit(self, data, find_task)
+            with shown(self.verbose, planned) as trainings:
+                set_nets(self, _train_all(trainings))
             if len(self.nets_) > 1:
                 self._n_folds = 0  # now each has seen all rows
         return self
@@ -231,8 +236,52 @@ class TorchEstimator(BaseEstimator):  # type: ignore[misc]
 
     @property
     def history_(self) -> Any:
-        """What skorch recorded in each epoch; losses are weighted means."""
+        """What skorch recorded in each epoch; losses are weighted means.
+
+        The two losses are not those of one network. ``train_loss`` is the mean over the batches of
+        the epoch, each before its update and with dropout, if there is any. ``valid_loss`` is that
+        of the network after the epoch, which with ``ema_decay`` is the averaged one.
+        """
         return self.net_.history
+
+    def history_frame(self) -> Any:
+        """All epochs of the last fit, and of calls of ``partial_fit`` since, as a table.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row for each epoch of each member. ``member`` counts from 0 and ``epoch`` from 1.
+            ``train_loss`` is the mean over the batches of the epoch, each before its update;
+            ``valid_loss``, if rows are held out, is that of the network after the epoch. ``dur`` is
+            the time in seconds. Values that callbacks recorded follow. ``is_best`` marks the epoch
+            whose network was kept: see ``best_epoch_``.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed.
+        """
+        self._check_is_fitted()
+        return history_frame(self.nets_)
+
+    @property
+    def best_epoch_(self) -> Any:
+        """The epoch with the lowest validation loss, whose network was kept; the first is 1.
+
+        An int; with several members an ndarray of shape (n_members,). AttributeError if no rows
+        were held out, and after ``partial_fit``.
+        """
+        self._check_is_fitted()
+        return per_member([epoch for epoch, _ in best_epochs(self.nets_, "best_epoch_")])
+
+    @property
+    def best_loss_(self) -> Any:
+        """The validation loss of ``best_epoch_``, in the units of ``history_``.
+
+        A float; with several members an ndarray of shape (n_members,).
+        """
+        self._check_is_fitted()
+        return per_member([loss for _, loss in best_epochs(self.nets_, "best_loss_")])
 
     @property
     def n_iter_(self) -> int:

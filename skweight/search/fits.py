@@ -3,17 +3,18 @@
 import copy
 import time
 import warnings
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from itertools import groupby, islice
 from typing import Any
 
 from sklearn.pipeline import Pipeline
 
-from skweight.estimators import FitData, FitPlan, have_same_codes, plan
+from skweight.estimators import FitData, FitPlan, have_same_codes, observing, plan, shown
 from skweight.search.folds import Fold, failure_text
 from skweight.stacks import NotStackable, Outcome, train_together
-from skweight.training import TrainingInterrupted, WeightedNet
+from skweight.training import Observer, Training, TrainingInterrupted, WeightedNet, watched
 
 
 @dataclass
@@ -37,6 +38,12 @@ class Task:
     folds: dict[int, Fold]  # of the splits
     not_stackable: str  # why they cannot be stacked; empty if they can
     raises: bool  # whether the first error is raised
+    # Makes the observers of fits, by their number, from the number of their networks.
+    progress: dict[int, Callable[[int], Observer]] = field(default_factory=dict)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave observers in this process: bars of another one are not seen."""
+        return {**vars(self), "progress": {}}
 
 
 @dataclass
@@ -65,10 +72,12 @@ def _fit_all(task: Task) -> list[Result]:
             reason = str(error)
         except Exception as error:  # one by one, only the fits that cause it will fail
             reason = f"{type(error).__name__}: {error}"
-    return [
-        _fit_alone(estimator, task.folds[split].fit_arguments(), reason)
-        for estimator, split in zip(task.estimators, task.splits)
-    ]
+    results = []
+    for number, (estimator, split) in enumerate(zip(task.estimators, task.splits)):
+        progress = task.progress.get(number)
+        with nullcontext() if progress is None else observing(progress):
+            results.append(_fit_alone(estimator, task.folds[split].fit_arguments(), reason))
+    return results
 
 
 def _fit_alone(estimator: Any, arguments: tuple[Any, Any, Any], reason: str = "") -> Result:
@@ -91,9 +100,12 @@ def _fit_in_stack(task: Task) -> list[Result]:
     results: dict[int, Result] = {}
     for split, numbers in groupby(range(len(task.estimators)), task.splits.__getitem__):
         planned |= _plan_on_fold(task, numbers, task.folds[split], results)
-    trainings = [training for fit in planned.values() for training in fit.plan.trainings]
+    trainings: list[Training] = []
+    for number, fit in planned.items():
+        progress, of_fit = task.progress.get(number), fit.plan.trainings
+        trainings += of_fit if progress is None else watched(of_fit, progress(len(of_fit)))
     try:
-        outcomes = iter(train_together(trainings) if trainings else [])
+        outcomes = iter(_train(trainings) if trainings else [])
     except TrainingInterrupted:  # its networks are of no use
         raise KeyboardInterrupt("The search was stopped.") from None
     seconds = (time.perf_counter() - start) / len(task.estimators)
@@ -101,6 +113,12 @@ def _fit_in_stack(task: Task) -> list[Result]:
         own = [*islice(outcomes, len(fit.plan.trainings))]
         results[number] = _complete(fit, own, seconds)
     return [results[number] for number in range(len(task.estimators))]
+
+
+def _train(trainings: list[Training]) -> list[Outcome]:
+    """Train all in stacks, and print what they ask for by ``verbose``."""
+    with shown(trainings[0].options.verbose, trainings) as observed:
+        return train_together(observed)
 
 
 def _complete(fit: Planned, outcomes: list[Outcome], seconds: float) -> Result:

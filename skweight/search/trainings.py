@@ -4,7 +4,7 @@ import copy
 import math
 import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field, replace
 from itertools import pairwise, product
 from numbers import Integral
@@ -20,6 +20,7 @@ from skweight.search.fits import Result, Task, run_task
 from skweight.search.folds import Fold, transform_fold
 from skweight.search.parts import last_step, trained_part
 from skweight.stacks import NotStackable, models_at_once
+from skweight.training import Bar
 
 # Parameters in which the estimators of one stack may differ.
 STACKABLE = (
@@ -27,6 +28,7 @@ STACKABLE = (
     *("weighting", "correct_prior", "match_mean", "random_state"),
     "module__feature_weights",
 )
+_LONGEST_VALUE = 30
 Pair = tuple[int, int]  # numbers of a candidate and a split
 
 
@@ -64,6 +66,7 @@ class Trainings:
         self.estimators: list[Any] = []  # of the candidates
         self.overrides: list[str] = []  # of their fits
         self.random_states: dict[Pair, Any] = {}
+        self.bar: Bar | None = None
 
     def run(
         self, X: Any, y: Any, candidates: list[dict[str, Any]], splits: list[tuple[Any, Any]]
@@ -74,13 +77,14 @@ class Trainings:
         self.overrides = [overrides(trained_part(estimator)[0]) for estimator in self.estimators]
         self.random_states = self._draw_random_states(len(splits))
         results: dict[Pair, Result] = {}
-        with _progress_bar(self.verbose, len(candidates) * len(splits)) as bar:
+        n_fits = len(candidates) * len(splits)
+        with closing(Bar(n_fits, "fits")) if self.verbose else nullcontext() as self.bar:
             for groups in self._group(candidates):
                 folds = [Fold(X, y, self.params, train) for train, _ in splits]
                 for pairs, trained in self._run_groups(groups, folds):
                     results.update(zip(pairs, trained))
-                    if bar is not None:
-                        bar.update(len(pairs))
+                    if self.bar is not None:
+                        self.bar.end(pairs)
         return [[results[c, s] for s in range(len(splits))] for c in range(len(candidates))]
 
     def _with_parameters(self, candidate: dict[str, Any]) -> Any:
@@ -130,7 +134,11 @@ class Trainings:
                 yield [(c, s) for c in candidates], failed
         tasks = [(group, pairs) for group in groups for pairs in self._divide(group, folds)]
         jobs = (delayed(run_task)(self._task(group, pairs, folds)) for group, pairs in tasks)
-        for results, (_, pairs) in zip(_run_in_order(self.workers, jobs), tasks):
+        found = iter(_run_in_order(self.workers, jobs))
+        for group, pairs in tasks:
+            if self.bar is not None:
+                self.bar.name(self._name_of(group))
+            results = next(found)
             for (c, s), result in zip(pairs, results):
                 result.seconds += shares[s]
                 if result.estimator is not None:
@@ -189,7 +197,24 @@ class Trainings:
         splits = [s for _, s in pairs]
         rows = {s: replace(folds[s], pipeline=None) for s in splits}  # workers need no transformers
         reason = "" if self.stack_size == 1 else group.not_stackable
-        return Task(parts, splits, rows, reason, self.raises)
+        progress = {} if self.bar is None else {n: self.bar.of_fit(p) for n, p in enumerate(pairs)}
+        return Task(parts, splits, rows, reason, self.raises, progress)
+
+    def _name_of(self, group: Group) -> str:
+        """The settings that the candidates of a group share, or all of its only candidate."""
+        candidates = [self.candidates[number] for number in group.candidates]
+        shared = {
+            name: value
+            for name, value in candidates[0].items()
+            if all(
+                name in other and _identity(other[name]) == _identity(value)
+                for other in candidates[1:]
+            )
+        }
+        names = dict.fromkeys(name for candidate in candidates for name in candidate)
+        varied = [name for name in names if name not in shared]
+        settings = [f"{name}={_short(value)}" for name, value in shared.items()]
+        return ", ".join([*settings, *varied])
 
 
 def _run_in_order(workers: dict[str, Any], jobs: Iterable[Any]) -> Iterable[Any]:
@@ -211,9 +236,7 @@ def _identity(value: Any) -> Any:
     return (type(value), value) if isinstance(value, (str, int, float)) else id(value)
 
 
-def _progress_bar(verbose: int, total: int) -> Any:
-    if not verbose:
-        return nullcontext()
-    from tqdm.auto import tqdm
-
-    return tqdm(total=total, unit="fit")
+def _short(value: Any) -> str:
+    """What a bar shows of a value."""
+    text = repr(value)
+    return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 3]}..."
