@@ -33,6 +33,7 @@ from skweight.estimators import (
     FitData,
     FitPlan,
     TorchEstimator,
+    callbacks_of,
     overrides,
     plan,
     plan_replicate,
@@ -222,6 +223,13 @@ class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
             raise TypeError(
                 "estimator must be a WeightedTorchClassifier or WeightedTorchRegressor, got "
                 f"{type(estimator).__name__}.{hint}"
+            )
+        if callbacks := callbacks_of(estimator):
+            raise ValueError(
+                "estimator must have no callbacks of scikit-learn, which would not be told of "
+                f"replicates, got {[type(callback).__name__ for callback in callbacks]}. Remove "
+                "them by estimator.set_callbacks(), or fit the estimator itself; verbose=1 shows "
+                "a bar over the replicates."
             )
         if own := overrides(estimator):
             raise TypeError(

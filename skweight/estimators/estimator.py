@@ -6,6 +6,7 @@ What classes and numbers need is in the tasks, the order of steps in a fit in ``
 import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,7 +21,7 @@ from skweight.data import Encoding, as_array, has_named_inputs
 from skweight.estimators.callbacks import callback_params, set_callback_params
 from skweight.estimators.epochs import best_epochs, history_frame, per_member, shown
 from skweight.estimators.members import FitPlan, set_nets
-from skweight.estimators.offsets import check_given_as_in_fit, check_offset
+from skweight.estimators.offsets import check_given_as_in_fit, check_offset, of_weighted_rows
 from skweight.estimators.parameters import (
     check_parameters,
     has_prefix,
@@ -35,6 +36,11 @@ from skweight.estimators.planning import (
     criterion_arguments,
     plan,
 )
+from skweight.estimators.sklearn_callbacks import (
+    CallbackSupportMixin,
+    FitTasks,
+    with_callbacks,
+)
 from skweight.estimators.tables import validate_to_predict
 from skweight.losses import Traits, build_criterion, traits_of
 from skweight.modules import input_feature_weights, is_mlp
@@ -48,7 +54,7 @@ from skweight.weights import (
 )
 
 
-class TorchEstimator(BaseEstimator):  # type: ignore[misc]
+class TorchEstimator(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
     """A scikit-learn estimator that trains a network.
 
     The constructor's last argument is ``**params``; it stores them, unchecked, as ``_params``. A
@@ -140,15 +146,25 @@ class TorchEstimator(BaseEstimator):  # type: ignore[misc]
     def _fit(self, data: FitData) -> Any:
         """Fit on all rows at once."""
         with self._unchanged_by_failure():
-            planned = plan(self, data)
-            try:
-                with shown(self.verbose, planned.trainings) as trainings:
-                    nets = _train_all(trainings)
-            except TrainingInterrupted as stop:
-                _match_means_of_stopped(planned, self, stop.nets)
-                raise
-            planned.complete(self, nets)
+            self._plan_and_train(data)
         return self
+
+    @with_callbacks  # type: ignore[untyped-decorator]
+    def _plan_and_train(self, data: FitData) -> None:
+        planned = plan(self, data)
+        tasks = begin_tasks(self, planned, lambda: data)
+        try:
+            with shown(self.verbose, tasks.trainings) as trainings:
+                nets = _train_all(trainings)
+        except TrainingInterrupted as stop:
+            _match_means_of_stopped(planned, self, stop.nets)
+            raise
+        planned.complete(self, nets)
+        tasks.end()
+
+    def _begin_callbacks(self, **shape: Any) -> Any:
+        """The context of scikit-learn's callbacks for a fit, whose callbacks are set up."""
+        return self._init_callback_context(**shape)
 
     def _partial_fit(self, data: FitData, find_task: Callable[[Any, bool], Task]) -> Any:
         """Make one pass over more rows."""
@@ -317,9 +333,17 @@ class TorchEstimator(BaseEstimator):  # type: ignore[misc]
         # In float64: the mean of equal weights is that weight.
         return np.asarray(torch.stack(weights).double().mean(dim=0).float().numpy())
 
+    def __copy__(self) -> Any:
+        """A shallow copy; a pickle would encode the networks."""
+        copied = type(self).__new__(type(self))
+        copied.__dict__.update(self.__dict__)
+        return copied
+
     def __getstate__(self) -> dict[str, Any]:
         """Pickle a module that was given as an instance on the CPU, as ``net_`` does its own."""
         state = dict(super().__getstate__())
+        if "nets_" in state:  # before a fit, they are for the process that fits
+            state.pop("_skl_callbacks", None)
         if isinstance(self.module, nn.Module):
             state["module"] = on_cpu(self.module)
             if "_shaping" in state:
@@ -366,6 +390,27 @@ def _match_means_of_stopped(planned: FitPlan, estimator: Any, nets: list[Weighte
             "match_mean=True: the means were not matched, because the fit was interrupted again. "
             "The networks are kept without a shift."
         )
+
+
+def begin_tasks(
+    estimator: TorchEstimator, planned: FitPlan, find_data: Callable[[], FitData]
+) -> FitTasks:
+    """Tell scikit-learn's callbacks of an estimator that a planned fit begins."""
+    rows = partial(_weighted_rows, find_data)
+    return FitTasks(estimator, planned, estimator._begin_callbacks, rows)
+
+
+def _weighted_rows(
+    find_data: Callable[[], FitData],
+) -> tuple[Any, Any, dict[str, Any] | None]:
+    """X, y and metadata of a fit for scorers: rows of weight 0 are no training data."""
+    data = find_data()
+    X, y, weight = without_weightless_rows(data.X, data.y, data.sample_weight)
+    offset = of_weighted_rows(data.offset, data.sample_weight)
+    if weight is None or len(weight) == len(data.sample_weight):
+        X, y, weight, offset = data.X, data.y, data.sample_weight, data.offset
+    metadata = {"sample_weight": weight, "offset": offset}
+    return X, y, {k: v for k, v in metadata.items() if v is not None} or None
 
 
 def without_weightless_rows(X: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, Any]:

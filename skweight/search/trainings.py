@@ -15,7 +15,7 @@ from sklearn.base import clone
 from sklearn.utils import check_random_state
 from sklearn.utils.parallel import Parallel, delayed
 
-from skweight.estimators import FitData, draw_seed, overrides, plan
+from skweight.estimators import FitData, callbacks_of, draw_seed, overrides, plan
 from skweight.search.fits import Result, Task, run_task
 from skweight.search.folds import Fold, transform_fold
 from skweight.search.parts import last_step, trained_part
@@ -29,6 +29,8 @@ STACKABLE = (
     "module__feature_weights",
 )
 _LONGEST_VALUE = 30
+# Fits of a stack whose callbacks are torn down one within the other.
+_MOST_WITH_CALLBACKS = 100
 Pair = tuple[int, int]  # numbers of a candidate and a split
 
 
@@ -54,6 +56,7 @@ class Trainings:
         stack_size: int | str,
         verbose: int,
         raises: bool,
+        are_heard: bool,
     ) -> None:
         is_int = isinstance(stack_size, Integral) and not isinstance(stack_size, bool)
         if stack_size != "auto" and not (is_int and int(stack_size) >= 1):
@@ -61,18 +64,25 @@ class Trainings:
         last_step(estimator)
         self.estimator, self.params = estimator, params
         self.stack_size, self.verbose, self.raises = stack_size, verbose, raises
+        self.are_heard = are_heard  # by callbacks of the search
         self.workers: dict[str, Any] = {"n_jobs": n_jobs, "pre_dispatch": pre_dispatch}
         self.candidates: list[dict[str, Any]] = []
         self.estimators: list[Any] = []  # of the candidates
         self.overrides: list[str] = []  # of their fits
         self.random_states: dict[Pair, Any] = {}
         self.bar: Bar | None = None
+        self.contexts: dict[Pair, Any] = {}  # of scikit-learn's callbacks
 
     def run(
-        self, X: Any, y: Any, candidates: list[dict[str, Any]], splits: list[tuple[Any, Any]]
+        self,
+        X: Any,
+        y: Any,
+        candidates: list[dict[str, Any]],
+        splits: list[tuple[Any, Any]],
+        contexts: dict[Pair, Any],
     ) -> list[list[Result]]:
         """Train every candidate on every split; return the results of each candidate."""
-        self.candidates = candidates
+        self.candidates, self.contexts = candidates, contexts
         self.estimators = [self._with_parameters(candidate) for candidate in candidates]
         self.overrides = [overrides(trained_part(estimator)[0]) for estimator in self.estimators]
         self.random_states = self._draw_random_states(len(splits))
@@ -186,6 +196,8 @@ class Trainings:
                 continue
         if self.stack_size != "auto":
             group.stack_size = int(self.stack_size)
+        if self._has_callbacks([self.estimators[number] for number in group.candidates]):
+            group.stack_size = min(group.stack_size, _MOST_WITH_CALLBACKS)
 
     def _task(self, group: Group, pairs: list[Pair], folds: list[Fold]) -> Task:
         parts = []
@@ -198,7 +210,13 @@ class Trainings:
         rows = {s: replace(folds[s], pipeline=None) for s in splits}  # workers need no transformers
         reason = "" if self.stack_size == 1 else group.not_stackable
         progress = {} if self.bar is None else {n: self.bar.of_fit(p) for n, p in enumerate(pairs)}
-        return Task(parts, splits, rows, reason, self.raises, progress)
+        contexts = [self.contexts[pair] for pair in pairs] if self._has_callbacks(parts) else []
+        return Task(parts, splits, rows, reason, self.raises, progress, contexts)
+
+    def _has_callbacks(self, estimators: list[Any]) -> bool:
+        """Whether callbacks of scikit-learn are to hear of the fits of these estimators."""
+        has_own = any(callbacks_of(last_step(estimator)[0]) for estimator in estimators)
+        return bool(self.contexts) and (has_own or self.are_heard)
 
     def _name_of(self, group: Group) -> str:
         """The settings that the candidates of a group share, or all of its only candidate."""

@@ -23,6 +23,7 @@ from skorch.callbacks import (
     PrintLog,
     TrainEndCheckpoint,
 )
+from skorch.history import History
 from skorch.utils import TeeGenerator, to_tensor
 from torch import Tensor, nn
 
@@ -177,10 +178,7 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
 
     def _tell_end(self) -> bool:
         """Tell observers of the epoch; return whether one of them ends the training."""
-        ends = [
-            (watch, EpochEnd(watch.key, self, partial(copy.deepcopy, self.module_)))
-            for watch in self.watches
-        ]
+        ends = [(watch, EpochEnd(watch.key, self, self.copy_network)) for watch in self.watches]
         tell_end(ends)
         return any(end.stop for _, end in ends)
 
@@ -410,6 +408,21 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
             and isinstance(batches.rows.X, Tensor)
             and not self._has_callback("on_grad_computed")
         )
+
+    def copy_network(self) -> nn.Module:
+        """A copy of the network as it is now."""
+        copied: nn.Module = copy.deepcopy(self.module_)
+        return copied
+
+    def as_of_now(self, module: nn.Module) -> "WeightedNet":
+        """A net that predicts with this copy of the network, as if training had ended here."""
+        net = type(self).__new__(type(self))
+        net.__dict__.update(self.__dict__)
+        for name in ("optimizer_", "fit_state_", "watches"):
+            net.__dict__.pop(name, None)
+        net.__dict__ |= {"callbacks": None, "callbacks_": [], "train_split": None}
+        net.__dict__ |= {"module_": module.eval(), "history_": History(self.history)}
+        return net
 
     def forget_batches(self, epochs: list[dict[str, Any]]) -> None:
         """Drop the records of batches in these epochs of the history, unless callbacks use them."""

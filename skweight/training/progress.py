@@ -1,6 +1,7 @@
 """What a user sees of trainings: a line for each epoch, or a bar."""
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -119,6 +120,7 @@ class Bar:
         self._shares: dict[Hashable, float] = {}
         self._name = self._text = ""
         self._bar: Any = None  # until there is something to show
+        self._lock = RLock()  # fits may run in threads
 
     def of_fit(self, key: Hashable) -> Callable[[int], Observer]:
         """What makes the observer of a fit, one of the things, from the number of its networks."""
@@ -126,20 +128,23 @@ class Bar:
 
     def move(self, key: Hashable, share: float, text: str | None = None) -> None:
         """Show that a share of something is done."""
-        self._shares[key] = share
-        self._text = self._text if text is None else text
-        self._show()
+        with self._lock:
+            self._shares[key] = share
+            self._text = self._text if text is None else text
+            self._show()
 
     def end(self, keys: Iterable[Hashable]) -> None:
         """Show that things are done."""
-        self._shares.update(dict.fromkeys(keys, 1.0))
-        self._text = ""
-        self._show()
+        with self._lock:
+            self._shares.update(dict.fromkeys(keys, 1.0))
+            self._text = ""
+            self._show()
 
     def name(self, name: str) -> None:
         """Show what is done next."""
-        self._name, self._text = name, ""
-        self._show()
+        with self._lock:
+            self._name, self._text = name, ""
+            self._show()
 
     def close(self) -> None:
         """Leave the bar as it is."""

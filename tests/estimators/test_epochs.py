@@ -51,7 +51,9 @@ def test_without_validation_rows_there_is_no_best_epoch(regression):
     model = WeightedTorchRegressor(**QUICK, early_stopping=False, max_epochs=2).fit(X, y)
     for name in ("best_epoch_", "best_loss_"):
         assert not hasattr(model, name)
-        with pytest.raises(AttributeError, match=rf"^{name} is unavailable: no epoch was valid.*X_"):
+        with pytest.raises(
+            AttributeError, match=rf"^{name} is unavailable: no epoch was valid.*X_"
+        ):
             getattr(model, name)
     members = clone(model).set_params(n_members=2).fit(X, y)
     with pytest.raises(AttributeError, match=r"unavailable \(member 0\): no epoch"):
@@ -122,9 +124,7 @@ def test_a_fit_that_the_user_stops_keeps_the_network_of_its_best_epoch(
 @pytest.mark.usefixtures("python_handles_ctrl_c")
 def test_a_fit_that_is_stopped_before_its_first_validation_has_no_best_epoch(binary):
     X, y, _ = binary
-    model = WeightedTorchClassifier(
-        **QUICK | STOPPING, callbacks=[Interrupts("on_epoch_begin", 1)]
-    )
+    model = WeightedTorchClassifier(**QUICK | STOPPING, callbacks=[Interrupts("on_epoch_begin", 1)])
     with pytest.raises(KeyboardInterrupt):
         model.fit(X, y)
     assert not hasattr(model, "best_epoch_")

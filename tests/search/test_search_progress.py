@@ -69,7 +69,9 @@ def test_with_several_processes_the_bar_counts_tasks_when_they_end(capsys):
     ],
     ids=["pipeline", "members", "one by one", "failures", "grids"],
 )
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.FitFailedWarning", "ignore:.*trained one by one")
+@pytest.mark.filterwarnings(
+    "ignore::sklearn.exceptions.FitFailedWarning", "ignore:.*trained one by one"
+)
 def test_the_bar_ends_at_100_percent_whatever_is_searched(capsys, estimator, grid, error_score):
     grid = grid or {"weightedtorchclassifier__class_weight": [None, "balanced"]}
     search = WeightSearchCV(estimator, grid, cv=2, refit=False, verbose=1, error_score=error_score)
@@ -97,9 +99,7 @@ def test_an_estimator_that_prints_is_stacked_and_prints_means_of_its_stack(capsy
     losses = [float(loss) for loss in re.findall(r"1 of 4: train_loss ([\d.]+)", _out(capsys))]
     mean = float(re.search(r"mean train_loss ([\d.]+)", lines[1])[1])
     assert len(losses) == 4 and mean == pytest.approx(sum(losses) / 4, abs=1e-4)
-    assert other.cv_results_["mean_test_score"].tolist() == [
-        *search.cv_results_["mean_test_score"]
-    ]
+    assert other.cv_results_["mean_test_score"].tolist() == [*search.cv_results_["mean_test_score"]]
 
 
 def _out(capsys):

@@ -77,7 +77,10 @@ def test_silence_is_the_default_and_lines_change_no_bit(binary, capsys):
 @pytest.mark.parametrize(
     ("params", "expected"),
     [
-        ({"max_epochs": 2, "early_stopping": True}, r"reached max_epochs at epoch 2, best \d \(val"),
+        (
+            {"max_epochs": 2, "early_stopping": True},
+            r"reached max_epochs at epoch 2, best \d \(val",
+        ),
         (
             {"max_epochs": 2, "early_stopping": False},
             r"reached max_epochs at epoch 2 \(train_loss 0\.\d{4}, no validation rows\)",
