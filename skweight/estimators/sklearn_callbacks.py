@@ -3,6 +3,7 @@
 A fit has a task for each epoch; with several members, a task for each member that has these.
 """
 
+import copy
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import partial
 from typing import Any
@@ -10,7 +11,14 @@ from typing import Any
 import torch
 
 from skweight.estimators.members import FitPlan
-from skweight.training import EpochEnd, Reason, WeightedNet, max_epochs_of, watched
+from skweight.training import (
+    EpochEnd,
+    Reason,
+    WeightedNet,
+    max_epochs_of,
+    net_as_of_now,
+    watched,
+)
 
 try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks
@@ -136,7 +144,7 @@ class _EpochTasks:
     def training_ended(self, key: Any, net: WeightedNet, reason: Reason) -> None:
         """End the task of a member, with the network that is kept of it."""
         if self.has_members and reason not in ("user", "error"):
-            self._end(self.contexts[key], net, net.copy_network)
+            self._end(self.contexts[key], net, partial(copy.deepcopy, net.module_))
 
     def _end(self, context: Any, net: WeightedNet, copy_network: Callable[[], Any]) -> bool:
         """End a task; what callbacks compute does not change the random numbers of training."""
@@ -145,7 +153,7 @@ class _EpochTasks:
             stops: bool = context.call_on_fit_task_end(
                 estimator=self.estimator,
                 **self.data.arguments,
-                reconstruction_attributes=lambda: self._fitted(net.as_of_now(copy_network())),
+                reconstruction_attributes=lambda: self._fitted(net_as_of_now(net, copy_network())),
             )
         return stops
 

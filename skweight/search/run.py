@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from sklearn.base import is_classifier
 from sklearn.model_selection import check_cv
 
+from skweight.search.callbacks import FitContexts
 from skweight.search.fits import Result
 from skweight.search.predictions import offset_of, predict_held_out
 from skweight.search.stand_in import FitQueue
@@ -34,12 +35,15 @@ class SearchRun:
     one_by_one: dict[str, list[int]] = field(default_factory=dict)
     predictions: list[tuple[Any, NDArray[Any]]] = field(default_factory=list)
 
-    def split(self, cv: Any) -> Splits:
-        """Make the splits."""
+    def split(self, cv: Any, candidates: list[dict[str, Any]], context: Any) -> tuple[Splits, Any]:
+        """Make the splits, and the tasks of fits in the context of scikit-learn's callbacks."""
         cv = check_cv(cv, self.y, classifier=is_classifier(self.trainings.estimator))
         splits = [*cv.split(self.X, self.y, **self.split_params)]
         self.n_expected = cv.get_n_splits(self.X, self.y, **self.split_params)
-        return splits
+        if context is not None and len(splits) == self.n_expected:
+            context = FitContexts(context, len(candidates), len(splits))
+            self.contexts = context.of_pairs
+        return splits, context
 
     def train(self, candidates: list[dict[str, Any]], splits: Splits) -> None:
         """Train all candidates on all splits."""

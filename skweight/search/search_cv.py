@@ -15,7 +15,7 @@ from sklearn.utils.metadata_routing import process_routing
 
 from skweight._keywords import warn
 from skweight.estimators import callbacks_of
-from skweight.search.callbacks import FitContexts, SearchCallback
+from skweight.search.callbacks import SearchCallback
 from skweight.search.run import SearchRun
 from skweight.search.stand_in import StandIn
 from skweight.search.trainings import Trainings
@@ -121,10 +121,8 @@ class StackedSearch:
 
         def evaluate(candidates: Iterable[dict[str, Any]], **kwargs: Any) -> Any:
             run, candidates = self._run, [*candidates]
-            splits = run.split(self.cv)
-            if kwargs.get("callback_ctx") is not None:
-                contexts = FitContexts(kwargs["callback_ctx"], len(candidates), len(splits))
-                kwargs["callback_ctx"], run.contexts = contexts, contexts.of_pairs
+            splits, made = run.split(self.cv, candidates, kwargs.get("callback_ctx"))
+            kwargs |= {} if made is None else {"callback_ctx": made}
             run.train(candidates, splits)
             results = evaluate_candidates(candidates, cv=check_cv(splits), **kwargs)
             run.queue.check()

@@ -48,6 +48,7 @@ from skweight.training.observers import (
     Observer,
     Reason,
     Watch,
+    net_as_of_now,
     tell_beginning,
     tell_end,
     watched,

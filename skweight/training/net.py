@@ -23,7 +23,6 @@ from skorch.callbacks import (
     PrintLog,
     TrainEndCheckpoint,
 )
-from skorch.history import History
 from skorch.utils import TeeGenerator, to_tensor
 from torch import Tensor, nn
 
@@ -48,7 +47,7 @@ from skweight.training.cuda_graphs import ReplayedStep, make_step
 from skweight.training.direct import DirectStep, NotDirect, direct_step
 from skweight.training.direct_loop import run_direct_epoch
 from skweight.training.encoded import EncodedBatches
-from skweight.training.observers import EpochEnd, Watch, tell_beginning, tell_end
+from skweight.training.observers import Watch, tell_beginning, tell_of_one
 from skweight.training.recorded_update import RecordedUpdate, recorded_update
 from skweight.training.resume import to_cpu
 from skweight.training.scores import explained_share
@@ -171,16 +170,8 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
                 if method_name.startswith("on_train") or not is_from_statement(stop):
                     raise
                 stopped = stop
-        if method_name == "on_epoch_end" and self._tell_end():
-            raise StoppedByCallback
-        if stopped is not None:
+        if (method_name == "on_epoch_end" and tell_of_one(self)) or stopped is not None:
             raise StoppedByCallback from stopped
-
-    def _tell_end(self) -> bool:
-        """Tell observers of the epoch; return whether one of them ends the training."""
-        ends = [(watch, EpochEnd(watch.key, self, self.copy_network)) for watch in self.watches]
-        tell_end(ends)
-        return any(end.stop for _, end in ends)
 
     def torch_compile(self, module: nn.Module, name: str) -> nn.Module:
         """Leave modules as they are: the whole training step is compiled, see ``steps.py``."""
@@ -408,21 +399,6 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
             and isinstance(batches.rows.X, Tensor)
             and not self._has_callback("on_grad_computed")
         )
-
-    def copy_network(self) -> nn.Module:
-        """A copy of the network as it is now."""
-        copied: nn.Module = copy.deepcopy(self.module_)
-        return copied
-
-    def as_of_now(self, module: nn.Module) -> "WeightedNet":
-        """A net that predicts with this copy of the network, as if training had ended here."""
-        net = type(self).__new__(type(self))
-        net.__dict__.update(self.__dict__)
-        for name in ("optimizer_", "fit_state_", "watches"):
-            net.__dict__.pop(name, None)
-        net.__dict__ |= {"callbacks": None, "callbacks_": [], "train_split": None}
-        net.__dict__ |= {"module_": module.eval(), "history_": History(self.history)}
-        return net
 
     def forget_batches(self, epochs: list[dict[str, Any]]) -> None:
         """Drop the records of batches in these epochs of the history, unless callbacks use them."""

@@ -4,10 +4,13 @@ An observer changes nothing, but it may end a training. It is told outside of th
 neither costs time where there is none nor slows down an epoch.
 """
 
+import copy
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from skorch.history import History
 from torch import nn
 
 if TYPE_CHECKING:
@@ -71,6 +74,26 @@ def tell_end(epochs: Iterable[tuple[Watch, EpochEnd]]) -> None:
     """Tell each observer which of its networks have ended an epoch."""
     for observer, ends in _by_observer(epochs):
         observer.epoch_ended(ends)
+
+
+def tell_of_one(net: Any) -> bool:
+    """Tell the observers of a net of its epoch; return whether one of them ends the training."""
+    copy_network = partial(copy.deepcopy, net.module_)
+    ends = [(watch, EpochEnd(watch.key, net, copy_network)) for watch in net.watches]
+    tell_end(ends)
+    return any(end.stop for _, end in ends)
+
+
+def net_as_of_now(net: Any, network: nn.Module) -> Any:
+    """A net that predicts with this copy of its network, as if its training had ended now."""
+    kind: Any = type(net)
+    found = kind.__new__(kind)
+    found.__dict__.update(net.__dict__)
+    for name in ("optimizer_", "fit_state_", "watches"):
+        found.__dict__.pop(name, None)
+    found.__dict__.update(callbacks=None, callbacks_=[], train_split=None)
+    found.__dict__.update(module_=network.eval(), history_=History(net.history))
+    return found
 
 
 def _by_observer(pairs: Iterable[tuple[Watch, Any]]) -> list[tuple[Observer, list[Any]]]:

@@ -205,18 +205,22 @@ def ending(ended: Sequence[tuple[Any, Reason]]) -> str:
     found = [best for net in nets if (best := best_epoch(net)) is not None]
     mean = "mean " if len(nets) > 1 else ""
     if len(found) == len(nets):
-        loss = np.mean([loss for _, loss in found])
+        loss = _mean([loss for _, loss in found])
         losses = f", best {_range([epoch for epoch, _ in found])} ({mean}valid_loss {loss:.4f})"
     else:
         why = "no validation rows" if nets[0].train_split is None else "no validated epoch"
         last = [epoch["train_loss"] for net in nets for epoch in _last_trained(net)]
-        losses = f" ({mean}train_loss {np.mean(last):.4f}, {why})" if last else f" ({why})"
+        losses = f" ({mean}train_loss {_mean(last):.4f}, {why})" if last else f" ({why})"
     several = f"{len(nets)} networks: " if len(nets) > 1 and len(reasons) == 1 else ""
     return f"{several}{'; '.join(parts)}{losses}"
 
 
 def _last_trained(net: Any) -> list[Any]:
     return [epoch for epoch in net.history if "train_loss" in epoch][-1:]
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
 
 
 def _epochs(numbers: Sequence[int]) -> str:
@@ -256,7 +260,7 @@ def _values(nets: Sequence[Any]) -> str:
     best = ""
     if len(nets) == 1 and last[0].get("valid_loss_best"):
         best = " (best)"
-    texts = [f"{mean}{name} {np.mean(values):.4f}" for name, values in found.items()]
+    texts = [f"{mean}{name} {_mean(values):.4f}" for name, values in found.items()]
     return ", ".join(texts) + best
 
 
