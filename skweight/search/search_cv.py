@@ -191,7 +191,8 @@ class WeightSearchCV(StackedSearch, GridSearchCV):  # type: ignore[misc]
     return_predictions : bool, default=False
         Whether to keep the predictions of every candidate for its held-out rows.
     verbose : int, default=0
-        Above 0, a progress bar is shown.
+        Above 0, a progress bar is shown. It moves with the epochs of all fits that are trained in
+        this process, and names the settings that these share.
     pre_dispatch : int or str, default="2*n_jobs"
 
     Attributes

@@ -38,7 +38,7 @@ class _Endings:
     def training_ended(self, key: Hashable, net: Any, reason: Reason) -> None:
         """Make the sentence now, since a net that is handed out has no validation rows."""
         self._ended.append((net, reason))
-        self._sentence = ending(self._ended)
+        self._sentence = ending(self._ended, self.n_trainings)
 
     def close(self) -> None:
         """Print the sentence; none if the fit fails."""
@@ -76,7 +76,7 @@ class EpochLines(_Endings):
             return
         super().training_ended(key, net, reason)
         if self._network:
-            print(f"{self._network}{ending([(net, reason)])}", flush=True)
+            print(f"{self._network}{ending([(net, reason)], 1)}", flush=True)
 
 
 class TrainingBar(_Endings):
@@ -194,12 +194,15 @@ def _share(net: Any) -> float:
     return len(net.history) / int(net.max_epochs)
 
 
-def ending(ended: Sequence[tuple[Any, Reason]]) -> str:
-    """How trainings ended, in a sentence: ``stopped at epoch 17, best 7 (valid_loss 0.3120)``."""
+def ending(ended: Sequence[tuple[Any, Reason]], n_trainings: int) -> str:
+    """How trainings ended, in a sentence: ``stopped at epoch 17, best 7 (valid_loss 0.3120)``.
+
+    If the user stops a fit, some of its ``n_trainings`` may not have begun.
+    """
     reasons = {reason: [net for net, r in ended if r == reason] for _, reason in ended}
-    parts = []
+    parts, are_all = [], len(reasons) == 1 and len(ended) == n_trainings
     for reason, nets in reasons.items():
-        subject = f"{len(nets)} of {len(ended)} networks " if len(reasons) > 1 else ""
+        subject = "" if are_all else f"{len(nets)} of {n_trainings} networks "
         parts.append(subject + _ENDINGS[reason].format(_epochs([len(n.history) for n in nets])))
     nets = [net for net, _ in ended]
     found = [best for net in nets if (best := best_epoch(net)) is not None]
@@ -211,7 +214,7 @@ def ending(ended: Sequence[tuple[Any, Reason]]) -> str:
         why = "no validation rows" if nets[0].train_split is None else "no validated epoch"
         last = [epoch["train_loss"] for net in nets for epoch in _last_trained(net)]
         losses = f" ({mean}train_loss {_mean(last):.4f}, {why})" if last else f" ({why})"
-    several = f"{len(nets)} networks: " if len(nets) > 1 and len(reasons) == 1 else ""
+    several = f"{len(nets)} networks: " if len(nets) > 1 and are_all else ""
     return f"{several}{'; '.join(parts)}{losses}"
 
 

@@ -345,3 +345,29 @@ def test_a_training_is_pickled_without_those_who_watch_it(binary):
     copied = copy.deepcopy(training)
     assert copied.watches == () and isinstance(copied, Training)
     assert_array_equal(copied.rows.index, training.rows.index)
+
+
+@pytest.mark.usefixtures("python_handles_ctrl_c")
+def test_members_that_were_never_begun_are_not_counted_as_ended(binary, capsys):
+    X, y, _ = binary
+    params = {"n_members": 3, "max_epochs": 4, "early_stopping": False, "verbose": 1}
+    model = WeightedTorchClassifier(**QUICK | params, callbacks=[InSecondMember()])
+    InSecondMember.n_begun = 0
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X, y)
+    end = lines_of(capsys)[-1]
+    assert end.startswith("1 of 3 networks reached max_epochs at epoch 4; ")
+    assert "1 of 3 networks stopped by the user in epoch 3 (mean train_loss" in end
+
+
+class InSecondMember(Callback):
+    """Presses Ctrl-C in the third epoch of the second network."""
+
+    n_begun = 0
+
+    def on_train_begin(self, net, **kwargs):
+        InSecondMember.n_begun += 1
+
+    def on_epoch_end(self, net, **kwargs):
+        if (InSecondMember.n_begun, len(net.history)) == (2, 3):
+            signal.raise_signal(signal.SIGINT)
