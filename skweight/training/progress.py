@@ -9,7 +9,7 @@ import numpy as np
 from skweight.training.best_epoch import best_epoch
 from skweight.training.observers import EpochEnd, Observer, Reason
 
-LOSSES = ("train_loss", "valid_loss")
+_LOSSES = ("train_loss", "valid_loss")
 _MEANING = "train_loss is the mean over the batches of an epoch, each before its update"
 _MEANING_OF_VALID = "valid_loss that of the network after the epoch, on rows held out"
 _BAR = "{percentage:3.0f}%|{bar}| {desc} [{elapsed}<{remaining}]"
@@ -257,7 +257,7 @@ def _epoch(net: Any, is_partial: bool = False) -> str:
 def _values(nets: Sequence[Any]) -> str:
     """The losses of the last epoch and what the user's callbacks recorded, or their means."""
     last = [net.history[-1] for net in nets]
-    names = [*LOSSES, *sorted(name for name in last[0] if _is_value(name, last[0][name]))]
+    names = [*_LOSSES, *sorted(name for name in last[0] if _is_value(name, last[0][name]))]
     found = {name: [epoch[name] for epoch in last] for name in names if name in last[0]}
     mean = "mean " if len(nets) > 1 else ""
     best = ""
@@ -268,7 +268,7 @@ def _values(nets: Sequence[Any]) -> str:
 
 
 def _is_value(name: str, value: Any) -> bool:
-    if name in (*LOSSES, *_NO_VALUES) or name.startswith("event_"):
+    if name in (*_LOSSES, *_NO_VALUES) or name.startswith("event_"):
         return False
     is_number = isinstance(value, (float, np.floating))
     return is_number and not name.endswith(("_best", "_batch_count"))
