@@ -25,17 +25,6 @@ def fit(grid=TWO_GROUPS, estimator=None, **params):
     return WeightSearchCV(estimator, grid, **params).fit(X, Y, sample_weight=WEIGHT)
 
 
-@pytest.fixture
-def every_state(monkeypatch):
-    """tqdm draws each state, not one in a tenth of a second."""
-    monkeypatch.setattr("tqdm.std.tqdm.update", lambda bar, n=1: _draw(bar, n))
-
-
-def _draw(bar, n):
-    bar.n += n
-    bar.refresh()
-
-
 @pytest.mark.usefixtures("every_state")
 @pytest.mark.parametrize("stack_size", ["auto", 1])
 def test_the_bar_moves_with_epochs_and_names_the_group_at_work(capsys, stack_size):
@@ -51,6 +40,7 @@ def test_the_bar_moves_with_epochs_and_names_the_group_at_work(capsys, stack_siz
     assert search.stacked_.all() == (stack_size == "auto")
 
 
+@pytest.mark.usefixtures("every_state")
 def test_with_several_processes_the_bar_counts_tasks_when_they_end(capsys):
     fit(n_jobs=2)
     out, bar = capsys.readouterr()

@@ -217,6 +217,7 @@ def test_members_that_are_trained_one_by_one_are_numbered(binary, capsys):
 # --------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("every_state")
 @pytest.mark.parametrize("n_members", [1, 3])
 def test_a_bar_ends_at_100_percent_though_training_stops_early(binary, capsys, n_members):
     X, y, _ = binary
@@ -229,6 +230,7 @@ def test_a_bar_ends_at_100_percent_though_training_stops_early(binary, capsys, n
     assert re.match(r"(3 networks: )?stopped at epochs? \d", out)
 
 
+@pytest.mark.usefixtures("every_state")
 def test_the_bar_of_replicates_moves_with_epochs_and_ends_with_the_last_replicate(binary, capsys):
     X, y, _ = binary
     W = bootstrap_weights(None, None, np.ones(len(y)), n_replicates=4, random_state=0)
