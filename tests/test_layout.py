@@ -24,12 +24,12 @@ MAY_IMPORT = {
     "data": (LOWEST | {"weights"}, {"narwhals", "numpy", "scipy", "sklearn", "torch"}),
     "training": (
         LOWEST | {"losses", "modules", "data"},
-        {"numpy", "scipy", "sklearn", "skorch", "torch"},
+        {"numpy", "scipy", "sklearn", "skorch", "torch", "tqdm"},
     ),
     "stacks": (LOWEST | {"losses", "modules", "data", "training"}, {"skorch", "torch"}),
     "estimators": (
         LOWEST | {"weights", "losses", "modules", "data", "training", "stacks"},
-        {"numpy", "onnx", "onnxscript", "scipy", "sklearn", "torch"},
+        {"numpy", "onnx", "onnxscript", "pandas", "scipy", "sklearn", "torch"},
     ),
     "ensembles": (
         LOWEST | {"weights", "data", "training", "stacks", "estimators"},
@@ -37,7 +37,7 @@ MAY_IMPORT = {
     ),
     "search": (
         LOWEST | {"weights", "data", "training", "stacks", "estimators"},
-        {"joblib", "numpy", "sklearn", "tqdm"},
+        {"joblib", "numpy", "sklearn"},
     ),
     "inspection": (LOWEST | {"weights", "modules"}, {"matplotlib", "numpy", "sklearn"}),
 }

@@ -1,6 +1,7 @@
 """``ReplicateEstimator``: an estimator on the full sample and on each replicate of its weights."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import closing, nullcontext
 from itertools import islice, pairwise
 from numbers import Integral
 from typing import Any
@@ -28,9 +29,18 @@ from skweight.ensembles.weight_columns import (
     take_columns,
     without_columns,
 )
-from skweight.estimators import FitData, FitPlan, TorchEstimator, overrides, plan, plan_replicate
+from skweight.estimators import (
+    FitData,
+    FitPlan,
+    TorchEstimator,
+    callbacks_of,
+    overrides,
+    plan,
+    plan_replicate,
+    shown,
+)
 from skweight.stacks import Outcome, train_in_stacks
-from skweight.training import Training, TrainingInterrupted
+from skweight.training import Bar, Training, TrainingInterrupted, watched
 
 # Attributes of the estimator that this one has too.
 _OF_ESTIMATOR = ("classes_", "n_features_in_", "feature_names_in_")
@@ -78,6 +88,9 @@ class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
         How many networks are trained as one. 1 trains them one by one, with the same results.
     n_jobs : int, default=None
         Number of processes that train; None is 1.
+    verbose : int, default=0
+        Above 0, a progress bar is shown. It moves with the epochs of this process, and else when a
+        process has trained its share.
 
     Attributes
     ----------
@@ -129,6 +142,7 @@ class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
         mse: bool = True,
         stack_size: int | str = "auto",
         n_jobs: int | None = None,
+        verbose: int = 0,
     ) -> None:
         self.estimator = estimator
         self.method = method
@@ -137,6 +151,7 @@ class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
         self.mse = mse
         self.stack_size = stack_size
         self.n_jobs = n_jobs
+        self.verbose = verbose
 
     def fit(
         self,
@@ -209,6 +224,13 @@ class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
                 "estimator must be a WeightedTorchClassifier or WeightedTorchRegressor, got "
                 f"{type(estimator).__name__}.{hint}"
             )
+        if callbacks := callbacks_of(estimator):
+            raise ValueError(
+                "estimator must have no callbacks of scikit-learn, which would not be told of "
+                f"replicates, got {[type(callback).__name__ for callback in callbacks]}. Remove "
+                "them by estimator.set_callbacks(), or fit the estimator itself; verbose=1 shows "
+                "a bar over the replicates."
+            )
         if own := overrides(estimator):
             raise TypeError(
                 f"estimator must have the fit of skweight, but {own}: replicates are trained from "
@@ -217,13 +239,16 @@ class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
         if not isinstance(self.mse, bool | np.bool_):
             raise TypeError(f"mse must be True or False, got {self.mse!r}.")
         is_int = isinstance(size, Integral) and not isinstance(size, bool)
+        is_flag = isinstance(self.verbose, bool | np.bool_)
+        if not is_flag and not (isinstance(self.verbose, Integral) and self.verbose >= 0):
+            raise ValueError(f"verbose must be an integer >= 0, got {self.verbose!r}.")
         if size != "auto" and not (is_int and int(size) >= 1):
             raise ValueError(f'stack_size must be "auto" or an int >= 1, got {size!r}.')
 
     def _train(self, planned: Sequence[tuple[Any, FitPlan]]) -> None:
         """Train all networks, and give them to their estimators."""
-        trainings = [training for _, fit in planned for training in fit.trainings]
-        outcomes = iter(self._outcomes(trainings))
+        with closing(Bar(len(planned), "fits")) if self.verbose else nullcontext() as bar:
+            outcomes = iter(self._outcomes(planned, bar))
         for number, (estimator, fit) in enumerate(planned):
             own = [*islice(outcomes, len(fit.trainings))]
             errors = [outcome.error for outcome in own if outcome.error is not None]
@@ -235,17 +260,29 @@ class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
                 ) from errors[0]
             fit.complete(estimator, [outcome.net for outcome in own if outcome.net is not None])
 
-    def _outcomes(self, trainings: list[Training]) -> list[Outcome]:
+    def _outcomes(self, planned: Sequence[tuple[Any, FitPlan]], bar: Bar | None) -> list[Outcome]:
         """Train in one or several processes."""
         most = None if self.stack_size == "auto" else int(self.stack_size)
+        trainings: list[Training] = []
+        of_fits: list[int] = []  # the numbers of their fits
+        for number, (_, fit) in enumerate(planned):
+            own = fit.trainings
+            trainings += own if bar is None else watched(own, bar.of_fit(number)(len(own)))
+            of_fits += [number] * len(own)
         n_jobs = min(joblib.effective_n_jobs(self.n_jobs), len(trainings))
         bounds = [round(i * len(trainings) / n_jobs) for i in range(n_jobs + 1)]
-        jobs = (delayed(train_in_stacks)(trainings[i:j], most) for i, j in pairwise(bounds))
+        if bar is not None:
+            bar.name(f"{n_jobs} processes" if n_jobs > 1 else "")
+        jobs = (delayed(_train_part)(trainings[i:j], most) for i, j in pairwise(bounds))
+        found: list[Outcome] = []
         try:
-            found = Parallel(n_jobs=n_jobs)(jobs)
+            for part in _run(jobs, n_jobs, in_order=bar is not None):
+                found += part
+                if bar is not None:  # a fit of members may be that of two processes
+                    bar.end({*of_fits[: len(found)]} - {*of_fits[len(found) :]})
         except TrainingInterrupted:  # networks of some replicates are of no use
             raise KeyboardInterrupt("The fit of replicates was stopped.") from None
-        return [outcome for part in found for outcome in part]
+        return found
 
     # Predictions ----------------------------------------------------------------------------
 
@@ -450,6 +487,22 @@ class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
         if name in _OF_ESTIMATOR and "estimator_" in vars(self):
             return getattr(self.estimator_, name)
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+
+def _train_part(trainings: list[Training], most: int | None) -> list[Outcome]:
+    """Train some of the networks, and print what they ask for by their ``verbose``."""
+    with shown(trainings[0].options.verbose, trainings) as observed:
+        return train_in_stacks(observed, most)
+
+
+def _run(jobs: Iterable[Any], n_jobs: int, in_order: bool) -> Iterable[list[Outcome]]:
+    """The results of jobs, as soon as each is there where the backend can do so."""
+    try:
+        parallel = Parallel(n_jobs=n_jobs, return_as="generator" if in_order else "list")
+    except ValueError:
+        parallel = Parallel(n_jobs=n_jobs)
+    found: Iterable[list[Outcome]] = parallel(jobs)
+    return found
 
 
 def _n_rows(X: Any) -> int:

@@ -167,7 +167,8 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
         Called with the skorch net, ``net_``. Each fit makes new ones from the parameters of these,
         so that these never change; lists and loggers among the parameters are used as they are.
     verbose : int, default=0
-        1 prints a line per epoch; 0 prints nothing.
+        0 shows nothing. 1 prints a line for each epoch, 2 shows a progress bar; both end with the
+        epoch at which the training stopped and the best one. See docs/progress.md.
     **params
         ``module__*``, ``criterion__*`` and ``optimizer__*``.
 
@@ -192,10 +193,15 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
         The only one of them. Not with several members, like ``module_`` and ``history_``.
     module_ : nn.Module
     history_ : skorch History
-        ``train_loss`` and ``valid_loss`` of each epoch, both weighted means. Batches are recorded
-        only if a callback defines ``on_batch_begin``, ``on_grad_computed`` or ``on_batch_end``.
+        ``train_loss`` (of the batches, each before its update) and ``valid_loss`` (after the epoch)
+        of each epoch, both weighted means. Batches are recorded only if a callback defines
+        ``on_batch_begin``, ``on_grad_computed`` or ``on_batch_end``.
     n_iter_ : int
         Number of epochs of the last fit, plus the number of calls of ``partial_fit`` since.
+    best_epoch_ : int, or ndarray of shape (n_members,)
+        The epoch, from 1, whose network was kept; only with rows held out.
+    best_loss_ : float, or ndarray of shape (n_members,)
+        The ``valid_loss`` of that epoch.
     oof_prediction_ : ndarray of shape (n_samples, n_classes) or (n_samples, n_labels)
         Only with several members: probabilities for the rows of ``fit`` by the member that was not
         trained on them, with ``correct_prior`` as it was set then. Copies of a row are held out

@@ -6,6 +6,7 @@ What classes and numbers need is in the tasks, the order of steps in a fit in ``
 import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,9 +19,10 @@ from torch import nn
 from skweight._keywords import Floats, Mask, warn
 from skweight.data import Encoding, as_array, has_named_inputs
 from skweight.estimators.callbacks import callback_params, set_callback_params
+from skweight.estimators.epochs import best_epochs, history_frame, per_member, shown
 from skweight.estimators.exported import to_module
 from skweight.estimators.members import FitPlan, set_nets
-from skweight.estimators.offsets import check_given_as_in_fit, check_offset
+from skweight.estimators.offsets import check_given_as_in_fit, check_offset, of_weighted_rows
 from skweight.estimators.onnx_file import DEFAULT_OPSET, write_onnx
 from skweight.estimators.parameters import (
     check_parameters,
@@ -36,6 +38,11 @@ from skweight.estimators.planning import (
     criterion_arguments,
     plan,
 )
+from skweight.estimators.sklearn_callbacks import (
+    CallbackSupportMixin,
+    FitTasks,
+    with_callbacks,
+)
 from skweight.estimators.tables import columns_as_given, validate_to_predict
 from skweight.losses import Traits, build_criterion, traits_of
 from skweight.modules import input_feature_weights, is_mlp
@@ -49,7 +56,7 @@ from skweight.weights import (
 )
 
 
-class TorchEstimator(BaseEstimator):  # type: ignore[misc]
+class TorchEstimator(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
     """A scikit-learn estimator that trains a network.
 
     The constructor's last argument is ``**params``; it stores them, unchecked, as ``_params``. A
@@ -66,6 +73,7 @@ class TorchEstimator(BaseEstimator):  # type: ignore[misc]
     _criteria: Mapping[str, type[nn.Module]]  # names that ``criterion`` may have
     _params: dict[str, Any]
     callbacks: Any
+    verbose: int
     _task: Any  # ClassTask or NumberTask
     _row_shape: tuple[int, ...]
     _encoding: Encoding  # how X becomes float32
@@ -140,19 +148,32 @@ class TorchEstimator(BaseEstimator):  # type: ignore[misc]
     def _fit(self, data: FitData) -> Any:
         """Fit on all rows at once."""
         with self._unchanged_by_failure():
-            planned = plan(self, data)
-            try:
-                nets = _train_all(planned.trainings)
-            except TrainingInterrupted as stop:
-                _match_means_of_stopped(planned, self, stop.nets)
-                raise
-            planned.complete(self, nets)
+            self._plan_and_train(data)
         return self
+
+    @with_callbacks  # type: ignore[untyped-decorator]
+    def _plan_and_train(self, data: FitData) -> None:
+        planned = plan(self, data)
+        tasks = begin_tasks(self, planned, lambda: data)
+        try:
+            with shown(self.verbose, tasks.trainings) as trainings:
+                nets = _train_all(trainings)
+        except TrainingInterrupted as stop:
+            _match_means_of_stopped(planned, self, stop.nets)
+            raise
+        planned.complete(self, nets)
+        tasks.end()
+
+    def _begin_callbacks(self, **shape: Any) -> Any:
+        """The context of scikit-learn's callbacks for a fit, whose callbacks are set up."""
+        return self._init_callback_context(**shape)
 
     def _partial_fit(self, data: FitData, find_task: Callable[[Any, bool], Task]) -> Any:
         """Make one pass over more rows."""
         with self._unchanged_by_failure():
-            set_nets(self, _train_all(plan_partial_fit(self, data, find_task)))
+            planned = plan_partial_fit(self, data, find_task)
+            with shown(self.verbose, planned) as trainings:
+                set_nets(self, _train_all(trainings))
             if len(self.nets_) > 1:
                 self._n_folds = 0  # now each has seen all rows
         return self
@@ -321,8 +342,52 @@ class TorchEstimator(BaseEstimator):  # type: ignore[misc]
 
     @property
     def history_(self) -> Any:
-        """What skorch recorded in each epoch; losses are weighted means."""
+        """What skorch recorded in each epoch; losses are weighted means.
+
+        The two losses are not those of one network. ``train_loss`` is the mean over the batches of
+        the epoch, each before its update and with dropout, if there is any. ``valid_loss`` is that
+        of the network after the epoch, which with ``ema_decay`` is the averaged one.
+        """
         return self.net_.history
+
+    def history_frame(self) -> Any:
+        """All epochs of the last fit, and of calls of ``partial_fit`` since, as a table.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row for each epoch of each member. ``member`` counts from 0 and ``epoch`` from 1.
+            ``train_loss`` is the mean over the batches of the epoch, each before its update;
+            ``valid_loss``, if rows are held out, is that of the network after the epoch. ``dur`` is
+            the time in seconds. Values that callbacks recorded follow. ``is_best`` marks the epoch
+            whose network was kept: see ``best_epoch_``.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed.
+        """
+        self._check_is_fitted()
+        return history_frame(self.nets_)
+
+    @property
+    def best_epoch_(self) -> Any:
+        """The epoch with the lowest validation loss, whose network was kept; the first is 1.
+
+        An int; with several members an ndarray of shape (n_members,). AttributeError if no rows
+        were held out, and after ``partial_fit``.
+        """
+        self._check_is_fitted()
+        return per_member([epoch for epoch, _ in best_epochs(self.nets_, "best_epoch_")])
+
+    @property
+    def best_loss_(self) -> Any:
+        """The validation loss of ``best_epoch_``, in the units of ``history_``.
+
+        A float; with several members an ndarray of shape (n_members,).
+        """
+        self._check_is_fitted()
+        return per_member([loss for _, loss in best_epochs(self.nets_, "best_loss_")])
 
     @property
     def n_iter_(self) -> int:
@@ -358,9 +423,17 @@ class TorchEstimator(BaseEstimator):  # type: ignore[misc]
         # In float64: the mean of equal weights is that weight.
         return np.asarray(torch.stack(weights).double().mean(dim=0).float().numpy())
 
+    def __copy__(self) -> Any:
+        """A shallow copy; a pickle would encode the networks."""
+        copied = type(self).__new__(type(self))
+        copied.__dict__.update(self.__dict__)
+        return copied
+
     def __getstate__(self) -> dict[str, Any]:
         """Pickle a module that was given as an instance on the CPU, as ``net_`` does its own."""
         state = dict(super().__getstate__())
+        if "nets_" in state:  # before a fit, they are for the process that fits
+            state.pop("_skl_callbacks", None)
         if isinstance(self.module, nn.Module):
             state["module"] = on_cpu(self.module)
             if "_shaping" in state:
@@ -407,6 +480,27 @@ def _match_means_of_stopped(planned: FitPlan, estimator: Any, nets: list[Weighte
             "match_mean=True: the means were not matched, because the fit was interrupted again. "
             "The networks are kept without a shift."
         )
+
+
+def begin_tasks(
+    estimator: TorchEstimator, planned: FitPlan, find_data: Callable[[], FitData]
+) -> FitTasks:
+    """Tell scikit-learn's callbacks of an estimator that a planned fit begins."""
+    rows = partial(_weighted_rows, find_data)
+    return FitTasks(estimator, planned, estimator._begin_callbacks, rows)
+
+
+def _weighted_rows(
+    find_data: Callable[[], FitData],
+) -> tuple[Any, Any, dict[str, Any] | None]:
+    """X, y and metadata of a fit for scorers: rows of weight 0 are no training data."""
+    data = find_data()
+    X, y, weight = without_weightless_rows(data.X, data.y, data.sample_weight)
+    offset = of_weighted_rows(data.offset, data.sample_weight)
+    if weight is None or len(weight) == len(data.sample_weight):
+        X, y, weight, offset = data.X, data.y, data.sample_weight, data.offset
+    metadata = {"sample_weight": weight, "offset": offset}
+    return X, y, {k: v for k, v in metadata.items() if v is not None} or None
 
 
 def without_weightless_rows(X: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, Any]:

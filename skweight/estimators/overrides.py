@@ -14,6 +14,7 @@ _NOT_USED_BY_FIT = {
     *("predict", "predict_proba", "predict_log_proba", "decision_function", "score"),
     *("partial_fit", "_partial_fit", "_find_partial_task", "_read"),
     *("predict_members", "net_", "to_module", "to_onnx", "encode_columns", "category_codes_"),
+    *("best_epoch_", "best_loss_", "history_frame"),
     *("module_", "history_", "n_iter_", "feature_weights_", "_criterion_for_tags"),
     *("set_fit_request", "set_partial_fit_request", "set_predict_request", "set_score_request"),
     *("set_predict_proba_request", "set_predict_log_proba_request"),

@@ -162,7 +162,8 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         Called with the skorch net, ``net_``. Each fit makes new ones from the parameters of these,
         so that these never change; lists and loggers among the parameters are used as they are.
     verbose : int, default=0
-        1 prints a line per epoch; 0 prints nothing.
+        0 shows nothing. 1 prints a line for each epoch, 2 shows a progress bar; both end with the
+        epoch at which the training stopped and the best one. See docs/progress.md.
     **params
         ``module__*``, ``criterion__*`` and ``optimizer__*``.
 
@@ -188,10 +189,15 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         The only one of them. Not with several members, like ``module_`` and ``history_``.
     module_ : nn.Module
     history_ : skorch History
-        ``train_loss`` and ``valid_loss`` of each epoch, both weighted means. Batches are recorded
-        only if a callback defines ``on_batch_begin``, ``on_grad_computed`` or ``on_batch_end``.
+        ``train_loss`` (of the batches, each before its update) and ``valid_loss`` (after the epoch)
+        of each epoch, both weighted means. Batches are recorded only if a callback defines
+        ``on_batch_begin``, ``on_grad_computed`` or ``on_batch_end``.
     n_iter_ : int
         Number of epochs of the last fit, plus the number of calls of ``partial_fit`` since.
+    best_epoch_ : int, or ndarray of shape (n_members,)
+        The epoch, from 1, whose network was kept; only with rows held out.
+    best_loss_ : float, or ndarray of shape (n_members,)
+        The ``valid_loss`` of that epoch.
     oof_prediction_ : ndarray of the shape that ``predict`` returns for the rows of ``fit``
         Only with several members: predictions by the member that was not trained on a row. Copies
         of a row are held out together. Rows of weight 0, which no member was trained on, have the

@@ -14,6 +14,7 @@ from sklearn.utils import indexable
 from sklearn.utils.metadata_routing import process_routing
 
 from skweight._keywords import warn
+from skweight.estimators import callbacks_of
 from skweight.search.callbacks import SearchCallback
 from skweight.search.run import SearchRun
 from skweight.search.stand_in import StandIn
@@ -81,8 +82,8 @@ class StackedSearch:
             search.n_jobs = 1
         if isinstance(self.verbose, Integral) and self.verbose >= 0:
             search.verbose = 0
-        if callbacks := vars(self).get("_skl_callbacks"):  # of scikit-learn 1.9
-            search.set_callbacks(*(SearchCallback(c, self._take_results) for c in callbacks))
+        if callbacks := callbacks_of(self):  # of scikit-learn 1.9
+            search.set_callbacks(*(SearchCallback(c, self._search_of) for c in callbacks))
         super(StackedSearch, search).fit(X, y, **params)  # type: ignore[misc]
         self._take_results(search)
         if not self.return_predictions:
@@ -105,6 +106,7 @@ class StackedSearch:
             stack_size=self.stack_size,
             verbose=self.verbose,
             raises=isinstance(self.error_score, str),
+            are_heard=bool(callbacks_of(self)),
         )
         return SearchRun(X, y, split_params, trainings, self.return_predictions)
 
@@ -119,7 +121,9 @@ class StackedSearch:
 
         def evaluate(candidates: Iterable[dict[str, Any]], **kwargs: Any) -> Any:
             run, candidates = self._run, [*candidates]
-            splits = run.train(candidates, self.cv)
+            splits, made = run.split(self.cv, candidates, kwargs.get("callback_ctx"))
+            kwargs |= {} if made is None else {"callback_ctx": made}
+            run.train(candidates, splits)
             results = evaluate_candidates(candidates, cv=check_cv(splits), **kwargs)
             run.queue.check()
             results["mean_fit_time"] = run.seconds.mean(axis=1)
@@ -141,6 +145,10 @@ class StackedSearch:
         if self.scoring is None and "scorer_" in found:
             self.scorer_ = check_scoring(self.estimator)
         return self
+
+    def _search_of(self, estimator: Any) -> Any:
+        """What a callback is given for an estimator: the search itself for its copy."""
+        return self._take_results(estimator) if hasattr(estimator, "_run") else estimator
 
     def _warn_of_one_by_one(self) -> None:
         for reason, numbers in self.one_by_one_.items():
@@ -183,7 +191,8 @@ class WeightSearchCV(StackedSearch, GridSearchCV):  # type: ignore[misc]
     return_predictions : bool, default=False
         Whether to keep the predictions of every candidate for its held-out rows.
     verbose : int, default=0
-        Above 0, a progress bar is shown.
+        Above 0, a progress bar is shown. It moves with the epochs of all fits that are trained in
+        this process, and names the settings that these share.
     pre_dispatch : int or str, default="2*n_jobs"
 
     Attributes

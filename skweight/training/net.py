@@ -47,6 +47,7 @@ from skweight.training.cuda_graphs import ReplayedStep, make_step
 from skweight.training.direct import DirectStep, NotDirect, direct_step
 from skweight.training.direct_loop import run_direct_epoch
 from skweight.training.encoded import EncodedBatches
+from skweight.training.observers import Watch, tell_beginning, tell_of_one
 from skweight.training.recorded_update import RecordedUpdate, recorded_update
 from skweight.training.resume import to_cpu
 from skweight.training.scores import explained_share
@@ -110,6 +111,8 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
     step_: str = "autograd"
     # None unless the net is being trained.
     fit_state_: FitState | None = None
+    # Who is told of each epoch while the net is being trained.
+    watches: tuple[Watch, ...] = ()
     # Losses of batches to join at once: until then each is a tensor, of hundreds of bytes.
     losses_at_once: int = 2**12
 
@@ -159,6 +162,7 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
         getattr(self, method_name)(self, **cb_kwargs)
         if method_name == "on_epoch_begin" and self.fit_state_ is not None:
             self._begin_epoch(self.fit_state_)
+            tell_beginning(self.watches)
         for _, callback in self.callbacks_:
             try:
                 getattr(callback, method_name)(self, **cb_kwargs)
@@ -166,7 +170,7 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
                 if method_name.startswith("on_train") or not is_from_statement(stop):
                     raise
                 stopped = stop
-        if stopped is not None:
+        if (method_name == "on_epoch_end" and tell_of_one(self)) or stopped is not None:
             raise StoppedByCallback from stopped
 
     def torch_compile(self, module: nn.Module, name: str) -> nn.Module:
@@ -201,9 +205,8 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
         return super().initialize_optimizer(*args, **kwargs)
 
     def get_default_callbacks(self) -> list[Any]:
-        """Drop skorch's loss averages, which this class records, and the log unless verbose."""
-        log = [("print_log", PrintLog())] if self.verbose else []
-        return [("epoch_timer", EpochTimer()), *log]
+        """Drop skorch's loss averages, which this class records, and its table of epochs."""
+        return [("epoch_timer", EpochTimer())]
 
     # Epochs ---------------------------------------------------------------------------------
 
@@ -416,7 +419,7 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
     def __getstate__(self) -> dict[str, Any]:
         """Keep what prediction needs, on the CPU: network, loss, settings and history."""
         state = dict(self.__dict__)
-        for name in ("optimizer_", "callbacks", "callbacks_", "fit_state_"):
+        for name in ("optimizer_", "callbacks", "callbacks_", "fit_state_", "watches"):
             state.pop(name, None)
         if "module_" in state:
             state["module"] = state["module_"] = on_cpu(self.module_)
