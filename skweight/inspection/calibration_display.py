@@ -40,7 +40,8 @@ class CalibrationDisplay:
     mass_edges_ : ndarray of shape (n + 1,)
         Bins of the probability in the lower panel.
     mass_share_ : ndarray of shape (n,)
-        Share of the weight in each of these bins.
+        Share of the weight in each of these bins; the first and the last also hold probabilities
+        beyond the ends of the axis.
     errorbar_ : matplotlib ErrorbarContainer
 
     Notes
@@ -210,7 +211,9 @@ class CalibrationDisplay:
             linewidth=1.2,
             label=label if self.name is None else f"{self.name}: {label}",
         )
-        self.mass_edges_, self.mass_share_ = _mass(self.y_prob, self.sample_weight, scale)
+        self.mass_edges_, self.mass_share_ = _mass(
+            self.y_prob, self.sample_weight, (max(low, 0.0), min(high, 1.0)), scale
+        )
         below.stairs(self.mass_share_, self.mass_edges_, fill=True, color=GREY)
         for axes in self.axes_:
             axes.set_xscale(scale)
@@ -224,15 +227,14 @@ class CalibrationDisplay:
         return self
 
 
-def _mass(probability: Floats, weight: Floats, scale: str) -> tuple[Floats, Floats]:
+def _mass(
+    probability: Floats, weight: Floats, limits: tuple[float, float], scale: str
+) -> tuple[Floats, Floats]:
     """Edges of bins that look equal on the axis, and the share of the weight in each."""
     probability, weight = probability[weight > 0], weight[weight > 0]
     weight = weight / weight.max()
-    high = max(float(probability.max()), 1e-12)
-    edges = np.linspace(0.0, high, _BINS_OF_MASS + 1)
-    if scale == "log":
-        low = float(probability[probability > 0].min(initial=high))
-        edges = np.geomspace(low, high, _BINS_OF_MASS + 1) if low < high else edges
+    make = np.geomspace if scale == "log" else np.linspace
+    edges = np.asarray(make(*limits, _BINS_OF_MASS + 1))
     found = np.searchsorted(edges, probability, side="right") - 1
     found = np.clip(found, 0, _BINS_OF_MASS - 1)
     share = np.bincount(found, weight, minlength=_BINS_OF_MASS) / weight.sum()
