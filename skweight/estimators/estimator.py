@@ -38,7 +38,14 @@ from skweight.estimators.tables import validate_to_predict
 from skweight.losses import Traits, build_criterion, traits_of
 from skweight.modules import input_feature_weights, is_mlp
 from skweight.stacks import train_in_stacks
-from skweight.training import Training, TrainingInterrupted, WeightedNet, on_cpu, train
+from skweight.training import (
+    Training,
+    TrainingInterrupted,
+    WeightedNet,
+    pack,
+    train,
+    unpack,
+)
 from skweight.weights import (
     fill_targets_without_weight,
     refuse_masked,
@@ -269,13 +276,19 @@ class TorchEstimator(BaseEstimator):  # type: ignore[misc]
         return np.asarray(torch.stack(weights).double().mean(dim=0).float().numpy())
 
     def __getstate__(self) -> dict[str, Any]:
-        """Pickle a module that was given as an instance on the CPU, as ``net_`` does its own."""
-        state = dict(super().__getstate__())
-        if isinstance(self.module, nn.Module):
-            state["module"] = on_cpu(self.module)
-            if "_shaping" in state:
-                state["_shaping"] = {**state["_shaping"], "module": state["module"]}
+        """Plain values and arrays, for files: nothing of torch, and everything on the CPU."""
+        state: dict[str, Any] = pack(super().__getstate__())
         return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Rebuild what :meth:`__getstate__` took apart."""
+        super().__setstate__(unpack(state))
+
+    def __copy__(self) -> Any:
+        """A copy that shares parameters and networks."""
+        copied = type(self).__new__(type(self))
+        vars(copied).update(vars(self))
+        return copied
 
     # Tags -----------------------------------------------------------------------------------
 

@@ -13,6 +13,8 @@
 - ``stopping.py``: early stopping, the recorded losses, losses that are not finite.
 - ``average.py``: the moving average of the weights; ``joined.py``: parameters in one tensor.
 - ``resume.py``: what one call of ``partial_fit`` hands to the next.
+- ``saved.py``: a trained network as arrays and a recipe, for files; ``definitions.py``: classes of
+  a notebook in them; ``history.py``: a history as columns.
 - ``predict.py``: the output of a trained network; ``scores.py``: the score of a regression.
 - ``structure.py``: what tells networks apart but for their tensors.
 - ``isolation.py``: torch's global state during a fit.
@@ -39,12 +41,13 @@ from skweight.training.direct_layers import (
 )
 from skweight.training.encoded import EncodedBatches
 from skweight.training.isolation import isolated_torch
-from skweight.training.net import WeightedNet, on_cpu
+from skweight.training.net import WeightedNet
 from skweight.training.plan import Output, Training, TrainingOptions
 from skweight.training.predict import predict
 from skweight.training.prepare import prepare
 from skweight.training.recorded_update import recorded_update
 from skweight.training.run import finish, make_net, train
+from skweight.training.saved import on_cpu, pack, unpack
 from skweight.training.scores import explained_share
 from skweight.training.steps import CompiledStep, TrainingStep, compiled_losses, with_row_axis
 from skweight.training.stopping import (

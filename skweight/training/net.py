@@ -1,6 +1,5 @@
 """The skorch net that trains on ``(x, y, row_weight)``."""
 
-import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,6 +22,7 @@ from skorch.callbacks import (
     PrintLog,
     TrainEndCheckpoint,
 )
+from skorch.dataset import Dataset
 from skorch.utils import TeeGenerator, to_tensor
 from torch import Tensor, nn
 
@@ -47,8 +47,10 @@ from skweight.training.cuda_graphs import ReplayedStep, make_step
 from skweight.training.direct import DirectStep, NotDirect, direct_step
 from skweight.training.direct_loop import run_direct_epoch
 from skweight.training.encoded import EncodedBatches
+from skweight.training.history import from_columns, to_columns
 from skweight.training.recorded_update import RecordedUpdate, recorded_update
 from skweight.training.resume import to_cpu
+from skweight.training.saved import on_cpu
 from skweight.training.scores import explained_share
 from skweight.training.steps import LossAndOutput, TrainingStep, with_row_axis
 from skweight.training.stopping import (
@@ -63,6 +65,13 @@ from skweight.training.stopping import (
 # and the gradients.
 _BLIND_CALLBACKS = (FiniteLoss, EarlyStopping, EpochTimer, PrintLog)
 _KNOWN_CALLBACKS = (*_BLIND_CALLBACKS, GradientNormClipping, LRScheduler)
+# Classes that nearly every net has, and a file need not name.
+_USUAL = {
+    "dataset": Dataset,
+    "optimizer": torch.optim.AdamW,
+    "iterator_train": TensorBatches,
+    "iterator_valid": TensorBatches,
+}
 
 
 @dataclass
@@ -418,15 +427,22 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
         state = dict(self.__dict__)
         for name in ("optimizer_", "callbacks", "callbacks_", "fit_state_"):
             state.pop(name, None)
+        for name, usual in _USUAL.items():
+            if state.get(name) is usual:
+                del state[name]
         if "module_" in state:
             state["module"] = state["module_"] = on_cpu(self.module_)
             state["criterion"] = state["criterion_"] = on_cpu(self.criterion_)
+        if "history_" in state:
+            state["history_"] = to_columns(self.history_)
         state["resume_state"] = to_cpu(self.resume_state)
         return state | {"callbacks": None, "callbacks_": [], "device": "cpu"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore what :meth:`__getstate__` kept."""
-        self.__dict__.update(state)
+        self.__dict__.update(_USUAL | state)
+        if "history_" in state:
+            self.history_ = from_columns(state["history_"])
 
 
 class WeightedClassifierNet(ClassifierMixin, WeightedNet):  # type: ignore[misc]
@@ -466,10 +482,3 @@ def _is_schedule_of_epochs(callback: Any) -> bool:
 def _without_weights(X: Any) -> Any:
     """X of a batch; X that is none unchanged, such as a dict of several inputs."""
     return X["X"] if has_named_inputs(X) and "row_weight" in X else X
-
-
-def on_cpu(module: nn.Module) -> nn.Module:
-    """Return the module if it lies on the CPU, else a copy that does."""
-    if all(t.device.type == "cpu" for t in [*module.parameters(), *module.buffers()]):
-        return module
-    return copy.deepcopy(module).cpu()
