@@ -287,7 +287,7 @@ class TorchEstimator(BaseEstimator):  # type: ignore[misc]
     def __copy__(self) -> Any:
         """A copy that shares parameters and networks."""
         copied = type(self).__new__(type(self))
-        vars(copied).update(vars(self))
+        copied.__dict__.update(self.__dict__)
         return copied
 
     # Tags -----------------------------------------------------------------------------------

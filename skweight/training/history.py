@@ -45,4 +45,4 @@ def _fits(values: list[Any]) -> bool:
 
 
 def _as_list(column: Any) -> list[Any]:
-    return column.tolist() if isinstance(column, np.ndarray) else column
+    return [*(column.tolist() if isinstance(column, np.ndarray) else column)]

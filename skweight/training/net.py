@@ -431,8 +431,8 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
             if state.get(name) is usual:
                 del state[name]
         if "module_" in state:
-            state["module"] = state["module_"] = on_cpu(self.module_)
-            state["criterion"] = state["criterion_"] = on_cpu(self.criterion_)
+            del state["module"], state["criterion"]  # they are the same
+            state["module_"], state["criterion_"] = map(on_cpu, (self.module_, self.criterion_))
         if "history_" in state:
             state["history_"] = to_columns(self.history_)
         state["resume_state"] = to_cpu(self.resume_state)
@@ -441,6 +441,8 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore what :meth:`__getstate__` kept."""
         self.__dict__.update(_USUAL | state)
+        if "module_" in state:
+            self.__dict__ |= {"module": self.module_, "criterion": self.criterion_}
         if "history_" in state:
             self.history_ = from_columns(state["history_"])
 

@@ -12,6 +12,8 @@ import copy
 import copyreg
 import io
 import pickle
+from contextlib import suppress
+from itertools import pairwise
 from types import FunctionType
 from typing import Any
 
@@ -71,15 +73,14 @@ class SavedTensor:
 
     def make(self) -> Tensor:
         """The tensor, in memory of torch, whose alignment decides how sums are rounded."""
-        shape, where = np.shape(self.array), {"dtype": _dtype(self.dtype), "device": "cpu"}
-        if self.strides is None:
-            made = torch.empty(shape, **where)  # type: ignore[call-overload]
-        else:
-            made = torch.empty_strided(shape, self.strides, **where)  # type: ignore[call-overload]
+        shape, dtype = np.shape(self.array), _dtype(self.dtype)
+        made = torch.empty(shape, dtype=dtype, device="cpu")
+        if self.strides is not None:
+            made = torch.empty_strided(shape, self.strides, dtype=dtype, device="cpu")
         np.copyto(_as_numpy(made), self.array)
         if self.is_parameter:
             return nn.Parameter(made, self.requires_grad)
-        return made.requires_grad_() if self.requires_grad else made  # type: ignore[no-any-return]
+        return made.requires_grad_(self.requires_grad)
 
 
 class SavedObject:
@@ -309,10 +310,8 @@ class _Scanner(pickle.Pickler):
 def needs_packing(value: Any) -> bool:
     """Whether there is something of torch in an object, or what cannot be saved by name."""
     scanner = _Scanner()
-    try:
+    with suppress(Exception):  # pickle will say what is wrong
         scanner.dump(value)
-    except Exception:  # pickle will say it
-        pass
     return scanner.found
 
 
@@ -325,7 +324,7 @@ def _refuse_shared_memory(values: list[Any]) -> None:
             begin = tensor.data_ptr()
             spans.append((begin, begin + (last + 1) * tensor.element_size()))
     spans.sort()
-    if any(one[1] > other[0] for one, other in zip(spans, spans[1:])):
+    if any(one[1] > other[0] for one, other in pairwise(spans)):
         raise _NotPlain("some of its tensors share memory")
 
 
