@@ -14,7 +14,7 @@
 - ``average.py``: the moving average of the weights; ``joined.py``: parameters in one tensor.
 - ``resume.py``: what one call of ``partial_fit`` hands to the next.
 - ``saved.py``: a trained network as arrays and a recipe, for files; ``definitions.py``: classes of
-  a notebook in them; ``history.py``: a history as columns.
+  a notebook in them; ``net_state.py``: what a file keeps of a net.
 - ``predict.py``: the output of a trained network; ``scores.py``: the score of a regression.
 - ``structure.py``: what tells networks apart but for their tensors.
 - ``isolation.py``: torch's global state during a fit.

@@ -1,4 +1,4 @@
-"""Classes and functions that another process cannot import: those of a notebook, script or function.
+"""Classes and functions that other processes cannot import: those of a notebook or a function.
 
 A pickle refers to a class by module and name. In a file that is opened elsewhere the name of a
 notebook's class leads nowhere, so the code of such a class goes into the file beside its name.
@@ -85,8 +85,8 @@ def restore_definition(
         return Definition(cloudpickle.loads(code))
     except Exception as error:
         raise ImportError(
-            f"{where}. The file has its code, from Python {python}, but it cannot be used in Python "
-            f"{_python()} here: {type(error).__name__}: {error}. {_REMEDY}"
+            f"{where}. The file has its code, from Python {python}, but it cannot be used here, in "
+            f"Python {_python()}: {type(error).__name__}: {error}. {_REMEDY}"
         ) from error
 
 

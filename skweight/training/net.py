@@ -22,7 +22,6 @@ from skorch.callbacks import (
     PrintLog,
     TrainEndCheckpoint,
 )
-from skorch.dataset import Dataset
 from skorch.utils import TeeGenerator, to_tensor
 from torch import Tensor, nn
 
@@ -47,10 +46,8 @@ from skweight.training.cuda_graphs import ReplayedStep, make_step
 from skweight.training.direct import DirectStep, NotDirect, direct_step
 from skweight.training.direct_loop import run_direct_epoch
 from skweight.training.encoded import EncodedBatches
-from skweight.training.history import from_columns, to_columns
+from skweight.training.net_state import saved_state, state_to_save
 from skweight.training.recorded_update import RecordedUpdate, recorded_update
-from skweight.training.resume import to_cpu
-from skweight.training.saved import on_cpu
 from skweight.training.scores import explained_share
 from skweight.training.steps import LossAndOutput, TrainingStep, with_row_axis
 from skweight.training.stopping import (
@@ -65,13 +62,6 @@ from skweight.training.stopping import (
 # and the gradients.
 _BLIND_CALLBACKS = (FiniteLoss, EarlyStopping, EpochTimer, PrintLog)
 _KNOWN_CALLBACKS = (*_BLIND_CALLBACKS, GradientNormClipping, LRScheduler)
-# Classes that nearly every net has, and a file need not name.
-_USUAL = {
-    "dataset": Dataset,
-    "optimizer": torch.optim.AdamW,
-    "iterator_train": TensorBatches,
-    "iterator_valid": TensorBatches,
-}
 
 
 @dataclass
@@ -424,27 +414,11 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
 
     def __getstate__(self) -> dict[str, Any]:
         """Keep what prediction needs, on the CPU: network, loss, settings and history."""
-        state = dict(self.__dict__)
-        for name in ("optimizer_", "callbacks", "callbacks_", "fit_state_"):
-            state.pop(name, None)
-        for name, usual in _USUAL.items():
-            if state.get(name) is usual:
-                del state[name]
-        if "module_" in state:
-            del state["module"], state["criterion"]  # they are the same
-            state["module_"], state["criterion_"] = map(on_cpu, (self.module_, self.criterion_))
-        if "history_" in state:
-            state["history_"] = to_columns(self.history_)
-        state["resume_state"] = to_cpu(self.resume_state)
-        return state | {"callbacks": None, "callbacks_": [], "device": "cpu"}
+        return state_to_save(self)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore what :meth:`__getstate__` kept."""
-        self.__dict__.update(_USUAL | state)
-        if "module_" in state:
-            self.__dict__ |= {"module": self.module_, "criterion": self.criterion_}
-        if "history_" in state:
-            self.history_ = from_columns(state["history_"])
+        self.__dict__.update(saved_state(state))
 
 
 class WeightedClassifierNet(ClassifierMixin, WeightedNet):  # type: ignore[misc]

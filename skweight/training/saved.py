@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from skweight.training.definitions import Definition, is_importable
-from skweight.training.torch_internals import add_parametrized_properties
+from skweight.training.torch_internals import add_parametrized_properties, is_compiled
 
 _PLAIN = (type(None), bool, int, float, complex, str, bytes)
 _OF_TORCH = (Tensor, nn.Module, torch.dtype, torch.device, torch.Size, torch.Generator)
@@ -259,7 +259,7 @@ class _Packer:
 
 def _reduce(value: Any) -> Any:
     """What pickle would make of an object, if it is class, arguments and state; else None."""
-    if type(value).__module__.startswith("torch._dynamo"):  # of torch.compile
+    if is_compiled(value):
         return None
     try:
         reduced = value.__reduce_ex__(4)

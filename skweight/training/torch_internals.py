@@ -151,6 +151,11 @@ def add_parametrized_properties(module: nn.Module, names: Sequence[str]) -> None
         parametrize._inject_property(module, name)
 
 
+def is_compiled(value: Any) -> bool:
+    """Whether this is the result of ``torch.compile``; importing its class takes seconds."""
+    return type(value).__module__.startswith("torch._dynamo")
+
+
 def has_hooks(module: nn.Module) -> bool:
     """Whether a module has hooks on its ``forward``: torch has no function that tells."""
     return bool(module._forward_hooks or module._forward_pre_hooks)

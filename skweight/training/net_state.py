@@ -1,11 +1,51 @@
-"""A history as columns, which take less room in a file than a dict for each epoch."""
+"""What a file keeps of a net: what prediction and further training need, and the history."""
 
 from typing import Any
 
 import numpy as np
+import torch
+from skorch.dataset import Dataset
 from skorch.history import History
 
+from skweight.data import TensorBatches
+from skweight.training.resume import to_cpu
+from skweight.training.saved import on_cpu
+
+# Classes that nearly every net has, and a file need not name.
+_USUAL = {
+    "dataset": Dataset,
+    "optimizer": torch.optim.AdamW,
+    "iterator_train": TensorBatches,
+    "iterator_valid": TensorBatches,
+}
 _NUMBERS = (bool, int, float)  # which come back from an array as they were
+
+
+def state_to_save(net: Any) -> dict[str, Any]:
+    """The attributes of a net that a file keeps, with tensors on the CPU."""
+    state = dict(vars(net))
+    for name in ("optimizer_", "callbacks", "callbacks_", "fit_state_"):
+        state.pop(name, None)
+    for name, usual in _USUAL.items():
+        if state.get(name) is usual:
+            del state[name]
+    if "module_" in state:
+        del state["module"], state["criterion"]  # they are the same
+        state["module_"], state["criterion_"] = map(on_cpu, (net.module_, net.criterion_))
+    if "history_" in state:
+        state["history_"] = to_columns(net.history_)
+    state["resume_state"] = to_cpu(net.resume_state)
+    return state | {"callbacks": None, "callbacks_": [], "device": "cpu"}
+
+
+def saved_state(state: dict[str, Any]) -> dict[str, Any]:
+    """The attributes of a net from :func:`state_to_save`."""
+    state = _USUAL | state
+    if "module_" in state:
+        state |= {"module": state["module_"], "criterion": state["criterion_"]}
+    if "history_" in state:
+        state["history_"] = from_columns(state["history_"])
+    return state
 
 
 def to_columns(history: History) -> Any:
