@@ -30,7 +30,7 @@ def state_to_save(net: Any) -> dict[str, Any]:
         if state.get(name) is usual:
             del state[name]
     if "module_" in state:
-        del state["module"], state["criterion"]  # they are the same
+        state = {k: v for k, v in state.items() if k not in ("module", "criterion")}  # the same
         state["module_"], state["criterion_"] = map(on_cpu, (net.module_, net.criterion_))
     if "history_" in state:
         state["history_"] = to_columns(net.history_)

@@ -13,7 +13,6 @@ import copyreg
 import io
 import pickle
 from contextlib import suppress
-from itertools import pairwise
 from types import FunctionType
 from typing import Any
 
@@ -64,8 +63,9 @@ class SavedTensor:
     def __init__(self, tensor: Tensor) -> None:
         self.dtype = str(tensor.dtype).removeprefix("torch.")
         self.array = _as_numpy(tensor.detach().cpu().resolve_conj().resolve_neg())
-        if not tensor.is_contiguous():
-            self.strides = torch.empty_like(tensor).stride()
+        strides = torch.empty_like(tensor, device="meta").stride()
+        if strides != torch.empty(tensor.shape, device="meta").stride():
+            self.strides = strides
         if tensor.requires_grad:
             self.requires_grad = True
         if isinstance(tensor, nn.Parameter):
@@ -213,10 +213,7 @@ class _Packer:
         """A whole network; as it is if part of it cannot be packed, since parts share tensors."""
         before, self.is_in_module = dict(self.known), True
         try:
-            packed = self._pack_new(module)
-            new = self.known.keys() - before.keys()
-            _refuse_shared_memory([self.known[key][0] for key in new])
-            return packed
+            return self._pack_new(module)
         except _NotPlain as reason:
             self.known = before
             return self._know(module, Native(on_cpu(module), str(reason)))
@@ -313,19 +310,6 @@ def needs_packing(value: Any) -> bool:
     with suppress(Exception):  # pickle will say what is wrong
         scanner.dump(value)
     return scanner.found
-
-
-def _refuse_shared_memory(values: list[Any]) -> None:
-    """Refuse tensors that are views of each other, which would be so no longer."""
-    spans = []
-    for tensor in values:
-        if isinstance(tensor, Tensor) and tensor.numel():
-            last = sum((n - 1) * step for n, step in zip(tensor.shape, tensor.stride()))
-            begin = tensor.data_ptr()
-            spans.append((begin, begin + (last + 1) * tensor.element_size()))
-    spans.sort()
-    if any(one[1] > other[0] for one, other in pairwise(spans)):
-        raise _NotPlain("some of its tensors share memory")
 
 
 def _as_numpy(tensor: Tensor) -> Any:
