@@ -288,7 +288,7 @@ def test_what_is_not_of_torch_is_not_touched():
     class_, state = dict, np.random.default_rng(0)
     values = [lock, table, class_, state, 1.5, None, {"a": {1, 2}}]
     for made, value in zip(unpack(pack(values)), values):
-        assert made is value or isinstance(value, dict) and made == value
+        assert made is value or (isinstance(value, dict) and made == value)
 
 
 def make_own():
