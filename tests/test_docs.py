@@ -76,7 +76,8 @@ OTHERS = [page for page in PAGES if page.stem not in ("README", "search") and sn
 
 
 @pytest.mark.parametrize("page", OTHERS, ids=name_of)
-def test_the_snippets_of_other_pages_run_one_after_the_other(page):
+def test_the_snippets_of_other_pages_run_one_after_the_other(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where they may save files
     assert len(run_all(page)) > 1
 
 
