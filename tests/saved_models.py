@@ -32,7 +32,7 @@ NUMBERS[7] = Y_MARKER
 WEIGHT = rng.uniform(0.5, 2, size=N)
 WEIGHT[9] = WEIGHT_MARKER
 OFFSET = rng.normal(size=N) / 10
-FRAME = pd.DataFrame(X, columns=["a", "b", "c"])
+FRAME = pd.DataFrame(X.copy(), columns=["a", "b", "c"])
 FRAME["city"] = rng.choice(["Ulm", "Bonn", None], N)
 FRAME["size"] = pd.Categorical(rng.choice([1, 2, 3], N))
 FRAME["is_new"] = rng.choice([True, False], N)
