@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "data": (LOWEST | {"weights"}, {"narwhals", "numpy", "scipy", "sklearn", "torch"}),
     "training": (
         LOWEST | {"losses", "modules", "data"},
-        {"numpy", "scipy", "sklearn", "skorch", "torch", "tqdm"},
+        {"cloudpickle", "joblib", "numpy", "scipy", "sklearn", "skorch", "torch", "tqdm"},
     ),
     "stacks": (LOWEST | {"losses", "modules", "data", "training"}, {"skorch", "torch"}),
     "estimators": (

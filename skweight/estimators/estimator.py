@@ -47,7 +47,14 @@ from skweight.estimators.tables import columns_as_given, validate_to_predict
 from skweight.losses import Traits, build_criterion, traits_of
 from skweight.modules import input_feature_weights, is_mlp
 from skweight.stacks import train_in_stacks
-from skweight.training import Training, TrainingInterrupted, WeightedNet, on_cpu, train
+from skweight.training import (
+    Training,
+    TrainingInterrupted,
+    WeightedNet,
+    pack,
+    train,
+    unpack,
+)
 from skweight.weights import (
     fill_targets_without_weight,
     refuse_masked,
@@ -424,21 +431,22 @@ class TorchEstimator(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
         return np.asarray(torch.stack(weights).double().mean(dim=0).float().numpy())
 
     def __copy__(self) -> Any:
-        """A shallow copy; a pickle would encode the networks."""
+        """A copy that shares parameters and networks; a pickle would encode them."""
         copied = type(self).__new__(type(self))
         copied.__dict__.update(self.__dict__)
         return copied
 
     def __getstate__(self) -> dict[str, Any]:
-        """Pickle a module that was given as an instance on the CPU, as ``net_`` does its own."""
+        """Plain values and arrays, for files: nothing of torch, and everything on the CPU."""
         state = dict(super().__getstate__())
         if "nets_" in state:  # before a fit, they are for the process that fits
             state.pop("_skl_callbacks", None)
-        if isinstance(self.module, nn.Module):
-            state["module"] = on_cpu(self.module)
-            if "_shaping" in state:
-                state["_shaping"] = {**state["_shaping"], "module": state["module"]}
-        return state
+        packed: dict[str, Any] = pack(state)
+        return packed
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Rebuild what :meth:`__getstate__` took apart."""
+        super().__setstate__(unpack(state))
 
     # Tags -----------------------------------------------------------------------------------
 

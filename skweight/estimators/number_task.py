@@ -11,6 +11,7 @@ from skweight._keywords import Floats, divide
 from skweight.data import is_number
 from skweight.estimators.offsets import as_float32
 from skweight.losses import (
+    NumberLink,
     RowLoss,
     Traits,
     log_mean_ratio,
@@ -274,7 +275,7 @@ class NumberTask:
         """What the output of the network is for."""
         width = self.n_targets * criterion.traits.n_columns
         neutral = self._neutral_scores() if self.has_offset else None
-        return Output((width,), criterion.predictions, neutral=neutral)
+        return Output((width,), NumberLink(criterion), neutral=neutral)
 
     def _neutral_scores(self) -> torch.Tensor:
         """Raw scores of the targets with which predictions are those of the offset alone."""

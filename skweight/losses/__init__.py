@@ -53,6 +53,6 @@ from skweight.losses.regression import (
     SquaredError,
     TweedieDeviance,
 )
-from skweight.losses.row_loss import RowLoss
+from skweight.losses.row_loss import NumberLink, RowLoss
 from skweight.losses.torch_losses import traits_of
 from skweight.losses.units import mean_and_deviation, quantile_and_deviation

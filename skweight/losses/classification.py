@@ -238,6 +238,10 @@ class ClassLink:
             raw = raw - to_columns(self.log_weight, n_columns).to(raw)
         return raw
 
+    def __call__(self, raw: Tensor) -> Tensor:
+        """The same as :meth:`probabilities`."""
+        return self.probabilities(raw)
+
     def probabilities(self, raw: Tensor) -> Tensor:
         """Probabilities of shape (n, n_classes) or (n, n_labels), none of them 0."""
         scores = self.scores(raw)

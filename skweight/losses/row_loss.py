@@ -358,6 +358,17 @@ def _beside_offset(prior: Tensor, weight: Tensor, offset: Tensor) -> Tensor:
     return scores.reshape(prior.shape)
 
 
+class NumberLink:
+    """Raw scores -> :meth:`RowLoss.predictions`."""
+
+    def __init__(self, criterion: RowLoss) -> None:
+        self.criterion = criterion
+
+    def __call__(self, raw: Tensor) -> Tensor:
+        """Predictions in the units of training."""
+        return self.criterion.predictions(raw)
+
+
 def _check_suits(traits: Traits, name: str, output: Tensor, target: Tensor) -> None:
     """Refuse a criterion whose traits do not fit the scores or y."""
     has_classes = not target.is_floating_point()

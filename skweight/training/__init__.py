@@ -15,6 +15,8 @@
 - ``observers.py``: who is told of each epoch; ``progress.py``: lines and bars that show them;
   ``best_epoch.py``: the epoch whose network was kept.
 - ``resume.py``: what one call of ``partial_fit`` hands to the next.
+- ``saved.py``: a trained network as arrays and a recipe, for files; ``definitions.py``: classes of
+  a notebook in them; ``net_state.py``: what a file keeps of a net.
 - ``predict.py``: the output of a trained network; ``scores.py``: the score of a regression.
 - ``structure.py``: what tells networks apart but for their tensors.
 - ``isolation.py``: torch's global state during a fit.
@@ -42,7 +44,7 @@ from skweight.training.direct_layers import (
 )
 from skweight.training.encoded import EncodedBatches
 from skweight.training.isolation import isolated_torch
-from skweight.training.net import WeightedNet, on_cpu
+from skweight.training.net import WeightedNet
 from skweight.training.observers import (
     EpochEnd,
     Observer,
@@ -59,6 +61,7 @@ from skweight.training.prepare import prepare
 from skweight.training.progress import Bar, EpochLines, TrainingBar
 from skweight.training.recorded_update import recorded_update
 from skweight.training.run import finish, make_net, max_epochs_of, train
+from skweight.training.saved import on_cpu, pack, unpack
 from skweight.training.scores import explained_share
 from skweight.training.steps import CompiledStep, TrainingStep, compiled_losses, with_row_axis
 from skweight.training.stopping import (

@@ -1,6 +1,5 @@
 """The skorch net that trains on ``(x, y, row_weight)``."""
 
-import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -47,9 +46,9 @@ from skweight.training.cuda_graphs import ReplayedStep, make_step
 from skweight.training.direct import DirectStep, NotDirect, direct_step
 from skweight.training.direct_loop import run_direct_epoch
 from skweight.training.encoded import EncodedBatches
+from skweight.training.net_state import saved_state, state_to_save
 from skweight.training.observers import Watch, tell_beginning, tell_of_one
 from skweight.training.recorded_update import RecordedUpdate, recorded_update
-from skweight.training.resume import to_cpu
 from skweight.training.scores import explained_share
 from skweight.training.steps import LossAndOutput, TrainingStep, with_row_axis
 from skweight.training.stopping import (
@@ -418,18 +417,11 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
 
     def __getstate__(self) -> dict[str, Any]:
         """Keep what prediction needs, on the CPU: network, loss, settings and history."""
-        state = dict(self.__dict__)
-        for name in ("optimizer_", "callbacks", "callbacks_", "fit_state_", "watches"):
-            state.pop(name, None)
-        if "module_" in state:
-            state["module"] = state["module_"] = on_cpu(self.module_)
-            state["criterion"] = state["criterion_"] = on_cpu(self.criterion_)
-        state["resume_state"] = to_cpu(self.resume_state)
-        return state | {"callbacks": None, "callbacks_": [], "device": "cpu"}
+        return state_to_save(self)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore what :meth:`__getstate__` kept."""
-        self.__dict__.update(state)
+        self.__dict__.update(saved_state(state))
 
 
 class WeightedClassifierNet(ClassifierMixin, WeightedNet):  # type: ignore[misc]
@@ -469,10 +461,3 @@ def _is_schedule_of_epochs(callback: Any) -> bool:
 def _without_weights(X: Any) -> Any:
     """X of a batch; X that is none unchanged, such as a dict of several inputs."""
     return X["X"] if has_named_inputs(X) and "row_weight" in X else X
-
-
-def on_cpu(module: nn.Module) -> nn.Module:
-    """Return the module if it lies on the CPU, else a copy that does."""
-    if all(t.device.type == "cpu" for t in [*module.parameters(), *module.buffers()]):
-        return module
-    return copy.deepcopy(module).cpu()

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 # Operations on lists of tensors, in one call instead of one per tensor. torch's own optimizers use
 # them; there is no public form.
@@ -138,6 +139,21 @@ def empty_copy(module: nn.Module) -> nn.Module:
     empty = copy(module)
     empty._modules, empty._parameters, empty._buffers = {}, {}, {}
     return empty
+
+
+def add_parametrized_properties(module: nn.Module, names: Sequence[str]) -> None:
+    """Make tensors of a module those that its ``parametrizations`` compute, as before a pickle.
+
+    torch does this when a parametrization is registered, which would compute the originals anew.
+    """
+    parametrize._inject_new_class(module)
+    for name in names:
+        parametrize._inject_property(module, name)
+
+
+def is_compiled(value: Any) -> bool:
+    """Whether this is the result of ``torch.compile``; importing its class takes seconds."""
+    return type(value).__module__.startswith("torch._dynamo")
 
 
 def has_hooks(module: nn.Module) -> bool:
