@@ -141,6 +141,8 @@ def names_for(row: Row, routing: bool, regression: bool = False) -> dict[str, An
         module, _, name = client.rpartition(".")
         if module:
             names[name] = getattr(importlib.import_module(module), name)
+        elif name not in names:
+            names[name] = importlib.import_module(name)
     return names
 
 
@@ -176,9 +178,8 @@ def word_of_all(fits: set[str], scores: set[str]) -> str:
     """One word for all fits and scores of a line."""
     if fits == {"weights"}:
         return {(): "fit", ("none",): "fit only", ("weights",): "fit, score"}[tuple(scores)]
-    if len(fits) == 1:
-        return fits.pop()
-    return "some fits" if fits == {"none", "weights"} else " and ".join(sorted(fits))
+    mixtures = {("none", "weights"): "some fits", ("own", "weights"): "fit and own"}
+    return mixtures.get(tuple(sorted(fits))) or " and ".join(sorted(fits))
 
 
 def word_for(given: list[Any], X, weight) -> str:
@@ -192,7 +193,8 @@ def word_for(given: list[Any], X, weight) -> str:
     if np.array_equal(weight[rows], sample_weight):
         assert of_X is None or are_rows_of(of_X, X[rows]), "the weights are those of other rows"
         return "weights"
-    if np.array_equal(sample_weight, sample_weight.round()) and sample_weight.sum() == len(weight):
+    whole = np.array_equal(sample_weight, sample_weight.round())
+    if whole and sample_weight.sum() == len(weight) and sample_weight.min() == 0:
         return "counts"
     return "own"
 
