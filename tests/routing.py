@@ -5,14 +5,16 @@ without and with metadata routing. ``observed`` runs the line with estimators th
 weights, and says the word.
 """
 
-import importlib
+import importlib.util
 import re
+from functools import wraps
 from typing import Any, NamedTuple
 
 import numpy as np
 import sklearn
 from helpers import ROOT
 from sklearn.metrics import make_scorer
+from sklearn.model_selection import GroupKFold
 from sklearn.utils.discovery import all_estimators, all_functions
 
 import skweight
@@ -20,10 +22,15 @@ import skweight
 PAGE = ROOT / "docs" / "routing.md"
 TEXT = PAGE.read_text()
 SKLEARN = tuple(map(int, sklearn.__version__.split(".")[:2]))
-SKLEARN_NAMES = {**dict(all_estimators()), **dict(all_functions())}
-RECORDS: list[tuple[str, Any, Any]] = []  # method, X or None, sample_weight
+ABOUT_ARGUMENTS = re.compile(
+    "sample.weight|offset|groups|unexpected arg|metadata.routing|sample_domain|transform_input"
+)
+SKLEARN_NAMES = {**dict(all_estimators()), **dict(all_functions()), "GroupKFold": GroupKFold}
+RECORDS: list[tuple[str, Any, dict[str, Any]]] = []  # method, X or None, other arguments
 SETTINGS = {"without": False, "with": True}  # routing
 FAILED = "error"
+# What scikit-learn and other libraries refuse arguments with.
+REFUSED = TypeError, ValueError, NotImplementedError, RuntimeError
 
 # --------------------------------------------------------------------------------------
 # The page
@@ -69,32 +76,29 @@ def snippets() -> list[str]:
 # --------------------------------------------------------------------------------------
 
 
+def recorded(method):
+    """A method that records what it is called with; its signature stays what clients read."""
+
+    @wraps(method)
+    def called(self, X, y, sample_weight=None, **others):
+        RECORDS.append((method.__name__, X, {"sample_weight": sample_weight, **others}))
+        return method(self, X, y, sample_weight, **others)
+
+    return called
+
+
 class WeightedTorchClassifier(skweight.WeightedTorchClassifier):
     """Named as its parent, because a pipeline names its steps by their classes."""
 
-    def fit(self, X, y, sample_weight=None):
-        """Record, and fit."""
-        RECORDS.append(("fit", X, sample_weight))
-        return super().fit(X, y, sample_weight)
-
-    def score(self, X, y, sample_weight=None):
-        """Record, and score."""
-        RECORDS.append(("score", X, sample_weight))
-        return super().score(X, y, sample_weight)
+    fit = recorded(skweight.WeightedTorchClassifier.fit)
+    score = recorded(skweight.WeightedTorchClassifier.score)
 
 
 class WeightedTorchRegressor(skweight.WeightedTorchRegressor):
     """As the classifier."""
 
-    def fit(self, X, y, sample_weight=None):
-        """Record, and fit."""
-        RECORDS.append(("fit", X, sample_weight))
-        return super().fit(X, y, sample_weight)
-
-    def score(self, X, y, sample_weight=None):
-        """Record, and score."""
-        RECORDS.append(("score", X, sample_weight))
-        return super().score(X, y, sample_weight)
+    fit = recorded(skweight.WeightedTorchRegressor.fit)
+    score = recorded(skweight.WeightedTorchRegressor.score)
 
 
 RECORDING = WeightedTorchClassifier, WeightedTorchRegressor
@@ -102,7 +106,7 @@ RECORDING = WeightedTorchClassifier, WeightedTorchRegressor
 
 def recorded_metric(y_true, y_pred, sample_weight=None):
     """Minus the weighted mean absolute difference."""
-    RECORDS.append(("score", None, sample_weight))
+    RECORDS.append(("score", None, {"sample_weight": sample_weight}))
     return -np.average(np.abs(y_true - y_pred), weights=sample_weight)
 
 
@@ -141,7 +145,7 @@ def names_for(row: Row, routing: bool, regression: bool = False) -> dict[str, An
         module, _, name = client.rpartition(".")
         if module:
             names[name] = getattr(importlib.import_module(module), name)
-        elif name not in names:
+        elif name not in names and importlib.util.find_spec(name):
             names[name] = importlib.import_module(name)
     return names
 
@@ -162,16 +166,19 @@ def run_line(row: Row, setting: str, regression: bool = False, **changed: Any) -
 # --------------------------------------------------------------------------------------
 
 
-def observed(row: Row, setting: str, regression: bool = False) -> str:
-    """The word of the page for what becomes of the weights in a line."""
+def observed(row: Row, setting: str, regression: bool = False, of: str = "sample_weight") -> str:
+    """The word of the page for what becomes of the weights, or of another argument, in a line."""
     try:
         _, names = run_line(row, setting, regression)
-    except (TypeError, ValueError, NotImplementedError):  # what scikit-learn refuses weights with
+    except REFUSED as error:
+        if not ABOUT_ARGUMENTS.search(str(error)):
+            raise
         return FAILED
-    X, weight = np.asarray(names["X"]), names["w"]
-    fits = {word_for(given, X, weight) for method, *given in RECORDS if method == "fit"}
-    scores = {word_for(given, X, weight) for method, *given in RECORDS if method == "score"}
-    return word_of_all(fits, scores)
+    X, passed = np.asarray(names["X"]), names[{"sample_weight": "w", "groups": "team"}.get(of, of)]
+    words: dict[str, set[str]] = {"fit": set(), "score": set()}
+    for method, of_X, arguments in RECORDS:
+        words[method].add(word_for(arguments.get(of), of_X, X, passed))
+    return word_of_all(words["fit"], words["score"])
 
 
 def word_of_all(fits: set[str], scores: set[str]) -> str:
@@ -182,19 +189,21 @@ def word_of_all(fits: set[str], scores: set[str]) -> str:
     return mixtures.get(tuple(sorted(fits))) or " and ".join(sorted(fits))
 
 
-def word_for(given: list[Any], X, weight) -> str:
-    """The word for the weights of one fit or score."""
-    of_X, sample_weight = given
-    if sample_weight is None:
+def word_for(given, of_X, X, passed) -> str:
+    """The word for the weights of one fit or score, whose rows are ``of_X``."""
+    if given is None:
         drawn = of_X is not None and len(np.unique(np.asarray(of_X)[:, 0])) < len(of_X)
         return "drawn" if drawn else "none"
-    sample_weight = np.asarray(sample_weight, dtype=float)
-    rows = np.array([np.argmin(np.abs(weight - value)) for value in sample_weight])
-    if np.array_equal(weight[rows], sample_weight):
-        assert of_X is None or are_rows_of(of_X, X[rows]), "the weights are those of other rows"
+    given = np.asarray(given, dtype=float)
+    if given.ndim == 2:  # validation rows, which may be scaled
+        return "weights" if len(given) == len(passed) else "own"
+    rows = np.array([np.argmin(np.abs(passed - value)) for value in given])
+    if np.array_equal(passed[rows], given):
+        repeated = len(np.unique(passed)) < len(passed)  # groups do not tell rows apart
+        known = of_X is not None and not repeated
+        assert not known or are_rows_of(of_X, X[rows]), "the weights are those of other rows"
         return "weights"
-    whole = np.array_equal(sample_weight, sample_weight.round())
-    if whole and sample_weight.sum() == len(weight) and sample_weight.min() == 0:
+    if np.array_equal(given, given.round()) and given.sum() == len(X) and given.min() == 0:
         return "counts"
     return "own"
 
@@ -207,4 +216,3 @@ def are_rows_of(of_X, expected) -> bool:
     orders = [np.argsort(column, kind="stable") for column in expected.T]
     found = [np.argsort(column, kind="stable") for column in of_X.T]
     return any(np.array_equal(one, other) for one in orders for other in found)
-
