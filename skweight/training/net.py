@@ -201,9 +201,15 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
         return super().initialize_optimizer(*args, **kwargs)
 
     def get_default_callbacks(self) -> list[Any]:
-        """Drop skorch's loss averages, which this class records, and the log unless verbose."""
-        log = [("print_log", PrintLog())] if self.verbose else []
-        return [("epoch_timer", EpochTimer()), *log]
+        """Drop skorch's loss averages, which this class records, and the log unless verbose.
+
+        A timer or log of the user's takes the place of the default one.
+        """
+        given = [item[1] if isinstance(item, tuple) else item for item in self.callbacks or []]
+        kinds = {item if isinstance(item, type) else type(item) for item in given}
+        defaults: list[Any] = [("epoch_timer", EpochTimer())]
+        defaults += [("print_log", PrintLog())] if self.verbose else []
+        return [(name, made) for name, made in defaults if type(made) not in kinds]
 
     # Epochs ---------------------------------------------------------------------------------
 
