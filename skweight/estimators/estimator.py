@@ -6,7 +6,7 @@ What classes and numbers need is in the tasks, the order of steps in a fit in ``
 import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -34,6 +34,7 @@ from skweight.estimators.planning import (
     criterion_arguments,
     plan,
 )
+from skweight.estimators.skorch_names import attribute_instead, refuse_hooks
 from skweight.estimators.tables import validate_to_predict
 from skweight.losses import Traits, build_criterion, traits_of
 from skweight.modules import input_feature_weights, is_mlp
@@ -130,8 +131,19 @@ class TorchEstimator(BaseEstimator):  # type: ignore[misc]
 
     def _check_params(self) -> None:
         """Refuse unknown names and values out of range."""
+        refuse_hooks(self)
         own = super().get_params(deep=False)
         check_parameters({**own, **self._params}, [*own], type(self).__name__)
+
+    if not TYPE_CHECKING:  # attributes that are misspelt in this package are still found
+
+        def __getattr__(self, name: str) -> Any:
+            """Say what to use instead of an attribute of skorch's nets."""
+            if instead := attribute_instead(name):
+                raise AttributeError(
+                    f"{type(self).__name__} has no {name!r} as skorch's nets have: {instead}."
+                )
+            return self.__getattribute__(name)  # its own error, or that of a property
 
     # Fits -----------------------------------------------------------------------------------
 

@@ -9,12 +9,15 @@ from typing import Any
 from skorch import NeuralNet
 from skorch.callbacks import (
     BatchScoring,
+    Checkpoint,
     EpochScoring,
     InputShapeSetter,
+    LoadInitState,
     LRScheduler,
     PassthroughScoring,
     PrintLog,
     ProgressBar,
+    TrainEndCheckpoint,
     WandbLogger,
 )
 from torch.optim.lr_scheduler import ReduceLROnPlateau
@@ -45,6 +48,18 @@ def check_callbacks(net: NeuralNet) -> None:
                 "other than print."
             )
         _check_names(name, callback, callbacks[:number], callbacks[number:], has_valid_rows)
+
+
+def refuse_files_of_members(callbacks: Any) -> None:
+    """Refuse callbacks that save and load files, which all members would share."""
+    for item in callbacks or []:
+        callback = item[1] if isinstance(item, tuple) else item
+        kind = callback if isinstance(callback, type) else type(callback)
+        if issubclass(kind, (Checkpoint, TrainEndCheckpoint, LoadInitState)):
+            raise ValueError(
+                f"callbacks: {kind.__name__} must be used with n_members=1, because all members "
+                "would use the same files."
+            )
 
 
 def _refuse_unsupported(name: str, callback: Any) -> None:

@@ -281,7 +281,7 @@ def test_labels_that_cannot_be_sorted_are_refused():
 def test_a_callback_that_reads_what_nobody_records_is_not_blamed_on_missing_rows(estimator):
     from skorch.callbacks import EarlyStopping
 
-    with pytest.raises(ValueError, match="not among what is recorded of epochs.*'valid_loss'"):
+    with pytest.raises(ValueError, match=r"not among what is recorded of epochs.*'valid_loss'"):
         estimator(early_stopping=True, callbacks=[EarlyStopping(monitor="valid_acc")]).fit(X, y)
 
 
