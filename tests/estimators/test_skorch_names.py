@@ -247,14 +247,13 @@ def test_what_data_sets_are_made_of_is_taken():
 @pytest.mark.parametrize("y", [Y.astype(np.float32), Y.astype(np.int32), torch.tensor(Y), list(Y)])
 def test_y_needs_no_dtype_of_its_own(y):
     """skorch wants int64 for CrossEntropyLoss, and float32 for BCEWithLogitsLoss and MSELoss."""
-    expected = WeightedTorchClassifier(nn.Linear(3, 2), **QUICK).fit(X, Y)
     for module in (nn.Linear(3, 2), nn.Linear(3, 1)):
-        assert WeightedTorchClassifier(module, **QUICK).fit(X.astype(float), y).score(X, y) > 0.2
+        model = WeightedTorchClassifier(module, lr=0.1, max_epochs=20, random_state=0)
+        assert model.fit(X.astype(float), y).score(X, y) > 0.8
     regressor = WeightedTorchRegressor(**QUICK)
     np.testing.assert_array_equal(
         regressor.fit(X, y).predict(X), regressor.fit(X, Y.astype(float)).predict(X)
     )
-    assert expected.classes_.dtype == Y.dtype
 
 
 # Several members
