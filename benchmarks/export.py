@@ -1,11 +1,12 @@
 """What a prediction costs by the estimator, by its module, and by an ONNX runtime.
 
-Run ``OMP_NUM_THREADS=1 python benchmarks/export.py`` with ``pip install "skweight[onnx]"``. It takes
-about a minute, and prints a Markdown table. See docs/saving.md.
+Run ``OMP_NUM_THREADS=1 python benchmarks/export.py`` with ``pip install "skweight[onnx]"``. It
+takes about a minute, and prints a Markdown table. See docs/saving.md.
 """
 
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -67,7 +68,7 @@ def main():
                 rows = X[:n_rows]
                 expected = model.predict_proba(rows)
                 assert all(np.abs(f(rows) - expected).max() < 1e-6 for f in functions.values())
-                found = median_seconds({k: lambda f=f: f(rows) for k, f in functions.items()})
+                found = median_seconds({k: partial(f, rows) for k, f in functions.items()})
                 cells = [f"{1000 * found[name]:.2f} ms" for name in functions]
                 print(f"| {n_members} | {n_rows:,} | {' | '.join(cells)} | {size / 1000:.0f} kB |")
 

@@ -43,8 +43,10 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
         :class:`~skweight.modules.MLP`. A class or callable is called as
         ``module(n_features, n_outputs, **module__)``, where ``n_features`` is ``X.shape[1]``
         and ``n_outputs`` is 1 for two classes (the logit of ``classes_[1]``) and else the
-        number of classes or labels. An instance is copied, and the copy is trained from its
-        current state. Before training, these methods of the network are called if it has them:
+        number of classes or labels. One whose first parameter has a default, as
+        modules for skorch have, is called as ``module(**module__)``, unless it has parameters
+        called ``n_features`` and ``n_outputs``. An instance is copied, and the copy is trained from
+        its current state. Before training, these methods of the network are called if it has them:
         ``adapt(X, y, row_weight)`` with all training data; ``adapt_categories(cardinalities)``, if
         X is 2-D, with the number of codes of each column, 0 for numbers;
         ``adapt_input(mean, spread)`` with the weighted mean and standard deviation of each column

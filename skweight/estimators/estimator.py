@@ -7,7 +7,7 @@ import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -43,6 +43,7 @@ from skweight.estimators.sklearn_callbacks import (
     FitTasks,
     with_callbacks,
 )
+from skweight.estimators.skorch_names import attribute_instead, refuse_hooks
 from skweight.estimators.tables import columns_as_given, validate_to_predict
 from skweight.losses import Traits, build_criterion, traits_of
 from skweight.modules import input_feature_weights, is_mlp
@@ -147,8 +148,19 @@ class TorchEstimator(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
 
     def _check_params(self) -> None:
         """Refuse unknown names and values out of range."""
+        refuse_hooks(self)
         own = super().get_params(deep=False)
         check_parameters({**own, **self._params}, [*own], type(self).__name__)
+
+    if not TYPE_CHECKING:  # attributes that are misspelt in this package are still found
+
+        def __getattr__(self, name: str) -> Any:
+            """Say what to use instead of an attribute of skorch's nets."""
+            if instead := attribute_instead(name):
+                raise AttributeError(
+                    f"{type(self).__name__} has no {name!r} as skorch's nets have: {instead}."
+                )
+            return self.__getattribute__(name)  # its own error, or that of a property
 
     # Fits -----------------------------------------------------------------------------------
 

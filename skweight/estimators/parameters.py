@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from skweight._keywords import did_you_mean
+from skweight.estimators.skorch_names import parameter_instead, refuse_class_weights_of_skorch
 
 PREFIXES = ("module", "criterion", "optimizer")
 # Suggestions for a name without its prefix, and for names of scikit-learn's MLP.
@@ -133,6 +134,7 @@ def check_parameters(params: Mapping[str, Any], own: Collection[str], estimator:
     for name in sorted(params.keys() - own):
         if not has_prefix(name):
             raise unknown_parameter(name, own, estimator)
+    refuse_class_weights_of_skorch(params, estimator)
     for name, (is_allowed, expected) in ALLOWED.items():
         if name in own and not is_allowed(params[name]):
             example = _in_a_list(params[name]) if name == "categorical_features" else ""
@@ -149,6 +151,10 @@ def _in_a_list(column: Any) -> str:
 
 def unknown_parameter(name: str, own: Collection[str], estimator: str) -> ValueError:
     """The error for a name that is no parameter: first the nearest name, then all of them."""
+    if instead := parameter_instead(name):
+        return ValueError(
+            f"Unknown parameter {name!r} of {estimator}, which skorch's nets have: {instead}."
+        )
     if name.startswith("callbacks__"):
         return ValueError(
             f"Unknown parameter {name!r} of {estimator}: give it to the callback in callbacks, or "

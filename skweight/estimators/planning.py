@@ -50,7 +50,12 @@ from skweight.estimators.tables import (
 )
 from skweight.losses import RowLoss, from_criterion
 from skweight.modules import build_module
-from skweight.training import Training, TrainingOptions, WeightedNet
+from skweight.training import (
+    Training,
+    TrainingOptions,
+    WeightedNet,
+    refuse_files_of_members,
+)
 from skweight.weights import (
     DistinctRows,
     EffectiveSampleSizeWarning,
@@ -151,6 +156,7 @@ def plan(estimator: Any, data: FitData, keep_copies: bool = False) -> FitPlan:
         own = [rows, validation] if validation else None
         parts = own or units.split(estimator.early_stopping, fraction, seed)
         return FitPlan([make.alone(parts, previous[0])], rows, balance=balance)
+    refuse_files_of_members(estimator.callbacks)
     # Members go on without the rows that they were trained without before.
     estimator._fold_seed = seed if not continues else estimator._fold_seed
     folds = units.folds(n_members, estimator._fold_seed)

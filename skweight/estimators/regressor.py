@@ -56,8 +56,10 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         :class:`~skweight.modules.MLP`. A class or callable is called as
         ``module(n_features, n_outputs, **module__)``, where ``n_features`` is ``X.shape[1]``
         and ``n_outputs`` the number of targets, times that of quantiles, or times 2 under
-        "gaussian_nll". An instance is copied, and the copy is trained from its current
-        state. Before training, these methods of the network are called if it has them:
+        "gaussian_nll". One whose first parameter has a default, as
+        modules for skorch have, is called as ``module(**module__)``, unless it has parameters
+        called ``n_features`` and ``n_outputs``. An instance is copied, and the copy is trained from
+        its current state. Before training, these methods of the network are called if it has them:
         ``adapt(X, y, row_weight)`` with all training data; ``adapt_categories(cardinalities)``, if
         X is 2-D, with the number of codes of each column, 0 for numbers;
         ``adapt_input(mean, spread)`` with the weighted mean and standard deviation of each column

@@ -390,7 +390,8 @@ def _check_suits(traits: Traits, name: str, output: Tensor, target: Tensor) -> N
     if traits.takes_log_probabilities and output.exp().sum(1).sub(1).abs().max() > 1e-3:
         raise CriterionError(
             f"criterion {name} takes logarithms of probabilities, which the module does not "
-            "return: pass nn.CrossEntropyLoss, or a module that ends with nn.LogSoftmax."
+            "return: pass nn.CrossEntropyLoss and a module that returns raw scores, or a module "
+            "that ends with nn.LogSoftmax. skorch takes the logarithms itself, skweight does not."
         )
 
 

@@ -2,7 +2,8 @@
 
 - ``plan.py``: ``Training``, everything that a training needs; the estimators make it.
 - ``run.py``: ``train``, from a plan to a trained net. Begin here.
-- ``callbacks.py``: the copies of the user's callbacks.
+- ``callbacks.py``: the copies of the user's callbacks; ``callback_checks.py``: those that are
+  refused.
 - ``prepare.py``, ``trial.py``, ``optimizers.py``, ``defaults.py``: what happens before the first
   epoch.
 - ``net.py``: ``WeightedNet``, the skorch net: an epoch, and what callbacks see.
@@ -26,6 +27,7 @@
 from skweight.training.adam import FusedAdam, fused_adam, with_kernel
 from skweight.training.average import WeightAverage
 from skweight.training.best_epoch import best_epoch
+from skweight.training.callback_checks import refuse_files_of_members
 from skweight.training.callbacks import copy_for_fit
 from skweight.training.cuda_graphs import CudaGraphs, ReplayedStep, make_step
 from skweight.training.defaults import (

@@ -204,8 +204,13 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
         return super().initialize_optimizer(*args, **kwargs)
 
     def get_default_callbacks(self) -> list[Any]:
-        """Drop skorch's loss averages, which this class records, and its table of epochs."""
-        return [("epoch_timer", EpochTimer())]
+        """Drop skorch's loss averages, which this class records, and its table of epochs.
+
+        A timer of the user's takes the place of the default one.
+        """
+        given = [item[1] if isinstance(item, tuple) else item for item in self.callbacks or []]
+        kinds = {item if isinstance(item, type) else type(item) for item in given}
+        return [] if EpochTimer in kinds else [("epoch_timer", EpochTimer())]
 
     # Epochs ---------------------------------------------------------------------------------
 

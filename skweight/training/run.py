@@ -5,12 +5,12 @@ from contextlib import nullcontext
 from typing import Any
 
 import torch
-from skorch.callbacks import EpochScoring, InputShapeSetter, LRScheduler
 from skorch.helper import predefined_split
 from skorch.history import History
 from torch import nn
 
 from skweight.data import TensorBatches, rows_at_once
+from skweight.training.callback_checks import check_callbacks
 from skweight.training.callbacks import copy_for_fit
 from skweight.training.defaults import resolve_batch_size, resolve_ema_decay, resolve_epochs
 from skweight.training.isolation import isolated_torch
@@ -87,7 +87,7 @@ def make_net(training: Training) -> WeightedNet:
     net = _wrap(module, training)
     net.takes_integers = rows.as_integers
     net.initialize()
-    _check_callbacks(net)
+    check_callbacks(net)
     if training.previous is not None:
         net.history_ = History(training.previous.history)
         restore_optimizer(net, training.previous)
@@ -122,9 +122,10 @@ def max_epochs_of(training: Training) -> int:
 def _net_arguments(module: nn.Module, training: Training) -> dict[str, Any]:
     """The keyword arguments of the net."""
     options, rows, valid_rows = training.options, training.rows, training.valid_rows
-    callbacks: list[Any] = [("finite_loss", FiniteLoss())]
+    # Names that no user gives: skorch refuses a callback with the name of another.
+    callbacks: list[Any] = [("_finite_loss", FiniteLoss())]
     if valid_rows is not None:
-        callbacks.append(("early_stopping", EarlyStopping(options.n_iter_no_change, options.tol)))
+        callbacks.append(("_early_stopping", EarlyStopping(options.n_iter_no_change, options.tol)))
     optimizer = optimizer_params(options, module)
     return {
         "optimizer": options.optimizer_class,
@@ -146,35 +147,6 @@ def _net_arguments(module: nn.Module, training: Training) -> dict[str, Any]:
         "ema_decay": resolve_ema_decay(options.ema_decay, valid_rows is not None),
         **{f"optimizer__{name}": value for name, value in optimizer.items()},
     }
-
-
-def _check_callbacks(net: WeightedNet) -> None:
-    """Refuse callbacks that need skorch's dataset or monitor a value that is not recorded."""
-    scores = [callback for _, callback in net.callbacks_ if isinstance(callback, EpochScoring)]
-    missing = {"valid_loss"} | {score.name_ for score in scores if not score.on_train}
-    missing -= {score.name_ for score in scores if score.on_train}
-    missing |= {f"{name}_best" for name in missing}
-    for name, callback in net.callbacks_:
-        if isinstance(callback, InputShapeSetter):
-            raise ValueError(
-                "callbacks: InputShapeSetter is not supported, because the network is made before "
-                "callbacks are called. It is made by module(n_features, n_outputs, **module__), "
-                "with the number of columns of X."
-            )
-        if isinstance(callback, EpochScoring) and not callback.use_caching:
-            raise ValueError(
-                f"callbacks: {type(callback).__name__} must have use_caching=True, got False: "
-                "without caching it needs a skorch Dataset, which this net does not use."
-            )
-        monitor = getattr(callback, "monitor", None)
-        # Of all schedules only ReduceLROnPlateau uses monitor, and it raises an error itself.
-        is_ignored = isinstance(callback, LRScheduler)
-        is_missing = isinstance(monitor, str) and monitor in missing and not is_ignored
-        if is_missing and net.train_split is None:
-            raise ValueError(
-                f"callbacks: {name} monitors {monitor!r}, which is recorded with validation rows "
-                "only: pass early_stopping=True, or let it monitor 'train_loss'."
-            )
 
 
 def _run(net: WeightedNet, training: Training) -> Reason:

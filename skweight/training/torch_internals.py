@@ -156,6 +156,21 @@ def is_compiled(value: Any) -> bool:
     return type(value).__module__.startswith("torch._dynamo")
 
 
+_HOOKS_OF_MODULES = (
+    *("_forward_hooks", "_forward_pre_hooks"),
+    *("_backward_hooks", "_backward_pre_hooks"),
+)
+_HOOKS_OF_TENSORS = ("_backward_hooks", "_post_accumulate_grad_hooks")
+
+
 def has_hooks(module: nn.Module) -> bool:
-    """Whether a module has hooks on its ``forward``: torch has no function that tells."""
-    return bool(module._forward_hooks or module._forward_pre_hooks)
+    """Whether a module has hooks on ``forward`` or on gradients: torch has no function that tells.
+
+    Those on the gradients of its own parameters count, such as ``wandb.watch`` adds.
+    """
+    of_parameters = (
+        getattr(parameter, name)
+        for parameter in module.parameters(recurse=False)
+        for name in _HOOKS_OF_TENSORS
+    )
+    return any(getattr(module, name) for name in _HOOKS_OF_MODULES) or any(of_parameters)
