@@ -181,7 +181,7 @@ class WeightDisplay:
             ax.set_xscale("log")
         rows, mass, size = (self.summary[k][-1] for k in ("rows", "mass", "effective_size"))
         title = (
-            f"{rows:,.0f} rows, mass {mass:,.6g}, effective size {size:,.0f} ({size / rows:.0%})"
+            f"{rows:,.0f} rows, mass {_count(mass)}, effective size {size:,.0f} ({size / rows:.0%})"
         )
         ax.set_title(title, fontsize="medium")
         ax.set(xlabel="weight / mean weight", ylabel="share in the bin")
@@ -206,6 +206,10 @@ class WeightDisplay:
         ax.set(xlabel="share", ylim=(len(names) - 0.4, -0.6))  # the first class at the top
         ax.legend(frameon=False, fontsize="small")
         tidy(ax)
+
+
+def _count(mass: float) -> str:
+    return f"{mass:,.0f}" if mass >= 1000 else f"{mass:.4g}"
 
 
 def _edges(weight: Floats) -> Floats:

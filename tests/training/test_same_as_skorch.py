@@ -160,7 +160,7 @@ SAME = {
     "Initializer": lambda r: [Initializer("output.bias", fn=nn.init.ones_)],
     "LRScheduler": lambda r: [LRScheduler("StepLR", step_size=2, gamma=0.5), Rates()],
     "LRScheduler of a class": lambda r: [
-        LRScheduler(torch.optim.lr_scheduler.CosineAnnealingLR, T_max=5)
+        LRScheduler(torch.optim.lr_scheduler.CosineAnnealingLR, T_max=20)
     ],
     "LRScheduler of batches": lambda r: [
         LRScheduler("StepLR", step_every="batch", step_size=3),
