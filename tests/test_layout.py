@@ -41,6 +41,7 @@ MAY_IMPORT = {
     ),
     "inspection": (LOWEST | {"weights"}, {"numpy"}),
 }
+FOR_TYPE_CHECKERS = {"typing_extensions"}  # which know it whether it is installed or not
 TORCH_INTERNALS = "training/torch_internals.py"
 MOST_ENTRIES, LONGEST_FILE, LONGEST_FUNCTION, MOST_CLASSES_ABOVE = 13, 400, 50, 2
 
@@ -194,7 +195,7 @@ def test_other_libraries_are_imported_only_where_they_belong():
     faults = []
     for path, module, _, where in imports():
         top, package = module.split(".")[0], package_of(path)
-        if top != "skweight" and top not in sys.stdlib_module_names:
+        if top not in {"skweight", *FOR_TYPE_CHECKERS, *sys.stdlib_module_names}:
             faults += [f"{where}: {module}"] if top not in MAY_IMPORT[package][1] else []
     assert not faults, listed(faults)
 

@@ -1,32 +1,28 @@
 """Constructor parameters of the estimators: their names, and which values they may have.
 
 scikit-learn reads parameters from the signature of ``__init__``. The network, the loss and the
-optimizer have parameters of their own, ``module__*``, ``criterion__*`` and ``optimizer__*``.
+optimizer have parameters of their own, ``module__*``, ``criterion__*`` and ``optimizer__*``. Those
+of the default network and of named criteria are in the signature too, so that they can be found.
+But they belong to the part that has them: an estimator stores only those that it was given, since
+other networks and criteria know other names and have other defaults.
 """
 
+import inspect
 from collections.abc import Callable, Collection, Mapping
+from functools import wraps
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, ParamSpec
 
 import numpy as np
+from torch import nn
 
-from skweight._keywords import did_you_mean
+from skweight._keywords import did_you_mean, parameters_of
+from skweight.modules import MLP
 
+Arguments = ParamSpec("Arguments")
 PREFIXES = ("module", "criterion", "optimizer")
-# Suggestions for a name without its prefix, and for names of scikit-learn's MLP.
-_COMMON = (
-    "module__hidden_sizes",
-    "module__activation",
-    "module__dropout",
-    "module__feature_weights",
-    "optimizer__weight_decay",
-    "optimizer__momentum",
-    "criterion__label_smoothing",
-    "criterion__gamma",
-    "criterion__quantile",
-    "criterion__power",
-    "criterion__delta",
-)
+# Suggestions beside the names of the signature, and for names of scikit-learn's MLP.
+_OF_OPTIMIZERS = ("optimizer__weight_decay", "optimizer__momentum")
 SYNONYMS = {
     "alpha": "optimizer__weight_decay",
     "loss": "criterion",
@@ -119,6 +115,55 @@ def has_prefix(name: str) -> bool:
     return prefix in PREFIXES and bool(delimiter and rest)
 
 
+def stores_params(init: Callable[Arguments, None]) -> Callable[Arguments, None]:
+    """Decorate a constructor: ``_params`` is what it is given for parts; other names are refused.
+
+    Defaults that its signature has for parts are thus shown and never stored. ``help`` shows names
+    and defaults only: they would be lost among the types, whose names it spells out.
+    """
+    signature = inspect.signature(init)
+    shown = [p.replace(annotation=p.empty) for p in signature.parameters.values()]
+    known = [p.name for p in shown if p.kind is not p.VAR_KEYWORD][1:]  # without self
+    # scikit-learn's checks pass the name of **params too, and want no error before fit.
+    unchecked = [p.name for p in shown if p.kind is p.VAR_KEYWORD]
+
+    @wraps(init)
+    def checked(*args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
+        estimator: Any = args[0]
+        for name in kwargs:
+            if name not in known and name not in unchecked and not has_prefix(name):
+                raise TypeError(unknown_parameter(name, known, type(estimator).__name__))
+        init(*args, **kwargs)
+        estimator._params = {
+            name: value for name, value in kwargs.items() if has_prefix(name) or name in unchecked
+        }
+
+    vars(checked)["__signature__"] = inspect.Signature(shown)
+    return checked
+
+
+def defaults_of_parts(
+    module: Any, criterion: Any, named: Mapping[str, type[nn.Module]]
+) -> dict[str, Any]:
+    """Parameters of the default network and of a criterion that is None or a name.
+
+    What other networks and criteria take is known only when they are made.
+    """
+    parts: dict[str, Any] = {}
+    if module is None or module is MLP:
+        parts["module"] = MLP
+    if criterion is None:
+        parts["criterion"] = next(iter(named.values()))
+    elif isinstance(criterion, str) and criterion in named:
+        parts["criterion"] = named[criterion]
+    return {
+        f"{prefix}__{parameter.name}": parameter.default
+        for prefix, part in parts.items()
+        for parameter in parameters_of(part).values()
+        if parameter.default is not parameter.empty
+    }
+
+
 def without_prefix(params: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     """What was given as ``prefix__*``, by the names without the prefix."""
     start = prefix + "__"
@@ -132,7 +177,7 @@ def check_parameters(params: Mapping[str, Any], own: Collection[str], estimator:
     """
     for name in sorted(params.keys() - own):
         if not has_prefix(name):
-            raise unknown_parameter(name, own, estimator)
+            raise ValueError(unknown_parameter(name, own, estimator))
     for name, (is_allowed, expected) in ALLOWED.items():
         if name in own and not is_allowed(params[name]):
             example = _in_a_list(params[name]) if name == "categorical_features" else ""
@@ -147,16 +192,19 @@ def _in_a_list(column: Any) -> str:
     return f", such as [{column!r}]"
 
 
-def unknown_parameter(name: str, own: Collection[str], estimator: str) -> ValueError:
+def unknown_parameter(name: str, known: Collection[str], estimator: str) -> str:
     """The error for a name that is no parameter: first the nearest name, then all of them."""
     if name.startswith("callbacks__"):
-        return ValueError(
+        return (
             f"Unknown parameter {name!r} of {estimator}: give it to the callback in callbacks, or "
             "pass it to set_params."
         )
-    hint = did_you_mean(SYNONYMS.get(name, name), [*own, *_COMMON])
+    near = {full: full for full in [*known, *_OF_OPTIMIZERS]}
+    near = {full.rpartition("__")[2]: full for full in near} | near
+    hint = did_you_mean(SYNONYMS.get(name, name), near)
     text = (
-        f"Unknown parameter {name!r} of {estimator}: expected one of {[*own]} or a name that "
-        f"begins with one of {[f'{prefix}__' for prefix in PREFIXES]}."
+        f"Unknown parameter {name!r} of {estimator}: expected one of "
+        f"{[full for full in known if not has_prefix(full)]} or a name that begins with one of "
+        f"{[f'{prefix}__' for prefix in PREFIXES]}."
     )
-    return ValueError(f"{hint} {text}".strip())
+    return f"{hint} {text}".strip()

@@ -18,21 +18,10 @@ def build_module(
     None is :class:`MLP`. A class or callable is called with ``n_features``, ``n_outputs`` and
     ``params``; with several inputs ``n_features`` is a dict. An instance is deep-copied.
     """
+    check_module(module, params)
     if isinstance(module, nn.Module):
-        if params:
-            raise ValueError(
-                "module must be a class or callable for module__* parameters to be applied, "
-                f"got an instance of {type(module).__name__} and "
-                f"{['module__' + name for name in params]}."
-            )
         return copy.deepcopy(module)
     factory: Callable[..., Any] = MLP if module is None else module
-    if not callable(factory):
-        raise TypeError(
-            "module must be None, an nn.Module class or instance, or a callable "
-            f"(n_features, n_outputs, **module__) -> nn.Module, got {type(module).__name__}."
-        )
-    check_keywords(factory, params, "module")
     try:
         built = factory(n_features, n_outputs, **params)
     except TypeError as error:
@@ -44,6 +33,24 @@ def build_module(
     if not isinstance(built, nn.Module):
         raise TypeError(f"module must make an nn.Module, got {type(built).__name__}.")
     return built
+
+
+def check_module(module: Any, params: Mapping[str, Any]) -> None:
+    """Refuse what is no module, and parameters that it does not take, before it is made."""
+    if isinstance(module, nn.Module):
+        if params:
+            raise ValueError(
+                "module must be a class or callable for module__* parameters to be applied, "
+                f"got an instance of {type(module).__name__} and "
+                f"{['module__' + name for name in params]}."
+            )
+        return
+    if module is not None and not callable(module):
+        raise TypeError(
+            "module must be None, an nn.Module class or instance, or a callable "
+            f"(n_features, n_outputs, **module__) -> nn.Module, got {type(module).__name__}."
+        )
+    check_keywords(MLP if module is None else module, params, "module")
 
 
 def is_mlp(module: Any) -> bool:

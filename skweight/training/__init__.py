@@ -40,6 +40,7 @@ from skweight.training.direct_layers import (
 from skweight.training.encoded import EncodedBatches
 from skweight.training.isolation import isolated_torch
 from skweight.training.net import WeightedNet, on_cpu
+from skweight.training.optimizers import check_optimizer
 from skweight.training.plan import Output, Training, TrainingOptions
 from skweight.training.predict import predict
 from skweight.training.prepare import prepare
