@@ -1,5 +1,6 @@
 """The scikit-learn estimators, and the plan of a fit."""
 
+from skweight.estimators.annotations import Weighting
 from skweight.estimators.class_task import ClassTask, Labels, is_fixed
 from skweight.estimators.classifier import WeightedTorchClassifier
 from skweight.estimators.estimator import TorchEstimator

@@ -1,5 +1,7 @@
 """The classifier: parameters, docstrings, and scores, probabilities and labels for X."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -280,7 +282,7 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
     _criteria = CLASSIFIER_CRITERIA
     _task: ClassTask
 
-    @stores_params
+    @stores_params(CLASSIFIER_CRITERIA)
     def __init__(
         self,
         module: Module | None = None,
@@ -365,7 +367,7 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
         y_val: Any = None,
         sample_weight_val: ArrayLike | None = None,
         offset_val: ArrayLike | None = None,
-    ) -> "Self":
+    ) -> Self:
         """Fit the network to weighted rows.
 
         Parameters
@@ -424,7 +426,7 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
         sample_weight: ArrayLike | None = None,
         *,
         offset: ArrayLike | None = None,
-    ) -> "Self":
+    ) -> Self:
         """Train on more rows: one pass over them in batches, whatever ``max_epochs`` is.
 
         Weights are on one scale across calls; its unit is the mean weight in the first call. The

@@ -3,6 +3,8 @@
 What classes and numbers need is in the tasks, the order of steps in a fit in ``planning``.
 """
 
+from __future__ import annotations
+
 import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -109,12 +111,21 @@ class TorchEstimator(BaseEstimator):  # type: ignore[misc]
         """Defaults of ``module__*`` and ``criterion__*``, as far as they are known."""
         return defaults_of_parts(self.module, self.criterion, self._criteria)
 
+    def _get_params_html(self, *args: Any, **kwargs: Any) -> Any:
+        """The table in a notebook (scikit-learn 1.7): a listed default is not marked as set."""
+        table = super()._get_params_html(*args, **kwargs)
+        unset = self._defaults_of_parts().keys() - self._params.keys()
+        table.non_default = tuple(name for name in table.non_default if name not in unset)
+        first = {name: table.data[name] for name in table.non_default}
+        table.data = {**first, **table.data}
+        return table
+
     @classmethod
     def _get_param_names(cls) -> list[str]:
         """Names of parameters that are attributes: those of parts are in ``_params``, if set."""
         return [name for name in super()._get_param_names() if not has_prefix(name)]
 
-    def set_params(self, **params: Any) -> "Self":
+    def set_params(self, **params: Any) -> Self:
         """Set parameters; ``module__*``, ``criterion__*``, ``optimizer__*`` may be new ones.
 
         ``callbacks__name__param`` is a parameter of the callback ``("name", callback)`` or of the
@@ -166,7 +177,7 @@ class TorchEstimator(BaseEstimator):  # type: ignore[misc]
 
     # Fits -----------------------------------------------------------------------------------
 
-    def _fit(self, data: FitData) -> "Self":
+    def _fit(self, data: FitData) -> Self:
         """Fit on all rows at once."""
         with self._unchanged_by_failure():
             planned = plan(self, data)
@@ -178,7 +189,7 @@ class TorchEstimator(BaseEstimator):  # type: ignore[misc]
             planned.complete(self, nets)
         return self
 
-    def _partial_fit(self, data: FitData, find_task: Callable[[Any, bool], Task]) -> "Self":
+    def _partial_fit(self, data: FitData, find_task: Callable[[Any, bool], Task]) -> Self:
         """Make one pass over more rows."""
         with self._unchanged_by_failure():
             set_nets(self, _train_all(plan_partial_fit(self, data, find_task)))

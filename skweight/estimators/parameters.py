@@ -115,33 +115,6 @@ def has_prefix(name: str) -> bool:
     return prefix in PREFIXES and bool(delimiter and rest)
 
 
-def stores_params(init: Callable[Arguments, None]) -> Callable[Arguments, None]:
-    """Decorate a constructor: ``_params`` is what it is given for parts; other names are refused.
-
-    Defaults that its signature has for parts are thus shown and never stored. ``help`` shows names
-    and defaults only: they would be lost among the types, whose names it spells out.
-    """
-    signature = inspect.signature(init)
-    shown = [p.replace(annotation=p.empty) for p in signature.parameters.values()]
-    known = [p.name for p in shown if p.kind is not p.VAR_KEYWORD][1:]  # without self
-    # scikit-learn's checks pass the name of **params too, and want no error before fit.
-    unchecked = [p.name for p in shown if p.kind is p.VAR_KEYWORD]
-
-    @wraps(init)
-    def checked(*args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
-        estimator: Any = args[0]
-        for name in kwargs:
-            if name not in known and name not in unchecked and not has_prefix(name):
-                raise TypeError(unknown_parameter(name, known, type(estimator).__name__))
-        init(*args, **kwargs)
-        estimator._params = {
-            name: value for name, value in kwargs.items() if has_prefix(name) or name in unchecked
-        }
-
-    vars(checked)["__signature__"] = inspect.Signature(shown)
-    return checked
-
-
 def defaults_of_parts(
     module: Any, criterion: Any, named: Mapping[str, type[nn.Module]]
 ) -> dict[str, Any]:
@@ -162,6 +135,45 @@ def defaults_of_parts(
         for parameter in parameters_of(part).values()
         if parameter.default is not parameter.empty
     }
+
+
+def stores_params(
+    named: Mapping[str, type[nn.Module]],
+) -> Callable[[Callable[Arguments, None]], Callable[Arguments, None]]:
+    """Decorate a constructor: ``_params`` is what it is given for parts; other names are refused.
+
+    The defaults that it has for parts are for readers. At run time its signature has those of parts
+    that ``named`` criteria have only if they are parameters of the default one: a scikit-learn
+    check wants ``get_params`` of a new estimator to list all. It has no types, among whose names
+    those of the parameters would be lost in ``help``.
+    """
+    default = defaults_of_parts(None, None, named)
+
+    def decorate(init: Callable[Arguments, None]) -> Callable[Arguments, None]:
+        parameters = [*inspect.signature(init).parameters.values()]
+        known = [p.name for p in parameters if p.kind is not p.VAR_KEYWORD][1:]  # without self
+        # scikit-learn's checks pass the name of **params too, and want no error before fit.
+        unchecked = [p.name for p in parameters if p.kind is p.VAR_KEYWORD]
+
+        @wraps(init)
+        def checked(*args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
+            estimator: Any = args[0]
+            for name in kwargs:
+                if name not in known and name not in unchecked and not has_prefix(name):
+                    raise TypeError(unknown_parameter(name, known, type(estimator).__name__))
+            init(*args, **kwargs)
+            estimator._params = {
+                name: value
+                for name, value in kwargs.items()
+                if has_prefix(name) or name in unchecked
+            }
+
+        shown = [p for p in parameters if p.name in default or not has_prefix(p.name)]
+        plain = [p.replace(annotation=p.empty) for p in shown]
+        vars(checked)["__signature__"] = inspect.Signature(plain)
+        return checked
+
+    return decorate
 
 
 def without_prefix(params: Mapping[str, Any], prefix: str) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """The regressor: parameters, docstrings, predictions in the units of y, and weighted scores."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -269,7 +271,7 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
     _criteria = REGRESSOR_CRITERIA
     _task: NumberTask
 
-    @stores_params
+    @stores_params(REGRESSOR_CRITERIA)
     def __init__(
         self,
         module: Module | None = None,
@@ -346,7 +348,7 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         y_val: Any = None,
         sample_weight_val: ArrayLike | None = None,
         offset_val: ArrayLike | None = None,
-    ) -> "Self":
+    ) -> Self:
         """Fit the network to weighted rows.
 
         Parameters
@@ -405,7 +407,7 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         sample_weight: ArrayLike | None = None,
         *,
         offset: ArrayLike | None = None,
-    ) -> "Self":
+    ) -> Self:
         """Train on more rows: one pass over them in batches, whatever ``max_epochs`` is.
 
         Weights are on one scale across calls; its unit is the mean weight in the first call. The

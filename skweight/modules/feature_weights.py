@@ -1,5 +1,7 @@
 """Layers with weights on features: :class:`FeatureWeight` and :class:`WeightedLinear`."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 import torch

@@ -4,6 +4,8 @@ Whatever depends on the data is set before training, by one call each of ``adapt
 ``adapt_input``, ``adapt_values``, ``adapt_bins`` and ``adapt_output``, in this order.
 """
 
+from __future__ import annotations
+
 import math
 import warnings
 from collections.abc import Callable, Iterable, Sequence

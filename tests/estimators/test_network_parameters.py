@@ -9,6 +9,7 @@ import inspect
 import pickle
 import re
 from itertools import pairwise
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -22,8 +23,14 @@ from sklearn.utils.fixes import parse_version
 from torch import nn
 
 from skweight import WeightedTorchClassifier, WeightedTorchRegressor, WeightSearchCV
-from skweight.losses import CLASSIFIER_CRITERIA, REGRESSOR_CRITERIA
-from skweight.modules import MLP
+from skweight.estimators import Weighting
+from skweight.losses import (
+    CLASSIFIER_CRITERIA,
+    REGRESSOR_CRITERIA,
+    ClassifierCriterion,
+    RegressorCriterion,
+)
+from skweight.modules import MLP, Activation
 
 X = np.random.default_rng(0).normal(size=(40, 2))
 Y = np.arange(40) % 2
@@ -66,18 +73,31 @@ def of_criterion(model):
 # --------------------------------------------------------------------------------------
 
 
+def written_signature(estimator):
+    """That of the source, which type checkers and editors read."""
+    return inspect.signature(estimator.__init__.__wrapped__)
+
+
 @both
-def test_the_signature_has_the_parameters_of_the_network_and_of_all_named_criteria(estimator):
-    signature = inspect.signature(estimator)
-    shown = {n: p.default for n, p in signature.parameters.items() if "__" in n}
+def test_the_constructor_has_the_parameters_of_the_network_and_of_all_named_criteria(estimator):
+    written = written_signature(estimator).parameters
+    written = {n: p.default for n, p in written.items() if "__" in n}
     expected = defaults_of(MLP, "module")
     for criterion in CRITERIA[estimator].values():
         of_one = defaults_of(criterion, "criterion")
         assert not expected.keys() & of_one.keys()
         expected |= of_one
-    assert shown == expected
-    assert len(shown) >= 12
-    assert [*signature.parameters][:3] == ["module", "module__hidden_sizes", "module__activation"]
+    assert written == expected
+    assert len(written) >= 12
+
+
+@both
+def test_help_shows_the_parameters_of_a_new_estimator_with_their_defaults(estimator):
+    signature = inspect.signature(estimator)
+    shown = {n: p.default for n, p in signature.parameters.items() if n != "params"}
+    assert shown == estimator().get_params()
+    assert [*shown][:3] == ["module", "module__hidden_sizes", "module__activation"]
+    assert str(signature).startswith("(module=None, *, module__hidden_sizes=(64, 64), module__act")
     assert signature == inspect.signature(type("Sub", (estimator,), {}))
 
 
@@ -115,10 +135,29 @@ def test_the_docstring_has_the_parameters_of_the_signature_in_its_order_with_def
         ("**params", "")
         if p.kind is p.VAR_KEYWORD
         else (name, f'"{p.default}"' if isinstance(p.default, str) else str(p.default))
-        for name, p in inspect.signature(estimator).parameters.items()
+        for name, p in [*written_signature(estimator).parameters.items()][1:]
     ]
     found = [(name, "0.0001" if default == "1e-4" else default) for name, default in documented]
     assert found[: len(expected)] == expected
+
+
+@pytest.mark.parametrize(
+    ("names", "param"),
+    [
+        (get_args(Activation), "module__activation"),
+        (get_args(ClassifierCriterion), "criterion"),
+        (get_args(RegressorCriterion), "criterion"),
+        (get_args(Weighting), "weighting"),
+    ],
+)
+def test_the_names_that_type_checkers_know_are_those_that_fit_accepts(names, param):
+    of_regressor = names == get_args(RegressorCriterion)
+    estimator = WeightedTorchRegressor if of_regressor else WeightedTorchClassifier
+    for name in names:
+        assert estimator(**{param: name}, max_epochs=1, n_members=1).fit(X, Y + 1).n_iter_ == 1
+    quoted = ", ".join(f"['\"]{name}['\"]" for name in names)
+    with pytest.raises(ValueError, match=rf"^{param} must be one of \[{quoted}\]"):
+        estimator(**{param: "no such"}).fit(X, Y)
 
 
 # --------------------------------------------------------------------------------------
@@ -244,6 +283,18 @@ def test_the_table_of_a_notebook_marks_what_was_set_and_shows_the_rest(estimator
         assert not {*rows["user-set"]} & {*rows["default"]}
     rows = rows_of_table(estimator_html_repr(model))
     assert {*rows["user-set"], *rows["default"]} == {*model.get_params()}
+
+
+@pytest.mark.skipif(not HAS_TABLES, reason="scikit-learn 1.6 shows the printed form")
+@both
+def test_a_default_of_a_criterion_that_was_named_is_not_marked(estimator):
+    name, param = ("focal", "gamma") if estimator is ESTIMATORS[0] else ("huber", "delta")
+    rows = rows_of_table(estimator_html_repr(estimator(criterion=name)))
+    assert rows["user-set"] == ["criterion"]
+    assert f"criterion__{param}" in rows["default"]
+    model = estimator(criterion=name, **{f"criterion__{param}": 3.0})
+    rows = rows_of_table(estimator_html_repr(model))
+    assert rows["user-set"] == ["criterion", f"criterion__{param}"]
 
 
 # --------------------------------------------------------------------------------------
