@@ -30,7 +30,15 @@ from skweight.ensembles.weight_columns import (
     take_columns,
     without_columns,
 )
-from skweight.estimators import FitData, FitPlan, TorchEstimator, overrides, plan, plan_replicate
+from skweight.estimators import (
+    FitData,
+    FitPlan,
+    TorchEstimator,
+    doc_link_template,
+    overrides,
+    plan,
+    plan_replicate,
+)
 from skweight.stacks import Outcome, train_in_stacks
 from skweight.training import Training, TrainingInterrupted
 from skweight.weights import ReplicateMethod
@@ -128,6 +136,8 @@ class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
     True
     """
 
+    _doc_link_module = "skweight"
+    _doc_link_template = property(doc_link_template)
     estimator_: Any
     replicates_: list[Any]
     factors_: Floats

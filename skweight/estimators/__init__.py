@@ -3,6 +3,7 @@
 from skweight.estimators.annotations import Weighting
 from skweight.estimators.class_task import ClassTask, Labels, is_fixed
 from skweight.estimators.classifier import WeightedTorchClassifier
+from skweight.estimators.documentation import doc_link_template
 from skweight.estimators.estimator import TorchEstimator
 from skweight.estimators.members import FitPlan
 from skweight.estimators.overrides import overrides

@@ -20,6 +20,7 @@ from torch import nn
 from skweight._keywords import Floats, Mask, warn
 from skweight.data import Encoding, as_array, has_named_inputs
 from skweight.estimators.callbacks import callback_params, set_callback_params
+from skweight.estimators.documentation import arrange_table, doc_link_template
 from skweight.estimators.members import FitPlan, set_nets
 from skweight.estimators.offsets import check_given_as_in_fit, check_offset
 from skweight.estimators.parameters import (
@@ -70,6 +71,8 @@ class TorchEstimator(BaseEstimator):  # type: ignore[misc]
 
     # They go to splitters, unless asked for here.
     __metadata_request__fit: ClassVar = {"groups": False}
+    _doc_link_module = "skweight"
+    _doc_link_template = property(doc_link_template)
     nets_: list[WeightedNet]
     oof_prediction_: NDArray[np.float64]  # with several members only, as the next two
     oof_score_: float
@@ -112,13 +115,9 @@ class TorchEstimator(BaseEstimator):  # type: ignore[misc]
         return defaults_of_parts(self.module, self.criterion, self._criteria)
 
     def _get_params_html(self, *args: Any, **kwargs: Any) -> Any:
-        """The table in a notebook (scikit-learn 1.7): a listed default is not marked as set."""
+        """The table in a notebook, from scikit-learn 1.7 on."""
         table = super()._get_params_html(*args, **kwargs)
-        unset = self._defaults_of_parts().keys() - self._params.keys()
-        table.non_default = tuple(name for name in table.non_default if name not in unset)
-        first = {name: table.data[name] for name in table.non_default}
-        table.data = {**first, **table.data}
-        return table
+        return arrange_table(table, self._defaults_of_parts().keys() - self._params.keys())
 
     @classmethod
     def _get_param_names(cls) -> list[str]:

@@ -16,6 +16,7 @@ from sklearn.utils import indexable
 from sklearn.utils.metadata_routing import process_routing
 
 from skweight._keywords import Auto, warn
+from skweight.estimators import doc_link_template
 from skweight.search.callbacks import SearchCallback
 from skweight.search.run import SearchRun
 from skweight.search.stand_in import StandIn
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 class StackedSearch:
     """A search of scikit-learn whose candidates are trained together before they are scored."""
 
+    _doc_link_module = "skweight"
+    _doc_link_template = property(doc_link_template)
     estimator: Any
     n_jobs: int | None
     cv: Any

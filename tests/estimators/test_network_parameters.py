@@ -297,6 +297,22 @@ def test_a_default_of_a_criterion_that_was_named_is_not_marked(estimator):
     assert rows["user-set"] == ["criterion", f"criterion__{param}"]
 
 
+@pytest.mark.skipif(not HAS_TABLES, reason="scikit-learn 1.6 shows the printed form")
+@both
+def test_the_table_shows_the_sizes_of_all_hidden_layers(estimator):
+    html = estimator_html_repr(estimator(module__hidden_sizes=(128, 64, 32)))
+    assert '<td class="value">(128, 64, 32)</td>' in html
+    long = estimator_html_repr(estimator(module__hidden_sizes=[100] * 1000))
+    assert '<td class="value">[100, 100, 10...100, 100, 100]</td>' in long
+
+
+@pytest.mark.parametrize("n_members", [1, 2])
+def test_a_fitted_estimator_has_a_table_too(n_members):
+    model = WeightedTorchClassifier(max_epochs=1, n_members=n_members).fit(X, Y)
+    html = estimator_html_repr(model)
+    assert "Fitted" in html and "max_epochs" in html
+
+
 # --------------------------------------------------------------------------------------
 # In searches and pipelines
 # --------------------------------------------------------------------------------------
