@@ -1,14 +1,16 @@
 """``ReplicateEstimator``: an estimator on the full sample and on each replicate of its weights."""
 
-from collections.abc import Iterable, Sequence
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing, nullcontext
 from itertools import islice, pairwise
 from numbers import Integral
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 import joblib
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone, is_classifier
 from sklearn.metrics import get_scorer
 from sklearn.utils import get_tags
@@ -16,7 +18,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
-from skweight._keywords import Floats
+from skweight._keywords import Auto, Floats
 from skweight.data import has_named_inputs
 from skweight.ensembles.evaluation import evaluate
 from skweight.ensembles.factors import factors_of
@@ -34,6 +36,7 @@ from skweight.estimators import (
     FitPlan,
     TorchEstimator,
     callbacks_of,
+    doc_link_template,
     overrides,
     plan,
     plan_replicate,
@@ -41,9 +44,23 @@ from skweight.estimators import (
 )
 from skweight.stacks import Outcome, train_in_stacks
 from skweight.training import Bar, Training, TrainingInterrupted, watched
+from skweight.weights import ReplicateMethod
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+Method = TypeVar("Method", bound=Callable[..., Any])
 
 # Attributes of the estimator that this one has too.
 _OF_ESTIMATOR = ("classes_", "n_features_in_", "feature_names_in_")
+
+
+def _if_estimator_has(name: str) -> Callable[[Method], Method]:
+    """Decorate a method that is there if the estimator has a method of this name."""
+    decorate: Callable[[Method], Method] = available_if(
+        lambda replicates: hasattr(replicates.estimator, name)
+    )
+    return decorate
 
 
 class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
@@ -125,6 +142,8 @@ class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
     True
     """
 
+    _doc_link_module = "skweight"
+    _doc_link_template = property(doc_link_template)
     estimator_: Any
     replicates_: list[Any]
     factors_: Floats
@@ -136,11 +155,11 @@ class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
         self,
         estimator: Any,
         *,
-        method: str | None = None,
+        method: ReplicateMethod | None = None,
         fay: float = 0.0,
-        scale: Any = None,
+        scale: ArrayLike | None = None,
         mse: bool = True,
-        stack_size: int | str = "auto",
+        stack_size: int | Auto = "auto",
         n_jobs: int | None = None,
         verbose: int = 0,
     ) -> None:
@@ -157,12 +176,12 @@ class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
         self,
         X: Any,
         y: Any,
-        sample_weight: Any = None,
+        sample_weight: ArrayLike | None = None,
         *,
         replicate_weights: Any,
-        groups: Any = None,
-        offset: Any = None,
-    ) -> "ReplicateEstimator":
+        groups: ArrayLike | None = None,
+        offset: ArrayLike | None = None,
+    ) -> Self:
         """Fit the estimator to the full sample and to each replicate.
 
         Parameters
@@ -286,7 +305,19 @@ class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
 
     # Predictions ----------------------------------------------------------------------------
 
-    def predict(self, X: Any, return_std: bool = False, *, offset: Any = None) -> Any:
+    @overload
+    def predict(
+        self, X: Any, return_std: Literal[False] = False, *, offset: ArrayLike | None = None
+    ) -> NDArray[Any]: ...
+    @overload
+    def predict(
+        self, X: Any, return_std: Literal[True], *, offset: ArrayLike | None = None
+    ) -> tuple[Floats, Floats]: ...
+    @overload
+    def predict(
+        self, X: Any, return_std: bool, *, offset: ArrayLike | None = None
+    ) -> NDArray[Any] | tuple[Floats, Floats]: ...
+    def predict(self, X: Any, return_std: bool = False, *, offset: ArrayLike | None = None) -> Any:
         """Predictions of the estimator that was fitted to the full sample.
 
         Parameters
@@ -312,8 +343,22 @@ class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
             )
         return self._predict("predict", X, return_std, offset)
 
-    @available_if(lambda self: hasattr(self.estimator, "predict_proba"))  # type: ignore[untyped-decorator]
-    def predict_proba(self, X: Any, return_std: bool = False, *, offset: Any = None) -> Any:
+    @overload
+    def predict_proba(
+        self, X: Any, return_std: Literal[False] = False, *, offset: ArrayLike | None = None
+    ) -> Floats: ...
+    @overload
+    def predict_proba(
+        self, X: Any, return_std: Literal[True], *, offset: ArrayLike | None = None
+    ) -> tuple[Floats, Floats]: ...
+    @overload
+    def predict_proba(
+        self, X: Any, return_std: bool, *, offset: ArrayLike | None = None
+    ) -> Floats | tuple[Floats, Floats]: ...
+    @_if_estimator_has("predict_proba")
+    def predict_proba(
+        self, X: Any, return_std: bool = False, *, offset: ArrayLike | None = None
+    ) -> Any:
         """Probabilities of the classifier that was fitted to the full sample.
 
         Parameters
@@ -332,8 +377,8 @@ class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
         """
         return self._predict("predict_proba", X, return_std, offset)
 
-    @available_if(lambda self: hasattr(self.estimator, "decision_function"))  # type: ignore[untyped-decorator]
-    def decision_function(self, X: Any, *, offset: Any = None) -> NDArray[np.float64]:
+    @_if_estimator_has("decision_function")
+    def decision_function(self, X: Any, *, offset: ArrayLike | None = None) -> NDArray[np.float64]:
         """Scores of the classifier that was fitted to the full sample.
 
         Parameters
@@ -361,7 +406,14 @@ class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
         )
         return found, spread(found, replicates, self.factors_, self.mse)
 
-    def score(self, X: Any, y: Any, sample_weight: Any = None, *, offset: Any = None) -> float:
+    def score(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: ArrayLike | None = None,
+        *,
+        offset: ArrayLike | None = None,
+    ) -> float:
         """Weighted accuracy, or R squared, of the estimator that was fitted to the full sample.
 
         Parameters
@@ -388,7 +440,7 @@ class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
         X: Any,
         y: Any = None,
         *,
-        sample_weight: Any = None,
+        sample_weight: ArrayLike | None = None,
         replicate_weights: Any = None,
         degrees_of_freedom: float | None = None,
         names: str | Sequence[str] = (),

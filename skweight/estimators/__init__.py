@@ -1,7 +1,9 @@
 """The scikit-learn estimators, and the plan of a fit."""
 
+from skweight.estimators.annotations import Weighting
 from skweight.estimators.class_task import ClassTask, Labels, is_fixed
 from skweight.estimators.classifier import WeightedTorchClassifier
+from skweight.estimators.documentation import doc_link_template
 from skweight.estimators.epochs import observing, shown
 from skweight.estimators.estimator import TorchEstimator, begin_tasks
 from skweight.estimators.members import FitPlan

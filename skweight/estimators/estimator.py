@@ -3,6 +3,8 @@
 What classes and numbers need is in the tasks, the order of steps in a fit in ``planning``.
 """
 
+from __future__ import annotations
+
 import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +21,7 @@ from torch import nn
 from skweight._keywords import Floats, Mask, warn
 from skweight.data import Encoding, as_array, has_named_inputs
 from skweight.estimators.callbacks import callback_params, set_callback_params
+from skweight.estimators.documentation import arrange_table, doc_link_template
 from skweight.estimators.epochs import best_epochs, history_frame, per_member, shown
 from skweight.estimators.exported import to_module
 from skweight.estimators.members import FitPlan, set_nets
@@ -26,6 +29,7 @@ from skweight.estimators.offsets import check_given_as_in_fit, check_offset, of_
 from skweight.estimators.onnx_file import DEFAULT_OPSET, write_onnx
 from skweight.estimators.parameters import (
     check_parameters,
+    defaults_of_parts,
     has_prefix,
     unknown_parameter,
     without_prefix,
@@ -46,12 +50,13 @@ from skweight.estimators.sklearn_callbacks import (
 from skweight.estimators.skorch_names import attribute_instead, refuse_hooks
 from skweight.estimators.tables import columns_as_given, validate_to_predict
 from skweight.losses import Traits, build_criterion, traits_of
-from skweight.modules import input_feature_weights, is_mlp
+from skweight.modules import check_module, input_feature_weights, is_mlp
 from skweight.stacks import train_in_stacks
 from skweight.training import (
     Training,
     TrainingInterrupted,
     WeightedNet,
+    check_optimizer,
     pack,
     train,
     unpack,
@@ -63,16 +68,22 @@ from skweight.weights import (
     take_rows,
 )
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 
 class TorchEstimator(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
     """A scikit-learn estimator that trains a network.
 
-    The constructor's last argument is ``**params``; it stores them, unchecked, as ``_params``. A
-    subclass has a task, which ``_make_task`` makes, and ``_output`` says what its network is for.
+    The constructor of a subclass stores, unchecked, what it is given for module, criterion and
+    optimizer as ``_params``, see ``stores_params``. A subclass has a task, which ``_make_task``
+    makes, and ``_output`` says what its network is for.
     """
 
     # They go to splitters, unless asked for here.
     __metadata_request__fit: ClassVar = {"groups": False}
+    _doc_link_module = "skweight"
+    _doc_link_template = property(doc_link_template)
     nets_: list[WeightedNet]
     oof_prediction_: NDArray[np.float64]  # with several members only, as the next two
     oof_score_: float
@@ -80,6 +91,10 @@ class TorchEstimator(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
     _n_folds: int
     _criteria: Mapping[str, type[nn.Module]]  # names that ``criterion`` may have
     _params: dict[str, Any]
+    module: Any
+    criterion: Any
+    optimizer: Any
+    lr: float
     callbacks: Any
     verbose: int
     _task: Any  # ClassTask or NumberTask
@@ -96,17 +111,32 @@ class TorchEstimator(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
         Parameters
         ----------
         deep : bool, default=True
-            Whether to include the parameters of contained estimators and of ``callbacks``, which
-            are called ``callbacks__name__param``.
+            Whether to include the defaults of ``module__*`` for the default network and of
+            ``criterion__*`` for a named criterion, and the parameters of ``callbacks``, which are
+            called ``callbacks__name__param``. Otherwise only what was set for them.
 
         Returns
         -------
         dict
         """
-        of_callbacks = callback_params(self.callbacks) if deep else {}
-        return {**super().get_params(deep), **of_callbacks, **self._params}
+        of_parts = {**self._defaults_of_parts(), **callback_params(self.callbacks)} if deep else {}
+        return {**super().get_params(deep), **of_parts, **self._params}
 
-    def set_params(self, **params: Any) -> "TorchEstimator":
+    def _defaults_of_parts(self) -> dict[str, Any]:
+        """Defaults of ``module__*`` and ``criterion__*``, as far as they are known."""
+        return defaults_of_parts(self.module, self.criterion, self._criteria)
+
+    def _get_params_html(self, *args: Any, **kwargs: Any) -> Any:
+        """The table in a notebook, from scikit-learn 1.7 on."""
+        table = super()._get_params_html(*args, **kwargs)
+        return arrange_table(table, self._defaults_of_parts().keys() - self._params.keys())
+
+    @classmethod
+    def _get_param_names(cls) -> list[str]:
+        """Names of parameters that are attributes: those of parts are in ``_params``, if set."""
+        return [name for name in super()._get_param_names() if not has_prefix(name)]
+
+    def set_params(self, **params: Any) -> Self:
         """Set parameters; ``module__*``, ``criterion__*``, ``optimizer__*`` may be new ones.
 
         ``callbacks__name__param`` is a parameter of the callback ``("name", callback)`` or of the
@@ -124,10 +154,10 @@ class TorchEstimator(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
         extra = {k: v for k, v in params.items() if k in self._params or has_prefix(k)}
         of_callbacks = {k: v for k, v in params.items() if k.startswith("callbacks__")}
         own = params.keys() - extra.keys() - of_callbacks.keys()
-        known = super().get_params(deep=False)
+        known = [*super().get_params(deep=False), *self._defaults_of_parts()]
         for name in sorted(own):
             if name.partition("__")[0] not in known:
-                raise unknown_parameter(name, known, type(self).__name__)
+                raise ValueError(unknown_parameter(name, known, type(self).__name__))
         super().set_params(**{k: v for k, v in params.items() if k in own})
         if of_callbacks:
             self.callbacks = set_callback_params(self.callbacks, of_callbacks)
@@ -147,10 +177,15 @@ class TorchEstimator(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
         return without_prefix(self._params, prefix)
 
     def _check_params(self) -> None:
-        """Refuse unknown names and values out of range."""
+        """Refuse unknown names and values out of range, before data are read.
+
+        Only now is it known which network, criterion and optimizer the names belong to.
+        """
         refuse_hooks(self)
         own = super().get_params(deep=False)
         check_parameters({**own, **self._params}, [*own], type(self).__name__)
+        check_module(self.module, self._params_for("module"))
+        check_optimizer(self.optimizer, self._params_for("optimizer"), self.lr)
 
     if not TYPE_CHECKING:  # attributes that are misspelt in this package are still found
 
@@ -164,7 +199,7 @@ class TorchEstimator(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
 
     # Fits -----------------------------------------------------------------------------------
 
-    def _fit(self, data: FitData) -> Any:
+    def _fit(self, data: FitData) -> Self:
         """Fit on all rows at once."""
         with self._unchanged_by_failure():
             self._plan_and_train(data)
@@ -187,7 +222,7 @@ class TorchEstimator(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
         """The context of scikit-learn's callbacks for a fit, whose callbacks are set up."""
         return self._init_callback_context(**shape)
 
-    def _partial_fit(self, data: FitData, find_task: Callable[[Any, bool], Task]) -> Any:
+    def _partial_fit(self, data: FitData, find_task: Callable[[Any, bool], Task]) -> Self:
         """Make one pass over more rows."""
         with self._unchanged_by_failure():
             planned = plan_partial_fit(self, data, find_task)

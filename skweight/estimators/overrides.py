@@ -18,7 +18,8 @@ _NOT_USED_BY_FIT = {
     *("module_", "history_", "n_iter_", "feature_weights_", "_criterion_for_tags"),
     *("set_fit_request", "set_partial_fit_request", "set_predict_request", "set_score_request"),
     *("set_predict_proba_request", "set_predict_log_proba_request"),
-    "set_decision_function_request",
+    *("set_decision_function_request", "_doc_link_module", "_doc_link_template"),
+    "_get_params_html",
 }
 _USED_BY_FIT_OF_PIPELINE = {
     *("_fit", "_iter", "_final_estimator", "_validate_steps", "_check_method_params"),

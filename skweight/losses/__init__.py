@@ -13,6 +13,7 @@ from skweight.losses.base import CriterionError, Traits
 from skweight.losses.class_means import matching_shift_of_classes
 from skweight.losses.classification import (
     CLASSIFIER_CRITERIA,
+    ClassifierCriterion,
     ClassLink,
     CrossEntropy,
     Focal,
@@ -50,6 +51,7 @@ from skweight.losses.regression import (
     Huber,
     PoissonDeviance,
     Quantile,
+    RegressorCriterion,
     SquaredError,
     TweedieDeviance,
 )

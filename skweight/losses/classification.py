@@ -3,7 +3,7 @@
 
 import math
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -143,6 +143,7 @@ class PolyTailed(ClassLoss):
         return torch.where(margin >= 1, tail, math.log(2) + F.logsigmoid(1 - margin))
 
 
+ClassifierCriterion = Literal["cross_entropy", "focal", "poly_tailed"]
 CLASSIFIER_CRITERIA: dict[str, type[ClassLoss]] = {
     "cross_entropy": CrossEntropy,
     "focal": Focal,

@@ -19,21 +19,10 @@ def build_module(
     it knows its sizes: see :func:`_arguments`. With several inputs ``n_features`` is a dict. An
     instance is deep-copied.
     """
+    check_module(module, params)
     if isinstance(module, nn.Module):
-        if params:
-            raise ValueError(
-                "module must be a class or callable for module__* parameters to be applied, "
-                f"got an instance of {type(module).__name__} and "
-                f"{['module__' + name for name in params]}."
-            )
         return copy.deepcopy(module)
     factory: Callable[..., Any] = MLP if module is None else module
-    if not callable(factory):
-        raise TypeError(
-            "module must be None, an nn.Module class or instance, or a callable "
-            f"(n_features, n_outputs, **module__) -> nn.Module, got {type(module).__name__}."
-        )
-    check_keywords(factory, params, "module")
     args, keywords = _arguments(factory, n_features, n_outputs, params)
     try:
         built = factory(*args, **keywords)
@@ -80,6 +69,24 @@ def _arguments(
     has_default = bool(first) and first[0].default is not first[0].empty
     takes_sizes = (len(first) == 2 or takes_any) and not is_given and not has_default
     return (n_features, n_outputs) if takes_sizes else (), {**params}
+
+
+def check_module(module: Any, params: Mapping[str, Any]) -> None:
+    """Refuse what is no module, and parameters that it does not take, before it is made."""
+    if isinstance(module, nn.Module):
+        if params:
+            raise ValueError(
+                "module must be a class or callable for module__* parameters to be applied, "
+                f"got an instance of {type(module).__name__} and "
+                f"{['module__' + name for name in params]}."
+            )
+        return
+    if module is not None and not callable(module):
+        raise TypeError(
+            "module must be None, an nn.Module class or instance, or a callable "
+            f"(n_features, n_outputs, **module__) -> nn.Module, got {type(module).__name__}."
+        )
+    check_keywords(MLP if module is None else module, params, "module")
 
 
 def is_mlp(module: Any) -> bool:

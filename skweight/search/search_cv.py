@@ -1,9 +1,11 @@
 """``WeightSearchCV`` and ``RandomizedWeightSearchCV``."""
 
+from __future__ import annotations
+
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from numbers import Integral
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,17 +15,22 @@ from sklearn.model_selection import GridSearchCV, RandomizedSearchCV, check_cv
 from sklearn.utils import indexable
 from sklearn.utils.metadata_routing import process_routing
 
-from skweight._keywords import warn
-from skweight.estimators import callbacks_of
+from skweight._keywords import Auto, warn
+from skweight.estimators import callbacks_of, doc_link_template
 from skweight.search.callbacks import SearchCallback
 from skweight.search.run import SearchRun
 from skweight.search.stand_in import StandIn
 from skweight.search.trainings import Trainings
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 
 class StackedSearch:
     """A search of scikit-learn whose candidates are trained together before they are scored."""
 
+    _doc_link_module = "skweight"
+    _doc_link_template = property(doc_link_template)
     estimator: Any
     n_jobs: int | None
     cv: Any
@@ -40,7 +47,7 @@ class StackedSearch:
 
     _run: SearchRun  # of the copy that scikit-learn's fit runs on
 
-    def fit(self, X: Any, y: Any = None, **params: Any) -> Any:
+    def fit(self, X: Any, y: Any = None, **params: Any) -> Self:
         """Train all candidates on all splits, and fit the best one on all rows.
 
         Parameters
@@ -239,9 +246,9 @@ class WeightSearchCV(StackedSearch, GridSearchCV):  # type: ignore[misc]
         cv: Any = None,
         refit: bool | str | Callable[..., int] = True,
         n_jobs: int | None = None,
-        error_score: float | str = np.nan,
+        error_score: float | Literal["raise"] = np.nan,
         return_train_score: bool = False,
-        stack_size: int | str = "auto",
+        stack_size: int | Auto = "auto",
         return_predictions: bool = False,
         verbose: int = 0,
         pre_dispatch: int | str = "2*n_jobs",
@@ -312,9 +319,9 @@ class RandomizedWeightSearchCV(StackedSearch, RandomizedSearchCV):  # type: igno
         refit: bool | str | Callable[..., int] = True,
         n_jobs: int | None = None,
         random_state: Any = None,
-        error_score: float | str = np.nan,
+        error_score: float | Literal["raise"] = np.nan,
         return_train_score: bool = False,
-        stack_size: int | str = "auto",
+        stack_size: int | Auto = "auto",
         return_predictions: bool = False,
         verbose: int = 0,
         pre_dispatch: int | str = "2*n_jobs",

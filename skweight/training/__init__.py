@@ -57,6 +57,7 @@ from skweight.training.observers import (
     tell_end,
     watched,
 )
+from skweight.training.optimizers import check_optimizer
 from skweight.training.plan import Output, Training, TrainingOptions
 from skweight.training.predict import predict
 from skweight.training.prepare import prepare

@@ -59,7 +59,12 @@ class TrainingOptions:
     @property
     def optimizer_class(self) -> Callable[..., torch.optim.Optimizer]:
         """The class of the optimizer: AdamW if the user gave none."""
-        return torch.optim.AdamW if self.optimizer is None else self.optimizer
+        return optimizer_class(self.optimizer)
+
+
+def optimizer_class(optimizer: Any) -> Callable[..., torch.optim.Optimizer]:
+    """The class of the optimizer: AdamW if the user gave none."""
+    return torch.optim.AdamW if optimizer is None else optimizer  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from skweight.weights.missing import (
 from skweight.weights.recipes import clip_weights, effective_number, time_decay
 from skweight.weights.replicate_weights import (
     REPLICATE_METHODS,
+    ReplicateMethod,
     ReplicateWeights,
     variance_factors,
 )
