@@ -105,7 +105,7 @@ def warn(message: str, category: type[Warning] = UserWarning) -> None:
     Python 3.12 has ``skip_file_prefixes`` for this.
     """
     frame, level = inspect.currentframe(), 0
-    while frame is not None and _package_of(frame.f_globals) in _OWN_PACKAGES:
+    while frame is not None and _is_inside(frame.f_globals):
         frame, level = frame.f_back, level + 1
     warnings.warn(message, category, stacklevel=level + 1)
 
@@ -127,5 +127,7 @@ def warn_once(message: str, category: type[Warning]) -> None:
         warn(message, category)
 
 
-def _package_of(names: Mapping[str, Any]) -> str:
-    return str(names.get("__name__", "")).partition(".")[0]
+def _is_inside(names: Mapping[str, Any]) -> bool:
+    """Whether code is skweight's, or of the callbacks of scikit-learn that call ``fit`` for it."""
+    module = str(names.get("__name__", ""))
+    return module.partition(".")[0] in _OWN_PACKAGES or module.startswith("sklearn.callback.")
