@@ -289,23 +289,6 @@ def test_grid_search_over_weight_settings_in_a_pipeline_with_two_processes(binar
     assert_array_equal(search.predict_proba(X), again.predict_proba(X))
 
 
-def test_weights_are_routed_to_fit_and_score(task):
-    estimator, X, y, weight = task
-    with sklearn.config_context(enable_metadata_routing=True):
-        model = estimator(**QUICK).set_fit_request(sample_weight=True)
-        metric = {"response_method": "predict_proba"} if hasattr(model, "decision_function") else {}
-        scorer = make_scorer(roc_auc_score if metric else r2_score, **metric)
-        results = cross_validate(
-            make_pipeline(StandardScaler().set_fit_request(sample_weight=False), model),
-            X,
-            y,
-            scoring=scorer.set_score_request(sample_weight=True),
-            params={"sample_weight": weight},
-            error_score="raise",
-        )
-    assert len(np.unique(results["test_score"])) == 5
-
-
 @pytest.mark.parametrize(
     "wrap",
     [
