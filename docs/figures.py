@@ -1,9 +1,11 @@
 """Draw the figures of ``docs/weights.md``. Each one compares two options that are easy to confuse.
 
 Run ``OMP_NUM_THREADS=1 python docs/figures.py`` from the root of the repository. It takes about
-two minutes.
+two minutes. With the argument ``pictures`` it draws those of ``docs/pictures.md`` by running the
+code on that page.
 """
 
+import re
 import sys
 import warnings
 from functools import partial
@@ -302,10 +304,22 @@ def inputs_or_outputs() -> None:
     save(figure, "inputs_or_outputs")
 
 
+def pictures() -> None:
+    """The displays of ``docs/pictures.md``, which its code keeps under these names."""
+    snippets = re.findall(r"```python\n(.*?)```", (DOCS / "pictures.md").read_text(), re.DOTALL)
+    names: dict[str, Any] = {}
+    exec("\n".join(snippets), names)
+    for name in ("weights", "training", "calibration", "features", "scores", "curves"):
+        save(names[name].figure_, f"pictures_{name}")
+
+
 def main() -> None:
     """Draw all figures."""
     warnings.simplefilter("ignore", EffectiveSampleSizeWarning)
     torch.set_num_threads(1)
+    if sys.argv[1:] == ["pictures"]:
+        pictures()
+        return
     for draw in (
         loss_or_sampling,
         class_weight_or_logit_adjustment,

@@ -49,3 +49,8 @@ __all__ = [
     "time_decay",
     "weight_summary",
 ]
+
+
+def __dir__() -> list[str]:
+    """What is public: the names above, and packages with more losses, layers and functions."""
+    return sorted([*__all__, "__version__", "inspection", "losses", "modules", "weights"])

@@ -5,18 +5,26 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from functools import lru_cache, partial, wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Literal, ParamSpec, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+Auto = Literal["auto"]
 Parameters = ParamSpec("Parameters")
 Returned = TypeVar("Returned")
 # Warnings are shown at the first line outside of these packages: the user's, or scikit-learn's.
 _OWN_PACKAGES = ("skweight", "skorch", "torch")
 _SHOWN: set[type[Warning]] = set()  # categories that were shown once
+
+
+class HasArray(Protocol):
+    """An array, a series or an index. A str, which is a sequence of str, is none."""
+
+    def __array__(self) -> NDArray[Any]:
+        """As an array."""
 
 
 def check_keywords(function: Callable[..., Any], params: Mapping[str, Any], prefix: str) -> None:

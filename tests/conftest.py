@@ -50,3 +50,14 @@ def python_handles_ctrl_c():
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def every_state(monkeypatch):
+    """Bars draw each of their states, and not one in a tenth of a second."""
+
+    def update(bar, n=1):
+        bar.n += n
+        bar.refresh()
+
+    monkeypatch.setattr("tqdm.std.tqdm.update", update)

@@ -6,6 +6,7 @@ Each test collects all faults before it fails, as ``file:line: what``.
 import ast
 import importlib
 import pkgutil
+import re
 import sys
 from pathlib import Path
 
@@ -24,12 +25,12 @@ MAY_IMPORT = {
     "data": (LOWEST | {"weights"}, {"narwhals", "numpy", "scipy", "sklearn", "torch"}),
     "training": (
         LOWEST | {"losses", "modules", "data"},
-        {"numpy", "scipy", "sklearn", "skorch", "torch"},
+        {"cloudpickle", "joblib", "numpy", "scipy", "sklearn", "skorch", "torch", "tqdm"},
     ),
     "stacks": (LOWEST | {"losses", "modules", "data", "training"}, {"skorch", "torch"}),
     "estimators": (
         LOWEST | {"weights", "losses", "modules", "data", "training", "stacks"},
-        {"numpy", "scipy", "sklearn", "torch"},
+        {"numpy", "onnx", "onnxscript", "pandas", "scipy", "sklearn", "torch"},
     ),
     "ensembles": (
         LOWEST | {"weights", "data", "training", "stacks", "estimators"},
@@ -37,10 +38,11 @@ MAY_IMPORT = {
     ),
     "search": (
         LOWEST | {"weights", "data", "training", "stacks", "estimators"},
-        {"joblib", "numpy", "sklearn", "tqdm"},
+        {"joblib", "numpy", "sklearn"},
     ),
-    "inspection": (LOWEST | {"weights"}, {"numpy"}),
+    "inspection": (LOWEST | {"weights", "modules"}, {"matplotlib", "numpy", "sklearn"}),
 }
+FOR_TYPE_CHECKERS = {"typing_extensions"}  # which know it whether it is installed or not
 TORCH_INTERNALS = "training/torch_internals.py"
 MOST_ENTRIES, LONGEST_FILE, LONGEST_FUNCTION, MOST_CLASSES_ABOVE = 13, 400, 50, 2
 
@@ -194,7 +196,7 @@ def test_other_libraries_are_imported_only_where_they_belong():
     faults = []
     for path, module, _, where in imports():
         top, package = module.split(".")[0], package_of(path)
-        if top != "skweight" and top not in sys.stdlib_module_names:
+        if top not in {"skweight", *FOR_TYPE_CHECKERS, *sys.stdlib_module_names}:
             faults += [f"{where}: {module}"] if top not in MAY_IMPORT[package][1] else []
     assert not faults, listed(faults)
 
@@ -371,3 +373,26 @@ def test_names_that_users_import_exist_and_are_documented():
 
     named = CrossEntropy, Focal, PolyTailed, cross_entropy, weighted_mean, MLP, to_mean_one
     assert all(thing.__doc__ for thing in named)
+
+
+PUBLIC_PACKAGES = {"inspection", "losses", "modules", "weights"}
+
+
+def test_dir_shows_what_is_public_and_nothing_else():
+    assert dir(skweight) == sorted([*skweight.__all__, *PUBLIC_PACKAGES, "__version__"])
+    assert all(hasattr(skweight, name) for name in dir(skweight))
+    assert skweight.__all__ == sorted(skweight.__all__)
+    used = {
+        module.split(".")[1]
+        for page in [PACKAGE.parent / "README.md", *(PACKAGE.parent / "docs").glob("*.md")]
+        for module in re.findall(r"(?:from|import) (skweight\.\w+)", page.read_text())
+    }
+    assert used <= PUBLIC_PACKAGES
+
+
+def test_a_star_import_brings_the_public_names_and_no_packages():
+    """``weights`` would be a likely name for a variable of the user."""
+    names = {}
+    exec("from skweight import *", names)
+    assert names.keys() - {"__builtins__"} == {*skweight.__all__}
+    assert not {*skweight.__all__} & PUBLIC_PACKAGES

@@ -55,7 +55,7 @@ def test_what_a_line_does_with_weights_is_what_the_page_says(row, setting):
 
 
 def regression_rows():
-    """Rows that also hold for regressors: with that name of the client, if it is not on the page."""
+    """Rows that also hold for regressors, with that name of the client if it is not on the page."""
     own = {row.clients[0] for row in ROWS}
     for row in ROWS:
         client = row.clients[0]
@@ -84,7 +84,7 @@ def test_other_arguments_arrive_where_the_page_says(row, setting):
 
 
 def without_folds():
-    """Rows and settings in which all fits are weighted, and rows of weight 0 have no other place."""
+    """Rows and settings in which all fits are weighted, and rows of weight 0 count nowhere."""
     for row in ROWS:
         other = "cv" in row.line or "cross_val" in row.line or "permutation" in row.line
         scaler_alone = "net__sample_weight" in row.line and "scale__" not in row.line

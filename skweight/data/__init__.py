@@ -28,7 +28,7 @@ from skweight.data.batches import (
 from skweight.data.cells import is_number, missing_as_nan
 from skweight.data.columns import BOOLEAN, CATEGORY, Column
 from skweight.data.device import free_memory, place, resolve_device
-from skweight.data.encoding import ColumnCodes, Encoding, learn_codes, learn_shift
+from skweight.data.encoding import ColumnCodes, ColumnsAsGiven, Encoding, learn_codes, learn_shift
 from skweight.data.input_checks import validate_inputs, validate_inputs_y
 from skweight.data.inputs import (
     NamedInputs,

@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from skweight._keywords import Floats, warn
+from skweight.data.arrays import MappedRows
 from skweight.data.cells import BOOLEANS, NUMBERS
 from skweight.data.columns import Column
 from skweight.data.shift import find_shift, to_float32
@@ -90,6 +92,24 @@ class Encoding:
                 shift = None if self.shift is None else self.shift[[place]]
                 X[:, place] = to_float32(column.numbers(as_in_fit=True)[:, None], shift)[:, 0]
         return X
+
+
+class ColumnsAsGiven(Encoding):
+    """The same codes beside numbers as the user gave them, in float64: no column is shifted."""
+
+    def encode(self, X: Any) -> NDArray[np.float64]:
+        """X as one dense array; NaN where a number is missing."""
+        if not isinstance(X, list):
+            X = X.array if isinstance(X, MappedRows) else X
+            dense = X.toarray() if sparse.issparse(X) else X
+            return np.array(dense, dtype=np.float64)
+        encoded = np.empty((len(X[0].values), len(X)))
+        for place, column in enumerate(X):
+            if place in self.categories:
+                encoded[:, place] = self.categories[place].encode(column)
+            else:
+                encoded[:, place] = column.numbers(as_in_fit=True)
+        return encoded
 
 
 def learn_codes(column: Column, is_listed: bool) -> ColumnCodes:

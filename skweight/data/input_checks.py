@@ -59,6 +59,12 @@ def _read(X: Mapping[Any, Any]) -> NamedInputs:
             'X must not have an input called "row_weight", as the weights in a batch are called: '
             "give it another name."
         )
+    if "sample_weight" in names:
+        raise ValueError(
+            'X must not have an input called "sample_weight", because the module never sees '
+            "weights and the loss would not use it: pass it as fit(X, y, sample_weight=...), and "
+            "leave it out of forward."
+        )
     inputs = {}
     for name in names:
         with _about(name):

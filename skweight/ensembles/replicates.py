@@ -1,13 +1,16 @@
 """``ReplicateEstimator``: an estimator on the full sample and on each replicate of its weights."""
 
-from collections.abc import Sequence
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing, nullcontext
 from itertools import islice, pairwise
 from numbers import Integral
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 import joblib
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone, is_classifier
 from sklearn.metrics import get_scorer
 from sklearn.utils import get_tags
@@ -15,7 +18,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
-from skweight._keywords import Floats
+from skweight._keywords import Auto, Floats
 from skweight.data import has_named_inputs
 from skweight.ensembles.evaluation import evaluate
 from skweight.ensembles.factors import factors_of
@@ -28,12 +31,36 @@ from skweight.ensembles.weight_columns import (
     take_columns,
     without_columns,
 )
-from skweight.estimators import FitData, FitPlan, TorchEstimator, overrides, plan, plan_replicate
+from skweight.estimators import (
+    FitData,
+    FitPlan,
+    TorchEstimator,
+    callbacks_of,
+    doc_link_template,
+    overrides,
+    plan,
+    plan_replicate,
+    shown,
+)
 from skweight.stacks import Outcome, train_in_stacks
-from skweight.training import Training, TrainingInterrupted
+from skweight.training import Bar, Training, TrainingInterrupted, watched
+from skweight.weights import ReplicateMethod
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+Method = TypeVar("Method", bound=Callable[..., Any])
 
 # Attributes of the estimator that this one has too.
 _OF_ESTIMATOR = ("classes_", "n_features_in_", "feature_names_in_")
+
+
+def _if_estimator_has(name: str) -> Callable[[Method], Method]:
+    """Decorate a method that is there if the estimator has a method of this name."""
+    decorate: Callable[[Method], Method] = available_if(
+        lambda replicates: hasattr(replicates.estimator, name)
+    )
+    return decorate
 
 
 class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
@@ -78,6 +105,9 @@ class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
         How many networks are trained as one. 1 trains them one by one, with the same results.
     n_jobs : int, default=None
         Number of processes that train; None is 1.
+    verbose : int, default=0
+        Above 0, a progress bar is shown. It moves with the epochs of this process, and else when a
+        process has trained its share.
 
     Attributes
     ----------
@@ -112,6 +142,8 @@ class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
     True
     """
 
+    _doc_link_module = "skweight"
+    _doc_link_template = property(doc_link_template)
     estimator_: Any
     replicates_: list[Any]
     factors_: Floats
@@ -123,12 +155,13 @@ class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
         self,
         estimator: Any,
         *,
-        method: str | None = None,
+        method: ReplicateMethod | None = None,
         fay: float = 0.0,
-        scale: Any = None,
+        scale: ArrayLike | None = None,
         mse: bool = True,
-        stack_size: int | str = "auto",
+        stack_size: int | Auto = "auto",
         n_jobs: int | None = None,
+        verbose: int = 0,
     ) -> None:
         self.estimator = estimator
         self.method = method
@@ -137,17 +170,18 @@ class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
         self.mse = mse
         self.stack_size = stack_size
         self.n_jobs = n_jobs
+        self.verbose = verbose
 
     def fit(
         self,
         X: Any,
         y: Any,
-        sample_weight: Any = None,
+        sample_weight: ArrayLike | None = None,
         *,
         replicate_weights: Any,
-        groups: Any = None,
-        offset: Any = None,
-    ) -> "ReplicateEstimator":
+        groups: ArrayLike | None = None,
+        offset: ArrayLike | None = None,
+    ) -> Self:
         """Fit the estimator to the full sample and to each replicate.
 
         Parameters
@@ -209,6 +243,13 @@ class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
                 "estimator must be a WeightedTorchClassifier or WeightedTorchRegressor, got "
                 f"{type(estimator).__name__}.{hint}"
             )
+        if callbacks := callbacks_of(estimator):
+            raise ValueError(
+                "estimator must have no callbacks of scikit-learn, which would not be told of "
+                f"replicates, got {[type(callback).__name__ for callback in callbacks]}. Remove "
+                "them by estimator.set_callbacks(), or fit the estimator itself; verbose=1 shows "
+                "a bar over the replicates."
+            )
         if own := overrides(estimator):
             raise TypeError(
                 f"estimator must have the fit of skweight, but {own}: replicates are trained from "
@@ -217,13 +258,16 @@ class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
         if not isinstance(self.mse, bool | np.bool_):
             raise TypeError(f"mse must be True or False, got {self.mse!r}.")
         is_int = isinstance(size, Integral) and not isinstance(size, bool)
+        is_flag = isinstance(self.verbose, bool | np.bool_)
+        if not is_flag and not (isinstance(self.verbose, Integral) and self.verbose >= 0):
+            raise ValueError(f"verbose must be an integer >= 0, got {self.verbose!r}.")
         if size != "auto" and not (is_int and int(size) >= 1):
             raise ValueError(f'stack_size must be "auto" or an int >= 1, got {size!r}.')
 
     def _train(self, planned: Sequence[tuple[Any, FitPlan]]) -> None:
         """Train all networks, and give them to their estimators."""
-        trainings = [training for _, fit in planned for training in fit.trainings]
-        outcomes = iter(self._outcomes(trainings))
+        with closing(Bar(len(planned), "fits")) if self.verbose else nullcontext() as bar:
+            outcomes = iter(self._outcomes(planned, bar))
         for number, (estimator, fit) in enumerate(planned):
             own = [*islice(outcomes, len(fit.trainings))]
             errors = [outcome.error for outcome in own if outcome.error is not None]
@@ -235,21 +279,45 @@ class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
                 ) from errors[0]
             fit.complete(estimator, [outcome.net for outcome in own if outcome.net is not None])
 
-    def _outcomes(self, trainings: list[Training]) -> list[Outcome]:
+    def _outcomes(self, planned: Sequence[tuple[Any, FitPlan]], bar: Bar | None) -> list[Outcome]:
         """Train in one or several processes."""
         most = None if self.stack_size == "auto" else int(self.stack_size)
+        trainings: list[Training] = []
+        of_fits: list[int] = []  # the numbers of their fits
+        for number, (_, fit) in enumerate(planned):
+            own = fit.trainings
+            trainings += own if bar is None else watched(own, bar.of_fit(number)(len(own)))
+            of_fits += [number] * len(own)
         n_jobs = min(joblib.effective_n_jobs(self.n_jobs), len(trainings))
         bounds = [round(i * len(trainings) / n_jobs) for i in range(n_jobs + 1)]
-        jobs = (delayed(train_in_stacks)(trainings[i:j], most) for i, j in pairwise(bounds))
+        if bar is not None:
+            bar.name(f"{n_jobs} processes" if n_jobs > 1 else "")
+        jobs = (delayed(_train_part)(trainings[i:j], most) for i, j in pairwise(bounds))
+        found: list[Outcome] = []
         try:
-            found = Parallel(n_jobs=n_jobs)(jobs)
+            for part in _run(jobs, n_jobs, in_order=bar is not None):
+                found += part
+                if bar is not None:  # a fit of members may be that of two processes
+                    bar.end({*of_fits[: len(found)]} - {*of_fits[len(found) :]})
         except TrainingInterrupted:  # networks of some replicates are of no use
             raise KeyboardInterrupt("The fit of replicates was stopped.") from None
-        return [outcome for part in found for outcome in part]
+        return found
 
     # Predictions ----------------------------------------------------------------------------
 
-    def predict(self, X: Any, return_std: bool = False, *, offset: Any = None) -> Any:
+    @overload
+    def predict(
+        self, X: Any, return_std: Literal[False] = False, *, offset: ArrayLike | None = None
+    ) -> NDArray[Any]: ...
+    @overload
+    def predict(
+        self, X: Any, return_std: Literal[True], *, offset: ArrayLike | None = None
+    ) -> tuple[Floats, Floats]: ...
+    @overload
+    def predict(
+        self, X: Any, return_std: bool, *, offset: ArrayLike | None = None
+    ) -> NDArray[Any] | tuple[Floats, Floats]: ...
+    def predict(self, X: Any, return_std: bool = False, *, offset: ArrayLike | None = None) -> Any:
         """Predictions of the estimator that was fitted to the full sample.
 
         Parameters
@@ -275,8 +343,22 @@ class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
             )
         return self._predict("predict", X, return_std, offset)
 
-    @available_if(lambda self: hasattr(self.estimator, "predict_proba"))  # type: ignore[untyped-decorator]
-    def predict_proba(self, X: Any, return_std: bool = False, *, offset: Any = None) -> Any:
+    @overload
+    def predict_proba(
+        self, X: Any, return_std: Literal[False] = False, *, offset: ArrayLike | None = None
+    ) -> Floats: ...
+    @overload
+    def predict_proba(
+        self, X: Any, return_std: Literal[True], *, offset: ArrayLike | None = None
+    ) -> tuple[Floats, Floats]: ...
+    @overload
+    def predict_proba(
+        self, X: Any, return_std: bool, *, offset: ArrayLike | None = None
+    ) -> Floats | tuple[Floats, Floats]: ...
+    @_if_estimator_has("predict_proba")
+    def predict_proba(
+        self, X: Any, return_std: bool = False, *, offset: ArrayLike | None = None
+    ) -> Any:
         """Probabilities of the classifier that was fitted to the full sample.
 
         Parameters
@@ -295,8 +377,8 @@ class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
         """
         return self._predict("predict_proba", X, return_std, offset)
 
-    @available_if(lambda self: hasattr(self.estimator, "decision_function"))  # type: ignore[untyped-decorator]
-    def decision_function(self, X: Any, *, offset: Any = None) -> NDArray[np.float64]:
+    @_if_estimator_has("decision_function")
+    def decision_function(self, X: Any, *, offset: ArrayLike | None = None) -> NDArray[np.float64]:
         """Scores of the classifier that was fitted to the full sample.
 
         Parameters
@@ -324,7 +406,14 @@ class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
         )
         return found, spread(found, replicates, self.factors_, self.mse)
 
-    def score(self, X: Any, y: Any, sample_weight: Any = None, *, offset: Any = None) -> float:
+    def score(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: ArrayLike | None = None,
+        *,
+        offset: ArrayLike | None = None,
+    ) -> float:
         """Weighted accuracy, or R squared, of the estimator that was fitted to the full sample.
 
         Parameters
@@ -351,7 +440,7 @@ class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
         X: Any,
         y: Any = None,
         *,
-        sample_weight: Any = None,
+        sample_weight: ArrayLike | None = None,
         replicate_weights: Any = None,
         degrees_of_freedom: float | None = None,
         names: str | Sequence[str] = (),
@@ -450,6 +539,22 @@ class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
         if name in _OF_ESTIMATOR and "estimator_" in vars(self):
             return getattr(self.estimator_, name)
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+
+def _train_part(trainings: list[Training], most: int | None) -> list[Outcome]:
+    """Train some of the networks, and print what they ask for by their ``verbose``."""
+    with shown(trainings[0].options.verbose, trainings) as observed:
+        return train_in_stacks(observed, most)
+
+
+def _run(jobs: Iterable[Any], n_jobs: int, in_order: bool) -> Iterable[list[Outcome]]:
+    """The results of jobs, as soon as each is there where the backend can do so."""
+    try:
+        parallel = Parallel(n_jobs=n_jobs, return_as="generator" if in_order else "list")
+    except ValueError:
+        parallel = Parallel(n_jobs=n_jobs)
+    found: Iterable[list[Outcome]] = parallel(jobs)
+    return found
 
 
 def _n_rows(X: Any) -> int:

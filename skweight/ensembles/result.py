@@ -1,5 +1,7 @@
 """A statistic with its standard error under the design of a survey."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from numbers import Real

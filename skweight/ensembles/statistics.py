@@ -3,6 +3,8 @@
 Each is called as a scorer of scikit-learn is: ``f(estimator, X, y, sample_weight=...)``.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, Final
@@ -163,7 +165,7 @@ def _are_of_two_classes(estimator: Any, probability: Floats) -> bool:
     return bool(np.allclose(probability.sum(axis=1), 1, rtol=0, atol=1e-5))
 
 
-def _changed(X: Any, effect: "MarginalEffect", value: Any) -> Any:
+def _changed(X: Any, effect: MarginalEffect, value: Any) -> Any:
     """A copy of X with a value in the column, or with the step added to it if there is none.
 
     The column gets a dtype that holds it: an integer cannot become a half, nor a small one large.
@@ -190,7 +192,7 @@ def _changed(X: Any, effect: "MarginalEffect", value: Any) -> Any:
     return sparse.hstack(parts, "csr") if sparse.issparse(X) else np.concatenate(parts, axis=1)
 
 
-def _changed_frame(frame: Any, effect: "MarginalEffect", value: Any) -> Any:
+def _changed_frame(frame: Any, effect: MarginalEffect, value: Any) -> Any:
     """The same of a DataFrame."""
     column, names = effect.column, frame.columns
     is_position = isinstance(column, Integral) and -len(names) <= int(column) < len(names)

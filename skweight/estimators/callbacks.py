@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from skweight._keywords import did_you_mean
+from skweight.estimators.skorch_names import parameter_instead
 from skweight.training import copy_for_fit
 
 PREFIX = "callbacks__"
@@ -30,6 +31,10 @@ def set_callback_params(callbacks: Any, params: Mapping[str, Any]) -> list[Any]:
     for key in sorted(params, key=lambda key: key.count("__")):  # whole callbacks first
         name, _, param = key.removeprefix(PREFIX).partition("__")
         if name not in changed:
+            if instead := parameter_instead(PREFIX + name):
+                raise ValueError(
+                    f"{key} is about a callback that skorch's nets have by default: {instead}."
+                )
             raise ValueError(
                 f"{key} must name one of the callbacks {[*changed]}, got {name!r}."
                 + did_you_mean(name, [*changed])

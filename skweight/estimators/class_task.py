@@ -372,7 +372,7 @@ class ClassTask:
             widths = (2,) if criterion.traits.one_column_per_class else (1, 2)
         link = self.link(criterion, correct_prior)
         neutral = torch.zeros(1, dtype=torch.float64) if self.has_offset else None
-        return Output(widths, link.probabilities, n_classes, multilabel, neutral)
+        return Output(widths, link, n_classes, multilabel, neutral)
 
     def link(self, criterion: RowLoss, correct_prior: bool) -> ClassLink:
         """From raw scores to scores and probabilities of the classes.

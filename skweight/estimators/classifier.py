@@ -1,62 +1,87 @@
 """The classifier: parameters, docstrings, and scores, probabilities and labels for X."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+import torch
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
-from sklearn.utils.metaestimators import available_if
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
-from skweight._keywords import Floats
+from skweight._keywords import Auto, Floats
+from skweight.estimators.annotations import (
+    ClassWeight,
+    Columns,
+    Module,
+    RandomState,
+    Weighting,
+)
 from skweight.estimators.class_task import ClassTask, Labels, scores_of
 from skweight.estimators.estimator import TorchEstimator, without_weightless_rows
 from skweight.estimators.fit_arguments import explain_unknown
 from skweight.estimators.members import mean_output
 from skweight.estimators.offsets import as_keyword, of_weighted_rows
-from skweight.estimators.partial_fit import check_partial_fit
+from skweight.estimators.parameters import stores_params
+from skweight.estimators.partial_fit import if_available
 from skweight.estimators.planning import FitData
-from skweight.losses import CLASSIFIER_CRITERIA, ClassLink, RowLoss, matching_shift_of_classes
+from skweight.losses import (
+    CLASSIFIER_CRITERIA,
+    ClassifierCriterion,
+    ClassLink,
+    RowLoss,
+    matching_shift_of_classes,
+)
+from skweight.modules import Activation, FeatureWeights
 from skweight.training import Output, WeightedNet
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[misc]
     """A PyTorch network as a scikit-learn classifier whose weights are exact.
 
-    The fit minimises
-
-        R(theta) = sum_i w_i loss(f(x_i), y_i) / sum_i w_i,
-        w_i = sample_weight_i ** sample_weight_power * class_weight[y_i] ** class_weight_power
-
-    over distinct rows, with mini-batches that estimate the gradient of R without bias. Equal
-    rows are merged and their ``sample_weight`` added up before anything else happens. A weight of
-    3 therefore gives the same network, bit for bit, as three copies of the row, and a weight of 0
-    the same as leaving the row out.
+    Equal rows are merged and their ``sample_weight`` added up before anything else happens. A
+    weight of 3 therefore gives the same network, bit for bit, as three copies of the row, and a
+    weight of 0 the same as leaving the row out. The objective is in the notes.
 
     Parameters
     ----------
     module : None, nn.Module class, callable or nn.Module instance, default=None
-        The network. It returns raw scores and never sees weights. None is
-        :class:`~skweight.modules.MLP`. A class or callable is called as
-        ``module(n_features, n_outputs, **module__)``, where ``n_features`` is ``X.shape[1]``
-        and ``n_outputs`` is 1 for two classes (the logit of ``classes_[1]``) and else the
-        number of classes or labels. An instance is copied, and the copy is trained from its
-        current state. Before training, these methods of the network are called if it has them:
-        ``adapt(X, y, row_weight)`` with all training data; ``adapt_categories(cardinalities)``, if
-        X is 2-D, with the number of codes of each column, 0 for numbers;
-        ``adapt_input(mean, spread)`` with the weighted mean and standard deviation of each column
-        of X; ``adapt_values(columns, values, shares)`` with the categories, and with the numbers
-        that many rows have, and their shares of the weight; ``adapt_bins(edges)`` with
-        ``n_bins + 1`` weighted quantiles of the other numbers of each column;
-        ``adapt_output(constant)`` with the raw scores of the best constant model. With your own
-        module, X may have more than two dimensions. A module that fails on float32, as one that
-        begins with an ``nn.Embedding``, is given int64 if X holds integers. If X is a dict of
-        inputs, ``forward`` is given them by their names, ``n_features`` is a dict of the number of
-        columns of each, ``adapt``, ``adapt_input`` and ``adapt_bins`` are given dicts too, of all
-        inputs, of those of floats, and of tables of floats, and neither ``adapt_categories`` nor
-        ``adapt_values`` is called.
+        The network. None is :class:`~skweight.modules.MLP`, which has the parameters
+        ``module__*`` below. See the notes for a network of your own.
+    module__hidden_sizes : sequence of int, default=(64, 64)
+        Width of each hidden layer; empty for a linear model.
+    module__activation : {"relu", "gelu", "silu", "tanh"} or callable, default="relu"
+        A name, or a callable without arguments that returns an ``nn.Module``.
+    module__dropout : float, default=0.0
+        Probability of dropping a hidden unit, in [0, 1).
+    module__n_bins : 0, int >= 2 or "auto", default="auto"
+        Number of bins in which the network reads each number, beside the number itself. "auto" is
+        8 to 32, more with many rows and fewer with many columns; see
+        :class:`~skweight.modules.MLP`.
+    module__clip : float, None or "auto", default="auto"
+        Standardised numbers are clipped smoothly to this size. None is no clipping; "auto" is 3,
+        and None without hidden layers.
+    module__max_indicators : int >= 0 or "auto", default="auto"
+        A column of at most so many categories is encoded by indicators, any other by an embedding.
+        "auto" is 16, and 1,000 without hidden layers.
+    module__embedding_size : int >= 1, default=8
+        Length of the vector of a category in an embedding.
+    module__feature_weights : float or array-like of shape (n_features,), default=None
+        Initial weights that the columns are multiplied by, see :class:`~skweight.FeatureWeight`.
+        None is a network without them.
+    module__learnable_feature_weights : bool, default=True
+        Whether training changes them.
+    module__zero_output : bool, default=False
+        Whether training starts from a model that ignores X: the best constant or, in a fit with an
+        offset, the offset alone.
     criterion : None, str, nn loss class or callable, default=None
         The loss. None is "cross_entropy", with ``criterion__label_smoothing``. Other names are
         "focal", with ``criterion__gamma``, and, for two classes or for labels, "poly_tailed",
@@ -64,6 +89,13 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
         ``reduction="none"`` and ``criterion__*``. A callable ``f(output, target)`` returns one
         loss per row. If the output has one column of logits, the target has the same shape and
         holds 0.0 and 1.0; if it has several, the target holds class codes of shape (n,).
+    criterion__label_smoothing : float, default=0.0
+        Of "cross_entropy": share of the target, in [0, 1), that is spread evenly over the classes.
+    criterion__gamma : float, default=2.0
+        Of "focal": at least 0; 0 is cross entropy, and the larger it is, the less count rows whose
+        classes are predicted well.
+    criterion__alpha : float, default=1.0
+        Of "poly_tailed": above 0, how fast the tail of the loss falls.
     categorical_features : "from_dtype", None or array-like, default="from_dtype"
         Which columns of X are categories. "from_dtype": columns of a DataFrame that hold strings or
         booleans, or have a dtype for categories; no column of an array. Otherwise names of columns,
@@ -166,9 +198,10 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
         Called with the skorch net, ``net_``. Each fit makes new ones from the parameters of these,
         so that these never change; lists and loggers among the parameters are used as they are.
     verbose : int, default=0
-        1 prints a line per epoch; 0 prints nothing.
+        0 shows nothing. 1 prints a line for each epoch, 2 shows a progress bar; both end with the
+        epoch at which the training stopped and the best one. See docs/progress.md.
     **params
-        ``module__*``, ``criterion__*`` and ``optimizer__*``.
+        ``optimizer__*``; for a network or loss of your own also ``module__*`` or ``criterion__*``.
 
     Attributes
     ----------
@@ -191,10 +224,15 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
         The only one of them. Not with several members, like ``module_`` and ``history_``.
     module_ : nn.Module
     history_ : skorch History
-        ``train_loss`` and ``valid_loss`` of each epoch, both weighted means. Batches are recorded
-        only if a callback defines ``on_batch_begin``, ``on_grad_computed`` or ``on_batch_end``.
+        ``train_loss`` (of the batches, each before its update) and ``valid_loss`` (after the epoch)
+        of each epoch, both weighted means. Batches are recorded only if a callback defines
+        ``on_batch_begin``, ``on_grad_computed`` or ``on_batch_end``.
     n_iter_ : int
         Number of epochs of the last fit, plus the number of calls of ``partial_fit`` since.
+    best_epoch_ : int, or ndarray of shape (n_members,)
+        The epoch, from 1, whose network was kept; only with rows held out.
+    best_loss_ : float, or ndarray of shape (n_members,)
+        The ``valid_loss`` of that epoch.
     oof_prediction_ : ndarray of shape (n_samples, n_classes) or (n_samples, n_labels)
         Only with several members: probabilities for the rows of ``fit`` by the member that was not
         trained on them, with ``correct_prior`` as it was set then. Copies of a row are held out
@@ -206,6 +244,35 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
         Only with several members: the weighted accuracy of ``oof_prediction_``.
     feature_weights_ : ndarray of shape (n_features_in_,)
         Weights of the input features. Only if the network has such a layer.
+
+    Notes
+    -----
+    **The objective.** The fit minimises
+
+        R(theta) = sum_i w_i loss(f(x_i), y_i) / sum_i w_i,
+        w_i = sample_weight_i ** sample_weight_power * class_weight[y_i] ** class_weight_power
+
+    over distinct rows, with mini-batches that estimate the gradient of R without bias.
+
+    **A network of your own.** It returns raw scores and never sees weights. A class or callable is
+    called as ``module(n_features, n_outputs, **module__)``, where ``n_features`` is ``X.shape[1]``
+    and ``n_outputs`` is 1 for two classes (the logit of ``classes_[1]``) and else the number of
+    classes or labels. One whose first parameter has a default, as modules for skorch have, is
+    called as ``module(**module__)``, unless it has parameters called ``n_features`` and
+    ``n_outputs``. An instance is copied, and the copy is trained from its current state. Before
+    training, these methods of the network are called if it has them: ``adapt(X, y, row_weight)``
+    with all training data; ``adapt_categories(cardinalities)``, if X is 2-D, with the number of
+    codes of each column, 0 for numbers; ``adapt_input(mean, spread)`` with the weighted mean and
+    standard deviation of each column of X; ``adapt_values(columns, values, shares)`` with the
+    categories, and with the numbers that many rows have, and their shares of the weight;
+    ``adapt_bins(edges)`` with ``n_bins + 1`` weighted quantiles of the other numbers of each
+    column; ``adapt_output(constant)`` with the raw scores of the best constant model. With your own
+    module, X may have more than two dimensions. A module that fails on float32, as one that begins
+    with an ``nn.Embedding``, is given int64 if X holds integers. If X is a dict of inputs,
+    ``forward`` is given them by their names, ``n_features`` is a dict of the number of columns of
+    each, ``adapt``, ``adapt_input`` and ``adapt_bins`` are given dicts too, of all inputs, of those
+    of floats, and of tables of floats, and neither ``adapt_categories`` nor ``adapt_values`` is
+    called.
 
     Examples
     --------
@@ -223,34 +290,48 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
     _criteria = CLASSIFIER_CRITERIA
     _task: ClassTask
 
+    @stores_params(CLASSIFIER_CRITERIA)
     def __init__(
         self,
-        module: Any = None,
+        module: Module | None = None,
         *,
-        criterion: Any = None,
-        categorical_features: Any = "from_dtype",
-        class_weight: Any = None,
+        module__hidden_sizes: Sequence[int] = (64, 64),
+        module__activation: Activation | Callable[[], nn.Module] = "relu",
+        module__dropout: float = 0.0,
+        module__n_bins: int | Auto = "auto",
+        module__clip: float | Auto | None = "auto",
+        module__max_indicators: int | Auto = "auto",
+        module__embedding_size: int = 8,
+        module__feature_weights: FeatureWeights | None = None,
+        module__learnable_feature_weights: bool = True,
+        module__zero_output: bool = False,
+        criterion: ClassifierCriterion | Callable[..., Any] | None = None,
+        criterion__label_smoothing: float = 0.0,
+        criterion__gamma: float = 2.0,
+        criterion__alpha: float = 1.0,
+        categorical_features: Literal["from_dtype"] | Columns | None = "from_dtype",
+        class_weight: ClassWeight | None = None,
         logit_adjustment: float = 0.0,
         class_weight_power: float = 1.0,
         sample_weight_power: float = 1.0,
-        weighting: str = "loss",
+        weighting: Weighting = "loss",
         correct_prior: bool = False,
         match_mean: bool = False,
-        optimizer: Any = None,
+        optimizer: Callable[..., Optimizer] | None = None,
         lr: float = 0.001,
-        batch_size: int | str = "auto",
-        max_epochs: int | str = "auto",
-        early_stopping: bool | str = "auto",
+        batch_size: int | Auto = "auto",
+        max_epochs: int | Auto = "auto",
+        early_stopping: bool | Auto = "auto",
         validation_fraction: float = 0.2,
-        n_members: int | str = "auto",
-        ema_decay: float | str = "auto",
+        n_members: int | Auto = "auto",
+        ema_decay: float | Auto = "auto",
         n_iter_no_change: int = 10,
         tol: float = 1e-4,
-        device: Any = "auto",
+        device: str | torch.device = "auto",
         compile: bool = False,
         warm_start: bool = False,
-        random_state: Any = None,
-        callbacks: Any = None,
+        random_state: RandomState | None = None,
+        callbacks: Sequence[Any] | None = None,
         verbose: int = 0,
         **params: Any,
     ) -> None:
@@ -280,22 +361,21 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
         self.random_state = random_state
         self.callbacks = callbacks
         self.verbose = verbose
-        self._params = params
 
     @explain_unknown
     def fit(
         self,
         X: Any,
         y: Any,
-        sample_weight: Any = None,
+        sample_weight: ArrayLike | None = None,
         *,
-        groups: Any = None,
-        offset: Any = None,
+        groups: ArrayLike | None = None,
+        offset: ArrayLike | None = None,
         X_val: Any = None,
         y_val: Any = None,
-        sample_weight_val: Any = None,
-        offset_val: Any = None,
-    ) -> "WeightedTorchClassifier":
+        sample_weight_val: ArrayLike | None = None,
+        offset_val: ArrayLike | None = None,
+    ) -> Self:
         """Fit the network to weighted rows.
 
         Parameters
@@ -342,20 +422,19 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
         """
         validation = X_val, y_val, sample_weight_val
         data = FitData(X, y, sample_weight, *validation, groups, offset, offset_val)
-        fitted: WeightedTorchClassifier = self._fit(data)
-        return fitted
+        return self._fit(data)
 
-    @available_if(check_partial_fit)  # type: ignore[untyped-decorator]
+    @if_available
     @explain_unknown
     def partial_fit(
         self,
         X: Any,
         y: Any,
         classes: Any = None,
-        sample_weight: Any = None,
+        sample_weight: ArrayLike | None = None,
         *,
-        offset: Any = None,
-    ) -> "WeightedTorchClassifier":
+        offset: ArrayLike | None = None,
+    ) -> Self:
         """Train on more rows: one pass over them in batches, whatever ``max_epochs`` is.
 
         Weights are on one scale across calls; its unit is the mean weight in the first call. The
@@ -388,10 +467,9 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
         """
         find_task = partial(self._find_partial_task, classes)
         data = FitData(X, y, sample_weight, offset=offset)
-        fitted: WeightedTorchClassifier = self._partial_fit(data, find_task)
-        return fitted
+        return self._partial_fit(data, find_task)
 
-    def decision_function(self, X: Any, *, offset: Any = None) -> NDArray[np.float64]:
+    def decision_function(self, X: Any, *, offset: ArrayLike | None = None) -> NDArray[np.float64]:
         """Scores of the classes: log-odds, or log-probabilities up to a constant.
 
         Parameters
@@ -420,7 +498,7 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
             return np.asarray(scores[:, 0])
         return np.asarray(scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores)
 
-    def predict(self, X: Any, *, offset: Any = None) -> NDArray[Any]:
+    def predict(self, X: Any, *, offset: ArrayLike | None = None) -> NDArray[Any]:
         """Labels of the most probable classes.
 
         Parameters
@@ -438,7 +516,7 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
         scores = self.decision_function(X, **as_keyword(offset))
         return self._task.labels.decode(scores)
 
-    def predict_proba(self, X: Any, *, offset: Any = None) -> NDArray[np.float64]:
+    def predict_proba(self, X: Any, *, offset: ArrayLike | None = None) -> NDArray[np.float64]:
         """Probabilities of the classes in the weighted training data.
 
         With ``correct_prior=True``, in the data weighted by ``sample_weight`` alone.
@@ -460,7 +538,7 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
         X, of_rows = self._read(X, offset)
         return self._values(self.nets_, X, of_rows)
 
-    def predict_log_proba(self, X: Any, *, offset: Any = None) -> NDArray[np.float64]:
+    def predict_log_proba(self, X: Any, *, offset: ArrayLike | None = None) -> NDArray[np.float64]:
         """Logarithms of :meth:`predict_proba`, all finite.
 
         Parameters
@@ -475,7 +553,13 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
         """
         return np.asarray(np.log(self.predict_proba(X, **as_keyword(offset))))
 
-    def score(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> float:
+    def score(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: ArrayLike | None = None,
+        offset: ArrayLike | None = None,
+    ) -> float:
         """Weighted accuracy; for multilabel y, of rows whose labels are all right.
 
         Parameters
@@ -545,7 +629,10 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
         self, nets: list[WeightedNet], X: Any, offset: Floats | None
     ) -> NDArray[np.float64]:
         """Mean probabilities for checked X and offset."""
-        return mean_output(nets, X, lambda net: self._link(net).probabilities, offset)
+        return mean_output(nets, X, self._link_of_values, offset)
+
+    def _link_of_values(self, net: WeightedNet) -> Callable[[Tensor], Tensor]:
+        return self._link(net).probabilities
 
     def _score_of(self, y: Any, probability: NDArray[np.float64], sample_weight: Any) -> float:
         """Weighted accuracy of the classes with the largest probabilities."""

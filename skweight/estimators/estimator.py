@@ -3,10 +3,13 @@
 What classes and numbers need is in the tasks, the order of steps in a fit in ``planning``.
 """
 
+from __future__ import annotations
+
 import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, ClassVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -18,10 +21,15 @@ from torch import nn
 from skweight._keywords import Floats, Mask, warn
 from skweight.data import Encoding, as_array, has_named_inputs
 from skweight.estimators.callbacks import callback_params, set_callback_params
+from skweight.estimators.documentation import arrange_table, doc_link_template
+from skweight.estimators.epochs import best_epochs, history_frame, per_member, shown
+from skweight.estimators.exported import to_module
 from skweight.estimators.members import FitPlan, set_nets
-from skweight.estimators.offsets import check_given_as_in_fit, check_offset
+from skweight.estimators.offsets import check_given_as_in_fit, check_offset, of_weighted_rows
+from skweight.estimators.onnx_file import DEFAULT_OPSET, write_onnx
 from skweight.estimators.parameters import (
     check_parameters,
+    defaults_of_parts,
     has_prefix,
     unknown_parameter,
     without_prefix,
@@ -34,11 +42,25 @@ from skweight.estimators.planning import (
     criterion_arguments,
     plan,
 )
-from skweight.estimators.tables import validate_to_predict
+from skweight.estimators.sklearn_callbacks import (
+    CallbackSupportMixin,
+    FitTasks,
+    with_callbacks,
+)
+from skweight.estimators.skorch_names import attribute_instead, refuse_hooks
+from skweight.estimators.tables import columns_as_given, validate_to_predict
 from skweight.losses import Traits, build_criterion, traits_of
-from skweight.modules import input_feature_weights, is_mlp
+from skweight.modules import check_module, input_feature_weights, is_mlp
 from skweight.stacks import train_in_stacks
-from skweight.training import Training, TrainingInterrupted, WeightedNet, on_cpu, train
+from skweight.training import (
+    Training,
+    TrainingInterrupted,
+    WeightedNet,
+    check_optimizer,
+    pack,
+    train,
+    unpack,
+)
 from skweight.weights import (
     fill_targets_without_weight,
     refuse_masked,
@@ -46,16 +68,22 @@ from skweight.weights import (
     take_rows,
 )
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
-class TorchEstimator(BaseEstimator):  # type: ignore[misc]
+
+class TorchEstimator(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
     """A scikit-learn estimator that trains a network.
 
-    The constructor's last argument is ``**params``; it stores them, unchecked, as ``_params``. A
-    subclass has a task, which ``_make_task`` makes, and ``_output`` says what its network is for.
+    The constructor of a subclass stores, unchecked, what it is given for module, criterion and
+    optimizer as ``_params``, see ``stores_params``. A subclass has a task, which ``_make_task``
+    makes, and ``_output`` says what its network is for.
     """
 
     # They go to splitters, unless asked for here.
     __metadata_request__fit: ClassVar = {"groups": False}
+    _doc_link_module = "skweight"
+    _doc_link_template = property(doc_link_template)
     nets_: list[WeightedNet]
     oof_prediction_: NDArray[np.float64]  # with several members only, as the next two
     oof_score_: float
@@ -63,7 +91,12 @@ class TorchEstimator(BaseEstimator):  # type: ignore[misc]
     _n_folds: int
     _criteria: Mapping[str, type[nn.Module]]  # names that ``criterion`` may have
     _params: dict[str, Any]
+    module: Any
+    criterion: Any
+    optimizer: Any
+    lr: float
     callbacks: Any
+    verbose: int
     _task: Any  # ClassTask or NumberTask
     _row_shape: tuple[int, ...]
     _encoding: Encoding  # how X becomes float32
@@ -78,17 +111,32 @@ class TorchEstimator(BaseEstimator):  # type: ignore[misc]
         Parameters
         ----------
         deep : bool, default=True
-            Whether to include the parameters of contained estimators and of ``callbacks``, which
-            are called ``callbacks__name__param``.
+            Whether to include the defaults of ``module__*`` for the default network and of
+            ``criterion__*`` for a named criterion, and the parameters of ``callbacks``, which are
+            called ``callbacks__name__param``. Otherwise only what was set for them.
 
         Returns
         -------
         dict
         """
-        of_callbacks = callback_params(self.callbacks) if deep else {}
-        return {**super().get_params(deep), **of_callbacks, **self._params}
+        of_parts = {**self._defaults_of_parts(), **callback_params(self.callbacks)} if deep else {}
+        return {**super().get_params(deep), **of_parts, **self._params}
 
-    def set_params(self, **params: Any) -> "TorchEstimator":
+    def _defaults_of_parts(self) -> dict[str, Any]:
+        """Defaults of ``module__*`` and ``criterion__*``, as far as they are known."""
+        return defaults_of_parts(self.module, self.criterion, self._criteria)
+
+    def _get_params_html(self, *args: Any, **kwargs: Any) -> Any:
+        """The table in a notebook, from scikit-learn 1.7 on."""
+        table = super()._get_params_html(*args, **kwargs)
+        return arrange_table(table, self._defaults_of_parts().keys() - self._params.keys())
+
+    @classmethod
+    def _get_param_names(cls) -> list[str]:
+        """Names of parameters that are attributes: those of parts are in ``_params``, if set."""
+        return [name for name in super()._get_param_names() if not has_prefix(name)]
+
+    def set_params(self, **params: Any) -> Self:
         """Set parameters; ``module__*``, ``criterion__*``, ``optimizer__*`` may be new ones.
 
         ``callbacks__name__param`` is a parameter of the callback ``("name", callback)`` or of the
@@ -106,10 +154,10 @@ class TorchEstimator(BaseEstimator):  # type: ignore[misc]
         extra = {k: v for k, v in params.items() if k in self._params or has_prefix(k)}
         of_callbacks = {k: v for k, v in params.items() if k.startswith("callbacks__")}
         own = params.keys() - extra.keys() - of_callbacks.keys()
-        known = super().get_params(deep=False)
+        known = [*super().get_params(deep=False), *self._defaults_of_parts()]
         for name in sorted(own):
             if name.partition("__")[0] not in known:
-                raise unknown_parameter(name, known, type(self).__name__)
+                raise ValueError(unknown_parameter(name, known, type(self).__name__))
         super().set_params(**{k: v for k, v in params.items() if k in own})
         if of_callbacks:
             self.callbacks = set_callback_params(self.callbacks, of_callbacks)
@@ -129,28 +177,57 @@ class TorchEstimator(BaseEstimator):  # type: ignore[misc]
         return without_prefix(self._params, prefix)
 
     def _check_params(self) -> None:
-        """Refuse unknown names and values out of range."""
+        """Refuse unknown names and values out of range, before data are read.
+
+        Only now is it known which network, criterion and optimizer the names belong to.
+        """
+        refuse_hooks(self)
         own = super().get_params(deep=False)
         check_parameters({**own, **self._params}, [*own], type(self).__name__)
+        check_module(self.module, self._params_for("module"))
+        check_optimizer(self.optimizer, self._params_for("optimizer"), self.lr)
+
+    if not TYPE_CHECKING:  # attributes that are misspelt in this package are still found
+
+        def __getattr__(self, name: str) -> Any:
+            """Say what to use instead of an attribute of skorch's nets."""
+            if instead := attribute_instead(name):
+                raise AttributeError(
+                    f"{type(self).__name__} has no {name!r} as skorch's nets have: {instead}."
+                )
+            return self.__getattribute__(name)  # its own error, or that of a property
 
     # Fits -----------------------------------------------------------------------------------
 
-    def _fit(self, data: FitData) -> Any:
+    def _fit(self, data: FitData) -> Self:
         """Fit on all rows at once."""
         with self._unchanged_by_failure():
-            planned = plan(self, data)
-            try:
-                nets = _train_all(planned.trainings)
-            except TrainingInterrupted as stop:
-                _match_means_of_stopped(planned, self, stop.nets)
-                raise
-            planned.complete(self, nets)
+            self._plan_and_train(data)
         return self
 
-    def _partial_fit(self, data: FitData, find_task: Callable[[Any, bool], Task]) -> Any:
+    @with_callbacks  # type: ignore[untyped-decorator]
+    def _plan_and_train(self, data: FitData) -> None:
+        planned = plan(self, data)
+        tasks = begin_tasks(self, planned, lambda: data)
+        try:
+            with shown(self.verbose, tasks.trainings) as trainings:
+                nets = _train_all(trainings)
+        except TrainingInterrupted as stop:
+            _match_means_of_stopped(planned, self, stop.nets)
+            raise
+        planned.complete(self, nets)
+        tasks.end()
+
+    def _begin_callbacks(self, **shape: Any) -> Any:
+        """The context of scikit-learn's callbacks for a fit, whose callbacks are set up."""
+        return self._init_callback_context(**shape)
+
+    def _partial_fit(self, data: FitData, find_task: Callable[[Any, bool], Task]) -> Self:
         """Make one pass over more rows."""
         with self._unchanged_by_failure():
-            set_nets(self, _train_all(plan_partial_fit(self, data, find_task)))
+            planned = plan_partial_fit(self, data, find_task)
+            with shown(self.verbose, planned) as trainings:
+                set_nets(self, _train_all(trainings))
             if len(self.nets_) > 1:
                 self._n_folds = 0  # now each has seen all rows
         return self
@@ -206,6 +283,94 @@ class TorchEstimator(BaseEstimator):  # type: ignore[misc]
         X, of_rows = self._read(X, offset)
         return np.stack([self._values([net], X, of_rows) for net in self.nets_])
 
+    # Without skweight ------------------------------------------------------------------------
+
+    def to_module(self) -> nn.Module:
+        """What the estimator predicts as one module of torch, from raw columns.
+
+        The module holds all members, the encoding and scaling of columns, the link of the loss,
+        the units of y, and what ``correct_prior`` and ``match_mean`` change. It can be exported
+        with :func:`torch.export.export`. Nothing of it is shared with the estimator.
+
+        Returns
+        -------
+        nn.Module
+            On the CPU, in evaluation mode. ``module(X)``, or ``module(X, offset)`` after a fit with
+            an offset, is in float64 what ``predict_proba`` of a classifier or ``predict`` of a
+            regressor returns, but for the rounding of the network, which is float32. X is a tensor
+            of shape (n, n_features) with categories as codes, as :meth:`encode_columns` gives it;
+            float32 is exact enough unless columns need more digits, such as seconds since 1970. For
+            a module of your own X may have more dimensions, or be a dict of tensors. Nothing is
+            checked.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from sklearn.datasets import load_iris
+        >>> from skweight import WeightedTorchClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> clf = WeightedTorchClassifier(max_epochs=1).fit(X, y)
+        >>> clf.to_module()(torch.from_numpy(X)).shape
+        torch.Size([150, 3])
+        """
+        self._check_is_fitted()
+        return to_module(self)
+
+    def to_onnx(self, path: Any, opset_version: int = DEFAULT_OPSET) -> None:
+        """Write what the estimator predicts to an ONNX file, from raw columns.
+
+        The file computes what :meth:`to_module` does, for any number of rows, with nothing but an
+        ONNX runtime. Its inputs are "X", of float64, and "offset" after a fit with an offset; its
+        output is "probabilities" for a classifier, and "predictions" for a regressor. Needs the
+        packages onnx and onnxscript, ``pip install "skweight[onnx]"``.
+
+        Parameters
+        ----------
+        path : str or path-like
+            Of the file to write, in a folder that exists. All weights are in this file, which may
+            not exceed 2 GB.
+        opset_version : int, default=18
+            Version of the ONNX operators, at least 18.
+
+        Raises
+        ------
+        ImportError
+            If onnx or onnxscript is missing.
+        ValueError
+            If the network cannot be exported, with the reason of torch; or if the module takes a
+            dict of inputs.
+        """
+        self._check_is_fitted()
+        write_onnx(self, path, opset_version)
+
+    def encode_columns(self, X: Any) -> Any:
+        """X as the module and the ONNX file take it: numbers, and categories as codes.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame, tensor or sparse matrix of shape (n_samples, n_features)
+            With the columns of ``fit``, in the same order.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features), float64
+            Numbers as they are, NaN where one is missing, and the codes of categories that
+            ``category_codes_`` has, 0 for a label that it does not have. A dict of arrays for a
+            module that takes a dict.
+        """
+        self._check_is_fitted()
+        return columns_as_given(self, X)
+
+    @property
+    def category_codes_(self) -> dict[Any, dict[Any, int]]:
+        """The code of each label, by the names of columns of categories (positions in an array).
+
+        Any other label has the code 0; the label None is a missing one.
+        """
+        self._check_is_fitted()
+        columns = self._encoding.categories.values()
+        return {column.name: dict(column.codes) for column in columns}
+
     @property
     def net_(self) -> WeightedNet:
         """The trained skorch net, if there is one."""
@@ -231,8 +396,52 @@ class TorchEstimator(BaseEstimator):  # type: ignore[misc]
 
     @property
     def history_(self) -> Any:
-        """What skorch recorded in each epoch; losses are weighted means."""
+        """What skorch recorded in each epoch; losses are weighted means.
+
+        The two losses are not those of one network. ``train_loss`` is the mean over the batches of
+        the epoch, each before its update and with dropout, if there is any. ``valid_loss`` is that
+        of the network after the epoch, which with ``ema_decay`` is the averaged one.
+        """
         return self.net_.history
+
+    def history_frame(self) -> Any:
+        """All epochs of the last fit, and of calls of ``partial_fit`` since, as a table.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row for each epoch of each member. ``member`` counts from 0 and ``epoch`` from 1.
+            ``train_loss`` is the mean over the batches of the epoch, each before its update;
+            ``valid_loss``, if rows are held out, is that of the network after the epoch. ``dur`` is
+            the time in seconds. Values that callbacks recorded follow. ``is_best`` marks the epoch
+            whose network was kept: see ``best_epoch_``.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed.
+        """
+        self._check_is_fitted()
+        return history_frame(self.nets_)
+
+    @property
+    def best_epoch_(self) -> Any:
+        """The epoch with the lowest validation loss, whose network was kept; the first is 1.
+
+        An int; with several members an ndarray of shape (n_members,). AttributeError if no rows
+        were held out, and after ``partial_fit``.
+        """
+        self._check_is_fitted()
+        return per_member([epoch for epoch, _ in best_epochs(self.nets_, "best_epoch_")])
+
+    @property
+    def best_loss_(self) -> Any:
+        """The validation loss of ``best_epoch_``, in the units of ``history_``.
+
+        A float; with several members an ndarray of shape (n_members,).
+        """
+        self._check_is_fitted()
+        return per_member([loss for _, loss in best_epochs(self.nets_, "best_loss_")])
 
     @property
     def n_iter_(self) -> int:
@@ -268,14 +477,23 @@ class TorchEstimator(BaseEstimator):  # type: ignore[misc]
         # In float64: the mean of equal weights is that weight.
         return np.asarray(torch.stack(weights).double().mean(dim=0).float().numpy())
 
+    def __copy__(self) -> Any:
+        """A copy that shares parameters and networks; a pickle would encode them."""
+        copied = type(self).__new__(type(self))
+        copied.__dict__.update(self.__dict__)
+        return copied
+
     def __getstate__(self) -> dict[str, Any]:
-        """Pickle a module that was given as an instance on the CPU, as ``net_`` does its own."""
+        """Plain values and arrays, for files: nothing of torch, and everything on the CPU."""
         state = dict(super().__getstate__())
-        if isinstance(self.module, nn.Module):
-            state["module"] = on_cpu(self.module)
-            if "_shaping" in state:
-                state["_shaping"] = {**state["_shaping"], "module": state["module"]}
-        return state
+        if "nets_" in state:  # before a fit, they are for the process that fits
+            state.pop("_skl_callbacks", None)
+        packed: dict[str, Any] = pack(state)
+        return packed
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Rebuild what :meth:`__getstate__` took apart."""
+        super().__setstate__(unpack(state))
 
     # Tags -----------------------------------------------------------------------------------
 
@@ -317,6 +535,27 @@ def _match_means_of_stopped(planned: FitPlan, estimator: Any, nets: list[Weighte
             "match_mean=True: the means were not matched, because the fit was interrupted again. "
             "The networks are kept without a shift."
         )
+
+
+def begin_tasks(
+    estimator: TorchEstimator, planned: FitPlan, find_data: Callable[[], FitData]
+) -> FitTasks:
+    """Tell scikit-learn's callbacks of an estimator that a planned fit begins."""
+    rows = partial(_weighted_rows, find_data)
+    return FitTasks(estimator, planned, estimator._begin_callbacks, rows)
+
+
+def _weighted_rows(
+    find_data: Callable[[], FitData],
+) -> tuple[Any, Any, dict[str, Any] | None]:
+    """X, y and metadata of a fit for scorers: rows of weight 0 are no training data."""
+    data = find_data()
+    X, y, weight = without_weightless_rows(data.X, data.y, data.sample_weight)
+    offset = of_weighted_rows(data.offset, data.sample_weight)
+    if weight is None or len(weight) == len(data.sample_weight):
+        X, y, weight, offset = data.X, data.y, data.sample_weight, data.offset
+    metadata = {"sample_weight": weight, "offset": offset}
+    return X, y, {k: v for k, v in metadata.items() if v is not None} or None
 
 
 def without_weightless_rows(X: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, Any]:

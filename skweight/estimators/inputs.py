@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from skweight.data import has_named_inputs
+from skweight.estimators.skorch_names import refuse_datasets
 from skweight.modules import is_mlp
 
 
 def check_kind_of_X(estimator: Any, X: Any, reset: bool) -> None:
     """Refuse X that the default network does not take, or of another kind than in ``fit``."""
+    refuse_datasets(X)
     if has_named_inputs(X):
         if is_mlp(estimator.module):
             raise ValueError(

@@ -11,6 +11,7 @@ from skweight._keywords import Floats, divide
 from skweight.data import is_number
 from skweight.estimators.offsets import as_float32
 from skweight.losses import (
+    NumberLink,
     RowLoss,
     Traits,
     log_mean_ratio,
@@ -126,7 +127,7 @@ class NumberTask:
         """What is added to raw scores; None if it is added to predictions instead."""
         if offset is None or self.traits.of_residuals:
             return None
-        return offset - self._learned_units.offset
+        return offset - self.learned_units.offset
 
     def offset_of_predictions(self, offset: Floats | None, predicted: Floats) -> Floats:
         """Predictions with what is not added to their raw scores."""
@@ -178,7 +179,7 @@ class NumberTask:
 
     def mean_to_match(self, y: Floats, weight: Floats) -> Floats:
         """Mean of each target in units of training, by weights whose sum is 1."""
-        units = self._learned_units
+        units = self.learned_units
         scaled = divide(y.reshape(len(y), -1) - units.location, units.scale)
         return np.array([values.sum() for values in np.ascontiguousarray((weight * scaled).T)])
 
@@ -248,21 +249,22 @@ class NumberTask:
 
         Without ``shift`` they are only scaled, as standard deviations are.
         """
-        units = self._learned_units
+        units = self.learned_units
         trailing = (1,) * (values.ndim - 2)
         values = values * np.reshape(units.scale, (-1, *trailing))
         values = values + (np.reshape(units.location, (-1, *trailing)) if shift else 0.0)
         return np.asarray(values if self.target_shape else values[:, 0])
 
     @property
-    def _learned_units(self) -> Units:
+    def learned_units(self) -> Units:
+        """The units of y, once they are learned."""
         if self.units is None:
             raise ValueError("The units of y are learned in fit.")
         return self.units
 
     def attributes(self) -> dict[str, Any]:
         """What a fitted regressor shows of it: floats for y of one dimension, else arrays."""
-        units, one = self._learned_units, not self.target_shape
+        units, one = self.learned_units, not self.target_shape
         return {
             "target_location_": float(units.location[0]) if one else units.location,
             "target_scale_": float(units.scale[0]) if one else units.scale,
@@ -273,11 +275,11 @@ class NumberTask:
         """What the output of the network is for."""
         width = self.n_targets * criterion.traits.n_columns
         neutral = self._neutral_scores() if self.has_offset else None
-        return Output((width,), criterion.predictions, neutral=neutral)
+        return Output((width,), NumberLink(criterion), neutral=neutral)
 
     def _neutral_scores(self) -> torch.Tensor:
         """Raw scores of the targets with which predictions are those of the offset alone."""
-        units = self._learned_units
+        units = self.learned_units
         scores = -units.location / units.scale
         if self.traits.log_link:
             scores = units.offset - np.log(units.scale)

@@ -13,11 +13,13 @@ from sklearn.pipeline import Pipeline
 _NOT_USED_BY_FIT = {
     *("predict", "predict_proba", "predict_log_proba", "decision_function", "score"),
     *("partial_fit", "_partial_fit", "_find_partial_task", "_read"),
-    *("predict_members", "net_"),
+    *("predict_members", "net_", "to_module", "to_onnx", "encode_columns", "category_codes_"),
+    *("best_epoch_", "best_loss_", "history_frame"),
     *("module_", "history_", "n_iter_", "feature_weights_", "_criterion_for_tags"),
     *("set_fit_request", "set_partial_fit_request", "set_predict_request", "set_score_request"),
     *("set_predict_proba_request", "set_predict_log_proba_request"),
-    "set_decision_function_request",
+    *("set_decision_function_request", "_doc_link_module", "_doc_link_template"),
+    "_get_params_html",
 }
 _USED_BY_FIT_OF_PIPELINE = {
     *("_fit", "_iter", "_final_estimator", "_validate_steps", "_check_method_params"),

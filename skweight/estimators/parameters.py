@@ -1,32 +1,29 @@
 """Constructor parameters of the estimators: their names, and which values they may have.
 
 scikit-learn reads parameters from the signature of ``__init__``. The network, the loss and the
-optimizer have parameters of their own, ``module__*``, ``criterion__*`` and ``optimizer__*``.
+optimizer have parameters of their own, ``module__*``, ``criterion__*`` and ``optimizer__*``. Those
+of the default network and of named criteria are in the signature too, so that they can be found.
+But they belong to the part that has them: an estimator stores only those that it was given, since
+other networks and criteria know other names and have other defaults.
 """
 
+import inspect
 from collections.abc import Callable, Collection, Mapping
+from functools import wraps
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, ParamSpec
 
 import numpy as np
+from torch import nn
 
-from skweight._keywords import did_you_mean
+from skweight._keywords import did_you_mean, parameters_of
+from skweight.estimators.skorch_names import parameter_instead, refuse_class_weights_of_skorch
+from skweight.modules import MLP
 
+Arguments = ParamSpec("Arguments")
 PREFIXES = ("module", "criterion", "optimizer")
-# Suggestions for a name without its prefix, and for names of scikit-learn's MLP.
-_COMMON = (
-    "module__hidden_sizes",
-    "module__activation",
-    "module__dropout",
-    "module__feature_weights",
-    "optimizer__weight_decay",
-    "optimizer__momentum",
-    "criterion__label_smoothing",
-    "criterion__gamma",
-    "criterion__quantile",
-    "criterion__power",
-    "criterion__delta",
-)
+# Suggestions beside the names of the signature, and for names of scikit-learn's MLP.
+_OF_OPTIMIZERS = ("optimizer__weight_decay", "optimizer__momentum")
 SYNONYMS = {
     "alpha": "optimizer__weight_decay",
     "loss": "criterion",
@@ -119,6 +116,67 @@ def has_prefix(name: str) -> bool:
     return prefix in PREFIXES and bool(delimiter and rest)
 
 
+def defaults_of_parts(
+    module: Any, criterion: Any, named: Mapping[str, type[nn.Module]]
+) -> dict[str, Any]:
+    """Parameters of the default network and of a criterion that is None or a name.
+
+    What other networks and criteria take is known only when they are made.
+    """
+    parts: dict[str, Any] = {}
+    if module is None or module is MLP:
+        parts["module"] = MLP
+    if criterion is None:
+        parts["criterion"] = next(iter(named.values()))
+    elif isinstance(criterion, str) and criterion in named:
+        parts["criterion"] = named[criterion]
+    return {
+        f"{prefix}__{parameter.name}": parameter.default
+        for prefix, part in parts.items()
+        for parameter in parameters_of(part).values()
+        if parameter.default is not parameter.empty
+    }
+
+
+def stores_params(
+    named: Mapping[str, type[nn.Module]],
+) -> Callable[[Callable[Arguments, None]], Callable[Arguments, None]]:
+    """Decorate a constructor: ``_params`` is what it is given for parts; other names are refused.
+
+    The defaults that it has for parts are for readers. At run time its signature has those of parts
+    that ``named`` criteria have only if they are parameters of the default one: a scikit-learn
+    check wants ``get_params`` of a new estimator to list all. It has no types, among whose names
+    those of the parameters would be lost in ``help``.
+    """
+    default = defaults_of_parts(None, None, named)
+
+    def decorate(init: Callable[Arguments, None]) -> Callable[Arguments, None]:
+        parameters = [*inspect.signature(init).parameters.values()]
+        known = [p.name for p in parameters if p.kind is not p.VAR_KEYWORD][1:]  # without self
+        # scikit-learn's checks pass the name of **params too, and want no error before fit.
+        unchecked = [p.name for p in parameters if p.kind is p.VAR_KEYWORD]
+
+        @wraps(init)
+        def checked(*args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
+            estimator: Any = args[0]
+            for name in kwargs:
+                if name not in known and name not in unchecked and not has_prefix(name):
+                    raise TypeError(unknown_parameter(name, known, type(estimator).__name__))
+            init(*args, **kwargs)
+            estimator._params = {
+                name: value
+                for name, value in kwargs.items()
+                if has_prefix(name) or name in unchecked
+            }
+
+        shown = [p for p in parameters if p.name in default or not has_prefix(p.name)]
+        plain = [p.replace(annotation=p.empty) for p in shown]
+        vars(checked)["__signature__"] = inspect.Signature(plain)
+        return checked
+
+    return decorate
+
+
 def without_prefix(params: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     """What was given as ``prefix__*``, by the names without the prefix."""
     start = prefix + "__"
@@ -132,7 +190,8 @@ def check_parameters(params: Mapping[str, Any], own: Collection[str], estimator:
     """
     for name in sorted(params.keys() - own):
         if not has_prefix(name):
-            raise unknown_parameter(name, own, estimator)
+            raise ValueError(unknown_parameter(name, own, estimator))
+    refuse_class_weights_of_skorch(params, estimator)
     for name, (is_allowed, expected) in ALLOWED.items():
         if name in own and not is_allowed(params[name]):
             example = _in_a_list(params[name]) if name == "categorical_features" else ""
@@ -147,16 +206,21 @@ def _in_a_list(column: Any) -> str:
     return f", such as [{column!r}]"
 
 
-def unknown_parameter(name: str, own: Collection[str], estimator: str) -> ValueError:
+def unknown_parameter(name: str, known: Collection[str], estimator: str) -> str:
     """The error for a name that is no parameter: first the nearest name, then all of them."""
+    if instead := parameter_instead(name):
+        return f"Unknown parameter {name!r} of {estimator}, which skorch's nets have: {instead}."
     if name.startswith("callbacks__"):
-        return ValueError(
+        return (
             f"Unknown parameter {name!r} of {estimator}: give it to the callback in callbacks, or "
             "pass it to set_params."
         )
-    hint = did_you_mean(SYNONYMS.get(name, name), [*own, *_COMMON])
+    near = {full: full for full in [*known, *_OF_OPTIMIZERS]}
+    near = {full.rpartition("__")[2]: full for full in near} | near
+    hint = did_you_mean(SYNONYMS.get(name, name), near)
     text = (
-        f"Unknown parameter {name!r} of {estimator}: expected one of {[*own]} or a name that "
-        f"begins with one of {[f'{prefix}__' for prefix in PREFIXES]}."
+        f"Unknown parameter {name!r} of {estimator}: expected one of "
+        f"{[full for full in known if not has_prefix(full)]} or a name that begins with one of "
+        f"{[f'{prefix}__' for prefix in PREFIXES]}."
     )
-    return ValueError(f"{hint} {text}".strip())
+    return f"{hint} {text}".strip()

@@ -2,9 +2,10 @@
 
 import copy
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+from sklearn.utils.metaestimators import available_if
 
 from skweight._keywords import underflow_is_zero
 from skweight.data import RowDataset, holds_integers, place, resolve_device
@@ -25,6 +26,8 @@ from skweight.estimators.planning import (
 from skweight.estimators.tables import order_by_rows, pool_rare, validate
 from skweight.training import Training, WeightedNet
 from skweight.weights import merge
+
+Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 def check_partial_fit(estimator: Any) -> bool:
@@ -64,6 +67,12 @@ def check_partial_fit(estimator: Any) -> bool:
             f"themselves and not their average, got {estimator.ema_decay!r}."
         )
     return True
+
+
+def if_available(method: Method) -> Method:
+    """Decorate ``partial_fit``: there is none where ``check_partial_fit`` raises an error."""
+    decorated: Method = available_if(check_partial_fit)(method)
+    return decorated
 
 
 @underflow_is_zero

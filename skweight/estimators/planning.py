@@ -15,7 +15,7 @@ from sklearn.base import is_regressor
 from sklearn.utils import check_random_state
 from torch import nn
 
-from skweight._keywords import Floats, check_keywords, underflow_is_zero, warn, warn_once
+from skweight._keywords import Floats, underflow_is_zero, warn, warn_once
 from skweight.data import (
     RowDataset,
     group_codes,
@@ -50,7 +50,12 @@ from skweight.estimators.tables import (
 )
 from skweight.losses import RowLoss, from_criterion
 from skweight.modules import build_module
-from skweight.training import Training, TrainingOptions, WeightedNet
+from skweight.training import (
+    Training,
+    TrainingOptions,
+    WeightedNet,
+    refuse_files_of_members,
+)
 from skweight.weights import (
     DistinctRows,
     EffectiveSampleSizeWarning,
@@ -151,6 +156,7 @@ def plan(estimator: Any, data: FitData, keep_copies: bool = False) -> FitPlan:
         own = [rows, validation] if validation else None
         parts = own or units.split(estimator.early_stopping, fraction, seed)
         return FitPlan([make.alone(parts, previous[0])], rows, balance=balance)
+    refuse_files_of_members(estimator.callbacks)
     # Members go on without the rows that they were trained without before.
     estimator._fold_seed = seed if not continues else estimator._fold_seed
     folds = units.folds(n_members, estimator._fold_seed)
@@ -412,16 +418,7 @@ def _options(estimator: Any, seed: int, is_partial: bool) -> TrainingOptions:
     if is_partial:
         given["max_epochs"] = 1
     params = estimator._params_for("optimizer")
-    options = TrainingOptions(**given, optimizer_params=params, seed=seed)
-    # param_groups is skorch's: pairs of a pattern of parameter names and their settings.
-    own = {k: v for k, v in params.items() if k != "param_groups"} | {"lr": options.lr}
-    check_keywords(options.optimizer_class, own, "optimizer")
-    if "lr" in params:
-        raise ValueError(
-            "The learning rate must be given as lr, got optimizer__lr="
-            f"{params['lr']!r} beside lr={options.lr!r}."
-        )
-    return options
+    return TrainingOptions(**given, optimizer_params=params, seed=seed)
 
 
 def _shaping_parameters(estimator: Any) -> dict[str, Any]:

@@ -1,76 +1,81 @@
 """The regressor: parameters, docstrings, predictions in the units of y, and weighted scores."""
 
-from collections.abc import Callable
-from typing import Any
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import RegressorMixin
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_array, check_consistent_length
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
-from skweight._keywords import Floats, underflow_is_zero
+from skweight._keywords import Auto, Floats, underflow_is_zero
+from skweight.estimators.annotations import Columns, Module, RandomState, Weighting
 from skweight.estimators.estimator import TorchEstimator, without_weightless_rows
 from skweight.estimators.fit_arguments import explain_unknown
 from skweight.estimators.members import mean_output, output
 from skweight.estimators.number_task import NumberTask
 from skweight.estimators.offsets import as_keyword, of_weighted_rows
-from skweight.estimators.partial_fit import check_partial_fit
+from skweight.estimators.parameters import stores_params
+from skweight.estimators.partial_fit import if_available
 from skweight.estimators.planning import FitData
-from skweight.losses import REGRESSOR_CRITERIA, GaussianNLL, RowLoss, matching_shift_of_numbers
+from skweight.losses import (
+    REGRESSOR_CRITERIA,
+    GaussianNLL,
+    RegressorCriterion,
+    RowLoss,
+    matching_shift_of_numbers,
+)
+from skweight.modules import Activation, FeatureWeights
 from skweight.training import Output, WeightedNet, explained_share
 from skweight.weights import check_sample_weight, scale_near_one
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[misc]
     """A PyTorch network as a scikit-learn regressor whose weights are exact.
 
-    The fit minimises
-
-        R(theta) = sum_i w_i loss(f(x_i), y_i) / sum_i w_i,
-        w_i = sample_weight_i ** sample_weight_power
-
-    over distinct rows, with mini-batches that estimate the gradient of R without bias. Equal
-    rows are merged and their ``sample_weight`` added up before anything else happens. A weight of
-    3 therefore gives the same network, bit for bit, as three copies of the row, and a weight of 0
-    the same as leaving the row out.
-
-    Predictions are in the units of y. Under a loss without a unit of its own, a fit to
-    ``a * y + b`` predicts ``a * f(x) + b`` for any ``a > 0``; under a deviance, which knows no
-    shift, this holds for ``a * y``. For this the network learns at unit scale: y is standardised by
-    its weighted mean and standard deviation; by its weighted median and a standard deviation that
-    ignores outliers under "absolute_error", "huber", "quantile" and ``nn.L1Loss``; or divided by
-    its weighted mean under a deviance. The losses that are recorded are those of the rescaled y.
-
-    Any other loss is given y as it is, so that its thresholds are in the units of y, and
-    ``location + scale * output`` as the prediction; its losses are divided by that of an error of
-    one ``scale``. A loss whose best prediction of y is not y itself, but for instance its
-    logarithm, is given the raw output, which ``predict`` returns.
+    Equal rows are merged and their ``sample_weight`` added up before anything else happens. A
+    weight of 3 therefore gives the same network, bit for bit, as three copies of the row, and a
+    weight of 0 the same as leaving the row out. The objective is in the notes.
 
     Parameters
     ----------
     module : None, nn.Module class, callable or nn.Module instance, default=None
-        The network. It returns raw scores and never sees weights. None is
-        :class:`~skweight.modules.MLP`. A class or callable is called as
-        ``module(n_features, n_outputs, **module__)``, where ``n_features`` is ``X.shape[1]``
-        and ``n_outputs`` the number of targets, times that of quantiles, or times 2 under
-        "gaussian_nll". An instance is copied, and the copy is trained from its current
-        state. Before training, these methods of the network are called if it has them:
-        ``adapt(X, y, row_weight)`` with all training data; ``adapt_categories(cardinalities)``, if
-        X is 2-D, with the number of codes of each column, 0 for numbers;
-        ``adapt_input(mean, spread)`` with the weighted mean and standard deviation of each column
-        of X; ``adapt_values(columns, values, shares)`` with the categories, and with the numbers
-        that many rows have, and their shares of the weight; ``adapt_bins(edges)`` with
-        ``n_bins + 1`` weighted quantiles of the other numbers of each column;
-        ``adapt_output(constant)`` with the raw scores of the best constant model. With your own
-        module, X may have more than two dimensions. A module that fails on float32, as one that
-        begins with an ``nn.Embedding``, is given int64 if X holds integers. If X is a dict of
-        inputs, ``forward`` is given them by their names, ``n_features`` is a dict of the number of
-        columns of each, ``adapt``, ``adapt_input`` and ``adapt_bins`` are given dicts too, of all
-        inputs, of those of floats, and of tables of floats, and neither ``adapt_categories`` nor
-        ``adapt_values`` is called.
+        The network. None is :class:`~skweight.modules.MLP`, which has the parameters
+        ``module__*`` below. See the notes for a network of your own.
+    module__hidden_sizes : sequence of int, default=(64, 64)
+        Width of each hidden layer; empty for a linear model.
+    module__activation : {"relu", "gelu", "silu", "tanh"} or callable, default="relu"
+        A name, or a callable without arguments that returns an ``nn.Module``.
+    module__dropout : float, default=0.0
+        Probability of dropping a hidden unit, in [0, 1).
+    module__n_bins : 0, int >= 2 or "auto", default="auto"
+        Number of bins in which the network reads each number, beside the number itself. "auto" is
+        8 to 32, more with many rows and fewer with many columns; see
+        :class:`~skweight.modules.MLP`.
+    module__clip : float, None or "auto", default="auto"
+        Standardised numbers are clipped smoothly to this size. None is no clipping; "auto" is 3,
+        and None without hidden layers.
+    module__max_indicators : int >= 0 or "auto", default="auto"
+        A column of at most so many categories is encoded by indicators, any other by an embedding.
+        "auto" is 16, and 1,000 without hidden layers.
+    module__embedding_size : int >= 1, default=8
+        Length of the vector of a category in an embedding.
+    module__feature_weights : float or array-like of shape (n_features,), default=None
+        Initial weights that the columns are multiplied by, see :class:`~skweight.FeatureWeight`.
+        None is a network without them.
+    module__learnable_feature_weights : bool, default=True
+        Whether training changes them.
+    module__zero_output : bool, default=False
+        Whether training starts from a model that ignores X: the best constant or, in a fit with an
+        offset, the offset alone.
     criterion : None, str, nn loss class or callable, default=None
         The loss. None is "squared_error". Other names are "absolute_error", "huber"
         (``criterion__delta``), "quantile" (``criterion__quantile``, one level or several),
@@ -78,6 +83,14 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         :mod:`skweight.losses`. A class is built with ``reduction="none"`` and ``criterion__*``. A
         callable ``f(output, target)`` returns one loss per row; both are in the units of y, in
         float64 (float32 on MPS), and have the shape of the network's output.
+    criterion__delta : float, default=1.0
+        Of "huber": size of an error, in robust standard deviations of y, up to which its loss is
+        quadratic.
+    criterion__quantile : float or sequence of float, default=0.5
+        Of "quantile": one level strictly between 0 and 1, or several.
+    criterion__power : float, default=1.5
+        Of "tweedie": at least 1, the power of the mean that the variance is proportional to. 1 is
+        Poisson, 2 gamma, 3 inverse Gaussian.
     categorical_features : "from_dtype", None or array-like, default="from_dtype"
         Which columns of X are categories. "from_dtype": columns of a DataFrame that hold strings or
         booleans, or have a dtype for categories; no column of an array. Otherwise names of columns,
@@ -162,9 +175,10 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         Called with the skorch net, ``net_``. Each fit makes new ones from the parameters of these,
         so that these never change; lists and loggers among the parameters are used as they are.
     verbose : int, default=0
-        1 prints a line per epoch; 0 prints nothing.
+        0 shows nothing. 1 prints a line for each epoch, 2 shows a progress bar; both end with the
+        epoch at which the training stopped and the best one. See docs/progress.md.
     **params
-        ``module__*``, ``criterion__*`` and ``optimizer__*``.
+        ``optimizer__*``; for a network or loss of your own also ``module__*`` or ``criterion__*``.
 
     Attributes
     ----------
@@ -188,10 +202,15 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         The only one of them. Not with several members, like ``module_`` and ``history_``.
     module_ : nn.Module
     history_ : skorch History
-        ``train_loss`` and ``valid_loss`` of each epoch, both weighted means. Batches are recorded
-        only if a callback defines ``on_batch_begin``, ``on_grad_computed`` or ``on_batch_end``.
+        ``train_loss`` (of the batches, each before its update) and ``valid_loss`` (after the epoch)
+        of each epoch, both weighted means. Batches are recorded only if a callback defines
+        ``on_batch_begin``, ``on_grad_computed`` or ``on_batch_end``.
     n_iter_ : int
         Number of epochs of the last fit, plus the number of calls of ``partial_fit`` since.
+    best_epoch_ : int, or ndarray of shape (n_members,)
+        The epoch, from 1, whose network was kept; only with rows held out.
+    best_loss_ : float, or ndarray of shape (n_members,)
+        The ``valid_loss`` of that epoch.
     oof_prediction_ : ndarray of the shape that ``predict`` returns for the rows of ``fit``
         Only with several members: predictions by the member that was not trained on a row. Copies
         of a row are held out together. Rows of weight 0, which no member was trained on, have the
@@ -203,6 +222,46 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         Only with several members: :meth:`score` of ``oof_prediction_``.
     feature_weights_ : ndarray of shape (n_features_in_,)
         Weights of the input features. Only if the network has such a layer.
+
+    Notes
+    -----
+    **The objective.** The fit minimises
+
+        R(theta) = sum_i w_i loss(f(x_i), y_i) / sum_i w_i,
+        w_i = sample_weight_i ** sample_weight_power
+
+    over distinct rows, with mini-batches that estimate the gradient of R without bias.
+
+    **Units of y.** Predictions are in the units of y. Under a loss without a unit of its own, a fit
+    to ``a * y + b`` predicts ``a * f(x) + b`` for any ``a > 0``; under a deviance, which knows no
+    shift, this holds for ``a * y``. For this the network learns at unit scale: y is standardised by
+    its weighted mean and standard deviation; by its weighted median and a standard deviation that
+    ignores outliers under "absolute_error", "huber", "quantile" and ``nn.L1Loss``; or divided by
+    its weighted mean under a deviance. The losses that are recorded are those of the rescaled y.
+
+    Any other loss is given y as it is, so that its thresholds are in the units of y, and
+    ``location + scale * output`` as the prediction; its losses are divided by that of an error of
+    one ``scale``. A loss whose best prediction of y is not y itself, but for instance its
+    logarithm, is given the raw output, which ``predict`` returns.
+
+    **A network of your own.** It returns raw scores and never sees weights. A class or callable is
+    called as ``module(n_features, n_outputs, **module__)``, where ``n_features`` is ``X.shape[1]``
+    and ``n_outputs`` the number of targets, times that of quantiles, or times 2 under
+    "gaussian_nll". One whose first parameter has a default, as modules for skorch have, is called
+    as ``module(**module__)``, unless it has parameters called ``n_features`` and ``n_outputs``. An
+    instance is copied, and the copy is trained from its current state. Before training, these
+    methods of the network are called if it has them: ``adapt(X, y, row_weight)`` with all training
+    data; ``adapt_categories(cardinalities)``, if X is 2-D, with the number of codes of each column,
+    0 for numbers; ``adapt_input(mean, spread)`` with the weighted mean and standard deviation of
+    each column of X; ``adapt_values(columns, values, shares)`` with the categories, and with the
+    numbers that many rows have, and their shares of the weight; ``adapt_bins(edges)`` with ``n_bins
+    + 1`` weighted quantiles of the other numbers of each column; ``adapt_output(constant)`` with
+    the raw scores of the best constant model. With your own module, X may have more than two
+    dimensions. A module that fails on float32, as one that begins with an ``nn.Embedding``, is
+    given int64 if X holds integers. If X is a dict of inputs, ``forward`` is given them by their
+    names, ``n_features`` is a dict of the number of columns of each, ``adapt``, ``adapt_input`` and
+    ``adapt_bins`` are given dicts too, of all inputs, of those of floats, and of tables of floats,
+    and neither ``adapt_categories`` nor ``adapt_values`` is called.
 
     Examples
     --------
@@ -219,30 +278,44 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
     _criteria = REGRESSOR_CRITERIA
     _task: NumberTask
 
+    @stores_params(REGRESSOR_CRITERIA)
     def __init__(
         self,
-        module: Any = None,
+        module: Module | None = None,
         *,
-        criterion: Any = None,
-        categorical_features: Any = "from_dtype",
+        module__hidden_sizes: Sequence[int] = (64, 64),
+        module__activation: Activation | Callable[[], nn.Module] = "relu",
+        module__dropout: float = 0.0,
+        module__n_bins: int | Auto = "auto",
+        module__clip: float | Auto | None = "auto",
+        module__max_indicators: int | Auto = "auto",
+        module__embedding_size: int = 8,
+        module__feature_weights: FeatureWeights | None = None,
+        module__learnable_feature_weights: bool = True,
+        module__zero_output: bool = False,
+        criterion: RegressorCriterion | Callable[..., Any] | None = None,
+        criterion__delta: float = 1.0,
+        criterion__quantile: float | Sequence[float] = 0.5,
+        criterion__power: float = 1.5,
+        categorical_features: Literal["from_dtype"] | Columns | None = "from_dtype",
         sample_weight_power: float = 1.0,
-        weighting: str = "loss",
+        weighting: Weighting = "loss",
         match_mean: bool = False,
-        optimizer: Any = None,
+        optimizer: Callable[..., Optimizer] | None = None,
         lr: float = 0.001,
-        batch_size: int | str = "auto",
-        max_epochs: int | str = "auto",
-        early_stopping: bool | str = "auto",
+        batch_size: int | Auto = "auto",
+        max_epochs: int | Auto = "auto",
+        early_stopping: bool | Auto = "auto",
         validation_fraction: float = 0.2,
-        n_members: int | str = "auto",
-        ema_decay: float | str = "auto",
+        n_members: int | Auto = "auto",
+        ema_decay: float | Auto = "auto",
         n_iter_no_change: int = 10,
         tol: float = 1e-4,
-        device: Any = "auto",
+        device: str | torch.device = "auto",
         compile: bool = False,
         warm_start: bool = False,
-        random_state: Any = None,
-        callbacks: Any = None,
+        random_state: RandomState | None = None,
+        callbacks: Sequence[Any] | None = None,
         verbose: int = 0,
         **params: Any,
     ) -> None:
@@ -268,22 +341,21 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         self.random_state = random_state
         self.callbacks = callbacks
         self.verbose = verbose
-        self._params = params
 
     @explain_unknown
     def fit(
         self,
         X: Any,
         y: Any,
-        sample_weight: Any = None,
+        sample_weight: ArrayLike | None = None,
         *,
-        groups: Any = None,
-        offset: Any = None,
+        groups: ArrayLike | None = None,
+        offset: ArrayLike | None = None,
         X_val: Any = None,
         y_val: Any = None,
-        sample_weight_val: Any = None,
-        offset_val: Any = None,
-    ) -> "WeightedTorchRegressor":
+        sample_weight_val: ArrayLike | None = None,
+        offset_val: ArrayLike | None = None,
+    ) -> Self:
         """Fit the network to weighted rows.
 
         Parameters
@@ -331,14 +403,18 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         """
         validation = X_val, y_val, sample_weight_val
         data = FitData(X, y, sample_weight, *validation, groups, offset, offset_val)
-        fitted: WeightedTorchRegressor = self._fit(data)
-        return fitted
+        return self._fit(data)
 
-    @available_if(check_partial_fit)  # type: ignore[untyped-decorator]
+    @if_available
     @explain_unknown
     def partial_fit(
-        self, X: Any, y: Any, sample_weight: Any = None, *, offset: Any = None
-    ) -> "WeightedTorchRegressor":
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: ArrayLike | None = None,
+        *,
+        offset: ArrayLike | None = None,
+    ) -> Self:
         """Train on more rows: one pass over them in batches, whatever ``max_epochs`` is.
 
         Weights are on one scale across calls; its unit is the mean weight in the first call. The
@@ -366,11 +442,22 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
             On bad input. The estimator is left as it was.
         """
         data = FitData(X, y, sample_weight, offset=offset)
-        fitted: WeightedTorchRegressor = self._partial_fit(data, self._find_partial_task)
-        return fitted
+        return self._partial_fit(data, self._find_partial_task)
 
+    @overload
+    def predict(
+        self, X: Any, return_std: Literal[False] = False, *, offset: ArrayLike | None = None
+    ) -> Floats: ...
+    @overload
+    def predict(
+        self, X: Any, return_std: Literal[True], *, offset: ArrayLike | None = None
+    ) -> tuple[Floats, Floats]: ...
+    @overload
+    def predict(
+        self, X: Any, return_std: bool, *, offset: ArrayLike | None = None
+    ) -> Floats | tuple[Floats, Floats]: ...
     @underflow_is_zero
-    def predict(self, X: Any, return_std: bool = False, *, offset: Any = None) -> Any:
+    def predict(self, X: Any, return_std: bool = False, *, offset: ArrayLike | None = None) -> Any:
         """Predictions in the units of y.
 
         Parameters
@@ -409,7 +496,13 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         return mean, self._task.from_units(std, shift=False)
 
     @underflow_is_zero
-    def score(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> float:
+    def score(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: ArrayLike | None = None,
+        offset: ArrayLike | None = None,
+    ) -> float:
         """Weighted share of the variance or deviance that is explained.
 
         R2; or D2 of the deviance if the criterion is one, or of the pinball loss, averaged over
@@ -451,8 +544,12 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
     ) -> NDArray[np.float64]:
         """Mean predictions for checked X and offset in units of y."""
         task = self._task
-        found = mean_output(nets, X, _predictions_of, task.offset_of_scores(offset))
+        found = mean_output(nets, X, self._link_of_values, task.offset_of_scores(offset))
         return task.offset_of_predictions(offset, task.from_units(found))
+
+    def _link_of_values(self, net: WeightedNet) -> Callable[[torch.Tensor], torch.Tensor]:
+        predictions: Callable[[torch.Tensor], torch.Tensor] = net.criterion_.predictions
+        return predictions
 
     def _score_of(self, y: Any, predicted: NDArray[np.float64], sample_weight: Any) -> float:
         """The score of predictions for finite y."""
@@ -477,11 +574,6 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         traits = self._traits_for_tags()
         tags.target_tags.positive_only = bool(traits and traits.positive)
         return tags
-
-
-def _predictions_of(net: WeightedNet) -> Callable[[torch.Tensor], torch.Tensor]:
-    predictions: Callable[[torch.Tensor], torch.Tensor] = net.criterion_.predictions
-    return predictions
 
 
 def _mean_and_spread(net: WeightedNet, X: Any) -> tuple[NDArray[Any], NDArray[Any]]:

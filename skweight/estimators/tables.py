@@ -15,6 +15,7 @@ from skweight.data import (
     CATEGORY,
     Column,
     ColumnCodes,
+    ColumnsAsGiven,
     Encoding,
     NamedInputs,
     XReader,
@@ -51,7 +52,7 @@ def validate(
     if has_named_inputs(X):
         X, y = validate_inputs_y(estimator, X, y, sample_weight, only_known=only_known)
     else:
-        reader = _fit_reader(estimator) if reset else _reader(estimator)
+        reader = _fit_reader(estimator) if reset else _reader(estimator, estimator._encoding)
         X, y = reader.read_with_y(X, y, sample_weight, only_known=only_known)
     _check_row_shape(estimator, X, reset)
     return X, y
@@ -60,9 +61,25 @@ def validate(
 def validate_to_predict(estimator: Any, X: Any) -> Any:
     """X as prediction reads it, with rows of the shape of those of ``fit``."""
     check_kind_of_X(estimator, X, reset=False)
-    X = validate_inputs(X) if has_named_inputs(X) else _reader(estimator).read(X)
+    X = (
+        validate_inputs(X)
+        if has_named_inputs(X)
+        else _reader(estimator, estimator._encoding).read(X)
+    )
     _check_row_shape(estimator, X, reset=False)
     return X
+
+
+def columns_as_given(estimator: Any, X: Any) -> Any:
+    """Checked X as float64 with categories as codes; a dict of arrays for several inputs."""
+    check_kind_of_X(estimator, X, reset=False)
+    if has_named_inputs(X):
+        named = validate_inputs(X)
+        _check_row_shape(estimator, named, reset=False)
+        return dict(named.by_name)
+    found = _reader(estimator, ColumnsAsGiven(estimator._encoding.categories)).read(X)
+    _check_row_shape(estimator, found, reset=False)
+    return found
 
 
 def _fit_reader(estimator: Any) -> XReader:
@@ -78,9 +95,8 @@ def _fit_reader(estimator: Any) -> XReader:
     return XReader(estimator, True, *_allowed(estimator), lists_columns, learn)
 
 
-def _reader(estimator: Any) -> XReader:
-    """A reader that encodes X as in the last fit."""
-    encoding: Encoding = estimator._encoding
+def _reader(estimator: Any, encoding: Encoding) -> XReader:
+    """A reader that encodes X in this way."""
     return XReader(
         estimator,
         False,

@@ -1,5 +1,7 @@
 """Whether predicted probabilities are what is observed, in weighted bins."""
 
+from __future__ import annotations
+
 from numbers import Integral
 from typing import Any
 

@@ -13,6 +13,7 @@ from skweight.losses.base import CriterionError, Traits
 from skweight.losses.class_means import matching_shift_of_classes
 from skweight.losses.classification import (
     CLASSIFIER_CRITERIA,
+    ClassifierCriterion,
     ClassLink,
     CrossEntropy,
     Focal,
@@ -50,9 +51,10 @@ from skweight.losses.regression import (
     Huber,
     PoissonDeviance,
     Quantile,
+    RegressorCriterion,
     SquaredError,
     TweedieDeviance,
 )
-from skweight.losses.row_loss import RowLoss
+from skweight.losses.row_loss import NumberLink, RowLoss
 from skweight.losses.torch_losses import traits_of
 from skweight.losses.units import mean_and_deviation, quantile_and_deviation

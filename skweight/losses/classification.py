@@ -3,7 +3,7 @@
 
 import math
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -143,6 +143,7 @@ class PolyTailed(ClassLoss):
         return torch.where(margin >= 1, tail, math.log(2) + F.logsigmoid(1 - margin))
 
 
+ClassifierCriterion = Literal["cross_entropy", "focal", "poly_tailed"]
 CLASSIFIER_CRITERIA: dict[str, type[ClassLoss]] = {
     "cross_entropy": CrossEntropy,
     "focal": Focal,
@@ -228,7 +229,7 @@ class ClassLink:
         -------
         Tensor of shape (n, n_columns)
         """
-        raw = raw.reshape(len(raw), -1)
+        raw = raw.reshape(raw.shape[0], -1)  # not len(), which torch.export takes as a constant
         n_columns = raw.shape[1]
         if self.adjustment is not None:
             raw = raw + to_columns(self.adjustment, n_columns).to(raw)
@@ -237,6 +238,10 @@ class ClassLink:
         if self.log_weight is not None:
             raw = raw - to_columns(self.log_weight, n_columns).to(raw)
         return raw
+
+    def __call__(self, raw: Tensor) -> Tensor:
+        """The same as :meth:`probabilities`."""
+        return self.probabilities(raw)
 
     def probabilities(self, raw: Tensor) -> Tensor:
         """Probabilities of shape (n, n_classes) or (n, n_labels), none of them 0."""

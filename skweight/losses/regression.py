@@ -3,7 +3,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -212,6 +212,16 @@ class GaussianNLL(TargetLoss):
         return (F.softplus(scores[..., 1]) + self.floor).sqrt()
 
 
+RegressorCriterion = Literal[
+    "squared_error",
+    "absolute_error",
+    "huber",
+    "quantile",
+    "poisson",
+    "gamma",
+    "tweedie",
+    "gaussian_nll",
+]
 REGRESSOR_CRITERIA: dict[str, type[TargetLoss]] = {
     "squared_error": SquaredError,
     "absolute_error": AbsoluteError,

@@ -278,7 +278,7 @@ class RowLoss(nn.Module):
     def by_target(self, raw: Tensor) -> Tensor:
         """Raw scores in the shape (n, n_targets) or (n, n_targets, n_columns)."""
         columns = (self.traits.n_columns,) if self.traits.n_columns > 1 else ()
-        return raw.reshape(len(raw), -1, *columns)
+        return raw.reshape(raw.shape[0], -1, *columns)
 
     def constant(
         self, target: Tensor, row_weight: Tensor, n_outputs: int, offset: Tensor | None = None
@@ -358,6 +358,17 @@ def _beside_offset(prior: Tensor, weight: Tensor, offset: Tensor) -> Tensor:
     return scores.reshape(prior.shape)
 
 
+class NumberLink:
+    """Raw scores -> :meth:`RowLoss.predictions`."""
+
+    def __init__(self, criterion: RowLoss) -> None:
+        self.criterion = criterion
+
+    def __call__(self, raw: Tensor) -> Tensor:
+        """Predictions in the units of training."""
+        return self.criterion.predictions(raw)
+
+
 def _check_suits(traits: Traits, name: str, output: Tensor, target: Tensor) -> None:
     """Refuse a criterion whose traits do not fit the scores or y."""
     has_classes = not target.is_floating_point()
@@ -379,7 +390,8 @@ def _check_suits(traits: Traits, name: str, output: Tensor, target: Tensor) -> N
     if traits.takes_log_probabilities and output.exp().sum(1).sub(1).abs().max() > 1e-3:
         raise CriterionError(
             f"criterion {name} takes logarithms of probabilities, which the module does not "
-            "return: pass nn.CrossEntropyLoss, or a module that ends with nn.LogSoftmax."
+            "return: pass nn.CrossEntropyLoss and a module that returns raw scores, or a module "
+            "that ends with nn.LogSoftmax. skorch takes the logarithms itself, skweight does not."
         )
 
 

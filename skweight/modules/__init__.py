@@ -6,12 +6,13 @@ and special values. ``build`` makes the network to be trained from the user's ``
 """
 
 from skweight.modules.bins import PiecewiseLinear, append_bins
-from skweight.modules.build import build_module, is_mlp, takes_categories
+from skweight.modules.build import build_module, check_module, is_mlp, takes_categories
 from skweight.modules.columns import Columns
 from skweight.modules.embeddings import CategoryEmbedding
 from skweight.modules.feature_weights import (
     EncodedFeatureWeight,
     FeatureWeight,
+    FeatureWeights,
     WeightedLinear,
     input_feature_weights,
     weights_of_owners,
@@ -22,4 +23,4 @@ from skweight.modules.indicators import (
     category_indicators,
     value_indicators,
 )
-from skweight.modules.mlp import MLP
+from skweight.modules.mlp import MLP, Activation

@@ -1,12 +1,16 @@
 """Layers with weights on features: :class:`FeatureWeight` and :class:`WeightedLinear`."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-Weights = float | Sequence[float] | Tensor
+from skweight._keywords import HasArray
+
+FeatureWeights = float | Sequence[float] | Tensor | HasArray
 
 
 class FeatureWeight(nn.Module):
@@ -52,7 +56,7 @@ class FeatureWeight(nn.Module):
 
     weight: Tensor
 
-    def __init__(self, n_features: int, init: Weights = 1.0, learnable: bool = True) -> None:
+    def __init__(self, n_features: int, init: FeatureWeights = 1.0, learnable: bool = True) -> None:
         super().__init__()
         self.n_features = n_features
         weight = check_weights(init, n_features, "init")
@@ -90,7 +94,7 @@ class EncodedFeatureWeight(FeatureWeight):
 
     owner: Tensor
 
-    def __init__(self, n_features: int, init: Weights = 1.0, learnable: bool = True) -> None:
+    def __init__(self, n_features: int, init: FeatureWeights = 1.0, learnable: bool = True) -> None:
         super().__init__(n_features, init, learnable)
         self.register_buffer("owner", torch.arange(n_features, device="cpu"))
 
@@ -156,8 +160,8 @@ class WeightedLinear(nn.Linear):
         self,
         in_features: int,
         out_features: int,
-        feature_weights: Weights | None = None,
-        output_weights: Weights | None = None,
+        feature_weights: FeatureWeights | None = None,
+        output_weights: FeatureWeights | None = None,
         learnable: bool = True,
         bias: bool = True,
     ) -> None:
@@ -186,7 +190,7 @@ class WeightedLinear(nn.Linear):
         return X if self.output_weights is None else X * self.output_weights
 
 
-def check_weights(weights: Weights, length: int, name: str) -> Tensor:
+def check_weights(weights: FeatureWeights, length: int, name: str) -> Tensor:
     """Copy weights to a tensor of shape (length,), finite and non-negative."""
     if hasattr(weights, "tolist"):  # arrays, numpy scalars, Series and tensors
         weights = weights.tolist()

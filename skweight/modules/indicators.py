@@ -180,4 +180,5 @@ def value_indicators(
     found: Tensor, values: Tensor, is_missing: Tensor, on: Tensor, off: Tensor
 ) -> Tensor:
     """``on`` where the value is found, or NaN if that is the one asked for; elsewhere ``off``."""
-    return torch.where(torch.where(is_missing, found.isnan(), found == values), on, off)
+    has_value = (found.isnan() & is_missing) | ((found == values) & ~is_missing)
+    return torch.where(has_value, on, off)

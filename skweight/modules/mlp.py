@@ -4,23 +4,26 @@ Whatever depends on the data is set before training, by one call each of ``adapt
 ``adapt_input``, ``adapt_values``, ``adapt_bins`` and ``adapt_output``, in this order.
 """
 
+from __future__ import annotations
+
 import math
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from numbers import Real
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from skweight._keywords import did_you_mean
+from skweight._keywords import Auto, did_you_mean
 from skweight.modules.bins import PiecewiseLinear
 from skweight.modules.clipping import smooth_clip
 from skweight.modules.columns import Columns, positions
 from skweight.modules.embeddings import CategoryEmbedding
-from skweight.modules.feature_weights import EncodedFeatureWeight, Weights, check_weights
+from skweight.modules.feature_weights import EncodedFeatureWeight, FeatureWeights, check_weights
 from skweight.modules.indicators import CategoryIndicators, ValueIndicators
 
+Activation = Literal["relu", "gelu", "silu", "tanh"]
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
     "gelu": nn.GELU,
@@ -132,13 +135,13 @@ class MLP(nn.Module):
         n_outputs: int,
         *,
         hidden_sizes: Sequence[int] = (64, 64),
-        n_bins: int | str = "auto",
-        clip: float | str | None = "auto",
-        max_indicators: int | str = "auto",
+        n_bins: int | Auto = "auto",
+        clip: float | Auto | None = "auto",
+        max_indicators: int | Auto = "auto",
         embedding_size: int = 8,
-        activation: str | Callable[[], nn.Module] = "relu",
+        activation: Activation | Callable[[], nn.Module] = "relu",
         dropout: float = 0.0,
-        feature_weights: Weights | None = None,
+        feature_weights: FeatureWeights | None = None,
         learnable_feature_weights: bool = True,
         zero_output: bool = False,
     ) -> None:

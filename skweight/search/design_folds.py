@@ -1,5 +1,7 @@
 """Folds of a survey: clusters stay whole, and every fold is a smaller sample of the same design."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from numbers import Integral
 from typing import Any, ClassVar

@@ -3,17 +3,30 @@
 import copy
 import time
 import warnings
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack, nullcontext
+from dataclasses import dataclass, field
+from functools import partial
 from itertools import groupby, islice
 from typing import Any
 
 from sklearn.pipeline import Pipeline
 
-from skweight.estimators import FitData, FitPlan, have_same_codes, plan
+from skweight.estimators import (
+    FitData,
+    FitPlan,
+    FitTasks,
+    begin_tasks,
+    callbacks_of,
+    have_same_codes,
+    observing,
+    plan,
+    shown,
+    within_callbacks,
+)
 from skweight.search.folds import Fold, failure_text
 from skweight.stacks import NotStackable, Outcome, train_together
-from skweight.training import TrainingInterrupted, WeightedNet
+from skweight.training import Observer, Training, TrainingInterrupted, WeightedNet, watched
 
 
 @dataclass
@@ -37,6 +50,14 @@ class Task:
     folds: dict[int, Fold]  # of the splits
     not_stackable: str  # why they cannot be stacked; empty if they can
     raises: bool  # whether the first error is raised
+    # Makes the observers of fits, by their number, from the number of their networks.
+    progress: dict[int, Callable[[int], Observer]] = field(default_factory=dict)
+    # Of scikit-learn's callbacks, one for each estimator; empty if no callback hears of the fits.
+    contexts: list[Any] = field(default_factory=list)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave observers in this process: bars of another one are not seen."""
+        return {**vars(self), "progress": {}}
 
 
 @dataclass
@@ -65,17 +86,27 @@ def _fit_all(task: Task) -> list[Result]:
             reason = str(error)
         except Exception as error:  # one by one, only the fits that cause it will fail
             reason = f"{type(error).__name__}: {error}"
-    return [
-        _fit_alone(estimator, task.folds[split].fit_arguments(), reason)
-        for estimator, split in zip(task.estimators, task.splits)
-    ]
+    results = []
+    for number, split in enumerate(task.splits):
+        arguments = task.folds[split].fit_arguments()
+        results.append(_fit_alone(task.estimators[number], task, number, arguments, reason))
+    return results
 
 
-def _fit_alone(estimator: Any, arguments: tuple[Any, Any, Any], reason: str = "") -> Result:
-    start = time.perf_counter()
+def _fit_alone(
+    estimator: Any, task: Task, number: int, arguments: tuple[Any, Any, Any], reason: str = ""
+) -> Result:
+    """Fit an estimator as one of a task, of which observers and callbacks are told."""
+    start, progress = time.perf_counter(), task.progress.get(number)
     X, y, params = arguments
     try:
-        estimator.fit(X, y, **params)
+        with (
+            nullcontext() if progress is None else observing(progress),
+            task.contexts[number].propagate_callback_context(estimator)
+            if task.contexts
+            else nullcontext(),
+        ):
+            estimator.fit(X, y, **params)
     except Exception as error:  # scikit-learn decides what to do about candidates that fail
         return Result(error=error, seconds=time.perf_counter() - start)
     step = estimator[-1] if isinstance(estimator, Pipeline) else estimator
@@ -91,26 +122,58 @@ def _fit_in_stack(task: Task) -> list[Result]:
     results: dict[int, Result] = {}
     for split, numbers in groupby(range(len(task.estimators)), task.splits.__getitem__):
         planned |= _plan_on_fold(task, numbers, task.folds[split], results)
-    trainings = [training for fit in planned.values() for training in fit.plan.trainings]
-    try:
-        outcomes = iter(train_together(trainings) if trainings else [])
-    except TrainingInterrupted:  # its networks are of no use
-        raise KeyboardInterrupt("The search was stopped.") from None
+    with ExitStack() as stack:
+        for number, fit in planned.items():
+            if task.contexts:
+                context = task.contexts[number].propagate_callback_context(fit.estimator)
+                stack.enter_context(context)
+        estimators = [fit.estimator for fit in planned.values()]
+        within_callbacks(estimators, partial(_train_planned, task, planned, results))
     seconds = (time.perf_counter() - start) / len(task.estimators)
-    for number, fit in planned.items():
-        own = [*islice(outcomes, len(fit.plan.trainings))]
-        results[number] = _complete(fit, own, seconds)
+    for number in planned:
+        results[number].seconds = seconds
     return [results[number] for number in range(len(task.estimators))]
 
 
-def _complete(fit: Planned, outcomes: list[Outcome], seconds: float) -> Result:
+def _train_planned(task: Task, planned: dict[int, Planned], results: dict[int, Result]) -> None:
+    """Train all planned fits together, and complete them."""
+    trainings: list[Training] = []
+    tasks: dict[int, FitTasks] = {}
+    for number, fit in planned.items():
+        fold = task.folds[task.splits[number]]
+        tasks[number] = begin_tasks(fit.estimator, fit.plan, partial(_data_of, fold))
+        progress, of_fit = task.progress.get(number), tasks[number].trainings
+        trainings += of_fit if progress is None else watched(of_fit, progress(len(of_fit)))
+    try:
+        outcomes = iter(_train(trainings) if trainings else [])
+    except TrainingInterrupted:  # its networks are of no use
+        raise KeyboardInterrupt("The search was stopped.") from None
+    for number, fit in planned.items():
+        own = [*islice(outcomes, len(fit.plan.trainings))]
+        results[number] = _complete(fit, own)
+        if results[number].error is None:
+            tasks[number].end()
+
+
+def _data_of(fold: Fold) -> FitData:
+    X, y, params = fold.fit_arguments()
+    return FitData(X, y, **params)
+
+
+def _train(trainings: list[Training]) -> list[Outcome]:
+    """Train all in stacks, and print what they ask for by ``verbose``."""
+    with shown(trainings[0].options.verbose, trainings) as observed:
+        return train_together(observed)
+
+
+def _complete(fit: Planned, outcomes: list[Outcome]) -> Result:
     """The result of a fit whose networks have been trained."""
     errors = [outcome.error for outcome in outcomes if outcome.error is not None]
     if errors:
-        return Result(error=errors[0], seconds=seconds)
+        return Result(error=errors[0])
     fit.plan.complete(fit.estimator, [outcome.net for outcome in outcomes if outcome.net])
     stacked = all(outcome.stacked for outcome in outcomes)
-    return Result(fit.estimator, seconds=seconds, stacked=stacked)
+    return Result(fit.estimator, stacked=stacked)
 
 
 def _plan_on_fold(
@@ -125,7 +188,7 @@ def _plan_on_fold(
     planned: dict[int, Planned] = {}
     arguments = X, y, params = fold.fit_arguments()
     for number in numbers:
-        estimator, error = copy.deepcopy(task.estimators[number]), None
+        estimator, error = _copy(task.estimators[number]), None
         try:
             planned[number] = Planned(estimator, plan(estimator, FitData(X, y, **params)))
         except Exception as raised:
@@ -133,8 +196,7 @@ def _plan_on_fold(
         if error is None:
             _share_X(planned)
         else:  # not in the handler: the traceback of fit would show the error of plan as well
-            unplanned = copy.deepcopy(task.estimators[number])
-            results[number] = _fit_unplanned(unplanned, arguments, error)
+            results[number] = _fit_unplanned(task, number, arguments, error)
     return planned
 
 
@@ -155,8 +217,17 @@ def _share_X(planned: dict[int, Planned]) -> None:
     last.plan = last.plan.with_X_of(same[0].plan)
 
 
-def _fit_unplanned(estimator: Any, arguments: tuple[Any, Any, Any], error: Exception) -> Result:
+def _fit_unplanned(
+    task: Task, number: int, arguments: tuple[Any, Any, Any], error: Exception
+) -> Result:
     with warnings.catch_warnings():
         if not isinstance(error, Warning):
             warnings.simplefilter("ignore")  # planning has shown them
-        return _fit_alone(estimator, arguments)
+        return _fit_alone(_copy(task.estimators[number]), task, number, arguments)
+
+
+def _copy(estimator: Any) -> Any:
+    """A copy to be fitted, which shares the callbacks of scikit-learn, as clones do."""
+    return copy.deepcopy(
+        estimator, {id(callback): callback for callback in callbacks_of(estimator)}
+    )

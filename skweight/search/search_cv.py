@@ -1,9 +1,11 @@
 """``WeightSearchCV`` and ``RandomizedWeightSearchCV``."""
 
+from __future__ import annotations
+
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from numbers import Integral
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,16 +15,22 @@ from sklearn.model_selection import GridSearchCV, RandomizedSearchCV, check_cv
 from sklearn.utils import indexable
 from sklearn.utils.metadata_routing import process_routing
 
-from skweight._keywords import warn
+from skweight._keywords import Auto, warn
+from skweight.estimators import callbacks_of, doc_link_template
 from skweight.search.callbacks import SearchCallback
 from skweight.search.run import SearchRun
 from skweight.search.stand_in import StandIn
 from skweight.search.trainings import Trainings
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 
 class StackedSearch:
     """A search of scikit-learn whose candidates are trained together before they are scored."""
 
+    _doc_link_module = "skweight"
+    _doc_link_template = property(doc_link_template)
     estimator: Any
     n_jobs: int | None
     cv: Any
@@ -39,7 +47,7 @@ class StackedSearch:
 
     _run: SearchRun  # of the copy that scikit-learn's fit runs on
 
-    def fit(self, X: Any, y: Any = None, **params: Any) -> Any:
+    def fit(self, X: Any, y: Any = None, **params: Any) -> Self:
         """Train all candidates on all splits, and fit the best one on all rows.
 
         Parameters
@@ -81,8 +89,8 @@ class StackedSearch:
             search.n_jobs = 1
         if isinstance(self.verbose, Integral) and self.verbose >= 0:
             search.verbose = 0
-        if callbacks := vars(self).get("_skl_callbacks"):  # of scikit-learn 1.9
-            search.set_callbacks(*(SearchCallback(c, self._take_results) for c in callbacks))
+        if callbacks := callbacks_of(self):  # of scikit-learn 1.9
+            search.set_callbacks(*(SearchCallback(c, self._search_of) for c in callbacks))
         super(StackedSearch, search).fit(X, y, **params)  # type: ignore[misc]
         self._take_results(search)
         if not self.return_predictions:
@@ -105,6 +113,7 @@ class StackedSearch:
             stack_size=self.stack_size,
             verbose=self.verbose,
             raises=isinstance(self.error_score, str),
+            are_heard=bool(callbacks_of(self)),
         )
         return SearchRun(X, y, split_params, trainings, self.return_predictions)
 
@@ -119,7 +128,9 @@ class StackedSearch:
 
         def evaluate(candidates: Iterable[dict[str, Any]], **kwargs: Any) -> Any:
             run, candidates = self._run, [*candidates]
-            splits = run.train(candidates, self.cv)
+            splits, made = run.split(self.cv, candidates, kwargs.get("callback_ctx"))
+            kwargs |= {} if made is None else {"callback_ctx": made}
+            run.train(candidates, splits)
             results = evaluate_candidates(candidates, cv=check_cv(splits), **kwargs)
             run.queue.check()
             results["mean_fit_time"] = run.seconds.mean(axis=1)
@@ -141,6 +152,10 @@ class StackedSearch:
         if self.scoring is None and "scorer_" in found:
             self.scorer_ = check_scoring(self.estimator)
         return self
+
+    def _search_of(self, estimator: Any) -> Any:
+        """What a callback is given for an estimator: the search itself for its copy."""
+        return self._take_results(estimator) if hasattr(estimator, "_run") else estimator
 
     def _warn_of_one_by_one(self) -> None:
         for reason, numbers in self.one_by_one_.items():
@@ -183,7 +198,8 @@ class WeightSearchCV(StackedSearch, GridSearchCV):  # type: ignore[misc]
     return_predictions : bool, default=False
         Whether to keep the predictions of every candidate for its held-out rows.
     verbose : int, default=0
-        Above 0, a progress bar is shown.
+        Above 0, a progress bar is shown. It moves with the epochs of all fits that are trained in
+        this process, and names the settings that these share.
     pre_dispatch : int or str, default="2*n_jobs"
 
     Attributes
@@ -230,9 +246,9 @@ class WeightSearchCV(StackedSearch, GridSearchCV):  # type: ignore[misc]
         cv: Any = None,
         refit: bool | str | Callable[..., int] = True,
         n_jobs: int | None = None,
-        error_score: float | str = np.nan,
+        error_score: float | Literal["raise"] = np.nan,
         return_train_score: bool = False,
-        stack_size: int | str = "auto",
+        stack_size: int | Auto = "auto",
         return_predictions: bool = False,
         verbose: int = 0,
         pre_dispatch: int | str = "2*n_jobs",
@@ -303,9 +319,9 @@ class RandomizedWeightSearchCV(StackedSearch, RandomizedSearchCV):  # type: igno
         refit: bool | str | Callable[..., int] = True,
         n_jobs: int | None = None,
         random_state: Any = None,
-        error_score: float | str = np.nan,
+        error_score: float | Literal["raise"] = np.nan,
         return_train_score: bool = False,
-        stack_size: int | str = "auto",
+        stack_size: int | Auto = "auto",
         return_predictions: bool = False,
         verbose: int = 0,
         pre_dispatch: int | str = "2*n_jobs",

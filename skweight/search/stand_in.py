@@ -8,6 +8,7 @@ The number of rows is compared each time.
 """
 
 from collections import deque
+from contextlib import nullcontext
 from typing import Any
 
 from sklearn.base import clone
@@ -69,7 +70,13 @@ class StandIn:
         queue, self.queue = self.queue, None
         result = None if queue is None else queue.take(X)
         if result is None:
-            self.estimator.fit(X, y, **params)
+            parent = vars(self).get("_parent_callback_ctx")  # of scikit-learn's callbacks
+            with (
+                nullcontext()
+                if parent is None
+                else parent.propagate_callback_context(self.estimator)
+            ):
+                self.estimator.fit(X, y, **params)
         elif result.failure:
             raise RuntimeError(f"the training failed:\n{result.failure}")
         else:  # the queue's reference to it goes, so that it can be freed once it is scored
@@ -79,6 +86,14 @@ class StandIn:
     def set_params(self, **params: Any) -> "StandIn":
         """Set parameters of the estimator."""
         self.estimator.set_params(**params)
+        return self
+
+    def set_callbacks(self, *callbacks: Any) -> "StandIn":
+        """Take callbacks of scikit-learn for the task of this fit, which have heard of it before.
+
+        Those of the estimator are its own.
+        """
+        self._skl_callbacks = [*callbacks]
         return self
 
     def __sklearn_clone__(self) -> Any:

@@ -4,7 +4,7 @@ import copy
 import math
 import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field, replace
 from itertools import pairwise, product
 from numbers import Integral
@@ -15,11 +15,12 @@ from sklearn.base import clone
 from sklearn.utils import check_random_state
 from sklearn.utils.parallel import Parallel, delayed
 
-from skweight.estimators import FitData, draw_seed, overrides, plan
+from skweight.estimators import FitData, callbacks_of, draw_seed, overrides, plan
 from skweight.search.fits import Result, Task, run_task
 from skweight.search.folds import Fold, transform_fold
 from skweight.search.parts import last_step, trained_part
 from skweight.stacks import NotStackable, models_at_once
+from skweight.training import Bar
 
 # Parameters in which the estimators of one stack may differ.
 STACKABLE = (
@@ -27,6 +28,9 @@ STACKABLE = (
     *("weighting", "correct_prior", "match_mean", "random_state"),
     "module__feature_weights",
 )
+_LONGEST_VALUE = 30
+# Fits of a stack whose callbacks are torn down one within the other.
+_MOST_WITH_CALLBACKS = 100
 Pair = tuple[int, int]  # numbers of a candidate and a split
 
 
@@ -52,6 +56,7 @@ class Trainings:
         stack_size: int | str,
         verbose: int,
         raises: bool,
+        are_heard: bool,
     ) -> None:
         is_int = isinstance(stack_size, Integral) and not isinstance(stack_size, bool)
         if stack_size != "auto" and not (is_int and int(stack_size) >= 1):
@@ -59,28 +64,37 @@ class Trainings:
         last_step(estimator)
         self.estimator, self.params = estimator, params
         self.stack_size, self.verbose, self.raises = stack_size, verbose, raises
+        self.are_heard = are_heard  # by callbacks of the search
         self.workers: dict[str, Any] = {"n_jobs": n_jobs, "pre_dispatch": pre_dispatch}
         self.candidates: list[dict[str, Any]] = []
         self.estimators: list[Any] = []  # of the candidates
         self.overrides: list[str] = []  # of their fits
         self.random_states: dict[Pair, Any] = {}
+        self.bar: Bar | None = None
+        self.contexts: dict[Pair, Any] = {}  # of scikit-learn's callbacks
 
     def run(
-        self, X: Any, y: Any, candidates: list[dict[str, Any]], splits: list[tuple[Any, Any]]
+        self,
+        X: Any,
+        y: Any,
+        candidates: list[dict[str, Any]],
+        splits: list[tuple[Any, Any]],
+        contexts: dict[Pair, Any],
     ) -> list[list[Result]]:
         """Train every candidate on every split; return the results of each candidate."""
-        self.candidates = candidates
+        self.candidates, self.contexts = candidates, contexts
         self.estimators = [self._with_parameters(candidate) for candidate in candidates]
         self.overrides = [overrides(trained_part(estimator)[0]) for estimator in self.estimators]
         self.random_states = self._draw_random_states(len(splits))
         results: dict[Pair, Result] = {}
-        with _progress_bar(self.verbose, len(candidates) * len(splits)) as bar:
+        n_fits = len(candidates) * len(splits)
+        with closing(Bar(n_fits, "fits")) if self.verbose else nullcontext() as self.bar:
             for groups in self._group(candidates):
                 folds = [Fold(X, y, self.params, train) for train, _ in splits]
                 for pairs, trained in self._run_groups(groups, folds):
                     results.update(zip(pairs, trained))
-                    if bar is not None:
-                        bar.update(len(pairs))
+                    if self.bar is not None:
+                        self.bar.end(pairs)
         return [[results[c, s] for s in range(len(splits))] for c in range(len(candidates))]
 
     def _with_parameters(self, candidate: dict[str, Any]) -> Any:
@@ -130,7 +144,11 @@ class Trainings:
                 yield [(c, s) for c in candidates], failed
         tasks = [(group, pairs) for group in groups for pairs in self._divide(group, folds)]
         jobs = (delayed(run_task)(self._task(group, pairs, folds)) for group, pairs in tasks)
-        for results, (_, pairs) in zip(_run_in_order(self.workers, jobs), tasks):
+        found = iter(_run_in_order(self.workers, jobs))
+        for group, pairs in tasks:
+            if self.bar is not None:
+                self.bar.name(self._name_of(group))
+            results = next(found)
             for (c, s), result in zip(pairs, results):
                 result.seconds += shares[s]
                 if result.estimator is not None:
@@ -178,6 +196,8 @@ class Trainings:
                 continue
         if self.stack_size != "auto":
             group.stack_size = int(self.stack_size)
+        if self._has_callbacks([self.estimators[number] for number in group.candidates]):
+            group.stack_size = min(group.stack_size, _MOST_WITH_CALLBACKS)
 
     def _task(self, group: Group, pairs: list[Pair], folds: list[Fold]) -> Task:
         parts = []
@@ -189,7 +209,30 @@ class Trainings:
         splits = [s for _, s in pairs]
         rows = {s: replace(folds[s], pipeline=None) for s in splits}  # workers need no transformers
         reason = "" if self.stack_size == 1 else group.not_stackable
-        return Task(parts, splits, rows, reason, self.raises)
+        progress = {} if self.bar is None else {n: self.bar.of_fit(p) for n, p in enumerate(pairs)}
+        contexts = [self.contexts[pair] for pair in pairs] if self._has_callbacks(parts) else []
+        return Task(parts, splits, rows, reason, self.raises, progress, contexts)
+
+    def _has_callbacks(self, estimators: list[Any]) -> bool:
+        """Whether callbacks of scikit-learn are to hear of the fits of these estimators."""
+        has_own = any(callbacks_of(last_step(estimator)[0]) for estimator in estimators)
+        return bool(self.contexts) and (has_own or self.are_heard)
+
+    def _name_of(self, group: Group) -> str:
+        """The settings that the candidates of a group share, or all of its only candidate."""
+        candidates = [self.candidates[number] for number in group.candidates]
+        shared = {
+            name: value
+            for name, value in candidates[0].items()
+            if all(
+                name in other and _identity(other[name]) == _identity(value)
+                for other in candidates[1:]
+            )
+        }
+        names = dict.fromkeys(name for candidate in candidates for name in candidate)
+        varied = [name for name in names if name not in shared]
+        settings = [f"{name}={_short(value)}" for name, value in shared.items()]
+        return ", ".join([*settings, *varied])
 
 
 def _run_in_order(workers: dict[str, Any], jobs: Iterable[Any]) -> Iterable[Any]:
@@ -211,9 +254,7 @@ def _identity(value: Any) -> Any:
     return (type(value), value) if isinstance(value, (str, int, float)) else id(value)
 
 
-def _progress_bar(verbose: int, total: int) -> Any:
-    if not verbose:
-        return nullcontext()
-    from tqdm.auto import tqdm
-
-    return tqdm(total=total, unit="fit")
+def _short(value: Any) -> str:
+    """What a bar shows of a value."""
+    text = repr(value)
+    return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 3]}..."

@@ -147,8 +147,6 @@ def check_stackable(training: Training) -> None:
         if not (type(callback) is GradientNormClipping or _is_schedule(callback)):
             name = getattr(callback, "__name__", type(callback).__name__)
             raise NotStackable(f"callback {name} is not supported in stacks")
-    if options.verbose:
-        raise NotStackable("verbose prints a table for each training")
     if options.compile:
         raise NotStackable("compile=True compiles one network")
     if [*criterion.parameters()]:

@@ -1,13 +1,15 @@
 """The training of a stack: epochs, early stopping, and models that leave the stack."""
 
+import copy
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
 from skorch.callbacks import GradientNormClipping, LRScheduler
-from torch import Tensor
+from torch import Tensor, nn
 
 from skweight._keywords import unwrap
 from skweight.data import TensorBatches
@@ -23,31 +25,51 @@ from skweight.stacks.steps import (
 )
 from skweight.training import (
     EncodedBatches,
+    EpochEnd,
     EpochLosses,
     FusedAdam,
     NotDirect,
     Patience,
+    Reason,
     Training,
+    Watch,
     WeightAverage,
     WeightedNet,
     check_finite_losses,
     fused_adam,
+    tell_beginning,
+    tell_end,
 )
 
 
 @dataclass
 class StackedModel:
-    """One model of a stack: its net, its early stopping and the error that ended its training."""
+    """One model of a stack: its net, its early stopping and the error that ended its training.
+
+    ``watches`` are told of its epochs, and ``stopped`` says that one of them ended its training.
+    """
 
     net: WeightedNet
     patience: Patience
+    watches: tuple[Watch, ...] = ()
     losses: EpochLosses = field(default_factory=EpochLosses)
     error: Exception | None = None
+    stopped: bool = False
 
     @property
     def has_stopped(self) -> bool:
         """Whether its training is over before that of the stack."""
-        return self.error is not None or self.patience.is_over
+        return self.error is not None or self.stopped or self.patience.is_over
+
+    def tell_of_its_end(self, otherwise: Reason) -> None:
+        """Tell its observers that it is over, and why."""
+        reason = otherwise
+        if self.has_stopped:
+            reason = "early_stopping" if self.patience.is_over else "callback"
+        if self.error is not None:
+            reason = "error"
+        for watch in self.watches:
+            watch.observer.training_ended(watch.key, self.net, reason)
 
     def record(self, losses: dict[str, float], others: dict[str, Any]) -> bool:
         """Record an epoch; return whether its validation loss is the lowest so far."""
@@ -82,7 +104,8 @@ class Stack:
         self.still_trained = still_trained
         self.max_epochs = first.max_epochs
         self.models = [
-            StackedModel(net, Patience(options.n_iter_no_change, options.tol)) for net in nets
+            StackedModel(net, Patience(options.n_iter_no_change, options.tol), training.watches)
+            for training, net in zip(trainings, nets)
         ]
         self.in_stack = list(self.models)
         self._improved: list[int] = []  # positions of models whose nets are to get new networks
@@ -134,10 +157,15 @@ class Stack:
                 self.average.apply()  # also if the training ends within an epoch
             self._improved = [p for p, model in enumerate(self.in_stack) if not model.has_stopped]
         self._copy_improved()
+        for model in self.in_stack:
+            if not model.has_stopped:
+                model.tell_of_its_end("max_epochs" if is_complete else "user")
         return is_complete
 
     def _run_epoch(self) -> None:
         start = time.perf_counter()
+        trained = [p for p, model in enumerate(self.in_stack) if not model.has_stopped]
+        tell_beginning(watch for p in trained for watch in self.in_stack[p].watches)
         self.schedules.begin_epoch()
         means = {"train": self._train_epoch()}
         others: dict[str, Any] = {"train_batch_count": len(self.batches)}
@@ -145,9 +173,9 @@ class Stack:
             means["valid"] = self._validate(self.valid_batches)
             others["valid_batch_count"] = len(self.valid_batches)
         others |= self.schedules.end_epoch()
-        n_trained = sum(not model.has_stopped for model in self.in_stack)
-        others["dur"] = (time.perf_counter() - start) / n_trained
+        others["dur"] = (time.perf_counter() - start) / len(trained)
         self._record(means, others)
+        self._tell(trained)
         self._shrink()
 
     def _train_epoch(self) -> Tensor:
@@ -213,12 +241,37 @@ class Stack:
     def _record(self, means: dict[str, Tensor], others: dict[str, Any]) -> None:
         """Record the epoch for each model that is still trained, and keep the best states."""
         per_model = zip(*(values.tolist() for values in means.values()))
-        self._improved = [
-            position
-            for position, (model, losses) in enumerate(zip(self.in_stack, per_model))
-            if not model.has_stopped and model.record(dict(zip(means, losses)), others)
-        ]
+        for position, (model, losses) in enumerate(zip(self.in_stack, per_model)):
+            if not model.has_stopped and model.record(dict(zip(means, losses)), others):
+                self._improved.append(position)
         self._copy_improved()
+
+    def _tell(self, trained: list[int]) -> None:
+        """Tell observers of the epoch of the models at these positions, and of those now over."""
+        ends = []
+        for position in trained:
+            model = self.in_stack[position]
+            copied = partial(self._copy_of, model, position)
+            if model.error is None:
+                ends += [
+                    (position, watch, EpochEnd(watch.key, model.net, copied, in_stack=True))
+                    for watch in model.watches
+                ]
+        tell_end((watch, end) for _, watch, end in ends)
+        for position in {position for position, _, end in ends if end.stop}:
+            model = self.in_stack[position]
+            model.stopped = True
+            if self.valid_batches is None:
+                self.network.copy_to(model.net.module_, position)
+        for position in trained:
+            if self.in_stack[position].has_stopped:
+                self.in_stack[position].tell_of_its_end("callback")
+
+    def _copy_of(self, model: StackedModel, position: int) -> nn.Module:
+        """The network of a model as it is now, which need not be the best one."""
+        copied: nn.Module = copy.deepcopy(model.net.module_)
+        self.network.copy_to(copied, position)
+        return copied
 
     def _copy_improved(self) -> None:
         """Copy networks to nets; after an interrupt again, since it may have come in between."""

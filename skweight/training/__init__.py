@@ -2,7 +2,8 @@
 
 - ``plan.py``: ``Training``, everything that a training needs; the estimators make it.
 - ``run.py``: ``train``, from a plan to a trained net. Begin here.
-- ``callbacks.py``: the copies of the user's callbacks.
+- ``callbacks.py``: the copies of the user's callbacks; ``callback_checks.py``: those that are
+  refused.
 - ``prepare.py``, ``trial.py``, ``optimizers.py``, ``defaults.py``: what happens before the first
   epoch.
 - ``net.py``: ``WeightedNet``, the skorch net: an epoch, and what callbacks see.
@@ -12,7 +13,11 @@
   rows are encoded once in ``encoded.py``; ``adam.py``: Adam by its kernel.
 - ``stopping.py``: early stopping, the recorded losses, losses that are not finite.
 - ``average.py``: the moving average of the weights; ``joined.py``: parameters in one tensor.
+- ``observers.py``: who is told of each epoch; ``progress.py``: lines and bars that show them;
+  ``best_epoch.py``: the epoch whose network was kept.
 - ``resume.py``: what one call of ``partial_fit`` hands to the next.
+- ``saved.py``: a trained network as arrays and a recipe, for files; ``definitions.py``: classes of
+  a notebook in them; ``net_state.py``: what a file keeps of a net.
 - ``predict.py``: the output of a trained network; ``scores.py``: the score of a regression.
 - ``structure.py``: what tells networks apart but for their tensors.
 - ``isolation.py``: torch's global state during a fit.
@@ -21,6 +26,8 @@
 
 from skweight.training.adam import FusedAdam, fused_adam, with_kernel
 from skweight.training.average import WeightAverage
+from skweight.training.best_epoch import best_epoch
+from skweight.training.callback_checks import refuse_files_of_members
 from skweight.training.callbacks import copy_for_fit
 from skweight.training.cuda_graphs import CudaGraphs, ReplayedStep, make_step
 from skweight.training.defaults import (
@@ -39,12 +46,25 @@ from skweight.training.direct_layers import (
 )
 from skweight.training.encoded import EncodedBatches
 from skweight.training.isolation import isolated_torch
-from skweight.training.net import WeightedNet, on_cpu
+from skweight.training.net import WeightedNet
+from skweight.training.observers import (
+    EpochEnd,
+    Observer,
+    Reason,
+    Watch,
+    net_as_of_now,
+    tell_beginning,
+    tell_end,
+    watched,
+)
+from skweight.training.optimizers import check_optimizer
 from skweight.training.plan import Output, Training, TrainingOptions
 from skweight.training.predict import predict
 from skweight.training.prepare import prepare
+from skweight.training.progress import Bar, EpochLines, TrainingBar
 from skweight.training.recorded_update import recorded_update
-from skweight.training.run import finish, make_net, train
+from skweight.training.run import finish, make_net, max_epochs_of, train
+from skweight.training.saved import on_cpu, pack, unpack
 from skweight.training.scores import explained_share
 from skweight.training.steps import CompiledStep, TrainingStep, compiled_losses, with_row_axis
 from skweight.training.stopping import (

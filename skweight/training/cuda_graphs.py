@@ -21,7 +21,7 @@ from skweight.training.steps import (
     first_line,
     warn_of_no_effect,
 )
-from skweight.training.torch_internals import cuda_generator, zero_each_
+from skweight.training.torch_internals import cuda_generator, has_hooks, zero_each_
 
 # A graph is recorded when a shape of batches comes for the third time: kernels then have their
 # workspaces, and a fit of few updates is over before a recording would pay.
@@ -239,6 +239,9 @@ def make_step(
         return TrainingStep(module, criterion)
     if device.type == "cuda":
         if n_steps < _FEWEST_STEPS_TO_RECORD:
+            return TrainingStep(module, criterion)
+        if any(map(has_hooks, module.modules())):
+            warn_of_no_effect("hooks of the network would run only while its step is recorded")
             return TrainingStep(module, criterion)
         recorder = graphs(device)
         return ReplayedStep(module, criterion, recorder.record, recorder.warmup)

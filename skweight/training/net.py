@@ -1,6 +1,5 @@
 """The skorch net that trains on ``(x, y, row_weight)``."""
 
-import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -47,8 +46,9 @@ from skweight.training.cuda_graphs import ReplayedStep, make_step
 from skweight.training.direct import DirectStep, NotDirect, direct_step
 from skweight.training.direct_loop import run_direct_epoch
 from skweight.training.encoded import EncodedBatches
+from skweight.training.net_state import saved_state, state_to_save
+from skweight.training.observers import Watch, tell_beginning, tell_of_one
 from skweight.training.recorded_update import RecordedUpdate, recorded_update
-from skweight.training.resume import to_cpu
 from skweight.training.scores import explained_share
 from skweight.training.steps import LossAndOutput, TrainingStep, with_row_axis
 from skweight.training.stopping import (
@@ -110,6 +110,8 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
     step_: str = "autograd"
     # None unless the net is being trained.
     fit_state_: FitState | None = None
+    # Who is told of each epoch while the net is being trained.
+    watches: tuple[Watch, ...] = ()
     # Losses of batches to join at once: until then each is a tensor, of hundreds of bytes.
     losses_at_once: int = 2**12
 
@@ -159,6 +161,7 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
         getattr(self, method_name)(self, **cb_kwargs)
         if method_name == "on_epoch_begin" and self.fit_state_ is not None:
             self._begin_epoch(self.fit_state_)
+            tell_beginning(self.watches)
         for _, callback in self.callbacks_:
             try:
                 getattr(callback, method_name)(self, **cb_kwargs)
@@ -166,7 +169,7 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
                 if method_name.startswith("on_train") or not is_from_statement(stop):
                     raise
                 stopped = stop
-        if stopped is not None:
+        if (method_name == "on_epoch_end" and tell_of_one(self)) or stopped is not None:
             raise StoppedByCallback from stopped
 
     def torch_compile(self, module: nn.Module, name: str) -> nn.Module:
@@ -201,9 +204,13 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
         return super().initialize_optimizer(*args, **kwargs)
 
     def get_default_callbacks(self) -> list[Any]:
-        """Drop skorch's loss averages, which this class records, and the log unless verbose."""
-        log = [("print_log", PrintLog())] if self.verbose else []
-        return [("epoch_timer", EpochTimer()), *log]
+        """Drop skorch's loss averages, which this class records, and its table of epochs.
+
+        A timer of the user's takes the place of the default one.
+        """
+        given = [item[1] if isinstance(item, tuple) else item for item in self.callbacks or []]
+        kinds = {item if isinstance(item, type) else type(item) for item in given}
+        return [] if EpochTimer in kinds else [("epoch_timer", EpochTimer())]
 
     # Epochs ---------------------------------------------------------------------------------
 
@@ -415,18 +422,11 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
 
     def __getstate__(self) -> dict[str, Any]:
         """Keep what prediction needs, on the CPU: network, loss, settings and history."""
-        state = dict(self.__dict__)
-        for name in ("optimizer_", "callbacks", "callbacks_", "fit_state_"):
-            state.pop(name, None)
-        if "module_" in state:
-            state["module"] = state["module_"] = on_cpu(self.module_)
-            state["criterion"] = state["criterion_"] = on_cpu(self.criterion_)
-        state["resume_state"] = to_cpu(self.resume_state)
-        return state | {"callbacks": None, "callbacks_": [], "device": "cpu"}
+        return state_to_save(self)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore what :meth:`__getstate__` kept."""
-        self.__dict__.update(state)
+        self.__dict__.update(saved_state(state))
 
 
 class WeightedClassifierNet(ClassifierMixin, WeightedNet):  # type: ignore[misc]
@@ -466,10 +466,3 @@ def _is_schedule_of_epochs(callback: Any) -> bool:
 def _without_weights(X: Any) -> Any:
     """X of a batch; X that is none unchanged, such as a dict of several inputs."""
     return X["X"] if has_named_inputs(X) and "row_weight" in X else X
-
-
-def on_cpu(module: nn.Module) -> nn.Module:
-    """Return the module if it lies on the CPU, else a copy that does."""
-    if all(t.device.type == "cpu" for t in [*module.parameters(), *module.buffers()]):
-        return module
-    return copy.deepcopy(module).cpu()

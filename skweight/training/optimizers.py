@@ -1,14 +1,14 @@
 """The parameters of the optimizer: fused kernels and default weight decay."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from fnmatch import fnmatch
 from typing import Any
 
 import torch
 from torch import nn
 
-from skweight._keywords import did_you_mean, unwrap
-from skweight.training.plan import TrainingOptions
+from skweight._keywords import check_keywords, did_you_mean, unwrap
+from skweight.training.plan import TrainingOptions, optimizer_class
 
 # Optimizers with a fused kernel, and where it runs. That of SGD takes no sparse gradients, and
 # no parameters whose first gradient comes later than that of others.
@@ -20,6 +20,18 @@ _FUSED_ON = ("cpu", "cuda", "mps")
 _DECAY_PER_STEP, _LARGEST_DECAY = 0.001, 1.0
 # With these of the optimizer's settings the user has chosen how weights decay.
 _DECAY_SETTINGS = {"weight_decay", "param_groups"}
+
+
+def check_optimizer(optimizer: Any, params: Mapping[str, Any], lr: float) -> None:
+    """Refuse parameters that the user's optimizer does not take, before there is a network."""
+    # param_groups is skorch's: pairs of a pattern of parameter names and their settings.
+    own = {k: v for k, v in params.items() if k != "param_groups"} | {"lr": lr}
+    check_keywords(optimizer_class(optimizer), own, "optimizer")
+    if "lr" in params:
+        raise ValueError(
+            f"The learning rate must be given as lr, got optimizer__lr={params['lr']!r} beside "
+            f"lr={lr!r}."
+        )
 
 
 def optimizer_params(options: TrainingOptions, module: nn.Module) -> dict[str, Any]:

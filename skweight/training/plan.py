@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from skweight.data import RowDataset
 from skweight.losses import RowLoss
 from skweight.training.net import WeightedNet
+from skweight.training.observers import Watch
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,12 @@ class TrainingOptions:
     @property
     def optimizer_class(self) -> Callable[..., torch.optim.Optimizer]:
         """The class of the optimizer: AdamW if the user gave none."""
-        return torch.optim.AdamW if self.optimizer is None else self.optimizer
+        return optimizer_class(self.optimizer)
+
+
+def optimizer_class(optimizer: Any) -> Callable[..., torch.optim.Optimizer]:
+    """The class of the optimizer: AdamW if the user gave none."""
+    return torch.optim.AdamW if optimizer is None else optimizer  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True)
@@ -94,6 +100,8 @@ class Training:
     holds_integers : bool, default=False
         Whether X may be given to the module as integers, if that fails on floats: the user passed
         integers, or the network that is trained further takes them.
+    watches : tuple of Watch, default=()
+        Who is told of each epoch. A copy in another process has none.
     """
 
     make_module: Callable[[], nn.Module]
@@ -109,3 +117,8 @@ class Training:
     cardinalities: tuple[int, ...] = ()
     column_names: tuple[Any, ...] = ()
     holds_integers: bool = False
+    watches: tuple[Watch, ...] = ()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave observers in this process: bars and lines of another one are not seen."""
+        return {**self.__dict__, "watches": ()}

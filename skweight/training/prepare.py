@@ -143,5 +143,6 @@ def _warn_of_probabilities(module: nn.Module, output: Tensor, y: Tensor) -> None
     if link and not y.is_floating_point():
         warn(
             f"module {type(module).__name__} ends with {link}, but must return raw "
-            "scores: predict and predict_proba would apply it a second time."
+            "scores: predict and predict_proba would apply it a second time. Leave it out, and let "
+            "criterion be None or nn.CrossEntropyLoss, or nn.BCEWithLogitsLoss for one logit."
         )

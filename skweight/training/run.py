@@ -5,16 +5,17 @@ from contextlib import nullcontext
 from typing import Any
 
 import torch
-from skorch.callbacks import EpochScoring, InputShapeSetter, LRScheduler
 from skorch.helper import predefined_split
 from skorch.history import History
 from torch import nn
 
-from skweight.data import RowDataset, TensorBatches, rows_at_once
+from skweight.data import TensorBatches, rows_at_once
+from skweight.training.callback_checks import check_callbacks
 from skweight.training.callbacks import copy_for_fit
 from skweight.training.defaults import resolve_batch_size, resolve_ema_decay, resolve_epochs
 from skweight.training.isolation import isolated_torch
 from skweight.training.net import WeightedClassifierNet, WeightedNet, WeightedRegressorNet
+from skweight.training.observers import Reason
 from skweight.training.optimizers import check_param_groups, optimizer_params
 from skweight.training.plan import Training
 from skweight.training.prepare import prepare
@@ -44,9 +45,11 @@ def train(training: Training) -> WeightedNet:
     """
     with isolated_torch(training.options.seed, training.rows.device):
         net = make_net(training)
-        is_complete = _run(net, training.rows, training.previous)
+        reason = _run(net, training)
         net.resume_state = training_state(net) if training.is_partial else None
-    if is_complete:
+        for watch in training.watches:
+            watch.observer.training_ended(watch.key, net, reason)
+    if reason != "user":
         return finish(net)
     try:
         finish(net)
@@ -84,7 +87,7 @@ def make_net(training: Training) -> WeightedNet:
     net = _wrap(module, training)
     net.takes_integers = rows.as_integers
     net.initialize()
-    _check_callbacks(net)
+    check_callbacks(net)
     if training.previous is not None:
         net.history_ = History(training.previous.history)
         restore_optimizer(net, training.previous)
@@ -109,22 +112,26 @@ def _wrap(module: nn.Module, training: Training) -> WeightedNet:
     )
 
 
+def max_epochs_of(training: Training) -> int:
+    """The largest number of epochs that a training has."""
+    n_rows, options = len(training.rows), training.options
+    n_batches = math.ceil(n_rows / resolve_batch_size(options.batch_size, n_rows))
+    return resolve_epochs(options.max_epochs, n_rows, n_batches, training.valid_rows is not None)
+
+
 def _net_arguments(module: nn.Module, training: Training) -> dict[str, Any]:
     """The keyword arguments of the net."""
     options, rows, valid_rows = training.options, training.rows, training.valid_rows
-    batch_size = resolve_batch_size(options.batch_size, len(rows))
-    n_batches = math.ceil(len(rows) / batch_size)
-    callbacks: list[Any] = [("finite_loss", FiniteLoss())]
+    # Names that no user gives: skorch refuses a callback with the name of another.
+    callbacks: list[Any] = [("_finite_loss", FiniteLoss())]
     if valid_rows is not None:
-        callbacks.append(("early_stopping", EarlyStopping(options.n_iter_no_change, options.tol)))
+        callbacks.append(("_early_stopping", EarlyStopping(options.n_iter_no_change, options.tol)))
     optimizer = optimizer_params(options, module)
     return {
         "optimizer": options.optimizer_class,
         "lr": options.lr,
-        "max_epochs": resolve_epochs(
-            options.max_epochs, len(rows), n_batches, valid_rows is not None
-        ),
-        "batch_size": batch_size,
+        "max_epochs": max_epochs_of(training),
+        "batch_size": resolve_batch_size(options.batch_size, len(rows)),
         "iterator_train": TensorBatches,
         "iterator_train__shuffle": True,
         "iterator_train__sampling": options.weighting == "sampling",
@@ -142,48 +149,27 @@ def _net_arguments(module: nn.Module, training: Training) -> dict[str, Any]:
     }
 
 
-def _check_callbacks(net: WeightedNet) -> None:
-    """Refuse callbacks that need skorch's dataset or monitor a value that is not recorded."""
-    scores = [callback for _, callback in net.callbacks_ if isinstance(callback, EpochScoring)]
-    missing = {"valid_loss"} | {score.name_ for score in scores if not score.on_train}
-    missing -= {score.name_ for score in scores if score.on_train}
-    missing |= {f"{name}_best" for name in missing}
-    for name, callback in net.callbacks_:
-        if isinstance(callback, InputShapeSetter):
-            raise ValueError(
-                "callbacks: InputShapeSetter is not supported, because the network is made before "
-                "callbacks are called. It is made by module(n_features, n_outputs, **module__), "
-                "with the number of columns of X."
-            )
-        if isinstance(callback, EpochScoring) and not callback.use_caching:
-            raise ValueError(
-                f"callbacks: {type(callback).__name__} must have use_caching=True, got False: "
-                "without caching it needs a skorch Dataset, which this net does not use."
-            )
-        monitor = getattr(callback, "monitor", None)
-        # Of all schedules only ReduceLROnPlateau uses monitor, and it raises an error itself.
-        is_ignored = isinstance(callback, LRScheduler)
-        is_missing = isinstance(monitor, str) and monitor in missing and not is_ignored
-        if is_missing and net.train_split is None:
-            raise ValueError(
-                f"callbacks: {name} monitors {monitor!r}, which is recorded with validation rows "
-                "only: pass early_stopping=True, or let it monitor 'train_loss'."
-            )
-
-
-def _run(net: WeightedNet, rows: RowDataset, previous: WeightedNet | None) -> bool:
-    """Train, and return whether the training was not stopped by the user."""
-    is_complete = True
-    n_epochs_before = len(net.history)
+def _run(net: WeightedNet, training: Training) -> Reason:
+    """Train, and return why the training ended."""
+    rows, n_epochs_before = training.rows, len(net.history)
+    reason: Reason = "max_epochs"
     net.notify("on_train_begin", X=rows, y=None)
-    if previous is not None:
-        restore_schedules(net, previous)
+    if training.previous is not None:
+        restore_schedules(net, training.previous)
+    net.watches = training.watches
     try:
         net.fit_loop(rows)
     except StoppedByCallback:
-        pass
+        reason = _who_stopped(net)
     except KeyboardInterrupt:
-        is_complete = False
+        reason = "user"
+    finally:
+        net.watches = ()
     net.notify("on_train_end", X=rows, y=None)
     net.forget_batches(net.history[n_epochs_before:])
-    return is_complete
+    return reason
+
+
+def _who_stopped(net: WeightedNet) -> Reason:
+    own = [callback for _, callback in net.callbacks_ if isinstance(callback, EarlyStopping)]
+    return "early_stopping" if any(found.patience_.is_over for found in own) else "callback"

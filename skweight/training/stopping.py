@@ -126,17 +126,24 @@ class EarlyStopping(Callback):  # type: ignore[misc]
         """Start without a best state."""
         self.patience_ = Patience(self.n_iter_no_change, self.tol)
         self.best_state_: dict[str, Any] | None = None
+        self.n_kept_ = 0  # epochs until the one whose state is kept
 
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
         """Keep a copy of the best state; end training when the patience is over."""
         if self.patience_.update(net.history[-1, "valid_loss"]):
             self.best_state_ = copy.deepcopy(net.module_.state_dict())
+            self.n_kept_ = len(net.history)
         if self.patience_.is_over:
             raise KeyboardInterrupt
 
     def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
-        """Restore the best state and free its copy."""
-        if self.best_state_ is not None:
+        """Restore the best state and free its copy.
+
+        If the user stopped the training after the best epoch was recorded and before its state was
+        copied, the network has that state.
+        """
+        is_now_best = self.n_kept_ < len(net.history) and net.history[-1].get("valid_loss_best")
+        if self.best_state_ is not None and not is_now_best:
             net.module_.load_state_dict(self.best_state_)
         self.best_state_ = None
 

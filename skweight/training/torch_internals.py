@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 # Operations on lists of tensors, in one call instead of one per tensor. torch's own optimizers use
 # them; there is no public form.
@@ -140,6 +141,36 @@ def empty_copy(module: nn.Module) -> nn.Module:
     return empty
 
 
+def add_parametrized_properties(module: nn.Module, names: Sequence[str]) -> None:
+    """Make tensors of a module those that its ``parametrizations`` compute, as before a pickle.
+
+    torch does this when a parametrization is registered, which would compute the originals anew.
+    """
+    parametrize._inject_new_class(module)
+    for name in names:
+        parametrize._inject_property(module, name)
+
+
+def is_compiled(value: Any) -> bool:
+    """Whether this is the result of ``torch.compile``; importing its class takes seconds."""
+    return type(value).__module__.startswith("torch._dynamo")
+
+
+_HOOKS_OF_MODULES = (
+    *("_forward_hooks", "_forward_pre_hooks"),
+    *("_backward_hooks", "_backward_pre_hooks"),
+)
+_HOOKS_OF_TENSORS = ("_backward_hooks", "_post_accumulate_grad_hooks")
+
+
 def has_hooks(module: nn.Module) -> bool:
-    """Whether a module has hooks on its ``forward``: torch has no function that tells."""
-    return bool(module._forward_hooks or module._forward_pre_hooks)
+    """Whether a module has hooks on ``forward`` or on gradients: torch has no function that tells.
+
+    Those on the gradients of its own parameters count, such as ``wandb.watch`` adds.
+    """
+    of_parameters = (
+        getattr(parameter, name)
+        for parameter in module.parameters(recurse=False)
+        for name in _HOOKS_OF_TENSORS
+    )
+    return any(getattr(module, name) for name in _HOOKS_OF_MODULES) or any(of_parameters)

@@ -26,6 +26,7 @@ from skweight.weights.missing import (
 from skweight.weights.recipes import clip_weights, effective_number, time_decay
 from skweight.weights.replicate_weights import (
     REPLICATE_METHODS,
+    ReplicateMethod,
     ReplicateWeights,
     variance_factors,
 )
@@ -40,6 +41,6 @@ from skweight.weights.sample_weight import (
     scale_near_one,
     to_mean_one,
 )
-from skweight.weights.summary import Table, weight_summary
+from skweight.weights.summary import Table, WeightSummary, weight_summary
 from skweight.weights.survey_clusters import SurveyClusters, find_clusters
 from skweight.weights.survey_design import bootstrap_weights, brr_weights, jackknife_weights

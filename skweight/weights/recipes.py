@@ -1,5 +1,7 @@
 """Ways to make weights: effective number of samples, time decay, clipping."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,8 +1,10 @@
 """Replicate weights of a survey, and what each replicate counts in a variance."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -10,7 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from skweight._keywords import Floats, did_you_mean
 from skweight.weights.sample_weight import as_float64, check_sample_weight
 
-REPLICATE_METHODS = ("bootstrap", "brr", "jk1", "jkn", "sdr")
+ReplicateMethod = Literal["bootstrap", "brr", "jk1", "jkn", "sdr"]
+REPLICATE_METHODS: tuple[ReplicateMethod, ...] = ("bootstrap", "brr", "jk1", "jkn", "sdr")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -50,9 +53,19 @@ class ReplicateWeights:
     """
 
     weights: Floats
-    method: str
+    method: ReplicateMethod
     scale: Floats
     degrees_of_freedom: int | None = None
+
+    if TYPE_CHECKING:  # what is passed becomes the fields
+
+        def __init__(
+            self,
+            weights: ArrayLike,
+            method: ReplicateMethod,
+            scale: ArrayLike,
+            degrees_of_freedom: int | None = None,
+        ) -> None: ...
 
     def __post_init__(self) -> None:
         weights = as_float64(self.weights, "weights")
@@ -81,7 +94,7 @@ class ReplicateWeights:
         """Return the number of rows."""
         return len(self.weights)
 
-    def __getitem__(self, rows: Any) -> "ReplicateWeights":
+    def __getitem__(self, rows: Any) -> ReplicateWeights:
         """The weights of some rows, as splitters of scikit-learn take them."""
         weights = self.weights[rows]
         return ReplicateWeights(weights, self.method, self.scale, self.degrees_of_freedom)

@@ -1,5 +1,7 @@
 """Weights of rows: checking them, scaling them, and their effective sample size."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import numpy as np

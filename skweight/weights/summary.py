@@ -1,5 +1,7 @@
 """Tables of numbers, and the one that ``weight_summary`` shows: the weights of each class."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import numpy as np
@@ -34,7 +36,7 @@ class WeightSummary(Table):
 
 @underflow_is_zero
 def weight_summary(
-    y: ArrayLike, sample_weight: Any = None, class_weight: Any = None
+    y: ArrayLike, sample_weight: ArrayLike | None = None, class_weight: Any = None
 ) -> WeightSummary:
     """Show the summed weight of each class and its share in the loss.
 

@@ -5,19 +5,26 @@ decided here are tables of factors with a row per cluster and a column per repli
 over rows: their order means nothing. Neither do weights of 0, whose clusters belong to the design.
 """
 
+from __future__ import annotations
+
 from numbers import Integral
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from skweight._keywords import Floats, did_you_mean, underflow_is_zero
 from skweight.weights.hadamard import hadamard_rows
-from skweight.weights.replicate_weights import ReplicateWeights, variance_factors
+from skweight.weights.replicate_weights import (
+    ReplicateMethod,
+    ReplicateWeights,
+    variance_factors,
+)
 from skweight.weights.sample_weight import check_sample_weight
 from skweight.weights.survey_clusters import SurveyClusters, count_rows, find_clusters
 
-_SINGLE_CLUSTER = ("error", "center", "certainty")
+SingleCluster = Literal["error", "center", "certainty"]
+_SINGLE_CLUSTER: tuple[SingleCluster, ...] = ("error", "center", "certainty")
 
 
 def bootstrap_weights(
@@ -27,7 +34,7 @@ def bootstrap_weights(
     n_replicates: int = 200,
     random_state: Any = None,
     *,
-    single_cluster: str = "error",
+    single_cluster: SingleCluster = "error",
 ) -> ReplicateWeights:
     """Replicate weights by the rescaled bootstrap of Rao, Wu and Yue.
 
@@ -115,7 +122,7 @@ def jackknife_weights(
     clusters: ArrayLike | None,
     sample_weight: ArrayLike | None,
     *,
-    single_cluster: str = "error",
+    single_cluster: SingleCluster = "error",
 ) -> ReplicateWeights:
     """Replicate weights by the jackknife, which leaves out one cluster in each replicate.
 
@@ -190,7 +197,7 @@ def jackknife_weights(
     factors = np.where(together, size / (size - 1), 1.0)
     np.fill_diagonal(factors, 0.0)
     made = ~single if single_cluster == "certainty" else np.ones(n, dtype=bool)
-    method = "jk1" if len(design.labels) == 1 else "jkn"
+    method: ReplicateMethod = "jk1" if len(design.labels) == 1 else "jkn"
     scale = ((size - 1) / size)[made]
     return _replicates(design, weight, factors[:, made], method, scale)
 
@@ -201,7 +208,7 @@ def brr_weights(
     sample_weight: ArrayLike | None,
     fay: float = 0.0,
     *,
-    single_cluster: str = "error",
+    single_cluster: SingleCluster = "error",
 ) -> ReplicateWeights:
     """Replicate weights by balanced repeated replication, for two clusters in each stratum.
 
@@ -353,7 +360,11 @@ def _centred(signs: NDArray[Any], chosen: NDArray[np.bool_]) -> Floats:
 
 @underflow_is_zero
 def _replicates(
-    design: SurveyClusters, weight: Floats, factors: Floats, method: str, scale: Floats
+    design: SurveyClusters,
+    weight: Floats,
+    factors: Floats,
+    method: ReplicateMethod,
+    scale: Floats,
 ) -> ReplicateWeights:
     """Multiply the weights of the rows by the factors of their clusters."""
     with np.errstate(over="ignore"):  # infinite weights are refused below

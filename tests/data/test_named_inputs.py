@@ -181,6 +181,10 @@ WRONG = {
     "no input": ({}, "at least one input, got an empty dict"),
     "number as name": ({3: TABLE}, "strings as names of its inputs, .*got 3"),
     "name of the weights": ({"row_weight": TABLE}, 'not have an input called "row_weight"'),
+    "weights of rows": (
+        {"a": TABLE, "sample_weight": np.ones(N)},
+        r'an input called "sample_weight", .*: pass it as fit\(X, y, sample_weight=...\)',
+    ),
     "lengths": (
         {"a": TABLE, "b": TOKENS[:-1]},
         r"the same number of rows, got \{'a': 12, 'b': 11\}",

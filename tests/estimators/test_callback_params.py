@@ -124,9 +124,8 @@ def test_names_that_do_not_exist_are_refused(params, message):
 
 
 def test_the_constructor_refuses_them_and_says_where_they_go():
-    model = WeightedTorchRegressor(callbacks=[("log", Log([]))], callbacks__log__note="a")
-    with pytest.raises(ValueError, match=r"'callbacks__log__note'.* pass it to set_params"):
-        model.fit(X, Y)
+    with pytest.raises(TypeError, match=r"'callbacks__log__note'.* pass it to set_params"):
+        WeightedTorchRegressor(callbacks=[("log", Log([]))], callbacks__log__note="a")
 
 
 @pytest.mark.parametrize(

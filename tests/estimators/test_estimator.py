@@ -264,7 +264,7 @@ def test_clone_and_repr_keep_parameters_of_the_network(task):
     copied = clone(model).set_params(module__dropout=0.2, lr=0.5)
     assert copied.get_params()["module__hidden_sizes"] == (5,)
     assert copied.get_params()["module__dropout"] == 0.2
-    assert "module__dropout" not in model.get_params()
+    assert model.get_params()["module__dropout"] == 0.0
     assert "optimizer__weight_decay=0.1" in repr(model)
 
 

@@ -1,6 +1,7 @@
 """The parameters of an estimator: getting, setting, cloning, and refusing what is wrong.
 
-Values are refused when ``fit`` begins; most tests never get further. Values that only the
+Names are refused by the constructor and by ``set_params``, and values and names that depend on the
+network, the criterion or the optimizer when ``fit`` begins. Values that only the
 network, the loss or the device can judge are left to ``test_mlp.py``,
 ``test_classification.py`` and ``test_arrays.py``.
 """
@@ -36,10 +37,10 @@ both = pytest.mark.parametrize("estimator", ESTIMATORS)
 
 @both
 def test_parameters_are_those_of_the_signature_and_the_prefixed_ones(estimator):
-    names = set(inspect.signature(estimator).parameters) - {"params"}
+    names = {n for n in inspect.signature(estimator).parameters if "__" not in n} - {"params"}
     assert {"module", "criterion", "lr", "random_state"} < names
-    assert set(estimator().get_params()) == names
-    params = estimator(lr=0.5, **PREFIXED).get_params()
+    assert set(estimator().get_params(deep=False)) == names
+    params = estimator(lr=0.5, **PREFIXED).get_params(deep=False)
     assert set(params) == names | set(PREFIXED)
     assert params["lr"] == 0.5
     assert params.items() >= PREFIXED.items()
@@ -51,7 +52,7 @@ def test_the_constructor_stores_what_it_gets_unchanged_and_unchecked(estimator):
         if parameter.kind is not parameter.VAR_KEYWORD:
             value = object()
             assert estimator(**{name: value}).get_params()[name] is value
-    assert estimator(no_such_name=1).get_params()["no_such_name"] == 1
+    assert estimator(optimizer__no_such=1).get_params()["optimizer__no_such"] == 1
 
 
 @both
@@ -121,6 +122,10 @@ def test_a_grid_search_reaches_prefixed_parameters():
         ("batchsize", "'batch_size'"),
         ("max_epoch", "'max_epochs'"),
         ("learnin_rate", None),
+        ("dropout", "'module__dropout'"),
+        ("clip", "'module__clip'"),
+        ("n_bins", "'module__n_bins'"),
+        ("hidden_layer_sizes", "'module__hidden_sizes'"),
         ("moduel", "'module'"),
         ("module_", "'module'|'module__'"),
         ("early_stoping", "'early_stopping'"),
@@ -129,11 +134,45 @@ def test_a_grid_search_reaches_prefixed_parameters():
         ("module__", "'module'|'module__dropout'"),
     ],
 )
-def test_unknown_names_are_refused_at_fit_with_the_nearest(estimator, name, near):
+def test_unknown_names_are_refused_by_the_constructor_with_the_nearest(estimator, name, near):
+    """As by the constructors of scikit-learn, with a TypeError."""
     hint = rf"Did you mean ({near})\? " if near else ""
     message = rf"^{hint}Unknown parameter '{name}' of {estimator.__name__}: expected one of .*\]\.$"
-    with pytest.raises(ValueError, match=message):
-        estimator(**{name: 1}).fit(X, Y)
+    with pytest.raises(TypeError, match=message):
+        estimator(**{name: 1})
+    kind = type("Sub", (estimator,), {})
+    with pytest.raises(TypeError, match=f"'{name}' of Sub"):
+        kind(**{name: 1})
+
+
+@both
+def test_the_name_of_the_further_parameters_is_refused_at_fit(estimator):
+    """scikit-learn's checks pass every name of the signature, and want no error before ``fit``."""
+    model = clone(estimator(params={"lr": 0.1}))
+    with pytest.raises(ValueError, match=r"Unknown parameter 'params' of"):
+        model.fit(X, Y)
+
+
+@both
+@pytest.mark.parametrize("name", ["module__hidden_size", "criterion__no_such", "optimizer__decay"])
+def test_names_of_parts_are_known_only_in_fit_and_refused_before_data_are_read(estimator, name):
+    """Until then ``set_params`` may choose a part that has them, and a clone is made meanwhile."""
+    model = clone(estimator(**{name: 1}))
+    with pytest.raises(ValueError, match=f"Unknown parameter {name}: "):
+        model.fit("no X", "no y")
+
+    class Further(nn.Linear):
+        def __init__(self, n_features, n_outputs, hidden_size):
+            super().__init__(n_features, n_outputs)
+
+    chosen = {
+        "module": Further,
+        "criterion": lambda output, target, no_such: (output.flatten() - target.flatten()) ** 2,
+        "optimizer": lambda params, lr, decay: torch.optim.SGD(params, lr),
+    }
+    part = name.partition("__")[0]
+    fitted = clone(model).set_params(**{part: chosen[part]}, max_epochs=1, n_members=1).fit(X, Y)
+    assert fitted.n_iter_ == 1
 
 
 @both
@@ -182,8 +221,8 @@ def test_what_is_about_classes_is_no_parameter_of_the_regressor(params):
     (name,) = params
     assert name in WeightedTorchClassifier().get_params()
     message = rf"Unknown parameter '{name}' of WeightedTorchRegressor"
-    with pytest.raises(ValueError, match=message):
-        WeightedTorchRegressor(**params).fit(X, Y)
+    with pytest.raises(TypeError, match=message):
+        WeightedTorchRegressor(**params)
 
 
 # Values

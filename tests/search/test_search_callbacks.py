@@ -2,6 +2,7 @@
 
 import gc
 import weakref
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -169,10 +170,46 @@ PIPELINE = Pipeline([("scale", StandardScaler()), ("net", classifier())])
 NESTED = {"alone": (classifier(), CLASS_WEIGHT), "pipe": (PIPELINE, grid_of("net", **CLASS_WEIGHT))}
 
 
-@pytest.mark.parametrize("name", NESTED)
-def test_a_callback_that_is_propagated_stays_with_the_search(name):
+def tasks_of(record):
+    """How often each hook was called for each task, with the kind of estimator it was given."""
+    kinds = [type(estimator).__name__.replace("Weight", "Grid") for estimator in record.estimators]
+    return Counter((kind, *call[:2]) for kind, call in zip(kinds, record.calls))
+
+
+@pytest.mark.parametrize("params", [{}, {"stack_size": 1}, {"n_jobs": 2}])
+@pytest.mark.parametrize("n_members", [1, 2])
+def test_a_callback_that_is_propagated_hears_of_the_epochs_of_stacks(n_members, params):
+    grid_record, record = Propagated(), Propagated()
+    estimator = classifier(n_members=n_members)
+    GridSearchCV(estimator, CLASS_WEIGHT, cv=2).set_callbacks(grid_record).fit(X, Y)
+    search = WeightSearchCV(estimator, CLASS_WEIGHT, cv=2, **params).set_callbacks(record).fit(X, Y)
+    expected, found = tasks_of(grid_record), tasks_of(record)
+    if "n_jobs" in params:  # these records are not those of the other processes
+        found_here = {task: n for task, n in found.items() if "GridSearchCV" in task[0]}
+        assert found_here.items() <= expected.items() and len(found_here) > 4
+        return
+    assert found == expected
+    n_epochs = sum(n for (*_, (task, *_)), n in found.items() if task == "epoch")
+    assert n_epochs == 2 * 4 * n_members * (4 + 1)
+    assert search.stacked_.all() == (not params)
+
+
+def test_in_a_pipeline_the_fit_of_the_network_takes_the_place_of_that_of_the_pipeline():
     record = Propagated()
-    search = WeightSearchCV(*NESTED[name], cv=2).set_callbacks(record).fit(X, Y)
+    search = WeightSearchCV(*NESTED["pipe"], cv=2).set_callbacks(record).fit(X, Y)
+    found = tasks_of(record)
+    network = {task: n for task, n in found.items() if "TorchClassifier" in task[0]}
+    fits = sum(n for (*_, hook, (task, *_)), n in network.items() if (hook, task) == ("end", "fit"))
+    assert fits == 5 and search.stacked_.all()
+
+
+class Depth(Propagated):
+    max_propagation_depth = 0
+
+
+def test_a_callback_that_is_not_propagated_stays_with_the_search():
+    record = Depth()
+    search = WeightSearchCV(classifier(), CLASS_WEIGHT, cv=2).set_callbacks(record).fit(X, Y)
     assert {*map(id, record.estimators)} == {id(search)}
     tasks = [task for hook, (task, *_), *_ in record.calls if hook == "end"]
     assert tasks == [
@@ -180,6 +217,13 @@ def test_a_callback_that_is_propagated_stays_with_the_search(name):
         "search",
         *["refit-with-best-params", "fit"],
     ]
+
+
+def test_a_callback_that_would_be_propagated_is_refused_on_the_estimator_as_in_grid_search():
+    estimator = classifier().set_callbacks(Propagated())
+    for kind in (GridSearchCV, WeightSearchCV):
+        with pytest.raises(TypeError, match="can't have auto-propagated callbacks"):
+            kind(estimator, CLASS_WEIGHT, cv=2, error_score="raise").fit(X, Y)
 
 
 def test_a_search_within_a_search_is_torn_down_by_the_outer_one():

@@ -252,7 +252,7 @@ def test_two_processes_find_the_same(capfd):
     two = WeightSearchCV(classifier(), BINARY, n_jobs=2, verbose=1, **params).fit(X, Y)
     assert_same_search_results(two, one)
     assert two.stacked_.all()
-    assert "18/18" in capfd.readouterr().err
+    assert "18 of 18 fits" in capfd.readouterr().err
 
 
 # What is kept

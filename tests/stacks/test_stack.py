@@ -457,7 +457,6 @@ NOT_STACKED = {
         {"callbacks": [LRScheduler("ReduceLROnPlateau", monitor="train_loss")]},
         "callback LRScheduler is not supported in stacks",
     ),
-    "verbose": ({"verbose": 1}, "verbose prints a table for each training"),
     "compile": ({"compile": True}, "compile=True compiles one network"),
     "criterion": ({"criterion": Learns}, "the criterion has parameters to be trained"),
     "dropout": ({"module__dropout": 0.1}, "MLP draws random numbers"),
@@ -495,8 +494,8 @@ def test_every_option_of_a_training_is_used_or_refused_by_stacks():
     of_nets = {"optimizer", "optimizer_params", "lr", "batch_size", "max_epochs", "ema_decay"}
     of_models = {"seed", "weighting", "n_iter_no_change", "tol"}
     of_callbacks_that_are_known = {"callbacks"}
-    refused = {"verbose", "compile"}
-    known = of_nets | of_models | of_callbacks_that_are_known | refused
+    of_observers, refused = {"verbose"}, {"compile"}
+    known = of_nets | of_models | of_callbacks_that_are_known | of_observers | refused
     assert {field.name for field in fields(TrainingOptions)} == known
 
 

@@ -131,7 +131,7 @@ def test_an_interrupt_before_the_first_epoch_keeps_the_network(n_calls, binary, 
     assert model.predict(X).shape == y.shape
 
 
-def test_verbose_prints_a_table_and_silence_is_the_default(binary, capsys):
+def test_verbose_prints_losses_and_silence_is_the_default(binary, capsys):
     X, y, _ = binary
     WeightedTorchClassifier(**QUICK).fit(X, y)
     assert capsys.readouterr().out == ""

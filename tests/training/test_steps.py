@@ -106,6 +106,15 @@ def test_the_device_and_compile_decide_how_gradients_are_made(monkeypatch):
         assert choice("cpu", True) is TrainingStep
 
 
+def test_hooks_are_called_in_every_step_on_a_gpu_too():
+    """A recording would call them once."""
+    module = network_with_spare_parameter()
+    module[0].weight.register_hook(lambda gradient: None)
+    parts = module, RowLoss(CrossEntropy()), torch.device("cuda"), True, 100, Unused
+    with pytest.warns(UserWarning, match="^compile=True has no effect: hooks of the network"):
+        assert type(make_step(*parts)) is TrainingStep
+
+
 class Keeps(torch.optim.SGD):
     """Let gradients add up."""
 

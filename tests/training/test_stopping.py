@@ -143,7 +143,7 @@ MONITORS = {
     "named": ([("mine", SkorchStopping())], "mine monitors 'valid_loss'"),
     "score": (
         [ACCURACY, SkorchStopping("accuracy", lower_is_better=False)],
-        "EarlyStopping monitors 'accuracy'",
+        "EpochScoring scores validation rows",
     ),
 }
 

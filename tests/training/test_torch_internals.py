@@ -26,12 +26,23 @@ def test_children_that_are_none_are_among_the_children():
     assert [*children_of(module)] == ["0", "absent"] and children_of(module)["absent"] is None
 
 
-@pytest.mark.parametrize("register", ["register_forward_hook", "register_forward_pre_hook"])
-def test_hooks_on_forward_are_seen_until_they_are_removed(register):
+@pytest.mark.parametrize(
+    ("part", "register"),
+    [
+        ("", "register_forward_hook"),
+        ("", "register_forward_pre_hook"),
+        ("", "register_full_backward_hook"),
+        ("", "register_full_backward_pre_hook"),
+        ("weight", "register_hook"),
+        ("bias", "register_post_accumulate_grad_hook"),
+    ],
+)
+def test_hooks_of_a_layer_and_its_parameters_are_seen_until_they_are_removed(part, register):
     module = nn.Linear(2, 3)
     assert not has_hooks(module)
-    hook = getattr(module, register)(lambda *given: None)
-    assert has_hooks(module)
+    holder = getattr(module, part) if part else module
+    hook = getattr(holder, register)(lambda *given: None)
+    assert has_hooks(module) and not has_hooks(nn.Sequential(module))
     hook.remove()
     assert not has_hooks(module)
 

@@ -1,0 +1,95 @@
+"""ONNX files of fitted estimators, by the exporter of torch."""
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from sklearn.base import is_classifier
+from torch import Tensor
+
+from skweight.estimators.exported import to_module
+
+DEFAULT_OPSET = 18  # the first one that the exporter of torch writes without converting
+
+
+def write_onnx(estimator: Any, path: Any, opset_version: int) -> None:
+    """Write the module of an estimator to a file."""
+    target = Path(os.fspath(path))
+    if not target.parent.is_dir():
+        raise ValueError(f"path must lie in a folder that exists, got {os.fspath(path)!r}.")
+    if isinstance(opset_version, bool) or not isinstance(opset_version, int) or opset_version < 18:
+        raise ValueError(f"opset_version must be an integer >= 18, got {opset_version!r}.")
+    _check_installed()
+    inputs = _example(estimator)
+    with _quiet():
+        program = torch.onnx.export(
+            _exported(estimator, inputs),
+            dynamo=True,
+            opset_version=opset_version,
+            input_names=["X", "offset"][: len(inputs)],
+            output_names=["probabilities" if is_classifier(estimator) else "predictions"],
+            verbose=False,
+        )
+    assert program is not None  # it is None if torch writes the file itself
+    program.save(target, external_data=False)
+
+
+def _exported(estimator: Any, inputs: tuple[Tensor, ...]) -> torch.export.ExportedProgram:
+    """The module for any number of rows: torch.onnx.export alone would settle for two of them."""
+    n_rows = torch.export.Dim("n_rows", min=1)
+    try:
+        return torch.export.export(
+            to_module(estimator), inputs, dynamic_shapes=tuple({0: n_rows} for _ in inputs)
+        )
+    except Exception as error:  # of many kinds
+        raise ValueError(
+            "module cannot be written to a file, because torch.export does not understand it for "
+            "any number of rows. Its forward must consist of tensor operations that do not depend "
+            f"on values, with X.shape[0] in place of len(X): {error}"
+        ) from error
+
+
+def _check_installed() -> None:
+    try:
+        import onnx  # noqa: F401
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            "to_onnx needs the packages onnx and onnxscript: pip install 'skweight[onnx]' "
+            f"({error})"
+        ) from error
+
+
+def _example(estimator: Any) -> tuple[Tensor, ...]:
+    """Two rows of zeros, by which the exporter learns shapes."""
+    shape = estimator._row_shape
+    if isinstance(shape, Mapping):
+        raise ValueError(
+            "to_onnx cannot name the inputs of a module that takes a dict, got the inputs "
+            f"{[*shape]}. Export to_module() with torch.onnx.export and an example of the dict."
+        )
+    X = torch.zeros(2, *shape, dtype=torch.float64)
+    if not estimator._task.has_offset:
+        return (X,)
+    return X, torch.zeros(2, estimator._task.n_offsets, dtype=torch.float64)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter warns of and logs what users can do nothing about."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels):
+            logger.setLevel(level)

@@ -1,0 +1,273 @@
+"""Predicted probabilities beside what was observed, with weights."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from skweight._keywords import Floats
+from skweight.inspection.calibration import CalibrationTable, calibration_table
+from skweight.inspection.plotting import BLUE, GREY, tidy, two_axes
+from skweight.weights import as_float64, check_sample_weight
+
+_BINS_OF_MASS = 40
+_ERRORS_IN_BAR = 1.96
+
+
+class CalibrationDisplay:
+    """The observed share of a class against its predicted probability, in bins of equal weight.
+
+    Bars are 95 % intervals: 1.96 standard errors of the weighted share of the bin, see
+    :func:`~skweight.calibration_table` for their formula and source. The panel below shows where
+    the mass of the rows lies.
+
+    Parameters
+    ----------
+    table : CalibrationTable
+    y_prob : array-like of shape (n_samples,)
+        The probabilities that the table is made of.
+    sample_weight : array-like of shape (n_samples,)
+    name : str, default=None
+        For the legend.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        Of the upper panel.
+    axes_ : list of matplotlib Axes
+        Both panels.
+    figure_ : matplotlib Figure
+    mass_edges_ : ndarray of shape (n + 1,)
+        Bins of the probability in the lower panel.
+    mass_share_ : ndarray of shape (n,)
+        Share of the weight in each of these bins; the first and the last also hold probabilities
+        beyond the ends of the axis.
+    errorbar_ : matplotlib ErrorbarContainer
+
+    Notes
+    -----
+    Rows of weight 0 count as missing, and the scale of the weights and the order of rows mean
+    nothing. An integer weight is the same as copies of the row, but for the length of the bars.
+
+    Examples
+    --------
+    >>> from skweight.inspection import CalibrationDisplay
+    >>> y_true, y_prob = [0, 0, 1, 0, 1, 1], [0.1, 0.1, 0.2, 0.4, 0.6, 0.9]
+    >>> display = CalibrationDisplay.from_predictions(y_true, y_prob, n_bins=2)
+    >>> display.table["mean_probability"].round(2).tolist()
+    [0.13, 0.63]
+    """
+
+    def __init__(
+        self,
+        table: CalibrationTable,
+        y_prob: ArrayLike,
+        sample_weight: ArrayLike,
+        *,
+        name: str | None = None,
+    ) -> None:
+        self.table = table
+        self.y_prob = np.asarray(y_prob, dtype=np.float64)
+        self.sample_weight = np.asarray(sample_weight, dtype=np.float64)
+        self.name = name
+
+    @classmethod
+    def from_predictions(
+        cls,
+        y_true: ArrayLike,
+        y_prob: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = None,
+        n_bins: int = 10,
+        pos_label: Any = None,
+        name: str | None = None,
+        scale: str = "linear",
+        ax: Any = None,
+    ) -> "CalibrationDisplay":
+        """Draw predicted probabilities.
+
+        Parameters
+        ----------
+        y_true : array-like of shape (n_samples,)
+            Labels of two classes at most. For one class of several pass ``y == label``.
+        y_prob : array-like of shape (n_samples,)
+            The predicted probability of the class ``pos_label``.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights. None is 1 for every row.
+        n_bins : int, default=10
+            The largest number of bins.
+        pos_label : label, default=None
+            The label of the class whose probability is given. None is 1 if the labels are 0 and 1,
+            -1 and 1, or booleans, and an error otherwise.
+        name : str, default=None
+            For the legend.
+        scale : {"linear", "log"}, default="linear"
+            Of both axes; "log" shows small probabilities.
+        ax : matplotlib Axes, default=None
+            One of a grid, in whose place both panels are drawn. None makes a figure.
+
+        Returns
+        -------
+        CalibrationDisplay
+        """
+        table = calibration_table(y_true, y_prob, sample_weight, n_bins=n_bins, pos_label=pos_label)
+        probability = as_float64(y_prob, "y_prob")
+        weight = check_sample_weight(sample_weight, len(probability))
+        return cls(table, probability, weight, name=name).plot(ax, scale=scale)
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        y: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = None,
+        n_bins: int = 10,
+        pos_label: Any = None,
+        name: str | None = None,
+        scale: str = "linear",
+        ax: Any = None,
+    ) -> "CalibrationDisplay":
+        """Draw the probabilities that a classifier predicts.
+
+        Parameters
+        ----------
+        estimator : classifier with ``predict_proba``
+            Fitted; of any library.
+        X : array-like of shape (n_samples, n_features)
+            Rows that it was not fitted to.
+        y : array-like of shape (n_samples,)
+            Their labels.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights. None is 1 for every row.
+        n_bins : int, default=10
+            The largest number of bins.
+        pos_label : label, default=None
+            The class to draw, against all others. None is ``classes_[1]`` of two classes.
+        name : str, default=None
+            For the legend. None is the name of the estimator's class.
+        scale : {"linear", "log"}, default="linear"
+            Of both axes; "log" shows small probabilities.
+        ax : matplotlib Axes, default=None
+            One of a grid, in whose place both panels are drawn. None makes a figure.
+
+        Returns
+        -------
+        CalibrationDisplay
+        """
+        if not hasattr(estimator, "predict_proba"):
+            raise TypeError(
+                "estimator must be a classifier with predict_proba, got "
+                f"{type(estimator).__name__}."
+            )
+        probability = np.asarray(estimator.predict_proba(X))
+        column = _column(estimator, y, pos_label)
+        is_class = np.asarray(y) == estimator.classes_[column]
+        return cls.from_predictions(
+            is_class,
+            probability[:, column],
+            sample_weight=sample_weight,
+            n_bins=n_bins,
+            name=type(estimator).__name__ if name is None else name,
+            scale=scale,
+            ax=ax,
+        )
+
+    def plot(self, ax: Any = None, *, scale: str = "linear") -> "CalibrationDisplay":
+        """Draw the panels.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            One of a grid, in whose place both panels are drawn. None makes a figure.
+        scale : {"linear", "log"}, default="linear"
+            Of both axes; "log" shows small probabilities.
+
+        Returns
+        -------
+        CalibrationDisplay
+            This display, with ``ax_``, ``axes_`` and ``figure_``.
+        """
+        if scale not in ("linear", "log"):
+            raise ValueError(f"scale must be 'linear' or 'log', got {scale!r}.")
+        self.axes_ = two_axes(ax, ratios=(4, 1))
+        self.ax_, below = self.axes_
+        self.figure_ = self.ax_.figure
+        mean, share = self.table["mean_probability"], self.table["observed_share"]
+        bar = _ERRORS_IN_BAR * self.table["standard_error"]
+        low, high = _limits(mean, share, bar, scale)
+        self.ax_.plot([low, high], [low, high], "--", color=GREY, label="perfect")
+        # Shares are no more than 1 and no less than 0, whatever their standard error.
+        bars = np.array([np.minimum(bar, share), np.minimum(bar, 1 - share)])
+        label = "observed share, 95 % interval"
+        self.errorbar_ = self.ax_.errorbar(
+            mean,
+            share,
+            bars,
+            fmt="o-",
+            color=BLUE,
+            capsize=3,
+            linewidth=1.2,
+            label=label if self.name is None else f"{self.name}: {label}",
+        )
+        self.mass_edges_, self.mass_share_ = _mass(
+            self.y_prob, self.sample_weight, (max(low, 0.0), min(high, 1.0)), scale
+        )
+        below.stairs(self.mass_share_, self.mass_edges_, fill=True, color=GREY)
+        for axes in self.axes_:
+            axes.set_xscale(scale)
+            axes.set_xlim(low, high)
+            tidy(axes)
+        self.ax_.set_yscale(scale)
+        self.ax_.set(ylim=(low, high), ylabel="observed share of the weight")
+        self.ax_.tick_params(labelbottom=False)
+        self.ax_.legend(frameon=False, fontsize="small", loc="upper left")
+        below.set(xlabel="predicted probability", ylabel="mass")
+        return self
+
+
+def _mass(
+    probability: Floats, weight: Floats, limits: tuple[float, float], scale: str
+) -> tuple[Floats, Floats]:
+    """Edges of bins that look equal on the axis, and the share of the weight in each."""
+    probability, weight = probability[weight > 0], weight[weight > 0]
+    weight = weight / weight.max()
+    make = np.geomspace if scale == "log" else np.linspace
+    edges = np.asarray(make(*limits, _BINS_OF_MASS + 1))
+    found = np.searchsorted(edges, probability, side="right") - 1
+    found = np.clip(found, 0, _BINS_OF_MASS - 1)
+    share = np.bincount(found, weight, minlength=_BINS_OF_MASS) / weight.sum()
+    return edges, np.asarray(share)
+
+
+def _limits(mean: Floats, share: Floats, bar: Floats, scale: str) -> tuple[float, float]:
+    """Ends of both axes: all of 0 to 1, unless probabilities are small."""
+    high = min(1.0, 1.1 * float(max(mean.max(), (share + bar).max())))
+    high = 1.02 if high > 0.6 else high
+    if scale == "linear":
+        return -0.02 * high, high
+    positive = np.concatenate([mean, share])
+    positive = positive[positive > 0]
+    return (float(positive.min()) / 2 if len(positive) else 1e-3), high
+
+
+def _column(estimator: Any, y: Any, pos_label: Any) -> int:
+    """The column of probabilities of the class to draw."""
+    classes = np.asarray(estimator.classes_)
+    if np.ndim(y) != 1:
+        raise ValueError(
+            f"y must hold one label per row, got shape {np.shape(y)}. Draw one label of a "
+            "multilabel y by from_predictions(y[:, 0], estimator.predict_proba(X)[:, 0])."
+        )
+    if pos_label is None:
+        if len(classes) != 2:
+            raise ValueError(
+                f"pos_label must be one of the classes {classes.tolist()}, which is drawn against "
+                "the others, got None."
+            )
+        return 1
+    found = np.flatnonzero(classes == pos_label)
+    if not len(found):
+        raise ValueError(f"pos_label must be one of {classes.tolist()}, got {pos_label!r}.")
+    return int(found[0])

@@ -1,0 +1,98 @@
+"""What the displays share: matplotlib, axes, and colours that also differ in grey.
+
+matplotlib is optional and imported only when something is drawn.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sklearn.exceptions import NotFittedError
+
+# Of Okabe & Ito, Color universal design, 2008: their lightness differs too.
+BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#808080"
+COLOURS = (BLUE, RED, GREEN, ORANGE, "#56B4E9", "#CC79A7", "#000000", GREY)
+LINES = ("-", "--", "-.", ":")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+_LONGEST_NAME = 24
+
+
+def pyplot() -> Any:
+    """``matplotlib.pyplot``."""
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError as error:
+        raise ImportError(
+            f"Displays need matplotlib: pip install 'skweight[examples]' ({error})"
+        ) from error
+    return plt
+
+
+def one_axes(ax: Any) -> Any:
+    """The axes to draw on: those given, or those of a new figure."""
+    plt = pyplot()
+    if ax is None:
+        return plt.subplots(layout="constrained")[1]
+    return check_axes(ax)
+
+
+def two_axes(ax: Any, ratios: Sequence[float]) -> Any:
+    """Two axes, one above the other, in a new figure or in the place of the axes given."""
+    plt = pyplot()
+    if ax is None:
+        figure = plt.figure(layout="constrained")
+        grid: Any = figure.add_gridspec
+    else:
+        place = check_axes(ax).get_subplotspec()
+        if place is None:
+            raise ValueError(
+                "ax must be one of a grid, as matplotlib.pyplot.subplots makes them, since it is "
+                "divided in two, got axes with a place of their own."
+            )
+        ax.set_axis_off()
+        figure, grid = ax.figure, place.subgridspec
+    return [figure.add_subplot(cell) for cell in grid(2, 1, height_ratios=ratios)]
+
+
+def check_axes(ax: Any) -> Any:
+    """Refuse what is no matplotlib axes."""
+    if not hasattr(ax, "get_subplotspec") or not hasattr(ax, "plot"):
+        raise TypeError(f"ax must be axes of matplotlib, or None, got {type(ax).__name__}.")
+    return ax
+
+
+def tidy(ax: Any) -> None:
+    """No frame at the top and the right."""
+    ax.spines[["top", "right"]].set_visible(False)
+
+
+def legend_below(ax: Any, n_columns: int) -> None:
+    """A legend that hides nothing of what is drawn."""
+    ax.legend(
+        frameon=False,
+        fontsize="small",
+        ncols=n_columns,
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.14),
+    )
+
+
+def short(name: Any) -> str:
+    """A name that fits beside an axis."""
+    text = str(name)
+    return text if len(text) <= _LONGEST_NAME else f"{text[: _LONGEST_NAME - 1]}…"
+
+
+def last_step(estimator: Any) -> Any:
+    """The fitted skweight estimator in a search or a pipeline, or the estimator itself."""
+    found = getattr(estimator, "best_estimator_", estimator)
+    found = found.steps[-1][1] if hasattr(found, "steps") else found
+    if hasattr(found, "nets_"):
+        return found
+    if hasattr(type(found), "net_"):
+        raise NotFittedError(
+            f"This {type(found).__name__} is not fitted yet. Call fit before it is drawn."
+        )
+    raise TypeError(
+        "estimator must be a fitted WeightedTorchClassifier or WeightedTorchRegressor, or a "
+        f"pipeline or search that ends with one, got {type(found).__name__}."
+    )

@@ -1,0 +1,377 @@
+"""The scores of a search over weight settings, and precision and recall of every setting."""
+
+from collections.abc import Mapping, Sequence
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.exceptions import NotFittedError
+from sklearn.metrics import precision_recall_curve
+
+from skweight._keywords import Floats
+from skweight.inspection.plotting import (
+    COLOURS,
+    GREY,
+    LINES,
+    MARKERS,
+    legend_below,
+    one_axes,
+    short,
+    tidy,
+)
+from skweight.weights import check_sample_weight
+
+_MOST_LINES = 8
+Curve = tuple[Floats, Floats]
+
+
+class WeightSearchDisplay:
+    """The scores of the settings of a search, or their precision-recall curves.
+
+    Scores are means over the folds. Bars reach one standard deviation of the folds up and down:
+    they show how much folds differ, and not how sure the difference of two settings is, since all
+    settings have the same folds.
+
+    Parameters
+    ----------
+    settings : list of dict
+        The parameters of each candidate.
+    scores : array-like of shape (n_candidates, n_splits)
+        NaN where a fit failed.
+    best_index : int, default=None
+        The candidate that was chosen.
+    metric : str, default="score"
+        Name of the score.
+    curves : list of (ndarray, ndarray), default=None
+        Recall and precision of each candidate; drawn in place of the scores.
+
+    Attributes
+    ----------
+    mean_score, std_score : ndarray of shape (n_candidates,)
+        Over the folds.
+    varied : list of str
+        Parameters that differ between candidates.
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_classification
+    >>> from skweight import WeightedTorchClassifier, WeightSearchCV
+    >>> from skweight.inspection import WeightSearchDisplay
+    >>> X, y = make_classification(200, weights=[0.9], random_state=0)
+    >>> search = WeightSearchCV(
+    ...     WeightedTorchClassifier(class_weight="balanced", max_epochs=5, random_state=0),
+    ...     {"class_weight_power": [0.0, 0.5, 1.0]},
+    ... ).fit(X, y)
+    >>> WeightSearchDisplay.from_estimator(search).ax_.get_xlabel()
+    'class_weight_power'
+    """
+
+    def __init__(
+        self,
+        settings: Sequence[Mapping[str, Any]],
+        scores: ArrayLike,
+        best_index: int | None = None,
+        *,
+        metric: str = "score",
+        curves: Sequence[Curve] | None = None,
+    ) -> None:
+        self.settings = [dict(setting) for setting in settings]
+        self.scores = np.asarray(scores, dtype=np.float64)
+        if self.scores.ndim != 2 or len(self.scores) != len(self.settings):
+            raise ValueError(
+                f"scores must have shape (n_candidates, n_splits) with {len(self.settings)} "
+                f"candidates, got {self.scores.shape}."
+            )
+        self.best_index = best_index
+        self.metric = metric
+        self.curves = curves
+        self.mean_score = self.scores.mean(axis=1)
+        self.std_score = self.scores.std(axis=1)
+        self.varied = _varied(self.settings)
+
+    @classmethod
+    def from_estimator(
+        cls, search: Any, *, metric: str | None = None, ax: Any = None
+    ) -> "WeightSearchDisplay":
+        """Draw the scores of a fitted search.
+
+        Parameters
+        ----------
+        search : WeightSearchCV, RandomizedWeightSearchCV, or a search of scikit-learn
+        metric : str, default=None
+            Which score to draw if the search has several.
+        ax : matplotlib Axes, default=None
+            None makes a figure.
+
+        Returns
+        -------
+        WeightSearchDisplay
+        """
+        return cls(*_results(search, metric), metric=_name(search, metric)).plot(ax)
+
+    @classmethod
+    def from_predictions(
+        cls,
+        search: Any,
+        y: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = None,
+        pos_label: Any = None,
+        metric: str | None = None,
+        ax: Any = None,
+    ) -> "WeightSearchDisplay":
+        """Draw precision against recall for every setting, on the rows that were held out.
+
+        Predictions of all folds are taken together.
+
+        Parameters
+        ----------
+        search : WeightSearchCV or RandomizedWeightSearchCV
+            Fitted with ``return_predictions=True``.
+        y : array-like of shape (n_samples,)
+            That of ``fit``.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows in precision and recall. None is 1 for every row.
+        pos_label : label, default=None
+            The class that is to be found. None is the second of two.
+        metric : str, default=None
+            Which score chose the best setting, if the search has several.
+        ax : matplotlib Axes, default=None
+            None makes a figure.
+
+        Returns
+        -------
+        WeightSearchDisplay
+        """
+        settings, scores, best = _results(search, metric)
+        curves = _curves(search, y, sample_weight, pos_label)
+        name = _name(search, metric)
+        return cls(settings, scores, best, metric=name, curves=curves).plot(ax)
+
+    def plot(self, ax: Any = None) -> "WeightSearchDisplay":
+        """Draw the curves if there are some, else the scores.
+
+        Scores are drawn against a parameter with numbers, with a line for each combination of the
+        others; or in the order of the scores, where that would be too many lines.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            None makes a figure.
+
+        Returns
+        -------
+        WeightSearchDisplay
+            This display, with ``ax_`` and ``figure_``.
+        """
+        self.ax_ = one_axes(ax)
+        self.figure_ = self.ax_.figure
+        x = self._parameter_on_axis()
+        if self.curves is not None:
+            self._draw_curves(self.curves)
+        elif x is None:
+            self._draw_ranking(ax is None)
+        else:
+            self._draw_lines(x)
+        tidy(self.ax_)
+        return self
+
+    # Scores -------------------------------------------------------------------------------------
+
+    def _parameter_on_axis(self) -> str | None:
+        """The parameter with the most numbers, if few lines are enough for the others."""
+        numbers = {
+            name: len({repr(s[name]) for s in self.settings if name in s})
+            for name in self.varied
+            if all(name in s and _is_number(s[name]) for s in self.settings)
+        }
+        if not numbers:
+            return None
+        found = max(numbers, key=lambda name: numbers[name])
+        return found if len(self._lines(found)) <= _MOST_LINES else None
+
+    def _lines(self, x: str) -> dict[str, list[int]]:
+        """Candidates by the text of their settings but for the parameter on the axis."""
+        lines: dict[str, list[int]] = {}
+        others = [name for name in self.varied if name != x]
+        for number, setting in enumerate(self.settings):
+            lines.setdefault(_describe(setting, others), []).append(number)
+        return lines
+
+    def _draw_lines(self, x: str) -> None:
+        lines = self._lines(x)
+        for number, (label, candidates) in enumerate(lines.items()):
+            values = np.array([float(self.settings[c][x]) for c in candidates])
+            order = np.argsort(values, kind="stable")
+            chosen = np.array(candidates)[order]
+            self.ax_.errorbar(
+                values[order],
+                self.mean_score[chosen],
+                self.std_score[chosen],
+                capsize=3,
+                color=COLOURS[number % len(COLOURS)],
+                linestyle=LINES[number % len(LINES)],
+                marker=MARKERS[number % len(MARKERS)],
+                label=label or "mean ± standard deviation of the folds",
+            )
+        if self.best_index is not None:
+            place = float(self.settings[self.best_index][x])
+            self.ax_.plot(
+                place,
+                self.mean_score[self.best_index],
+                "o",
+                markersize=15,
+                markerfacecolor="none",
+                markeredgecolor="black",
+                linestyle="",
+                label="chosen",
+            )
+        self.ax_.set(xlabel=x, ylabel=self.metric)
+        legend_below(self.ax_, 1 + (len(lines) > 3))
+
+    def _draw_ranking(self, is_new: bool) -> None:
+        """Candidates from the best to the worst, by name; failed ones last."""
+        order = np.argsort(-np.nan_to_num(self.mean_score, nan=-np.inf), kind="stable")
+        place = np.arange(len(order))[::-1]
+        if is_new and len(order) > 12:
+            self.figure_.set_figheight(1.4 + 0.28 * len(order))
+        self.ax_.errorbar(
+            self.mean_score[order],
+            place,
+            xerr=self.std_score[order],
+            fmt="o",
+            capsize=3,
+            color=COLOURS[0],
+            label="mean ± standard deviation of the folds",
+        )
+        names = [_describe(self.settings[number], self.varied) for number in order]
+        failed = np.isnan(self.mean_score[order])
+        texts = [f"{n} (failed)" if bad else n for n, bad in zip(names, failed)]
+        self.ax_.set_yticks(place, texts, fontsize="small")
+        self.ax_.set(xlabel=self.metric, ylim=(-0.6, len(order) - 0.4))
+        legend_below(self.ax_, 1)
+
+    # Precision and recall -----------------------------------------------------------------------
+
+    def _draw_curves(self, curves: Sequence[Curve]) -> None:
+        """Every setting; by name if they are few, else the chosen one before the others."""
+        few = len(curves) <= _MOST_LINES
+        for number, (recall, precision) in enumerate(curves):
+            is_best = number == self.best_index
+            label = _describe(self.settings[number], self.varied) or "all settings"
+            style: dict[str, Any] = {"color": GREY, "linewidth": 0.8}
+            if few or is_best:
+                style = {
+                    "color": COLOURS[number % len(COLOURS)] if few else COLOURS[0],
+                    "linestyle": LINES[number % len(LINES)] if few else "-",
+                    "linewidth": 2.4 if is_best else 1.3,
+                    "label": f"{label} (chosen)" if is_best else label,
+                }
+            self.ax_.plot(recall, precision, drawstyle="steps-post", **style)
+        self.ax_.set(
+            xlabel="recall, share of the weight of the class that is found",
+            ylabel="precision",
+            xlim=(-0.02, 1.02),
+            ylim=(-0.02, 1.02),
+        )
+        self.ax_.legend(frameon=False, fontsize="small")
+
+
+def _results(search: Any, metric: str | None) -> tuple[list[dict[str, Any]], Floats, int | None]:
+    """Settings, scores of shape (n_candidates, n_splits), and the best of them."""
+    if not hasattr(search, "cv_results_"):
+        if hasattr(search, "fit") and hasattr(search, "estimator"):
+            raise NotFittedError(f"This {type(search).__name__} is not fitted yet. Call fit first.")
+        raise TypeError(
+            f"search must be a fitted search, such as WeightSearchCV, got {type(search).__name__}."
+        )
+    results, name = search.cv_results_, metric or "score"
+    known = [key.removeprefix("mean_test_") for key in results if key.startswith("mean_test_")]
+    if name not in known:
+        raise ValueError(f"metric must be one of the scores {known} of the search, got {metric!r}.")
+    n_splits = search.n_splits_
+    columns = [results[f"split{number}_test_{name}"] for number in range(n_splits)]
+    best = getattr(search, "best_index_", None)
+    return results["params"], np.column_stack(columns), best
+
+
+def _name(search: Any, metric: str | None) -> str:
+    """What the score is called on the axis."""
+    if metric is not None:
+        return metric
+    scoring = getattr(search, "scoring", None)
+    return scoring if isinstance(scoring, str) else "score"
+
+
+def _curves(search: Any, y: ArrayLike, sample_weight: Any, pos_label: Any) -> list[Curve]:
+    """Recall and precision of each candidate, on the held-out rows of all folds."""
+    if not hasattr(search, "predictions_"):
+        raise ValueError("search must have been fitted with return_predictions=True.")
+    targets = np.asarray(y)
+    classes = np.unique(targets)
+    if targets.ndim != 1 or search.predictions_[0][1].shape[2:] != (len(classes),):
+        raise ValueError(
+            "y must hold the labels that the search was fitted with, one per row, got shape "
+            f"{targets.shape} with {len(classes)} values."
+        )
+    if pos_label is None and len(classes) != 2:
+        raise ValueError(f"pos_label must be one of {classes.tolist()}, got None.")
+    wanted = classes[1] if pos_label is None else pos_label
+    if wanted not in classes:
+        raise ValueError(f"pos_label must be one of {classes.tolist()}, got {pos_label!r}.")
+    column = int(np.flatnonzero(classes == wanted)[0])
+    weight = check_sample_weight(sample_weight, len(targets))
+    rows = [_positions(test) for test, _ in search.predictions_]
+    together = np.concatenate(rows)
+    if together.max() >= len(targets):
+        raise ValueError(f"y must have a label for each row of the search, got {len(targets)}.")
+    return [
+        _curve(targets[together] == wanted, probability, weight[together])
+        for probability in np.concatenate(
+            [predicted[:, :, column] for _, predicted in search.predictions_], axis=1
+        )
+    ]
+
+
+def _curve(is_class: NDArray[np.bool_], probability: Floats, weight: Floats) -> Curve:
+    """Recall and precision; empty if a fit failed."""
+    kept = weight > 0
+    if np.isnan(probability[kept]).any():
+        return np.zeros(0), np.zeros(0)
+    found = precision_recall_curve(is_class[kept], probability[kept], sample_weight=weight[kept])
+    return found[1], found[0]
+
+
+def _positions(test: Any) -> NDArray[np.intp]:
+    """Positions of held-out rows, which a splitter may also give as a mask."""
+    test = np.asarray(test)
+    return np.flatnonzero(test) if test.dtype == bool else test
+
+
+def _varied(settings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Parameters that not all candidates have with the same value, in their order."""
+    names = dict.fromkeys(name for setting in settings for name in setting)
+    missing = object()
+    return [
+        name
+        for name in names
+        if len({repr(setting.get(name, missing)) for setting in settings}) > 1
+    ]
+
+
+def _describe(setting: Mapping[str, Any], names: Sequence[str]) -> str:
+    """Parameters with their values, for a legend or an axis."""
+    return ", ".join(f"{name}={_value(setting[name])}" for name in names if name in setting)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, Real) and not isinstance(value, bool):
+        return f"{float(value):.4g}"
+    return short(getattr(value, "__name__", value))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, (bool, np.bool_))

@@ -1,0 +1,104 @@
+"""``to_onnx``: a file that predicts what the estimator predicts, in an ONNX runtime."""
+
+import builtins
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from numpy.testing import assert_allclose
+from torch import nn
+
+from skweight import WeightedTorchClassifier
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "estimators"))
+from exported_cases import CLASSIFIERS, NAMES, QUICK, fitted, table, targets
+
+pytestmark = pytest.mark.clients
+X = table()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_file_predicts_what_the_estimator_predicts(name, tmp_path, capfd):
+    model, expected, offset = fitted(name, X)
+    path = tmp_path / "model.onnx"
+    model.to_onnx(path)
+    assert capfd.readouterr() == ("", "") and os.listdir(tmp_path) == ["model.onnx"]
+    session = onnxruntime.InferenceSession(path)
+    inputs = {"X": model.encode_columns(X)}
+    if offset is not None:
+        inputs["offset"] = offset[:, None]
+    assert [one.name for one in session.get_inputs()] == [*inputs]
+    output = "probabilities" if name in CLASSIFIERS else "predictions"
+    assert [one.name for one in session.get_outputs()] == [output]
+    assert onnx.load(path).opset_import[0].version == 18
+    size = np.abs(expected).max()
+    for n in (192, 7, 1):
+        (found,) = session.run(None, {key: part[:n] for key, part in inputs.items()})
+        assert found.dtype == np.float64
+        assert_allclose(found, expected[:n], rtol=0, atol=1e-6 * size)
+
+
+def test_modules_of_ones_own_are_written(tmp_path):
+    rng, y = np.random.default_rng(0), targets(64)["classes"]
+    images = rng.normal(size=(64, 1, 4, 4)).astype(np.float32)
+    tokens = rng.integers(0, 10, (64, 3))
+    network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8, 3))
+    words = nn.Sequential(nn.Embedding(10, 4), nn.Flatten(), nn.Linear(12, 3))
+    for module, data in ((network, images), (words, tokens)):
+        model = WeightedTorchClassifier(module, **QUICK).fit(data, y)
+        model.to_onnx(str(tmp_path / "own.onnx"))
+        session = onnxruntime.InferenceSession(tmp_path / "own.onnx")
+        (found,) = session.run(None, {"X": model.encode_columns(data)})
+        assert_allclose(found, model.predict_proba(data), atol=1e-6)
+
+
+class TakesLength(nn.Module):
+    """Depends on the number of rows as a number of Python."""
+
+    def __init__(self, n_features, n_outputs):
+        super().__init__()
+        self.linear = nn.Linear(n_features, n_outputs)
+
+    def forward(self, X):
+        return self.linear(X).reshape(len(X), -1)
+
+
+class Dicts(TakesLength):
+    """Takes an input by its name."""
+
+    def __init__(self, n_features, n_outputs):
+        super().__init__(n_features["table"], n_outputs)
+
+    def forward(self, table):
+        return self.linear(table)
+
+
+def test_what_cannot_be_written_is_refused_with_the_way_out(tmp_path, binary, monkeypatch):
+    data, y, _ = binary
+    model = WeightedTorchClassifier(TakesLength, **QUICK).fit(data, y)
+    with pytest.raises(ValueError, match=r"X.shape\[0\] in place of len\(X\)"):
+        model.to_onnx(tmp_path / "own.onnx")
+    model = WeightedTorchClassifier(Dicts, **QUICK).fit({"table": data}, y)
+    with pytest.raises(ValueError, match=r"takes a dict, got the inputs \['table'\]"):
+        model.to_onnx(tmp_path / "own.onnx")
+    model = WeightedTorchClassifier(**QUICK).fit(data, y)
+    with pytest.raises(ValueError, match="path must lie in a folder that exists"):
+        model.to_onnx(tmp_path / "missing" / "model.onnx")
+    for bad in (17, True, "18"):
+        with pytest.raises(ValueError, match="opset_version must be an integer >= 18, got"):
+            model.to_onnx(tmp_path / "model.onnx", opset_version=bad)
+    installed = builtins.__import__
+
+    def without_onnx(name, *args, **kwargs):
+        if name == "onnxscript":
+            raise ImportError("No module named 'onnxscript'")
+        return installed(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", without_onnx)
+    with pytest.raises(ImportError, match=r"pip install 'skweight\[onnx\]'"):
+        model.to_onnx(tmp_path / "model.onnx")
+    assert not os.listdir(tmp_path)

@@ -1,0 +1,198 @@
+"""skops, which looks at every object that it saves, and lists the types in a file."""
+
+import io
+import json
+import zipfile
+
+import numpy as np
+import pytest
+import skops.io as sio
+from numpy.testing import assert_array_equal
+from saved_models import (
+    LABELS,
+    MODELS,
+    NUMBERS,
+    WEIGHT,
+    Own,
+    X,
+    classifier,
+    fitted,
+    markers_in,
+    regressor,
+)
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch import nn
+
+from skweight import RandomizedWeightSearchCV, WeightSearchCV
+
+pytestmark = pytest.mark.clients
+# What a file may name beside the user's own module; a search also has scorers of scikit-learn.
+KNOWN = ("skweight.", "torch.nn.modules.")
+
+
+def saved(model):
+    """A compressed file of a model, the types in it that are not trusted, and the model of it."""
+    file = io.BytesIO()
+    sio.dump(model, file, compression=zipfile.ZIP_DEFLATED)
+    content = file.getvalue()
+    types = sio.get_untrusted_types(data=content)
+    return content, types, sio.loads(content, trusted=types)
+
+
+def unpacked(content):
+    """All bytes of the archive."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        return b"".join(archive.read(name) for name in archive.namelist())
+
+
+# What else some of the models name.
+ALSO = {
+    "frame": {"datetime.date"},
+    "regressor": {"datetime.date"},
+    "feature weights": set(),
+    "partial_fit": {"torch.optim.adamw.AdamW"},
+    "own loss": {"saved_models.squared"},
+    "own class": {"saved_models.Own"},
+    "own instance": {"saved_models.Own"},
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_model_predicts_the_same_and_its_file_names_few_types_and_no_data(name):
+    model, predict = fitted(name)
+    content, types, loaded = saved(model)
+    assert_array_equal(predict(loaded), predict(model))
+    assert {t for t in types if not t.startswith(KNOWN)} == ALSO.get(name, set())
+    assert 10 < len(types) < 32
+    assert markers_in(unpacked(content)) == (["sample_weight"] if name == "replicates" else [])
+    with pytest.raises(sio.exceptions.UntrustedTypesFoundException):
+        sio.loads(content, trusted=types[1:])
+
+
+def test_a_loaded_model_is_fitted_further():
+    model, predict = fitted("partial_fit")
+    _, _, loaded = saved(model)
+    labels = np.where(X[:, 1] > 0, "yes", "no")
+    expected = predict(model.partial_fit(X, labels))
+    assert_array_equal(predict(loaded.partial_fit(X, labels)), expected)
+    warm = classifier(warm_start=True).fit(X, LABELS)
+    again = saved(warm)[2]
+    assert_array_equal(again.fit(X, LABELS).predict_proba(X), warm.fit(X, LABELS).predict_proba(X))
+
+
+def test_a_loaded_model_has_the_same_parameters_and_history():
+    model = classifier(class_weight={"yes": 2.0, "no": 1}, early_stopping=True).fit(X, LABELS)
+    loaded = saved(model)[2]
+    assert repr(loaded) == repr(model) and [*loaded.history_] == [*model.history_]
+    assert_array_equal(loaded.class_weight_, model.class_weight_)
+
+
+def pipeline(**params):
+    return make_pipeline(StandardScaler(), classifier(**params))
+
+
+NAME = "weightedtorchclassifier__"
+_SEARCH = {
+    "sklearn.metrics._scorer._PassthroughScorer",
+    "sklearn.model_selection._split.StratifiedKFold",
+}
+AROUND = {
+    "pipeline": (pipeline, set()),
+    "grid": (
+        lambda: GridSearchCV(classifier(), {"class_weight": [None, "balanced"]}, cv=2),
+        _SEARCH,
+    ),
+    "grid over a pipeline": (
+        lambda: GridSearchCV(pipeline(), {f"{NAME}lr": [0.01, 0.001]}, cv=2),
+        _SEARCH,
+    ),
+    "weight search": (
+        lambda: WeightSearchCV(
+            classifier(), {"class_weight": [None, "balanced"]}, cv=2, return_predictions=True
+        ),
+        _SEARCH,
+    ),
+    "randomized weight search": (
+        lambda: RandomizedWeightSearchCV(
+            pipeline(), {f"{NAME}class_weight_power": [0.0, 0.5]}, n_iter=2, cv=2, random_state=0
+        ),
+        _SEARCH,
+    ),
+    "calibrated": (
+        lambda: CalibratedClassifierCV(classifier(), cv=2),
+        {"sklearn.calibration._CalibratedClassifier", "sklearn.calibration._SigmoidCalibration"},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", AROUND)
+def test_a_model_within_another_one_predicts_the_same(name):
+    make, also = AROUND[name]
+    model = make().fit(X, LABELS)
+    content, types, loaded = saved(model)
+    assert_array_equal(loaded.predict_proba(X), model.predict_proba(X))
+    assert {t for t in types if not t.startswith(KNOWN)} <= also
+    assert markers_in(unpacked(content)) == []
+
+
+def test_networks_of_a_notebook_are_refused_with_what_to_do():
+    class Net(nn.Linear):
+        pass
+
+    for model in (classifier(module=Net), classifier(module=Net(3, 1))):
+        with pytest.raises(TypeError, match=r"Net is defined in .* \.py file, import it"):
+            sio.dumps(model.fit(X, LABELS))
+    with pytest.raises(TypeError, match="<lambda> is defined in"):
+        sio.dumps(regressor(criterion=lambda output, y: (output - y) ** 2).fit(X, NUMBERS))
+
+
+class Parent(nn.Module):
+    """A network whose attribute is a method of its own."""
+
+    def __init__(self, n_features, n_outputs):
+        super().__init__()
+        self.layer = nn.Linear(n_features, n_outputs)
+        self.compute = self.layer.forward
+
+    def forward(self, X):
+        return self.compute(X)
+
+
+def test_a_network_that_only_pickle_can_save_is_refused_with_the_reason():
+    model = regressor(module=Parent).fit(X, NUMBERS)
+    with pytest.raises(TypeError, match="Parent can be saved by pickle and joblib only, because"):
+        sio.dumps(model)
+
+
+def test_a_file_runs_nothing_that_it_does_not_list():
+    """Every class and function that the file names is in the list that the user is shown."""
+    model = regressor(module=Own, criterion=nn.SmoothL1Loss).fit(X, NUMBERS, WEIGHT)
+    content, types, _ = saved(model)
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        schema = json.loads(archive.read("schema.json"))
+        assert {name.rpartition(".")[2] for name in archive.namelist()} == {"json", "npy"}
+    named = set()
+
+    def collect(node):
+        if isinstance(node, dict):
+            if "__loader__" in node:
+                named.add((node["__loader__"], f"{node['__module__']}.{node['__class__']}"))
+            for part in node.values():
+                collect(part)
+        elif isinstance(node, list):
+            for part in node:
+                collect(part)
+
+    collect(schema)
+    loaders = {loader for loader, _ in named}
+    # No methods, partial objects or bytes: nothing that another name could hide in.
+    assert loaders <= {
+        "DictNode", "JsonNode", "ListNode", "NdArrayNode", "ObjectNode", "SetNode", "TupleNode",
+        "TypeNode",
+    }  # fmt: skip
+    seen = {name for loader, name in named if loader == "ObjectNode"}
+    seen |= {name for loader, name in named if loader == "TypeNode"} - {"builtins.str"}
+    assert {name for name in seen if not name.startswith("numpy")} == {*types}
