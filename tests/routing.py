@@ -143,11 +143,19 @@ def names_for(row: Row, routing: bool, regression: bool = False) -> dict[str, An
         exec(requests, names)
     for client in row.clients:
         module, _, name = client.rpartition(".")
-        if module:
-            names[name] = getattr(importlib.import_module(module), name)
-        elif name not in names and importlib.util.find_spec(name):
-            names[name] = importlib.import_module(name)
+        if module or (name not in names and importlib.util.find_spec(name)):
+            names[name] = imported(module, name)
     return names
+
+
+def imported(module: str, name: str) -> Any:
+    """A name of another library, or the library; skada turns on routing when it is imported."""
+    with sklearn.config_context():
+        return (
+            getattr(importlib.import_module(module), name)
+            if module
+            else importlib.import_module(name)
+        )
 
 
 def run_line(row: Row, setting: str, regression: bool = False, **changed: Any) -> Any:
