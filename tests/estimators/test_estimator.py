@@ -11,7 +11,6 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
-import sklearn
 import torch
 from helpers import assert_same_tensors
 from numpy.testing import assert_array_equal
@@ -19,8 +18,8 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import AdaBoostClassifier, BaggingClassifier
-from sklearn.metrics import make_scorer, r2_score, roc_auc_score
-from sklearn.model_selection import GridSearchCV, cross_validate
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import nn
@@ -287,23 +286,6 @@ def test_grid_search_over_weight_settings_in_a_pipeline_with_two_processes(binar
     assert len(np.unique(search.cv_results_["mean_test_score"])) > 4
     again = clone(search.best_estimator_).fit(X, y, **{name + "sample_weight": weight})
     assert_array_equal(search.predict_proba(X), again.predict_proba(X))
-
-
-def test_weights_are_routed_to_fit_and_score(task):
-    estimator, X, y, weight = task
-    with sklearn.config_context(enable_metadata_routing=True):
-        model = estimator(**QUICK).set_fit_request(sample_weight=True)
-        metric = {"response_method": "predict_proba"} if hasattr(model, "decision_function") else {}
-        scorer = make_scorer(roc_auc_score if metric else r2_score, **metric)
-        results = cross_validate(
-            make_pipeline(StandardScaler().set_fit_request(sample_weight=False), model),
-            X,
-            y,
-            scoring=scorer.set_score_request(sample_weight=True),
-            params={"sample_weight": weight},
-            error_score="raise",
-        )
-    assert len(np.unique(results["test_score"])) == 5
 
 
 @pytest.mark.parametrize(
