@@ -11,7 +11,6 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
-import sklearn
 import torch
 from helpers import assert_same_tensors
 from numpy.testing import assert_array_equal
@@ -19,8 +18,8 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import AdaBoostClassifier, BaggingClassifier
-from sklearn.metrics import make_scorer, r2_score, roc_auc_score
-from sklearn.model_selection import GridSearchCV, cross_validate
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import nn
