@@ -104,7 +104,7 @@ class WeightDisplay:
         if sample_weight is None and y is None:
             raise ValueError("sample_weight or y must be given, got None for both.")
         given: Any = sample_weight if y is None else y
-        n_rows = len(given)
+        n_rows = _n_rows(given, "sample_weight" if y is None else "y")
         weight = check_sample_weight(sample_weight, n_rows)
         labels = np.full(n_rows, 0.5) if y is None else y
         return cls(weight, weight_summary(labels, sample_weight, class_weight)).plot(ax)
@@ -137,7 +137,7 @@ class WeightDisplay:
         WeightDisplay
         """
         fitted = last_step(estimator)
-        weight = check_sample_weight(sample_weight, np.shape(y)[0])
+        weight = check_sample_weight(sample_weight, _n_rows(y, "y"))
         power = fitted.sample_weight_power
         weight = np.where(weight > 0, weight**power, 0.0)
         class_weight = None
@@ -206,6 +206,12 @@ class WeightDisplay:
         ax.set(xlabel="share", ylim=(len(names) - 0.4, -0.6))  # the first class at the top
         ax.legend(frameon=False, fontsize="small")
         tidy(ax)
+
+
+def _n_rows(values: Any, name: str) -> int:
+    if np.ndim(values) == 0:
+        raise TypeError(f"{name} must have one entry per row, got {values!r}.")
+    return len(values)
 
 
 def _count(mass: float) -> str:

@@ -342,6 +342,13 @@ def test_wrong_arguments_are_named(binary, search, monkeypatch):
         WeightDisplay.from_weights(-weight, y)
     with pytest.raises(ValueError, match="sample_weight or y must be given"):
         WeightDisplay.from_weights(None)
+    with pytest.raises(TypeError, match=r"sample_weight must have one entry per row, got 3\.0"):
+        WeightDisplay.from_weights(3.0)
+    for one in (1, "yes"):
+        with pytest.raises(TypeError, match="y must have one entry per row, got"):
+            WeightDisplay.from_weights(None, one)
+        with pytest.raises(TypeError, match="y must have one entry per row, got"):
+            WeightDisplay.from_estimator(model, one)
     with pytest.raises(ValueError, match="scale must be 'linear' or 'log', got 'cube'"):
         CalibrationDisplay.from_predictions(y, y * 0.5, scale="cube")
     with pytest.raises(TypeError, match="estimator must be a classifier with predict_proba"):
