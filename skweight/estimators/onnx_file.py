@@ -20,8 +20,10 @@ DEFAULT_OPSET = 18  # the first one that the exporter of torch writes without co
 def write_onnx(estimator: Any, path: Any, opset_version: int) -> None:
     """Write the module of an estimator to a file."""
     target = Path(os.fspath(path))
-    if not target.parent.is_dir():
-        raise ValueError(f"path must lie in a folder that exists, got {os.fspath(path)!r}.")
+    if target.is_dir() or not target.parent.is_dir():
+        raise ValueError(
+            f"path must be that of a file in a folder that exists, got {os.fspath(path)!r}."
+        )
     if isinstance(opset_version, bool) or not isinstance(opset_version, int) or opset_version < 18:
         raise ValueError(f"opset_version must be an integer >= 18, got {opset_version!r}.")
     _check_installed()

@@ -124,7 +124,9 @@ class WeightDisplay:
         ----------
         estimator : WeightedTorchClassifier or WeightedTorchRegressor
             Fitted; or a pipeline or a search that ends with one. Its class weights and powers of
-            weights are used.
+            weights are used. ``sample_weight_power`` is applied to the weight of each row, while
+            ``fit`` applies it to the total weight of equal rows: the two differ only if rows are
+            copies of others.
         y : array-like of shape (n_samples,)
             That of ``fit``.
         sample_weight : array-like of shape (n_samples,), default=None
