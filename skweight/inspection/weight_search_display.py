@@ -23,6 +23,7 @@ from skweight.inspection.plotting import (
 from skweight.weights import check_sample_weight
 
 _MOST_LINES = 8
+_LOG_FROM = 50.0  # settings whose largest is so many times the smallest are drawn on a log scale
 Curve = tuple[Floats, Floats]
 
 
@@ -229,6 +230,9 @@ class WeightSearchDisplay:
                 linestyle="",
                 label="chosen",
             )
+        values = np.array([float(setting[x]) for setting in self.settings])
+        if values.max() > _LOG_FROM * values.min() > 0:
+            self.ax_.set_xscale("log")
         self.ax_.set(xlabel=x, ylabel=self.metric)
         legend_below(self.ax_, 1 + (len(lines) > 3))
 

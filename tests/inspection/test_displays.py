@@ -277,6 +277,15 @@ def test_settings_that_are_no_numbers_are_ranked_by_name(binary):
     assert texts == ["a=y", "a=x (failed)"]
 
 
+@pytest.mark.parametrize(
+    ("settings", "scale"),
+    [([1e-4, 1e-3, 1e-2], "log"), ([0.0, 1e-3, 1.0], "linear"), ([0.5, 1.0, 2.0], "linear")],
+)
+def test_settings_of_several_magnitudes_have_a_logarithmic_axis(settings, scale):
+    display = WeightSearchDisplay([{"lr": lr} for lr in settings], [[0.5, 0.6]] * 3, 1).plot()
+    assert display.ax_.get_xscale() == scale
+
+
 # Feature weights ----------------------------------------------------------------------------
 
 
