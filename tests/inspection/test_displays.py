@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import precision_recall_curve
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, ParameterGrid
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -272,9 +272,69 @@ def test_settings_that_are_no_numbers_are_ranked_by_name(binary):
     }
     best = int(np.argmax(search.cv_results_["mean_test_f1"]))
     assert names[0] == f"class_weight={['None', 'balanced', '{0: 1, 1: 5}', '<lambda>'][best]}"
+    figure_of_all = WeightSearchDisplay.from_estimator(search, metric="f1").figure_
+    assert figure_of_all.get_figheight() == plt.rcParams["figure.figsize"][1]
     failed = WeightSearchDisplay([{"a": "x"}, {"a": "y"}], [[np.nan, 1.0], [0.5, 0.6]]).plot()
     texts = [text.get_text() for text in failed.ax_.get_yticklabels()]
     assert texts == ["a=y", "a=x (failed)"]
+
+
+@pytest.mark.parametrize("prefix", ["", "weightedtorchclassifier__"])
+@pytest.mark.parametrize("powers", [[0.0, 0.5, 1.0], None])
+def test_long_names_of_settings_leave_room_for_the_scores(prefix, powers):
+    """A legend or names of eight settings left a tenth of the figure, and were cut off."""
+    grid = {
+        f"{prefix}class_weight": [None, "balanced", "effective_number(0.99)"],
+        f"{prefix}module__hidden_sizes": [(16,), (64, 64)],
+        **({f"{prefix}sample_weight_power": powers} if powers else {}),
+        f"{prefix}module__activation": ["relu"] if powers else ["relu", "tanh"],
+    }
+    settings = [*ParameterGrid(grid)]
+    scores = np.random.default_rng(0).normal(0.8, 0.02, size=(len(settings), 3))
+    display = WeightSearchDisplay(settings, scores, 2).plot()
+    figure = display.figure_
+    figure.draw_without_rendering()
+    box, inside = display.ax_.get_window_extent(), figure.bbox
+    assert box.width > 0.4 * inside.width and box.height > 0.4 * inside.height
+    texts = [*display.ax_.get_legend().get_texts(), *display.ax_.get_yticklabels()]
+    extents = [text.get_window_extent() for text in texts if text.get_text()]
+    assert all(found.x0 >= 0 and found.x1 <= inside.width for found in extents)
+    assert all(found.y0 >= 0 and found.y1 <= inside.height for found in extents)
+    names = sorted((found.y0, found.y1) for found in extents[len(extents) - len(settings) :])
+    assert powers or all(below[1] <= above[0] for below, above in zip(names, names[1:]))
+
+
+def test_names_of_parameters_are_as_short_as_they_can_be_told_apart():
+    settings = [
+        {"a__lr": 1.0, "b__lr": low, "b__net__size": size}
+        for low in ("x", "y")
+        for size in (1.0, 2.0)
+    ]
+    settings[0]["a__lr"] = 2.0
+    display = WeightSearchDisplay(settings, np.ones((4, 2))).plot()
+    texts = [text.get_text() for text in display.ax_.get_legend().get_texts()]
+    assert display.ax_.get_xlabel() == "a__lr"
+    assert texts[0] == "b__lr=x, size=1"
+
+
+def test_the_score_that_refit_names_is_drawn_by_default(binary):
+    X, y, weight = binary
+    model = WeightedTorchClassifier(**QUICK | {"max_epochs": 1})
+    search = WeightSearchCV(
+        model,
+        {"lr": [0.01, 0.1]},
+        scoring=["accuracy", "f1"],
+        refit="f1",
+        cv=2,
+        return_predictions=True,
+    ).fit(X, y)
+    display = WeightSearchDisplay.from_estimator(search)
+    assert display.metric == "f1" and display.ax_.get_ylabel() == "f1"
+    assert_allclose(display.mean_score, search.cv_results_["mean_test_f1"])
+    assert WeightSearchDisplay.from_predictions(search, y).metric == "f1"
+    several = GridSearchCV(model, {"lr": [0.01]}, scoring=["accuracy", "f1"], refit=False, cv=2)
+    with pytest.raises(ValueError, match=r"metric must be one of the scores \['accuracy', 'f1'\]"):
+        WeightSearchDisplay.from_estimator(several.fit(X, y))
 
 
 # Feature weights ----------------------------------------------------------------------------
@@ -308,6 +368,18 @@ def test_names_of_features_and_only_the_largest_of_many_are_shown():
     names = [text.get_text() for text in display.ax_.get_yticklabels()]
     assert names[:2] == ["name 3", "name 5"]
     assert "3 largest of 30" in display.ax_.get_title()
+
+
+def test_long_names_of_features_keep_their_ends_and_the_title_is_not_cut_off():
+    """Columns such as income_of_the_household_2019 and ..._2020 had the same name."""
+    names = [f"income_of_the_household_20{j}" for j in range(10, 20)]
+    display = FeatureWeightDisplay(np.linspace(0.5, 1.5, 10), names).plot()
+    shown = [text.get_text() for text in display.ax_.get_yticklabels()]
+    assert len({*shown}) == 10 and all(len(name) == 24 for name in shown)
+    assert shown[0].startswith("income_of") and shown[0].endswith("hold_2019")
+    display.figure_.draw_without_rendering()
+    title = display.ax_.title.get_window_extent()
+    assert title.x0 >= 0 and title.x1 <= display.figure_.bbox.width
 
 
 # Wrong arguments ----------------------------------------------------------------------------
