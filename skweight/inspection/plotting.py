@@ -77,9 +77,9 @@ def legend_below(ax: Any, n_columns: int) -> None:
 
 
 def short(name: Any) -> str:
-    """A name that fits beside an axis."""
-    text = str(name)
-    return text if len(text) <= _LONGEST_NAME else f"{text[: _LONGEST_NAME - 1]}…"
+    """A name that fits beside an axis, with both ends: names often differ in the last letters."""
+    text, half = str(name), _LONGEST_NAME // 2
+    return text if len(text) <= _LONGEST_NAME else f"{text[: half - 1]}…{text[-half:]}"
 
 
 def last_step(estimator: Any) -> Any:

@@ -1,7 +1,6 @@
 """The scores of a search over weight settings, and precision and recall of every setting."""
 
 from collections.abc import Mapping, Sequence
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -17,12 +16,15 @@ from skweight.inspection.plotting import (
     MARKERS,
     legend_below,
     one_axes,
-    short,
     tidy,
 )
+from skweight.inspection.setting_names import describe, is_number, short_names, varied
 from skweight.weights import check_sample_weight
 
 _MOST_LINES = 8
+# Letters in a line: of a legend below the axes, with and without another column, of one within
+# them, and of a name beside them.
+_BELOW, _COLUMN, _WITHIN, _BESIDE = 64, 32, 48, 38
 Curve = tuple[Floats, Floats]
 
 
@@ -90,7 +92,9 @@ class WeightSearchDisplay:
         self.curves = curves
         self.mean_score = self.scores.mean(axis=1)
         self.std_score = self.scores.std(axis=1)
-        self.varied = _varied(self.settings)
+        self.varied = varied(self.settings)
+        ends = short_names(self.settings)
+        self._names = {name: ends[name] for name in self.varied}
 
     @classmethod
     def from_estimator(
@@ -102,7 +106,7 @@ class WeightSearchDisplay:
         ----------
         search : WeightSearchCV, RandomizedWeightSearchCV, or a search of scikit-learn
         metric : str, default=None
-            Which score to draw if the search has several.
+            Which score to draw if the search has several. None is the one that ``refit`` names.
         ax : matplotlib Axes, default=None
             None makes a figure.
 
@@ -138,7 +142,8 @@ class WeightSearchDisplay:
         pos_label : label, default=None
             The class that is to be found. None is the second of two.
         metric : str, default=None
-            Which score chose the best setting, if the search has several.
+            Which score chose the best setting, if the search has several. None is the one that
+            ``refit`` names.
         ax : matplotlib Axes, default=None
             None makes a figure.
 
@@ -175,7 +180,7 @@ class WeightSearchDisplay:
         elif x is None:
             self._draw_ranking(ax is None)
         else:
-            self._draw_lines(x)
+            self._draw_lines(x, ax is None)
         tidy(self.ax_)
         return self
 
@@ -186,7 +191,7 @@ class WeightSearchDisplay:
         numbers = {
             name: len({repr(s[name]) for s in self.settings if name in s})
             for name in self.varied
-            if all(name in s and _is_number(s[name]) for s in self.settings)
+            if all(name in s and is_number(s[name]) for s in self.settings)
         }
         if not numbers:
             return None
@@ -196,13 +201,17 @@ class WeightSearchDisplay:
     def _lines(self, x: str) -> dict[str, list[int]]:
         """Candidates by the text of their settings but for the parameter on the axis."""
         lines: dict[str, list[int]] = {}
-        others = [name for name in self.varied if name != x]
+        others = {name: shown for name, shown in self._names.items() if name != x}
         for number, setting in enumerate(self.settings):
-            lines.setdefault(_describe(setting, others), []).append(number)
+            lines.setdefault(describe(setting, others, _BELOW), []).append(number)
         return lines
 
-    def _draw_lines(self, x: str) -> None:
+    def _draw_lines(self, x: str, is_new: bool) -> None:
         lines = self._lines(x)
+        n_columns = 1 + (len(lines) > 3 and max(map(len, lines)) <= _COLUMN)
+        if is_new:
+            n_texts = sum(label.count("\n") + 1 for label in lines) / n_columns
+            self._grow(0.2 * max(0, n_texts - 3))
         for number, (label, candidates) in enumerate(lines.items()):
             values = np.array([float(self.settings[c][x]) for c in candidates])
             order = np.argsort(values, kind="stable")
@@ -230,14 +239,20 @@ class WeightSearchDisplay:
                 label="chosen",
             )
         self.ax_.set(xlabel=x, ylabel=self.metric)
-        legend_below(self.ax_, 1 + (len(lines) > 3))
+        legend_below(self.ax_, n_columns)
+
+    def _grow(self, inches: float) -> None:
+        """Make a new figure higher, so that texts take no room from the scores."""
+        self.figure_.set_figheight(self.figure_.get_figheight() + inches)
 
     def _draw_ranking(self, is_new: bool) -> None:
         """Candidates from the best to the worst, by name; failed ones last."""
         order = np.argsort(-np.nan_to_num(self.mean_score, nan=-np.inf), kind="stable")
         place = np.arange(len(order))[::-1]
-        if is_new and len(order) > 12:
-            self.figure_.set_figheight(1.4 + 0.28 * len(order))
+        names = [describe(self.settings[number], self._names, _BESIDE) for number in order]
+        n_texts = len(names) + 0.7 * sum(name.count("\n") for name in names)
+        if is_new and n_texts > 12:
+            self._grow(0.28 * (n_texts - 12))
         self.ax_.errorbar(
             self.mean_score[order],
             place,
@@ -247,7 +262,6 @@ class WeightSearchDisplay:
             color=COLOURS[0],
             label="mean ± standard deviation of the folds",
         )
-        names = [_describe(self.settings[number], self.varied) for number in order]
         failed = np.isnan(self.mean_score[order])
         texts = [f"{n} (failed)" if bad else n for n, bad in zip(names, failed)]
         self.ax_.set_yticks(place, texts, fontsize="small")
@@ -261,7 +275,7 @@ class WeightSearchDisplay:
         few = len(curves) <= _MOST_LINES
         for number, (recall, precision) in enumerate(curves):
             is_best = number == self.best_index
-            label = _describe(self.settings[number], self.varied) or "all settings"
+            label = describe(self.settings[number], self._names, _WITHIN) or "all settings"
             style: dict[str, Any] = {"color": GREY, "linewidth": 0.8}
             if few or is_best:
                 style = {
@@ -288,7 +302,8 @@ def _results(search: Any, metric: str | None) -> tuple[list[dict[str, Any]], Flo
         raise TypeError(
             f"search must be a fitted search, such as WeightSearchCV, got {type(search).__name__}."
         )
-    results, name = search.cv_results_, metric or "score"
+    results = search.cv_results_
+    name = metric or _of_refit(search) or "score"
     known = [key.removeprefix("mean_test_") for key in results if key.startswith("mean_test_")]
     if name not in known:
         raise ValueError(f"metric must be one of the scores {known} of the search, got {metric!r}.")
@@ -300,10 +315,16 @@ def _results(search: Any, metric: str | None) -> tuple[list[dict[str, Any]], Flo
 
 def _name(search: Any, metric: str | None) -> str:
     """What the score is called on the axis."""
-    if metric is not None:
+    if metric is not None or (metric := _of_refit(search)) is not None:
         return metric
     scoring = getattr(search, "scoring", None)
     return scoring if isinstance(scoring, str) else "score"
+
+
+def _of_refit(search: Any) -> str | None:
+    """The score that ``refit`` names, if the search has several."""
+    refit = getattr(search, "refit", None)
+    return refit if isinstance(refit, str) and f"mean_test_{refit}" in search.cv_results_ else None
 
 
 def _curves(search: Any, y: ArrayLike, sample_weight: Any, pos_label: Any) -> list[Curve]:
@@ -349,29 +370,3 @@ def _positions(test: Any) -> NDArray[np.intp]:
     """Positions of held-out rows, which a splitter may also give as a mask."""
     test = np.asarray(test)
     return np.flatnonzero(test) if test.dtype == bool else test
-
-
-def _varied(settings: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Parameters that not all candidates have with the same value, in their order."""
-    names = dict.fromkeys(name for setting in settings for name in setting)
-    missing = object()
-    return [
-        name
-        for name in names
-        if len({repr(setting.get(name, missing)) for setting in settings}) > 1
-    ]
-
-
-def _describe(setting: Mapping[str, Any], names: Sequence[str]) -> str:
-    """Parameters with their values, for a legend or an axis."""
-    return ", ".join(f"{name}={_value(setting[name])}" for name in names if name in setting)
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, Real) and not isinstance(value, bool):
-        return f"{float(value):.4g}"
-    return short(getattr(value, "__name__", value))
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, (bool, np.bool_))

@@ -1,6 +1,7 @@
 """The displays: the numbers that are drawn, laws of weights in them, and wrong arguments."""
 
 import builtins
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -296,12 +297,13 @@ def test_long_names_of_settings_leave_room_for_the_scores(prefix, powers):
     figure.draw_without_rendering()
     box, inside = display.ax_.get_window_extent(), figure.bbox
     assert box.width > 0.4 * inside.width and box.height > 0.4 * inside.height
-    texts = [*display.ax_.get_legend().get_texts(), *display.ax_.get_yticklabels()]
-    extents = [text.get_window_extent() for text in texts if text.get_text()]
+    names = display.ax_.get_yticklabels() if powers is None else []
+    texts = [*display.ax_.get_legend().get_texts(), *names]
+    extents = [text.get_window_extent() for text in texts]
     assert all(found.x0 >= 0 and found.x1 <= inside.width for found in extents)
     assert all(found.y0 >= 0 and found.y1 <= inside.height for found in extents)
-    names = sorted((found.y0, found.y1) for found in extents[len(extents) - len(settings) :])
-    assert powers or all(below[1] <= above[0] for below, above in zip(names, names[1:]))
+    in_order = sorted((found.y0, found.y1) for found in extents)
+    assert all(below[1] <= above[0] for below, above in pairwise(in_order))
 
 
 def test_names_of_parameters_are_as_short_as_they_can_be_told_apart():
@@ -318,7 +320,7 @@ def test_names_of_parameters_are_as_short_as_they_can_be_told_apart():
 
 
 def test_the_score_that_refit_names_is_drawn_by_default(binary):
-    X, y, weight = binary
+    X, y, _ = binary
     model = WeightedTorchClassifier(**QUICK | {"max_epochs": 1})
     search = WeightSearchCV(
         model,
