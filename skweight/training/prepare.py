@@ -135,17 +135,7 @@ def _has_method(module: nn.Module, name: str) -> bool:
 
 
 def _warn_of_probabilities(module: nn.Module, rows: RowDataset, output: Tensor) -> None:
-    last, is_single = [*module.modules()][-1], width(output) == 1
-    is_logarithm = is_single and isinstance(last, nn.LogSoftmax)
-    if isinstance(last, (nn.Sigmoid, nn.Softmax)) or is_logarithm:
-        link = type(last).__name__
-    elif is_single:
-        link = _link_of_single_score(module, rows, output)
-    else:
-        sums = output.sum(dim=1)
-        are_shares = torch.allclose(sums, torch.ones_like(sums), atol=1e-5)
-        link = "a softmax" if are_shares and bool((output >= 0).all()) else ""
-    if link:
+    if link := _link(module, rows, output):
         warn(
             f"module {type(module).__name__} ends with {link}, but must return raw "
             "scores: predict and predict_proba would apply it a second time. Leave it out, and let "
@@ -153,13 +143,23 @@ def _warn_of_probabilities(module: nn.Module, rows: RowDataset, output: Tensor) 
         )
 
 
-def _link_of_single_score(module: nn.Module, rows: RowDataset, output: Tensor) -> str:
-    """The function that makes a probability of the score of each row; empty if there is none.
+def _link(module: nn.Module, rows: RowDataset, output: Tensor) -> str:
+    """The function that makes probabilities of the scores; empty if there is none.
 
-    A softmax of a single score is 1 in every row, and its logarithm is 0.
+    A softmax of a single score is 1 in every row, and its logarithm is 0. Of several scores, cross
+    entropy changes nothing of a log-softmax.
     """
-    if bool(((output < 0) | (output > 1)).any()) or _has_method(module, "adapt_output"):
-        return ""  # a module that starts from the best constant knows that it returns raw scores
+    last, is_single = [*module.modules()][-1], width(output) == 1
+    is_logarithm = is_single and isinstance(last, nn.LogSoftmax)
+    if isinstance(last, (nn.Sigmoid, nn.Softmax)) or is_logarithm:
+        return type(last).__name__
+    if bool(((output < 0) | (output > 1)).any()):
+        return ""
+    sums = output.sum(dim=-1)
+    if not is_single and torch.allclose(sums, torch.ones_like(sums), atol=1e-5):
+        return "a softmax"
+    if _has_method(module, "adapt_output"):
+        return ""  # it starts from the best constant, and so knows that it returns raw scores
     function = last_function(module, rows, len(output))
     links = {"Sigmoid": "a sigmoid", "Softmax": "a softmax", "LogSoftmax": "a log-softmax"}
     return links.get(function.partition("Backward")[0], "")

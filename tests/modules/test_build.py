@@ -173,7 +173,7 @@ def test_the_default_loss_of_skorch_is_refused_with_what_to_write():
         model.fit(X, Y)
 
 
-class OneScore(nn.Module):
+class WithLink(nn.Module):
     """With two classes a module is asked for one score, and its last function may be a link."""
 
     def __init__(self, n_features, n_outputs, link):
@@ -197,8 +197,14 @@ class OneScore(nn.Module):
 )
 def test_links_that_are_no_layers_are_seen_with_a_single_score(link, name):
     """A softmax of one score is the same for all rows: predictions were constant, unwarned."""
-    with pytest.warns(UserWarning, match=f"OneScore ends with {name}, but must return raw"):
-        WeightedTorchClassifier(OneScore, module__link=link, **QUICK).fit(X, Y)
+    with pytest.warns(UserWarning, match=f"WithLink ends with {name}, but must return raw"):
+        WeightedTorchClassifier(WithLink, module__link=link, **QUICK).fit(X, Y)
+
+
+@pytest.mark.parametrize("target", [np.arange(90) % 3, np.c_[Y, 1 - Y]])
+def test_a_sigmoid_that_is_no_layer_is_seen_with_several_scores(target):
+    with pytest.warns(UserWarning, match="WithLink ends with a sigmoid, but must return raw"):
+        WeightedTorchClassifier(WithLink, module__link=torch.sigmoid, **QUICK).fit(X, target)
 
 
 @pytest.mark.parametrize(
@@ -210,4 +216,4 @@ def test_links_that_are_no_layers_are_seen_with_a_single_score(link, name):
     ],
 )
 def test_scores_are_not_taken_for_probabilities(link, classes):
-    WeightedTorchClassifier(OneScore, module__link=link, **QUICK).fit(X, np.arange(90) % classes)
+    WeightedTorchClassifier(WithLink, module__link=link, **QUICK).fit(X, np.arange(90) % classes)
