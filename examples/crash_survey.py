@@ -199,7 +199,7 @@ def main() -> dict[str, float]:
     print("\nWeight settings, with weighted scores on rows held out in 3 folds:")
     print(table.to_string(index=False, float_format="{:.4g}".format))
     draw(X, dead, weight, risks, table)
-    print(f"\nFigure: {FIGURE.name}")
+    print(f"\nFigure: {FIGURE}")
     return found
 
 

@@ -135,7 +135,7 @@ def main() -> pd.DataFrame:
     table = table_of(models, X, dead)
     print(table.to_string(float_format="{:.3f}".format))
     draw(models, X)
-    print(f"\nFigure: {FIGURE.name}")
+    print(f"\nFigure: {FIGURE}")
     return table
 
 

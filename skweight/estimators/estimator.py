@@ -25,6 +25,7 @@ from skweight.estimators.documentation import arrange_table, doc_link_template
 from skweight.estimators.epochs import best_epochs, history_frame, per_member, shown
 from skweight.estimators.exported import to_module
 from skweight.estimators.members import FitPlan, set_nets
+from skweight.estimators.missing import reason_of_missing
 from skweight.estimators.offsets import check_given_as_in_fit, check_offset, of_weighted_rows
 from skweight.estimators.onnx_file import DEFAULT_OPSET, write_onnx
 from skweight.estimators.parameters import (
@@ -47,7 +48,7 @@ from skweight.estimators.sklearn_callbacks import (
     FitTasks,
     with_callbacks,
 )
-from skweight.estimators.skorch_names import attribute_instead, refuse_hooks
+from skweight.estimators.skorch_names import refuse_hooks
 from skweight.estimators.tables import columns_as_given, validate_to_predict
 from skweight.losses import Traits, build_criterion, traits_of
 from skweight.modules import check_module, input_feature_weights, is_mlp
@@ -190,13 +191,11 @@ class TorchEstimator(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
     if not TYPE_CHECKING:  # attributes that are misspelt in this package are still found
 
         def __getattr__(self, name: str) -> Any:
-            """A parameter of a part; what to use instead of an attribute of skorch's nets."""
+            """A parameter of a part; else what an attribute of other libraries is called here."""
             if has_prefix(name) and name in (params := self.get_params()):
                 return params[name]
-            if instead := attribute_instead(name):
-                raise AttributeError(
-                    f"{type(self).__name__} has no {name!r} as skorch's nets have: {instead}."
-                )
+            if reason := reason_of_missing(name, type(self).__name__):
+                raise AttributeError(reason)
             return self.__getattribute__(name)  # its own error, or that of a property
 
         def __setattr__(self, name: str, value: Any) -> None:

@@ -190,10 +190,13 @@ class NumberTask:
         """Refuse targets that the criterion does not allow."""
         positive, lowest = self.traits.positive, rows.y.min()
         if (positive and lowest < 0) or (positive == "positive" and lowest == 0):
-            raise ValueError(
+            text = (
                 f"{name} must be {positive} for criterion={self._given!r}, got a smallest value of "
-                f"{lowest}."
             )
+            takes_zeros = (
+                " Where some amounts are 0, use criterion='tweedie' with criterion__power below 2."
+            )
+            raise ValueError(f"{text}{lowest}.{takes_zeros if lowest == 0 else ''}")
 
     def targets(self, parts: list[DistinctRows]) -> list[NDArray[Any]]:
         """Training and validation targets in units of training, learned from the training rows.

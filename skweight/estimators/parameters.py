@@ -14,6 +14,7 @@ from numbers import Integral, Real
 from typing import Any, ParamSpec
 
 import numpy as np
+import torch
 from torch import nn
 
 from skweight._keywords import did_you_mean, parameters_of
@@ -32,7 +33,39 @@ SYNONYMS = {
     "hidden_layer_sizes": "module__hidden_sizes",
     "learning_rate": "lr",
     "learning_rate_init": "lr",
+    "l2": "optimizer__weight_decay",
     "max_iter": "max_epochs",
+    "patience": "n_iter_no_change",
+    "seed": "random_state",
+}
+# What fit of xgboost, lightgbm, catboost and Keras takes, and what it is here.
+FIT_SYNONYMS = {
+    **dict.fromkeys(
+        ("eval_set", "validation_data", "valid_data", "val_data", "eval_data"), "X_val and y_val"
+    ),
+    **dict.fromkeys(("X_valid", "X_validation", "X_eval", "X_test"), "X_val"),
+    **dict.fromkeys(("y_valid", "y_validation", "y_eval", "y_test"), "y_val"),
+    **dict.fromkeys(
+        (
+            *("eval_sample_weight", "sample_weight_eval_set", "sample_weight_valid"),
+            *("sample_weight_validation", "sample_weight_eval", "sample_weight_test"),
+        ),
+        "sample_weight_val",
+    ),
+    **dict.fromkeys(("init_score", "base_margin", "baseline"), "offset"),
+    "exposure": "offset (the logarithm of the exposure)",
+    **dict.fromkeys(("eval_init_score", "base_margin_eval_set"), "offset_val"),
+    **dict.fromkeys(("weight", "weights", "w", "sample_weights"), "sample_weight"),
+}
+
+# What is no parameter, but belongs elsewhere.
+_ELSEWHERE = {
+    **{name: f"{argument} to fit" for name, argument in FIT_SYNONYMS.items()},
+    **{
+        name: f"{name} to fit"
+        for name in ("sample_weight", "groups", "offset", "X_val", "y_val", "sample_weight_val")
+    },
+    "n_jobs": "n_jobs to a search, or call torch.set_num_threads",
 }
 
 
@@ -194,7 +227,7 @@ def check_parameters(params: Mapping[str, Any], own: Collection[str], estimator:
     refuse_class_weights_of_skorch(params, estimator)
     for name, (is_allowed, expected) in ALLOWED.items():
         if name in own and not is_allowed(params[name]):
-            example = _in_a_list(params[name]) if name == "categorical_features" else ""
+            example = _EXAMPLES[name](params[name]) if name in _EXAMPLES else ""
             raise ValueError(f"{name} must be {expected}{example}, got {params[name]!r}.")
 
 
@@ -206,6 +239,16 @@ def _in_a_list(column: Any) -> str:
     return f", such as [{column!r}]"
 
 
+def _class_of_optimizer(name: Any) -> str:
+    """The optimizer that a text names, for the end of what is expected; empty for other values."""
+    classes = {known.lower(): known for known in dir(torch.optim) if known[0].isupper()}
+    found = classes.get(name.lower()) if isinstance(name, str) else None
+    return f", such as torch.optim.{found}" if found else ""
+
+
+_EXAMPLES = {"categorical_features": _in_a_list, "optimizer": _class_of_optimizer}
+
+
 def unknown_parameter(name: str, known: Collection[str], estimator: str) -> str:
     """The error for a name that is no parameter: first the nearest name, then all of them."""
     if instead := parameter_instead(name):
@@ -215,9 +258,12 @@ def unknown_parameter(name: str, known: Collection[str], estimator: str) -> str:
             f"Unknown parameter {name!r} of {estimator}: give it to the callback in callbacks, or "
             "pass it to set_params."
         )
+    if name in _ELSEWHERE:
+        return f"Unknown parameter {name!r} of {estimator}: pass {_ELSEWHERE[name]}."
     near = {full: full for full in [*known, *_OF_OPTIMIZERS]}
     near = {full.rpartition("__")[2]: full for full in near} | near
-    hint = did_you_mean(SYNONYMS.get(name, name), near)
+    synonym = SYNONYMS.get(name, name)
+    hint = did_you_mean(synonym, near) if synonym in near or name not in SYNONYMS else ""
     text = (
         f"Unknown parameter {name!r} of {estimator}: expected one of "
         f"{[full for full in known if not has_prefix(full)]} or a name that begins with one of "

@@ -68,9 +68,10 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         "auto" is 16, and 1,000 without hidden layers.
     module__embedding_size : int >= 1, default=8
         Length of the vector of a category in an embedding.
-    module__feature_weights : float or array-like of shape (n_features,), default=None
+    module__feature_weights : float, array-like of shape (n_features,), dict or Series, default=None
         Initial weights that the columns are multiplied by, see :class:`~skweight.FeatureWeight`.
-        None is a network without them.
+        A dict or a Series has them by the names of columns, or by the positions in an array;
+        columns that it leaves out have weight 1. None is a network without them.
     module__learnable_feature_weights : bool, default=True
         Whether training changes them.
     module__zero_output : bool, default=False
@@ -95,9 +96,9 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         Which columns of X are categories. "from_dtype": columns of a DataFrame that hold strings or
         booleans, or have a dtype for categories; no column of an array. Otherwise names of columns,
         their positions, or a mask of shape (n_features,); None for no column. A missing label is a
-        category. Categories with less than 1 % of the weight and less weight than 3 average
-        distinct rows are treated as one category, together with labels that were not seen in
-        training. Your own module is given categories as whole numbers if it has a method
+        category. Categories that fewer than 3 distinct rows have, and less than 1 % of them, are
+        treated as one category, together with labels that were not seen in training; weights do
+        not count in this. Your own module is given categories as whole numbers if it has a method
         ``adapt_categories``; else they are refused. See docs/tables.md.
     sample_weight_power : float, default=1.0
         Exponent on the total weight of each distinct row. 1 uses the weights as they are; below 1

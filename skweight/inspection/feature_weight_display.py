@@ -10,7 +10,7 @@ from skweight._keywords import Floats
 from skweight.inspection.plotting import BLUE, GREY, last_step, legend_below, one_axes, short, tidy
 from skweight.modules import input_feature_weights
 
-_NOTE = "Weights are not importances: the next layer can make up for a small one."
+_NOTE = "Weights are not importances:\nthe next layer can make up for a small one."
 
 
 class FeatureWeightDisplay:

@@ -115,9 +115,9 @@ def names_below(ax: Any, is_new: bool) -> None:
 
 
 def short(name: Any, longest: int = 24) -> str:
-    """A name that fits beside an axis."""
-    text = str(name)
-    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+    """A name that fits beside an axis, with both ends: names often differ in the last letters."""
+    text, half = str(name), longest // 2
+    return text if len(text) <= longest else f"{text[: half - 1]}…{text[-half:]}"
 
 
 def last_step(estimator: Any) -> Any:

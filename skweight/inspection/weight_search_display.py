@@ -104,7 +104,7 @@ class WeightSearchDisplay:
         ----------
         search : WeightSearchCV, RandomizedWeightSearchCV, or a search of scikit-learn
         metric : str, default=None
-            Which score to draw if the search has several.
+            Which score to draw if the search has several. None is the one that ``refit`` names.
         ax : matplotlib Axes, default=None
             None makes a figure.
 
@@ -140,7 +140,8 @@ class WeightSearchDisplay:
         pos_label : label, default=None
             The class that is to be found. None is the second of two.
         metric : str, default=None
-            Which score chose the best setting, if the search has several.
+            Which score chose the best setting, if the search has several. None is the one that
+            ``refit`` names.
         ax : matplotlib Axes, default=None
             None makes a figure.
 
@@ -298,7 +299,8 @@ def _results(search: Any, metric: str | None) -> tuple[list[dict[str, Any]], Flo
         raise TypeError(
             f"search must be a fitted search, such as WeightSearchCV, got {type(search).__name__}."
         )
-    results, name = search.cv_results_, metric or "score"
+    results = search.cv_results_
+    name = metric or _of_refit(search) or "score"
     known = [key.removeprefix("mean_test_") for key in results if key.startswith("mean_test_")]
     if name not in known:
         raise ValueError(f"metric must be one of the scores {known} of the search, got {metric!r}.")
@@ -310,10 +312,16 @@ def _results(search: Any, metric: str | None) -> tuple[list[dict[str, Any]], Flo
 
 def _name(search: Any, metric: str | None) -> str:
     """What the score is called on the axis."""
-    if metric is not None:
+    if metric is not None or (metric := _of_refit(search)) is not None:
         return metric
     scoring = getattr(search, "scoring", None)
     return scoring if isinstance(scoring, str) else "score"
+
+
+def _of_refit(search: Any) -> str | None:
+    """The score that ``refit`` names, if the search has several."""
+    refit = getattr(search, "refit", None)
+    return refit if isinstance(refit, str) and f"mean_test_{refit}" in search.cv_results_ else None
 
 
 def _curves(search: Any, y: ArrayLike, sample_weight: Any, pos_label: Any) -> list[Curve]:

@@ -43,6 +43,16 @@ def build_criterion(
     return partial(found, **params) if params else found
 
 
+# What other libraries call the criteria.
+_SYNONYMS = {
+    **dict.fromkeys(("mse", "l2", "rmse", "mean_squared_error", "least_squares"), "squared_error"),
+    **dict.fromkeys(("mae", "l1", "mean_absolute_error"), "absolute_error"),
+    **dict.fromkeys(("smooth_l1", "huber_loss"), "huber"),
+    **dict.fromkeys(("log_loss", "logloss", "bce", "nll", "binary_crossentropy"), "cross_entropy"),
+    "pinball": "quantile",
+}
+
+
 def _named_or_given(criterion: Any, names: Mapping[str, type[nn.Module]]) -> Any:
     """The class of a name; a class, instance or callable as it is."""
     expected = (
@@ -52,7 +62,12 @@ def _named_or_given(criterion: Any, names: Mapping[str, type[nn.Module]]) -> Any
         return next(iter(names.values()))
     if isinstance(criterion, str):
         if criterion not in names:
-            hint = did_you_mean(criterion, list(names))
+            synonym = _SYNONYMS.get(criterion.lower(), criterion)
+            hint = (
+                did_you_mean(synonym, list(names))
+                if synonym in names or synonym is criterion
+                else ""
+            )
             raise ValueError(f"criterion must be {expected}, got {criterion!r}.{hint}")
         return names[criterion]
     if not callable(criterion):

@@ -15,7 +15,7 @@ from skweight.data import (
     weighted_quantiles,
 )
 from skweight.losses import RowLoss, width
-from skweight.training.trial import try_module
+from skweight.training.trial import last_function, try_module
 
 # Columns that an error names.
 _MOST_NAMES = 5
@@ -55,7 +55,8 @@ def prepare(
         _adapt_to_input(module, rows, cardinalities)
     module.eval()  # neither dropout nor running statistics
     output, tried_y = try_module(module, rows, widths, holds_integers)
-    _warn_of_probabilities(module, output, tried_y)
+    if not tried_y.is_floating_point():
+        _warn_of_probabilities(module, rows, output)
     criterion.to(rows.device).check(output, tried_y)
     if criterion.compares_with_y and tried_y.is_floating_point():
         criterion.learn_units(rows.y, rows.row_weight, output, rows.offset)
@@ -133,16 +134,32 @@ def _has_method(module: nn.Module, name: str) -> bool:
     return callable(getattr(module, name, None))
 
 
-def _warn_of_probabilities(module: nn.Module, output: Tensor, y: Tensor) -> None:
-    last = [*module.modules()][-1]
-    link = type(last).__name__ if isinstance(last, (nn.Sigmoid, nn.Softmax)) else ""
-    if width(output) > 1 and bool((output >= 0).all()):
-        sums = output.sum(dim=1)
-        if torch.allclose(sums, torch.ones_like(sums), atol=1e-5):
-            link = link or "a softmax"
-    if link and not y.is_floating_point():
+def _warn_of_probabilities(module: nn.Module, rows: RowDataset, output: Tensor) -> None:
+    if link := _link(module, rows, output):
         warn(
             f"module {type(module).__name__} ends with {link}, but must return raw "
             "scores: predict and predict_proba would apply it a second time. Leave it out, and let "
             "criterion be None or nn.CrossEntropyLoss, or nn.BCEWithLogitsLoss for one logit."
         )
+
+
+def _link(module: nn.Module, rows: RowDataset, output: Tensor) -> str:
+    """The function that makes probabilities of the scores; empty if there is none.
+
+    A softmax of a single score is 1 in every row, and its logarithm is 0. Of several scores, cross
+    entropy changes nothing of a log-softmax.
+    """
+    last, is_single = [*module.modules()][-1], width(output) == 1
+    is_logarithm = is_single and isinstance(last, nn.LogSoftmax)
+    if isinstance(last, (nn.Sigmoid, nn.Softmax)) or is_logarithm:
+        return type(last).__name__
+    if bool(((output < 0) | (output > 1)).any()):
+        return ""
+    sums = output.sum(dim=-1)
+    if not is_single and torch.allclose(sums, torch.ones_like(sums), atol=1e-5):
+        return "a softmax"
+    if _has_method(module, "adapt_output"):
+        return ""  # it starts from the best constant, and so knows that it returns raw scores
+    function = last_function(module, rows, len(output))
+    links = {"Sigmoid": "a sigmoid", "Softmax": "a softmax", "LogSoftmax": "a log-softmax"}
+    return links.get(function.partition("Backward")[0], "")

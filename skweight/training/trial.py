@@ -10,6 +10,8 @@ from skweight.training.steps import with_row_axis
 
 # What modules raise that cannot compute with the X they are given.
 _FAILURES = (RuntimeError, ValueError, TypeError, IndexError)
+# Functions that only arrange numbers, as autograd calls them.
+_VIEWS = ("Alias", "Clone", "Reshape", "Select", "Slice", "Squeeze", "Unsqueeze", "View")
 
 
 def try_module(
@@ -32,6 +34,16 @@ def try_module(
             f"and criterion, got {shape} for {n_rows} rows."
         )
     return output, y
+
+
+@torch.enable_grad()
+def last_function(module: nn.Module, rows: RowDataset, n_rows: int) -> str:
+    """What autograd calls the function that makes the scores, such as "SoftmaxBackward0"."""
+    output = call_module(module, rows.batch(torch.arange(n_rows, device="cpu"))[0]["X"])
+    node = output.grad_fn
+    while node is not None and type(node).__name__.startswith(_VIEWS):
+        node = node.next_functions[0][0]
+    return "" if node is None else type(node).__name__
 
 
 def try_on_validation(module: nn.Module, rows: RowDataset, valid_rows: RowDataset) -> None:

@@ -40,3 +40,28 @@ def test_a_network_without_feature_weights_has_no_such_attribute(estimator):
     assert not hasattr(model, "feature_weights_")
     with pytest.raises(AttributeError, match="needs a network with a FeatureWeight"):
         model.feature_weights_
+
+
+@both
+@pytest.mark.parametrize(
+    ("attribute", "instead"),
+    [
+        ("oof_prediction_", r"a fit of several members \(n_members\) makes it, unless it is stopp"),
+        ("oof_score_", r"a fit of several members \(n_members\) makes it, unless it is stopped"),
+        ("loss_curve_", r'use history_frame\(\)\["train_loss"\]'),
+        ("validation_scores_", r'use history_frame\(\)\["valid_loss"\]'),
+        ("best_iteration_", "use best_epoch_"),
+        ("feature_importances_", "use sklearn.inspection.permutation_importance"),
+        ("coefs_", r"use module_.parameters\(\)"),
+    ],
+)
+def test_attributes_of_members_and_of_other_libraries_say_what_to_use(
+    estimator, attribute, instead
+):
+    model = estimator(max_epochs=1, n_members=1)
+    for either in (model, clone(model).fit(X, Y)):
+        assert not hasattr(either, attribute)
+        with pytest.raises(
+            AttributeError, match=f"^{estimator.__name__} has no '{attribute}': {instead}"
+        ):
+            getattr(either, attribute)

@@ -146,6 +146,53 @@ def test_unknown_names_are_refused_by_the_constructor_with_the_nearest(estimator
 
 
 @both
+@pytest.mark.parametrize(
+    ("name", "instead"),
+    [
+        ("sample_weight", "sample_weight to fit"),  # not sample_weight_power
+        ("weights", "sample_weight to fit"),  # not weighting
+        ("eval_set", "X_val and y_val to fit"),
+        ("groups", "groups to fit"),
+        ("exposure", r"offset \(the logarithm of the exposure\) to fit"),
+        ("n_jobs", "n_jobs to a search, or call torch.set_num_threads"),  # not module__n_bins
+    ],
+)
+def test_what_belongs_elsewhere_is_refused_with_where(estimator, name, instead):
+    message = rf"^Unknown parameter '{name}' of {estimator.__name__}: pass {instead}\.$"
+    with pytest.raises(TypeError, match=message):
+        estimator(**{name: 1})
+    with pytest.raises(ValueError, match=message):
+        estimator().set_params(**{name: 1})
+
+
+@pytest.mark.parametrize(
+    ("estimator", "name", "near"),
+    [
+        (WeightedTorchClassifier, "seed", "random_state"),
+        (WeightedTorchClassifier, "patience", "n_iter_no_change"),
+        (WeightedTorchRegressor, "l2", "optimizer__weight_decay"),
+        (WeightedTorchRegressor, "quantile", "criterion__quantile"),
+        (WeightedTorchClassifier, "quantile", None),  # it said criterion__alpha
+    ],
+)
+def test_names_of_other_libraries_are_known_where_there_is_such_a_parameter(estimator, name, near):
+    hint = f"Did you mean '{near}'\\? " if near else ""
+    with pytest.raises(TypeError, match=f"^{hint}Unknown parameter '{name}'"):
+        estimator(**{name: 1})
+
+
+@both
+@pytest.mark.parametrize(
+    ("name", "shown"), [("adam", "Adam"), ("SGD", "SGD"), ("rmsprop", "RMSprop"), ("best", None)]
+)
+def test_the_name_of_an_optimizer_is_refused_with_the_class(estimator, name, shown):
+    example = rf", such as torch\.optim\.{shown}" if shown else ""
+    match = f"^optimizer must be None or a torch.optim.Optimizer class{example}, got '{name}'"
+    with pytest.raises(ValueError, match=match):
+        estimator(optimizer=name).fit(X, Y)
+
+
+@both
 def test_the_name_of_the_further_parameters_is_refused_at_fit(estimator):
     """scikit-learn's checks pass every name of the signature, and want no error before ``fit``."""
     model = clone(estimator(params={"lr": 0.1}))

@@ -1,13 +1,14 @@
 """The displays: the numbers that are drawn, laws of weights in them, and wrong arguments."""
 
 import builtins
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import precision_recall_curve
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, ParameterGrid
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -272,6 +273,8 @@ def test_settings_that_are_no_numbers_are_ranked_by_name(binary):
     }
     best = int(np.argmax(search.cv_results_["mean_test_f1"]))
     assert names[0] == f"class_weight={['None', 'balanced', '{0: 1, 1: 5}', '<lambda>'][best]}"
+    figure_of_all = WeightSearchDisplay.from_estimator(search, metric="f1").figure_
+    assert figure_of_all.get_figheight() == plt.rcParams["figure.figsize"][1]
     failed = WeightSearchDisplay([{"a": "x"}, {"a": "y"}], [[np.nan, 1.0], [0.5, 0.6]]).plot()
     texts = [text.get_text() for text in failed.ax_.get_yticklabels()]
     assert texts == ["a=y", "a=x (failed)"]
@@ -324,20 +327,24 @@ def test_names_of_settings_are_whole_however_long_and_many(n_settings, has_curve
 
 
 def test_settings_that_differ_at_the_end_of_long_values_are_told_apart():
-    """Names are cut, and were then the same: all of these settings were one line."""
+    """Names were cut at the end, and were then the same: all of these settings were one line."""
     weights = [{"survived": 1, "died in hospital": number} for number in range(3)]
     settings = [{"class_weight": weight, "lr": lr} for weight in weights for lr in (0.1, 0.2)]
     scores = np.arange(12.0).reshape(6, 2)
     display = WeightSearchDisplay(settings, scores).plot()
     texts = [text.get_text() for text in display.ax_.get_legend().get_texts()]
-    assert texts == [f"class_weight={weight}" for weight in weights]
+    assert texts == [f"class_weight={{'survived'…ospital': {number}}}" for number in range(3)]
     lines = [drawn(container.lines[0]) for container in display.ax_.containers]
     assert_array_equal([line[1] for line in lines], scores.mean(axis=1).reshape(3, 2))
     close = [{"lr": 0.1 + number * 1e-7, "criterion": "focal"} for number in range(4)]
     names = WeightSearchDisplay(close, np.ones((4, 2)), curves=[([1, 0], [0, 1])] * 4).plot()
     texts = [text.get_text() for text in names.ax_.get_legend().get_texts()]
     assert texts == ["lr=0.1", "lr=0.1000001", "lr=0.1000002", "lr=0.1000003"]
-    long = [{"class_weight": {"a" * 99: 1, "b": number}} for number in (1, 2)]
+    middle = [{"class_weight": {"a": "b" * 30 + str(number) + "c" * 15}} for number in range(2)]
+    ranked = WeightSearchDisplay(middle, [[1.0, 2.0], [2.0, 3.0]]).plot()
+    names = [text.get_text().replace("\n", "") for text in ranked.ax_.get_yticklabels()]
+    assert names == [f"class_weight={setting['class_weight']}" for setting in middle[::-1]]
+    long = [{"class_weight": {"a" * 99: number, "b" * 99: 1}} for number in (1, 2)]
     ranked = WeightSearchDisplay(long, [[1.0, 2.0], [2.0, 3.0]]).plot()
     names = [text.get_text().replace("\n", " ") for text in ranked.ax_.get_yticklabels()]
     assert [name[-3:] for name in names] == ["(2)", "(1)"]
@@ -389,6 +396,52 @@ def test_the_bars_of_all_classes_can_be_told_apart(n_classes):
     assert display.axes_[0].get_window_extent().height > 100
 
 
+@pytest.mark.parametrize("prefix", ["", "weightedtorchclassifier__"])
+@pytest.mark.parametrize("powers", [[0.0, 0.5, 1.0], None])
+def test_long_names_of_settings_leave_room_for_the_scores(prefix, powers):
+    """A legend or names of eight settings left a tenth of the figure, and were cut off."""
+    grid = {
+        f"{prefix}class_weight": [None, "balanced", "effective_number(0.99)"],
+        f"{prefix}module__hidden_sizes": [(16,), (64, 64)],
+        **({f"{prefix}sample_weight_power": powers} if powers else {}),
+        f"{prefix}module__activation": ["relu"] if powers else ["relu", "tanh"],
+    }
+    settings = [*ParameterGrid(grid)]
+    scores = np.random.default_rng(0).normal(0.8, 0.02, size=(len(settings), 3))
+    display = WeightSearchDisplay(settings, scores, 2).plot()
+    figure = display.figure_
+    figure.draw_without_rendering()
+    box, inside = display.ax_.get_window_extent(), figure.bbox
+    assert box.width > 0.4 * inside.width and box.height > 0.4 * inside.height
+    names = display.ax_.get_yticklabels() if powers is None else []
+    texts = [*display.ax_.get_legend().get_texts(), *names]
+    extents = [text.get_window_extent() for text in texts]
+    assert all(found.x0 >= 0 and found.x1 <= inside.width for found in extents)
+    assert all(found.y0 >= 0 and found.y1 <= inside.height for found in extents)
+    in_order = sorted((found.y0, found.y1) for found in extents)
+    assert all(below[1] <= above[0] for below, above in pairwise(in_order))
+
+
+def test_the_score_that_refit_names_is_drawn_by_default(binary):
+    X, y, _ = binary
+    model = WeightedTorchClassifier(**QUICK | {"max_epochs": 1})
+    search = WeightSearchCV(
+        model,
+        {"lr": [0.01, 0.1]},
+        scoring=["accuracy", "f1"],
+        refit="f1",
+        cv=2,
+        return_predictions=True,
+    ).fit(X, y)
+    display = WeightSearchDisplay.from_estimator(search)
+    assert display.metric == "f1" and display.ax_.get_ylabel() == "f1"
+    assert_allclose(display.mean_score, search.cv_results_["mean_test_f1"])
+    assert WeightSearchDisplay.from_predictions(search, y).metric == "f1"
+    several = GridSearchCV(model, {"lr": [0.01]}, scoring=["accuracy", "f1"], refit=False, cv=2)
+    with pytest.raises(ValueError, match=r"metric must be one of the scores \['accuracy', 'f1'\]"):
+        WeightSearchDisplay.from_estimator(several.fit(X, y))
+
+
 # Feature weights ----------------------------------------------------------------------------
 
 
@@ -420,6 +473,18 @@ def test_names_of_features_and_only_the_largest_of_many_are_shown():
     names = [text.get_text() for text in display.ax_.get_yticklabels()]
     assert names[:2] == ["name 3", "name 5"]
     assert "3 largest of 30" in display.ax_.get_title()
+
+
+def test_long_names_of_features_keep_their_ends_and_the_title_is_not_cut_off():
+    """Columns such as income_of_the_household_2019 and ..._2020 had the same name."""
+    names = [f"income_of_the_household_20{j}" for j in range(10, 20)]
+    display = FeatureWeightDisplay(np.linspace(0.5, 1.5, 10), names).plot()
+    shown = [text.get_text() for text in display.ax_.get_yticklabels()]
+    assert len({*shown}) == 10 and all(len(name) == 24 for name in shown)
+    assert shown[0].startswith("income_of") and shown[0].endswith("hold_2019")
+    display.figure_.draw_without_rendering()
+    title = display.ax_.title.get_window_extent()
+    assert title.x0 >= 0 and title.x1 <= display.figure_.bbox.width
 
 
 # Wrong arguments ----------------------------------------------------------------------------

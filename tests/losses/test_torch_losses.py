@@ -104,7 +104,10 @@ def test_an_instance_is_copied_and_never_moved_or_changed():
     ("criterion", "params", "error", "came"),
     [
         ("squared_eror", {}, ValueError, "got 'squared_eror'.*Did you mean 'squared_error'"),
-        ("mse", {}, ValueError, r"\['squared_error', .*'poisson'.*\].*got 'mse'\.$"),
+        ("xyz", {}, ValueError, r"\['squared_error', .*'poisson'.*\].*got 'xyz'\.$"),
+        ("mse", {}, ValueError, r"got 'mse'\. Did you mean 'squared_error'\?$"),
+        ("MAE", {}, ValueError, r"got 'MAE'\. Did you mean 'absolute_error'\?$"),
+        ("log_loss", {}, ValueError, r"got 'log_loss'\.$"),  # a loss of classes
         ("quantile", {"quantiles": [0.5]}, ValueError, "Did you mean 'criterion__quantile'"),
         (3, {}, TypeError, "got int"),
         (nn.HuberLoss, {"delt": 1}, ValueError, "Did you mean 'criterion__delta'"),

@@ -171,3 +171,49 @@ def test_the_default_loss_of_skorch_is_refused_with_what_to_write():
     model = WeightedTorchClassifier(EndsWithSoftmax, criterion=nn.NLLLoss, **QUICK)
     with pytest.raises(ValueError, match=r"pass nn.CrossEntropyLoss and a module that returns raw"):
         model.fit(X, Y)
+
+
+class WithLink(nn.Module):
+    """With two classes a module is asked for one score, and its last function may be a link."""
+
+    def __init__(self, n_features, n_outputs, link):
+        super().__init__()
+        self.layer, self.link = nn.Linear(n_features, n_outputs), link
+
+    def forward(self, X):
+        return self.link(self.layer(X))
+
+
+@pytest.mark.parametrize(
+    ("link", "name"),
+    [
+        (partial(torch.softmax, dim=-1), "a softmax"),  # 1 in every row
+        (partial(torch.log_softmax, dim=-1), "a log-softmax"),  # 0 in every row
+        (nn.LogSoftmax(dim=-1), "LogSoftmax"),
+        (torch.sigmoid, "a sigmoid"),
+        (lambda scores: torch.sigmoid(scores).squeeze(-1), "a sigmoid"),
+        (lambda scores: torch.sigmoid(scores)[:, 0], "a sigmoid"),
+    ],
+)
+def test_links_that_are_no_layers_are_seen_with_a_single_score(link, name):
+    """A softmax of one score is the same for all rows: predictions were constant, unwarned."""
+    with pytest.warns(UserWarning, match=f"WithLink ends with {name}, but must return raw"):
+        WeightedTorchClassifier(WithLink, module__link=link, **QUICK).fit(X, Y)
+
+
+@pytest.mark.parametrize("target", [np.arange(90) % 3, np.c_[Y, 1 - Y]])
+def test_a_sigmoid_that_is_no_layer_is_seen_with_several_scores(target):
+    with pytest.warns(UserWarning, match="WithLink ends with a sigmoid, but must return raw"):
+        WeightedTorchClassifier(WithLink, module__link=torch.sigmoid, **QUICK).fit(X, target)
+
+
+@pytest.mark.parametrize(
+    ("link", "classes"),
+    [
+        (nn.Identity(), 2),
+        (nn.functional.logsigmoid, 2),  # no probability
+        (partial(torch.log_softmax, dim=-1), 3),  # cross entropy changes nothing of it
+    ],
+)
+def test_scores_are_not_taken_for_probabilities(link, classes):
+    WeightedTorchClassifier(WithLink, module__link=link, **QUICK).fit(X, np.arange(90) % classes)
