@@ -36,7 +36,7 @@ def test_the_file_predicts_what_the_estimator_predicts(name, tmp_path, capfd):
     assert [one.name for one in session.get_outputs()] == [output]
     assert onnx.load(path).opset_import[0].version == 18
     size = np.abs(expected).max()
-    for n in (192, 7, 1):
+    for n in (192, 7, 1, 0):
         (found,) = session.run(None, {key: part[:n] for key, part in inputs.items()})
         assert found.dtype == np.float64
         assert_allclose(found, expected[:n], rtol=0, atol=1e-6 * size)
