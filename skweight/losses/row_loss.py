@@ -278,7 +278,9 @@ class RowLoss(nn.Module):
     def by_target(self, raw: Tensor) -> Tensor:
         """Raw scores in the shape (n, n_targets) or (n, n_targets, n_columns)."""
         raw, n_columns = as_columns(raw), self.traits.n_columns
-        return raw.unflatten(1, (-1, n_columns)) if n_columns > 1 else raw
+        if n_columns == 1:
+            return raw
+        return raw.reshape(raw.shape[0], raw.shape[1] // n_columns, n_columns)
 
     def constant(
         self, target: Tensor, row_weight: Tensor, n_outputs: int, offset: Tensor | None = None
