@@ -157,7 +157,9 @@ class TorchEstimator(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
         own = params.keys() - extra.keys() - of_callbacks.keys()
         known = [*super().get_params(deep=False), *self._defaults_of_parts()]
         for name in sorted(own):
-            if name.partition("__")[0] not in known:
+            of, has_part, _ = name.partition("__")
+            part = params.get(of, getattr(self, of, None))
+            if of not in known or (has_part and not hasattr(part, "set_params")):
                 raise ValueError(unknown_parameter(name, known, type(self).__name__))
         super().set_params(**{k: v for k, v in params.items() if k in own})
         if of_callbacks:

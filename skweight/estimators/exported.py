@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from skweight.estimators.number_task import NumberTask
-from skweight.losses import add_offset
+from skweight.losses import add_offset, as_columns
 from skweight.training import WeightedNet
 
 
@@ -36,7 +36,7 @@ class ExportedMember(nn.Module):
     def forward(self, X: Any, offset: Tensor | None) -> Tensor:
         """Probabilities or predictions in the units of training, in float64."""
         output = self._output(X)
-        scores = output.reshape(output.shape[0], -1).double()
+        scores = as_columns(output).double()
         if offset is not None:
             scores = add_offset(scores, self.criterion.scaled_offset(offset))
         linked: Tensor = self.link(
@@ -83,7 +83,7 @@ class ExportedModel(nn.Module):
             raise ValueError(f"offset must be {expected}, got {type(offset).__name__}.")
         if self.shift is not None:
             X = X.double() - self.shift
-        offset = None if offset is None else offset.double().reshape(offset.shape[0], -1)
+        offset = None if offset is None else as_columns(offset.double())
         of_scores = self.offset_of_scores(offset)
         total = self.members[0](X, of_scores)
         for member in [*self.members][1:]:

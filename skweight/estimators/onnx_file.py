@@ -5,6 +5,7 @@ import os
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -24,20 +25,28 @@ def write_onnx(estimator: Any, path: Any, opset_version: int) -> None:
         raise ValueError(
             f"path must be that of a file in a folder that exists, got {os.fspath(path)!r}."
         )
-    if isinstance(opset_version, bool) or not isinstance(opset_version, int) or opset_version < 18:
-        raise ValueError(f"opset_version must be an integer >= 18, got {opset_version!r}.")
+    is_integer = isinstance(opset_version, Integral) and not isinstance(opset_version, bool)
+    if not is_integer or opset_version < DEFAULT_OPSET:
+        raise ValueError(
+            f"opset_version must be an integer >= {DEFAULT_OPSET}, got {opset_version!r}."
+        )
     _check_installed()
     inputs = _example(estimator)
     with _quiet():
         program = torch.onnx.export(
             _exported(estimator, inputs),
             dynamo=True,
-            opset_version=opset_version,
+            opset_version=int(opset_version),
             input_names=["X", "offset"][: len(inputs)],
             output_names=["probabilities" if is_classifier(estimator) else "predictions"],
             verbose=False,
         )
     assert program is not None  # it is None if torch writes the file itself
+    if program.model.opset_imports[""] != opset_version:  # torch falls back to another one
+        raise ValueError(
+            "opset_version must be one that the installed onnx and onnxscript can write, got "
+            f"{opset_version}. Leave it out for {DEFAULT_OPSET}."
+        )
     program.save(target, external_data=False)
 
 

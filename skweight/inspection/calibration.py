@@ -126,7 +126,7 @@ def calibration_table(
     """
     if not isinstance(n_bins, Integral) or isinstance(n_bins, bool) or n_bins < 1:
         raise ValueError(f"n_bins must be an integer of at least 1, got {n_bins!r}.")
-    probability, weight = _check_rows(y_prob, sample_weight)
+    probability, weight = check_probabilities(y_prob, sample_weight)
     positive = _is_positive(y_true, sample_weight, len(weight), pos_label)
     weight = scale_near_one(weight)
     # In an order of their own, so that no sum depends on that of the table.
@@ -167,7 +167,7 @@ def _bins(probability: Floats, weight: Floats, n_bins: int) -> NDArray[np.intp]:
     return np.asarray(np.unique(found, return_inverse=True)[1][of_rows])
 
 
-def _check_rows(y_prob: Any, sample_weight: Any) -> tuple[Floats, Floats]:
+def check_probabilities(y_prob: Any, sample_weight: Any) -> tuple[Floats, Floats]:
     """The probabilities, 0 where the weight is 0, and the weights of the rows."""
     probability = as_float64(y_prob, "y_prob")
     if probability.ndim != 1 or not len(probability):

@@ -3,12 +3,16 @@
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from skweight._keywords import Floats
-from skweight.inspection.calibration import CalibrationTable, calibration_table
+from skweight.inspection.calibration import (
+    CalibrationTable,
+    calibration_table,
+    check_probabilities,
+)
 from skweight.inspection.plotting import BLUE, GREY, tidy, two_axes
-from skweight.weights import as_float64, check_sample_weight
+from skweight.weights import as_numbers, fill_targets_without_weight, rows_with_weight
 
 _BINS_OF_MASS = 40
 _ERRORS_IN_BAR = 1.96
@@ -26,7 +30,7 @@ class CalibrationDisplay:
     table : CalibrationTable
     y_prob : array-like of shape (n_samples,)
         The probabilities that the table is made of.
-    sample_weight : array-like of shape (n_samples,)
+    sample_weight : array-like of shape (n_samples,) or None
     name : str, default=None
         For the legend.
 
@@ -62,13 +66,12 @@ class CalibrationDisplay:
         self,
         table: CalibrationTable,
         y_prob: ArrayLike,
-        sample_weight: ArrayLike,
+        sample_weight: ArrayLike | None,
         *,
         name: str | None = None,
     ) -> None:
         self.table = table
-        self.y_prob = np.asarray(y_prob, dtype=np.float64)
-        self.sample_weight = np.asarray(sample_weight, dtype=np.float64)
+        self.y_prob, self.sample_weight = check_probabilities(y_prob, sample_weight)
         self.name = name
 
     @classmethod
@@ -111,9 +114,7 @@ class CalibrationDisplay:
         CalibrationDisplay
         """
         table = calibration_table(y_true, y_prob, sample_weight, n_bins=n_bins, pos_label=pos_label)
-        probability = as_float64(y_prob, "y_prob")
-        weight = check_sample_weight(sample_weight, len(probability))
-        return cls(table, probability, weight, name=name).plot(ax, scale=scale)
+        return cls(table, y_prob, sample_weight, name=name).plot(ax, scale=scale)
 
     @classmethod
     def from_estimator(
@@ -156,16 +157,13 @@ class CalibrationDisplay:
         -------
         CalibrationDisplay
         """
-        if not hasattr(estimator, "predict_proba"):
-            raise TypeError(
-                "estimator must be a classifier with predict_proba, got "
-                f"{type(estimator).__name__}."
-            )
+        _check_classifier(estimator)
         probability = np.asarray(estimator.predict_proba(X))
-        column = _column(estimator, y, pos_label)
-        is_class = np.asarray(y) == estimator.classes_[column]
+        _check_of_classes(estimator, y, probability)
+        column = _column(estimator, pos_label)
+        codes = _codes(estimator, y, sample_weight)
         return cls.from_predictions(
-            is_class,
+            codes == column,
             probability[:, column],
             sample_weight=sample_weight,
             n_bins=n_bins,
@@ -243,23 +241,60 @@ def _mass(
 
 def _limits(mean: Floats, share: Floats, bar: Floats, scale: str) -> tuple[float, float]:
     """Ends of both axes: all of 0 to 1, unless probabilities are small."""
+    smallest = float(np.finfo(np.float64).tiny)  # what is smaller is drawn as 0
     high = min(1.0, 1.1 * float(max(mean.max(), (share + bar).max())))
-    high = 1.02 if high > 0.6 else high
+    high = 1.02 if high > 0.6 or high <= smallest else high
     if scale == "linear":
         return -0.02 * high, high
     positive = np.concatenate([mean, share])
-    positive = positive[positive > 0]
-    return (float(positive.min()) / 2 if len(positive) else 1e-3), high
+    positive = positive[positive > smallest]
+    return (max(float(positive.min()) / 2, smallest) if len(positive) else 1e-3), high
 
 
-def _column(estimator: Any, y: Any, pos_label: Any) -> int:
+def _check_classifier(estimator: Any) -> None:
+    if isinstance(estimator, type) or not hasattr(estimator, "predict_proba"):
+        is_class = isinstance(estimator, type)
+        got = f"the class {estimator.__name__}" if is_class else type(estimator).__name__
+        raise TypeError(f"estimator must be a fitted classifier with predict_proba, got {got}.")
+
+
+def _check_of_classes(estimator: Any, y: Any, probability: Any) -> None:
+    """Refuse several labels per row: the probabilities of one row are those of one label."""
+    is_of_classes = probability.ndim == 2 and np.allclose(probability.sum(axis=1), 1, atol=1e-3)
+    if np.ndim(y) == 1 and is_of_classes:
+        return
+    got = f"y of shape {np.shape(y)}" if is_of_classes else "a multilabel classifier"
+    raise ValueError(
+        f"y must hold one label per row, of a classifier of one label, got {got}. Draw one label "
+        "of a multilabel y by from_predictions(y[:, 0], estimator.predict_proba(X)[:, 0])."
+    )
+
+
+def _codes(estimator: Any, y: Any, sample_weight: Any) -> NDArray[np.intp]:
+    """The position of each label in ``classes_``; -1 in rows without weight for other labels."""
+    y = as_numbers(y) if hasattr(y, "detach") else y
+    labels = np.asarray(fill_targets_without_weight(y, sample_weight, "y", all_rows=True))
+    classes = np.asarray(estimator.classes_)
+    if labels.dtype.kind != classes.dtype.kind:
+        labels = labels.astype(object)  # NumPy warns of strings that are compared with numbers
+    found = np.full(len(labels), -1)
+    for place, label in enumerate(classes.tolist() if labels.dtype == object else classes):
+        found[labels == label] = place
+    has_weight = rows_with_weight(sample_weight, len(found))
+    unknown = (found < 0) if has_weight is None else (found < 0) & has_weight
+    if unknown.any():
+        place = int(unknown.argmax())
+        raise ValueError(
+            f"y must hold the classes of the estimator, {classes.tolist()}, got "
+            f"{labels[[place]].tolist()[0]!r} at position {place}. For one class against "
+            "all others pass y == label and a column of predict_proba to from_predictions."
+        )
+    return found
+
+
+def _column(estimator: Any, pos_label: Any) -> int:
     """The column of probabilities of the class to draw."""
     classes = np.asarray(estimator.classes_)
-    if np.ndim(y) != 1:
-        raise ValueError(
-            f"y must hold one label per row, got shape {np.shape(y)}. Draw one label of a "
-            "multilabel y by from_predictions(y[:, 0], estimator.predict_proba(X)[:, 0])."
-        )
     if pos_label is None:
         if len(classes) != 2:
             raise ValueError(

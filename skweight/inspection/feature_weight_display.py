@@ -1,6 +1,7 @@
 """The weights of the features after a fit."""
 
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -53,17 +54,17 @@ class FeatureWeightDisplay:
         feature_names: Sequence[Any] | None = None,
         initial: ArrayLike | None = None,
     ) -> None:
-        self.weights = np.atleast_2d(np.asarray(weights, dtype=np.float64))
+        self.weights = np.atleast_2d(_as_finite(weights, "weights"))
         n_features = self.weights.shape[1]
-        names = [f"feature {j}" for j in range(n_features)]
-        self.feature_names = names if feature_names is None else [*map(str, feature_names)]
-        self.initial = None if initial is None else np.asarray(initial, dtype=np.float64)
-        for name, found in (("feature_names", self.feature_names), ("initial", self.initial)):
-            if found is not None and len(found) != n_features:
-                raise ValueError(
-                    f"{name} must hold one entry for each of {n_features} features, got "
-                    f"{len(found)}."
-                )
+        names: Any = [f"feature {j}" for j in range(n_features)]
+        names = names if feature_names is None else feature_names
+        if np.ndim(names) != 1 or len(names) != n_features:
+            got = f"{len(names)}" if np.ndim(names) == 1 else f"{names!r}"
+            raise ValueError(
+                f"feature_names must hold one entry for each of {n_features} features, got {got}."
+            )
+        self.feature_names = [*map(str, names)]
+        self.initial = None if initial is None else _as_finite(initial, "initial", n_features)
 
     @classmethod
     def from_estimator(
@@ -110,7 +111,8 @@ class FeatureWeightDisplay:
         FeatureWeightDisplay
             This display, with ``ax_`` and ``figure_``.
         """
-        if isinstance(max_features, bool) or not isinstance(max_features, int) or max_features < 1:
+        is_integer = isinstance(max_features, Integral) and not isinstance(max_features, bool)
+        if not is_integer or max_features < 1:
             raise ValueError(f"max_features must be an integer >= 1, got {max_features!r}.")
         mean = self.weights.mean(axis=0)
         self.order_ = np.argsort(-mean, kind="stable")[:max_features]
@@ -150,6 +152,19 @@ class FeatureWeightDisplay:
         if n_drawn == n_features:
             return _NOTE
         return f"The {n_drawn} largest of {n_features} weights.\n{_NOTE}"
+
+
+def _as_finite(values: Any, name: str, n_features: int | None = None) -> Floats:
+    """Finite numbers of shape (n_features,), or also (n_members, n_features) of any number."""
+    try:
+        found = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):  # no numbers, or lists of several lengths
+        found = np.full(0, np.nan)
+    has_shape = found.ndim in (1, 2) if n_features is None else found.shape == (n_features,)
+    if has_shape and found.size and np.isfinite(found).all():
+        return found
+    shape = "(n_features,) or (n_members, n_features)" if n_features is None else f"({n_features},)"
+    raise ValueError(f"{name} must be finite numbers of shape {shape}, got {values!r}.")
 
 
 def _initial(given: Any, names: Sequence[Any] | None, n_features: int) -> Floats | None:

@@ -59,6 +59,11 @@ def check_axes(ax: Any) -> Any:
     """Refuse what is no matplotlib axes."""
     if not hasattr(ax, "get_subplotspec") or not hasattr(ax, "plot"):
         raise TypeError(f"ax must be axes of matplotlib, or None, got {type(ax).__name__}.")
+    if not ax.axison:  # as ``two_axes`` leaves them; pictures would lie on each other
+        raise ValueError(
+            "ax must be axes with nothing in their place, got axes that are switched off, as they "
+            "are after a display of two panels was drawn there. Pass other axes, or None."
+        )
     return ax
 
 

@@ -56,13 +56,10 @@ class TrainingCurveDisplay:
         *,
         is_averaged: bool = True,
     ) -> None:
-        self.train_loss = [*map(_as_losses, train_loss)]
-        self.valid_loss = None if valid_loss is None else [*map(_as_losses, valid_loss)]
-        if self.valid_loss is not None and len(self.valid_loss) != len(self.train_loss):
-            raise ValueError(
-                f"valid_loss must hold one array for each of {len(self.train_loss)} members, got "
-                f"{len(self.valid_loss)}."
-            )
+        self.train_loss = _as_losses(train_loss, "train_loss")
+        self.valid_loss = None if valid_loss is None else _as_losses(valid_loss, "valid_loss")
+        if self.valid_loss is not None:
+            _check_alike(self.valid_loss, self.train_loss)
         self.is_averaged = is_averaged
 
     @property
@@ -77,7 +74,8 @@ class TrainingCurveDisplay:
         Parameters
         ----------
         estimator : WeightedTorchClassifier or WeightedTorchRegressor
-            Fitted; or a pipeline or a search that ends with one.
+            Fitted; or a pipeline or a search that ends with one. Of a fit that was stopped, epochs
+            that had ended are drawn.
         ax : matplotlib Axes, default=None
             None makes a figure.
 
@@ -85,7 +83,7 @@ class TrainingCurveDisplay:
         -------
         TrainingCurveDisplay
         """
-        histories = [net.history for net in last_step(estimator).nets_]
+        histories = _finished_epochs(last_step(estimator))
         train = [[epoch["train_loss"] for epoch in history] for history in histories]
         has_valid = all("valid_loss" in epoch for history in histories for epoch in history)
         valid = (
@@ -144,11 +142,40 @@ class TrainingCurveDisplay:
             self.ax_.axvline(best[0], color=GREY, linewidth=0.8, linestyle=":")
 
 
-def _as_losses(losses: ArrayLike) -> Floats:
-    found = np.asarray(losses, dtype=np.float64)
-    if found.ndim != 1 or not len(found):
+def _finished_epochs(estimator: Any) -> list[list[Any]]:
+    """Epochs by member, without one in which the fit was stopped."""
+    found = [[epoch for epoch in net.history if "train_loss" in epoch] for net in estimator.nets_]
+    if not any(found):
         raise ValueError(
-            "train_loss and valid_loss must hold an array of shape (n_epochs,) for each member, "
-            f"got shape {found.shape}."
+            "estimator must have finished an epoch, got a fit that was stopped in its first one."
         )
+    return [epochs for epochs in found if epochs]
+
+
+def _as_losses(losses: Any, name: str) -> list[Floats]:
+    """An array for each member."""
+    expected = f"{name} must hold an array of shape (n_epochs,) for each member"
+    if losses is None or not hasattr(losses, "__len__") or not len(losses):
+        raise ValueError(f"{expected}, got {losses!r}.")
+    try:
+        found = [np.asarray(of_member, dtype=np.float64) for of_member in losses]
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must hold numbers: {error}.") from error
+    for of_member in found:
+        if of_member.ndim != 1 or not len(of_member):
+            raise ValueError(f"{expected}, got shape {of_member.shape}.")
     return found
+
+
+def _check_alike(valid_loss: list[Floats], train_loss: list[Floats]) -> None:
+    """Refuse other numbers of members or epochs."""
+    if len(valid_loss) != len(train_loss):
+        raise ValueError(
+            f"valid_loss must hold one array for each of {len(train_loss)} members, got "
+            f"{len(valid_loss)}."
+        )
+    n_valid, n_train = [*map(len, valid_loss)], [*map(len, train_loss)]
+    if n_valid != n_train:
+        raise ValueError(
+            f"valid_loss must hold as many epochs as train_loss, {n_train}, got {n_valid}."
+        )

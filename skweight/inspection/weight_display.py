@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from skweight._keywords import Floats
+from skweight._keywords import Floats, divide, underflow_is_zero
 from skweight.inspection.plotting import (
     BLUE,
     GREY,
@@ -66,10 +66,12 @@ class WeightDisplay:
     [0.75, 0.25, 1.0]
     """
 
+    @underflow_is_zero
     def __init__(self, sample_weight: ArrayLike, summary: WeightSummary) -> None:
-        weight = np.asarray(sample_weight, dtype=np.float64)
+        weight = check_sample_weight(sample_weight, _n_rows(sample_weight, "sample_weight"))
         weight = weight[weight > 0]
-        weight = weight / weight.max()
+        # What underflows to 0 has no place on a logarithmic axis.
+        weight = np.maximum(divide(weight, weight.max()), np.finfo(np.float64).tiny)
         weight = weight / weight.mean()
         self.summary = summary
         self.edges = _edges(weight)

@@ -1,6 +1,7 @@
 """The scores of a search over weight settings, and precision and recall of every setting."""
 
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from textwrap import fill
 from typing import Any
 
@@ -86,6 +87,18 @@ class WeightSearchDisplay:
             raise ValueError(
                 f"scores must have shape (n_candidates, n_splits) with {len(self.settings)} "
                 f"candidates, got {self.scores.shape}."
+            )
+        n_candidates = len(self.settings)
+        is_integer = isinstance(best_index, Integral) and not isinstance(best_index, bool)
+        if best_index is not None and not (is_integer and 0 <= best_index < n_candidates):
+            raise ValueError(
+                f"best_index must be None or an integer from 0 to {n_candidates - 1}, got "
+                f"{best_index!r}."
+            )
+        if curves is not None and len(curves) != n_candidates:
+            raise ValueError(
+                f"curves must hold one pair for each of {n_candidates} candidates, got "
+                f"{len(curves)}."
             )
         self.best_index = best_index
         self.metric = metric
@@ -344,14 +357,27 @@ def _curves(search: Any, y: ArrayLike, sample_weight: Any, pos_label: Any) -> li
     weight = check_sample_weight(sample_weight, len(targets))
     rows = [_positions(test) for test, _ in search.predictions_]
     together = np.concatenate(rows)
-    if together.max() >= len(targets):
-        raise ValueError(f"y must have a label for each row of the search, got {len(targets)}.")
+    _check_n_rows(len(targets), together)
+    if not weight[together][targets[together] == wanted].any():
+        raise ValueError(
+            "sample_weight must leave weight to held-out rows of the class that is to be found, "
+            f"{classes[column]!s}, got 0 for all of them."
+        )
     return [
         _curve(targets[together] == wanted, probability, weight[together])
         for probability in np.concatenate(
             [predicted[:, :, column] for _, predicted in search.predictions_], axis=1
         )
     ]
+
+
+def _check_n_rows(n_rows: int, held_out: NDArray[np.intp]) -> None:
+    """Refuse fewer rows than the search had, and more where folds hold out every row."""
+    known = int(held_out.max()) + 1
+    if n_rows < known or (n_rows > known and len(np.unique(held_out)) == known):
+        raise ValueError(
+            f"y must have a label for each of {known} rows of the search, got {n_rows}."
+        )
 
 
 def _curve(is_class: NDArray[np.bool_], probability: Floats, weight: Floats) -> Curve:

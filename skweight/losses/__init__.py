@@ -9,7 +9,7 @@ makes a ``RowLoss`` of the user's argument, which is tried on a few rows before 
 gradients of these averages. ``offsets`` are numbers of the user's that are added to raw scores.
 """
 
-from skweight.losses.base import CriterionError, Traits
+from skweight.losses.base import CriterionError, Traits, as_columns
 from skweight.losses.class_means import matching_shift_of_classes
 from skweight.losses.classification import (
     CLASSIFIER_CRITERIA,

@@ -172,6 +172,14 @@ class TargetLoss(nn.Module):
         return scores
 
 
+def as_columns(values: Tensor) -> Tensor:
+    """Values of shape (n,) or (n, ...) as (n, n_columns), also if there are no rows.
+
+    ``torch.export`` takes the ``n`` of ``len`` as a constant, and ``reshape(n, -1)`` needs rows.
+    """
+    return values.flatten(1) if values.ndim > 1 else values[:, None]
+
+
 def average(values: Tensor, weight: Tensor) -> Tensor:
     """Weighted average of shape () of values of shape (n,)."""
     return (weight * values).sum() / weight.sum()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from skweight.losses.base import ClassLoss, CriterionError, Traits, check_real
+from skweight.losses.base import ClassLoss, CriterionError, Traits, as_columns, check_real
 
 
 def cross_entropy(output: Tensor, target: Tensor, label_smoothing: float = 0.0) -> Tensor:
@@ -229,7 +229,7 @@ class ClassLink:
         -------
         Tensor of shape (n, n_columns)
         """
-        raw = raw.reshape(raw.shape[0], -1)  # not len(), which torch.export takes as a constant
+        raw = as_columns(raw)
         n_columns = raw.shape[1]
         if self.adjustment is not None:
             raw = raw + to_columns(self.adjustment, n_columns).to(raw)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from skweight._keywords import name_of
-from skweight.losses.base import ClassLoss, CriterionError, TargetLoss, Traits
+from skweight.losses.base import ClassLoss, CriterionError, TargetLoss, Traits, as_columns
 from skweight.losses.class_means import matching_shift_of_classes
 from skweight.losses.classification import ClassLink, to_columns
 from skweight.losses.offsets import add_offset, log_mean_ratio
@@ -277,8 +277,10 @@ class RowLoss(nn.Module):
 
     def by_target(self, raw: Tensor) -> Tensor:
         """Raw scores in the shape (n, n_targets) or (n, n_targets, n_columns)."""
-        columns = (self.traits.n_columns,) if self.traits.n_columns > 1 else ()
-        return raw.reshape(raw.shape[0], -1, *columns)
+        raw, n_columns = as_columns(raw), self.traits.n_columns
+        if n_columns == 1:
+            return raw
+        return raw.reshape(raw.shape[0], raw.shape[1] // n_columns, n_columns)
 
     def constant(
         self, target: Tensor, row_weight: Tensor, n_outputs: int, offset: Tensor | None = None

@@ -150,18 +150,17 @@ class MLP(nn.Module):
         self.register_buffer("shift", torch.zeros(n_features))
         self.register_buffer("scale", torch.ones(n_features))
         self.feature_weight: EncodedFeatureWeight | None = None
+        is_learnable = _check_flag("learnable_feature_weights", learnable_feature_weights)
         if feature_weights is not None:
             checked = check_weights(feature_weights, n_features, "module__feature_weights")
-            self.feature_weight = EncodedFeatureWeight(
-                n_features, checked, learnable_feature_weights
-            )
-        if feature_weights is None and not learnable_feature_weights:
+            self.feature_weight = EncodedFeatureWeight(n_features, checked, is_learnable)
+        if feature_weights is None and not is_learnable:
             raise ValueError(
                 "module__learnable_feature_weights=False needs module__feature_weights to hold, "
                 "got None."
             )
-        if not 0 <= dropout < 1:
-            raise ValueError(f"module__dropout must lie in [0, 1), got {dropout!r}.")
+        if not (_is_number(dropout) and 0 <= dropout < 1):
+            raise ValueError(f"module__dropout must be a number in [0, 1), got {dropout!r}.")
         make_activation = _check_activation(activation)
         sizes = _check_sizes(hidden_sizes)
         is_linear = len(sizes) == 0
@@ -184,7 +183,7 @@ class MLP(nn.Module):
         layers: list[nn.Module] = []
         width = n_features
         for size in sizes:
-            layers += [nn.Linear(width, size), make_activation()]
+            layers += [nn.Linear(width, size), _make_activation(make_activation)]
             if dropout:
                 layers.append(nn.Dropout(dropout))
             width = size
@@ -402,9 +401,9 @@ class MLP(nn.Module):
 
 
 def _check_flag(name: str, value: Any) -> bool:
-    if not isinstance(value, bool):
+    if type(value).__name__ not in ("bool", "bool_"):  # the latter is NumPy's
         raise ValueError(f"module__{name} must be True or False, got {value!r}.")
-    return value
+    return bool(value)
 
 
 def _check_activation(activation: str | Callable[[], nn.Module]) -> Callable[[], nn.Module]:
@@ -413,15 +412,31 @@ def _check_activation(activation: str | Callable[[], nn.Module]) -> Callable[[],
             "module__activation must make a new nn.Module for each layer, such as nn.ELU, got the "
             f"instance {activation!r}."
         )
-    if isinstance(activation, str):
-        if activation not in ACTIVATIONS:
-            hint = did_you_mean(activation, ACTIVATIONS.keys())
-            raise ValueError(
-                f"module__activation must be one of {list(ACTIVATIONS)} or a callable that "
-                f"makes an nn.Module, got {activation!r}.{hint}"
-            )
+    if isinstance(activation, str) and activation in ACTIVATIONS:
         return ACTIVATIONS[activation]
+    if not callable(activation):
+        is_name = isinstance(activation, str)
+        hint = did_you_mean(activation, ACTIVATIONS.keys()) if is_name else ""
+        raise ValueError(
+            f"module__activation must be one of {list(ACTIVATIONS)} or a callable that "
+            f"makes an nn.Module, got {activation!r}.{hint}"
+        )
     return activation
+
+
+def _make_activation(activation: Callable[[], nn.Module]) -> nn.Module:
+    """A new activation, or an error for a function such as ``torch.relu``."""
+    made: Any = None
+    try:
+        made = activation()
+    except TypeError as error:
+        made = error
+    if not isinstance(made, nn.Module):
+        raise ValueError(
+            "module__activation must make an nn.Module, such as nn.ReLU, when it is called "
+            f"without arguments, got {made!r} from {activation!r}."
+        )
+    return made
 
 
 def _check_bins(n_bins: int | str, n_numbers: float) -> int:
@@ -453,11 +468,14 @@ def _is_integer(value: Any, least: int) -> bool:
     return hasattr(value, "__index__") and not isinstance(value, bool) and int(value) >= least
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
 def _check_clip(clip: float | str | None, is_linear: bool) -> float | None:
     if isinstance(clip, str) and clip == "auto":
         return None if is_linear else 3.0
-    is_number = isinstance(clip, Real) and not isinstance(clip, bool)
-    if clip is not None and not (is_number and 0 < float(clip) < math.inf):
+    if clip is not None and not (_is_number(clip) and 0 < float(clip) < math.inf):
         raise ValueError(f'module__clip must be a number > 0, None or "auto", got {clip!r}.')
     return None if clip is None else float(clip)
 

@@ -25,6 +25,7 @@ from skorch.callbacks import (
 from skorch.utils import TeeGenerator, to_tensor
 from torch import Tensor, nn
 
+from skweight._keywords import name_of
 from skweight.data import (
     Batch,
     MappedRows,
@@ -201,7 +202,14 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
                 # What skorch does for optimizers of torch: parameters optimizer__* are known.
                 self.prefixes_: list[str] = [*self.prefixes_, "optimizer"]
                 return self
-        return super().initialize_optimizer(*args, **kwargs)
+        try:
+            return super().initialize_optimizer(*args, **kwargs)
+        except (TypeError, ValueError) as error:
+            given = self.get_params_for("optimizer")
+            raise ValueError(
+                f"optimizer__* must be settings that {name_of(self.optimizer)} takes, got {given}: "
+                f"{type(error).__name__}: {error}"
+            ) from error
 
     def get_default_callbacks(self) -> list[Any]:
         """Drop skorch's loss averages, which this class records, and its table of epochs.

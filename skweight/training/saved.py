@@ -13,6 +13,7 @@ import copyreg
 import io
 import pickle
 from contextlib import suppress
+from enum import Enum
 from types import FunctionType
 from typing import Any
 
@@ -185,7 +186,13 @@ class _Packer:
             return value if is_importable(value) else self._know(value, Definition(value))
         if isinstance(value, nn.Module) or needs_packing(value):
             return self._pack_object(value)
-        return value
+        args = _arguments(value)
+        return value if args is None else self._know(value, self._pack_call(value, args))
+
+    def _pack_call(self, value: Any, args: tuple[Any, ...]) -> SavedObject:
+        saved = SavedObject()
+        saved.kind, saved.is_called, saved.args = self.pack(type(value)), True, self.pack(args)
+        return saved
 
     def _pack_dict(self, value: dict[Any, Any]) -> Any:
         if all(type(key) is str for key in value):
@@ -252,6 +259,20 @@ class _Packer:
         if state is not None:
             saved.state = self.pack(state)
         return saved
+
+
+def _arguments(value: Any) -> tuple[Any, ...] | None:
+    """What makes a label of a category, of which skops would keep the class alone; else None.
+
+    Such are enums, and the times of pandas.
+    """
+    if isinstance(value, Enum):
+        return (value.value,)
+    with suppress(Exception):  # pickle will say what is wrong
+        if hasattr(value, "isoformat") and value.__reduce__()[0] is not type(value):
+            args = (value.isoformat(),)
+            return args if type(value)(*args) == value else None
+    return None
 
 
 def _reduce(value: Any) -> Any:

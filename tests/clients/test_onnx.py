@@ -36,7 +36,7 @@ def test_the_file_predicts_what_the_estimator_predicts(name, tmp_path, capfd):
     assert [one.name for one in session.get_outputs()] == [output]
     assert onnx.load(path).opset_import[0].version == 18
     size = np.abs(expected).max()
-    for n in (192, 7, 1):
+    for n in (192, 7, 1, 0):
         (found,) = session.run(None, {key: part[:n] for key, part in inputs.items()})
         assert found.dtype == np.float64
         assert_allclose(found, expected[:n], rtol=0, atol=1e-6 * size)
@@ -93,6 +93,9 @@ def test_what_cannot_be_written_is_refused_with_the_way_out(tmp_path, binary, mo
     for bad in (17, True, "18"):
         with pytest.raises(ValueError, match="opset_version must be an integer >= 18, got"):
             model.to_onnx(tmp_path / "model.onnx", opset_version=bad)
+    for bad in (30, 99, np.int64(1000)):  # torch would write version 18 instead
+        with pytest.raises(ValueError, match=f"opset_version must be one that .* got {bad}"):
+            model.to_onnx(tmp_path / "model.onnx", opset_version=bad)
     installed = builtins.__import__
 
     def without_onnx(name, *args, **kwargs):
@@ -104,3 +107,10 @@ def test_what_cannot_be_written_is_refused_with_the_way_out(tmp_path, binary, mo
     with pytest.raises(ImportError, match=r"pip install 'skweight\[onnx\]'"):
         model.to_onnx(tmp_path / "model.onnx")
     assert not os.listdir(tmp_path)
+
+
+@pytest.mark.parametrize("version", [19, np.int64(21)])
+def test_a_later_opset_is_written_if_asked_for(version, tmp_path, binary):
+    data, y, _ = binary
+    WeightedTorchClassifier(**QUICK).fit(data, y).to_onnx(tmp_path / "model.onnx", version)
+    assert onnx.load(tmp_path / "model.onnx").opset_import[0].version == version

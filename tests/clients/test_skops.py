@@ -1,10 +1,14 @@
 """skops, which looks at every object that it saves, and lists the types in a file."""
 
+import datetime
+import enum
 import io
 import json
+import pickle
 import zipfile
 
 import numpy as np
+import pandas as pd
 import pytest
 import skops.io as sio
 from numpy.testing import assert_array_equal
@@ -31,6 +35,13 @@ from skweight import RandomizedWeightSearchCV, WeightSearchCV
 pytestmark = pytest.mark.clients
 # What a file may name beside the user's own module; a search also has scorers of scikit-learn.
 KNOWN = ("skweight.", "torch.nn.modules.")
+
+
+class Size(enum.Enum):
+    """Labels of categories."""
+
+    SMALL = 1
+    LARGE = 2
 
 
 def saved(model):
@@ -136,6 +147,34 @@ def test_a_model_within_another_one_predicts_the_same(name):
     assert_array_equal(loaded.predict_proba(X), model.predict_proba(X))
     assert {t for t in types if not t.startswith(KNOWN)} <= also
     assert markers_in(unpacked(content)) == []
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        pd.date_range("2020-01-01", periods=3, freq="MS"),
+        pd.date_range("2020-01-01", periods=3, freq="MS", tz="Europe/Berlin"),
+        pd.to_datetime([1, 2, 10**18]),
+        pd.to_timedelta([1, 2, 3], "D"),
+        pd.interval_range(0, 3),
+        pd.period_range("2020", periods=3, freq="M"),
+        [*Size],
+        [(1, pd.Timestamp("2020")), (1, pd.Timestamp("2021")), (2, Size.SMALL)],
+        [datetime.time(1), datetime.time(2)],
+    ],
+    ids=["month", "with zone", "nanosecond", "days", "interval", "period", "enum", "tuple", "time"],
+)
+def test_categories_of_any_class_are_found_again(labels):
+    labels = pd.Index([*labels], tupleize_cols=False)
+    codes = np.random.default_rng(0).integers(0, len(labels), len(X))
+    table = pd.DataFrame({"a": X[:, 0], "label": pd.Categorical.from_codes(codes, labels)})
+    model = classifier().fit(table, LABELS, WEIGHT)
+    assert len(model.category_codes_["label"]) == len(labels)
+    _, _, loaded = saved(model)
+    assert loaded.category_codes_ == model.category_codes_
+    assert_array_equal(loaded.predict_proba(table), model.predict_proba(table))
+    unpickled = pickle.loads(pickle.dumps(loaded))
+    assert_array_equal(unpickled.predict_proba(table), model.predict_proba(table))
 
 
 def test_networks_of_a_notebook_are_refused_with_what_to_do():

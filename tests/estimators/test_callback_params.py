@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -12,7 +12,7 @@ from skorch.callbacks import Callback, EarlyStopping, LRScheduler
 from torch import nn
 from torch.optim.lr_scheduler import StepLR
 
-from skweight import WeightedTorchRegressor, WeightSearchCV
+from skweight import WeightedTorchClassifier, WeightedTorchRegressor, WeightSearchCV
 
 X = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
 Y = X[:, 0]
@@ -136,3 +136,42 @@ def test_a_tuple_that_is_no_name_and_callback_is_refused_by_fit_alone(item):
     assert model.get_params()["callbacks"] == [item]
     with pytest.raises(ValueError, match=r"callbacks must be .* or \(name, callback\) pairs, got"):
         model.fit(X, Y)
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"lr__policy": 1},
+        {"early_stopping__patience": 3},
+        {"class_weight__yes": 2.0},
+        {"optimizer": None, "verbose__level": 1},
+    ],
+)
+def test_parameters_that_have_no_parameters_of_their_own_are_named(params):
+    name = [*params][-1]
+    with pytest.raises(ValueError, match=f"Unknown parameter '{name}' of WeightedTorchClassifier"):
+        WeightedTorchClassifier().set_params(**params)
+    with pytest.raises(ValueError, match=f"Unknown parameter '{name}' of WeightedTorchClassifier"):
+        wrapped = FrozenNames(WeightedTorchClassifier())
+        wrapped.set_params(**{f"estimator__{key}": value for key, value in params.items()})
+
+
+class FrozenNames(BaseEstimator):
+    """Holds an estimator."""
+
+    def __init__(self, estimator):
+        self.estimator = estimator
+
+
+class WithPart(WeightedTorchClassifier):
+    """Has a parameter with parameters of its own."""
+
+    def __init__(self, part=None, **params):
+        super().__init__(**params)
+        self.part = part
+
+
+def test_parameters_of_a_part_of_ones_own_are_set():
+    model = WithPart(part=StandardScaler()).set_params(part__with_mean=False)
+    assert model.part.with_mean is False
+    assert WithPart().set_params(part=StandardScaler(), part__with_std=False).part.with_std is False

@@ -33,6 +33,24 @@ def test_the_module_predicts_what_the_estimator_predicts(name):
     assert_allclose(few, expected[:5], rtol=2e-6, atol=1e-6 * np.abs(expected).max())
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_no_rows_give_no_predictions(name):
+    model, expected, offset = fitted(name, X)
+    module = model.to_module()
+    given = [model.encode_columns(X)] + ([] if offset is None else [offset])
+    none = module(*(torch.from_numpy(values[:0]) for values in given))
+    assert none.dtype == torch.float64 and none.shape == (0, *expected.shape[1:])
+
+
+@pytest.mark.parametrize("module", [nn.Sequential(nn.Linear(1, 1), nn.Flatten(0)), nn.Linear(1, 1)])
+def test_no_rows_give_no_predictions_of_a_module_of_ones_own(module):
+    x = np.linspace(-1, 1, 64)[:, None]
+    regressor = WeightedTorchRegressor(module, **QUICK).fit(x, x[:, 0])
+    assert regressor.to_module()(torch.zeros(0, 1)).shape == (0,)
+    classifier = WeightedTorchClassifier(module, **QUICK).fit(x, x[:, 0] > 0)
+    assert classifier.to_module()(torch.zeros(0, 1)).shape == (0, 2)
+
+
 def test_codes_of_labels_are_public():
     model, *_ = fitted("two amounts", X)
     codes = model.category_codes_

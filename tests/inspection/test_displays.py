@@ -504,7 +504,7 @@ def test_wrong_arguments_are_named(binary, search, monkeypatch):
         WeightSearchDisplay.from_estimator(3)
     with pytest.raises(ValueError, match=r"metric must be one of the scores \['score'\]"):
         WeightSearchDisplay.from_estimator(search, metric="f1")
-    with pytest.raises(ValueError, match="y must have a label for each row of the search, got 50"):
+    with pytest.raises(ValueError, match=r"y must have a label for each of .* rows .*, got 50"):
         WeightSearchDisplay.from_predictions(search, y[:50])
     with pytest.raises(ValueError, match="return_predictions=True"):
         bare = GridSearchCV(model, {"lr": [0.1, 0.2]}, cv=2).fit(X, y)
@@ -528,7 +528,7 @@ def test_wrong_arguments_are_named(binary, search, monkeypatch):
             WeightDisplay.from_estimator(model, one)
     with pytest.raises(ValueError, match="scale must be 'linear' or 'log', got 'cube'"):
         CalibrationDisplay.from_predictions(y, y * 0.5, scale="cube")
-    with pytest.raises(TypeError, match="estimator must be a classifier with predict_proba"):
+    with pytest.raises(TypeError, match="estimator must be a fitted classifier with predict_proba"):
         CalibrationDisplay.from_estimator(WeightedTorchRegressor(), X, y)
     with pytest.raises(TypeError, match="ax must be axes of matplotlib, or None, got str"):
         TrainingCurveDisplay.from_estimator(model, ax="left")

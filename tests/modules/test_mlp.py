@@ -106,6 +106,18 @@ def test_feature_weights_act_on_standardised_features(learnable):
         ({"dropout": 1.5}, "dropout .*1.5"),
         ({"dropout": 1.5, "hidden_sizes": ()}, "dropout .*1.5"),
         ({"dropout": float("nan")}, "dropout .*nan"),
+        ({"dropout": "0.1"}, r"module__dropout must be a number in \[0, 1\), got '0.1'"),
+        ({"dropout": None}, "dropout .*got None"),
+        ({"dropout": [0.1]}, r"dropout .*got \[0.1\]"),
+        ({"dropout": True}, "dropout .*got True"),
+        ({"activation": None}, "module__activation must be one of .* or a callable .*got None"),
+        ({"activation": ["relu"]}, r"activation .*got \['relu'\]"),
+        ({"activation": lambda: 3}, "module__activation must make an nn.Module, .*got 3"),
+        ({"activation": torch.relu}, "module__activation must make an nn.Module, .*relu"),
+        ({"learnable_feature_weights": "False", "feature_weights": 1.0}, "True or False, got 'F"),
+        ({"learnable_feature_weights": None, "feature_weights": 1.0}, "True or False, got None"),
+        ({"learnable_feature_weights": 0, "feature_weights": 1.0}, "True or False, got 0"),
+        ({"zero_output": "no"}, "module__zero_output must be True or False, got 'no'"),
         ({"feature_weights": [1, 2]}, "feature_weights .*2"),
         ({"feature_weights": [1, 2, 3, -4]}, "feature_weights .*-4"),
         (
@@ -121,6 +133,13 @@ def test_feature_weights_act_on_standardised_features(learnable):
 def test_bad_settings_of_the_network_are_refused_by_name_and_value(params, came):
     with pytest.raises(ValueError, match=came):
         MLP(4, 1, **params)
+
+
+@pytest.mark.parametrize("flag", [True, False])
+def test_flags_of_numpy_are_taken(flag):
+    params = {"feature_weights": 1.0, "learnable_feature_weights": np.bool_(flag)}
+    network = MLP(4, 1, zero_output=np.bool_(flag), **params)
+    assert network.feature_weight.weight.requires_grad is flag is network.starts_at_offset
 
 
 # adapt_input, adapt_output
