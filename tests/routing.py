@@ -13,6 +13,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import sklearn
 from helpers import ROOT
+from sklearn.experimental import (  # noqa: F401  (they add names to the lists below)
+    enable_halving_search_cv,
+    enable_iterative_imputer,
+)
 from sklearn.metrics import make_scorer
 from sklearn.model_selection import GroupKFold
 from sklearn.utils.discovery import all_estimators, all_functions
@@ -166,6 +170,7 @@ def run_line(row: Row, setting: str, regression: bool = False, **changed: Any) -
         if regression:
             line = re.sub(r"Classifier\b", "Regressor", line)
         RECORDS.clear()
+        np.random.seed(0)  # for clients without a random_state in their line
         return eval(compile(line, f"{PAGE.name}: {line}", "eval"), names), names
 
 

@@ -1,5 +1,6 @@
 """What ``docs/routing.md`` says of scikit-learn's meta-estimators, line by line."""
 
+import inspect
 import re
 import warnings
 
@@ -42,9 +43,25 @@ def warned(row, setting):
     return pytest.warns(UserWarning, match=found[0]) if found else warnings.catch_warnings()
 
 
+def clients_of_sklearn():
+    """Classes of scikit-learn that hold estimators, and functions of an estimator and weights."""
+    holds = {"estimator", "estimators", "regressor", "steps", "transformers", "transformer_list"}
+    for name, client in SKLEARN_NAMES.items():
+        parameters = {*inspect.signature(client).parameters}
+        if inspect.isclass(client):
+            is_client = parameters & holds
+        else:
+            is_client = "estimator" in parameters and parameters & {"sample_weight", "params"}
+        if is_client:
+            yield name
+
+
 def test_the_page_has_the_rows_of_all_meta_estimators():
-    assert len(ROWS) > 40
-    assert {"Pipeline", "GridSearchCV", "RFE"} <= {row.clients[0] for row in ROWS}
+    rows = {row.clients[0] for row in ROWS}
+    rows |= {re.sub("Classifier$", "Regressor", client) for client in rows}
+    found = {*clients_of_sklearn()}
+    assert {"Pipeline", "GridSearchCV", "RFE", "cross_validate"} <= found and len(found) > 35
+    assert found - rows == set()
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
@@ -84,9 +101,13 @@ def test_other_arguments_arrive_where_the_page_says(row, setting):
 
 
 def without_folds():
-    """Rows and settings in which all fits are weighted, and rows of weight 0 count nowhere."""
+    """Rows and settings in which all fits are weighted, and rows of weight 0 count nowhere.
+
+    The others count rows, in folds or in what they draw, or return numbers instead of a model.
+    """
+    others = re.compile("cv|cross_val|permutation|partial_dependence|Halving|RANSAC")
     for row in ROWS:
-        other = "cv" in row.line or "cross_val" in row.line or "permutation" in row.line
+        other = others.search(row.line)
         scaler_alone = "net__sample_weight" in row.line and "scale__" not in row.line
         for setting in SETTINGS:
             if said(row, setting).startswith("fit") and not other and not scaler_alone:
@@ -171,6 +192,23 @@ def test_adaboost_of_regressors_draws_no_row_of_weight_0():
     _, names = run_line(row_of("AdaBoostRegressor"), "without", w=zeros_at_the_end())
     used = np.concatenate([of_X[:, 0] for method, of_X, _ in RECORDS if method == "fit"])
     assert not np.isin(names["X"][N_KEPT:, 0], used).any() and len(used) == 2 * len(names["X"])
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_a_partial_dependence_is_a_weighted_mean(setting):
+    found, names = run_line(row_of("partial_dependence"), setting)
+    X, fixed = names["X"].copy(), found["grid_values"][0][3]
+    X[:, 0] = fixed
+    probability = names["net"].predict_proba(X)[:, 1]
+    expected = np.average(probability, weights=names["w"])
+    assert found["average"][0, 3] == pytest.approx(expected, abs=1e-6)
+    assert abs(expected - probability.mean()) > 1e-4
+
+
+def test_ransac_draws_rows_without_weights():
+    run_line(row_of("RANSACRegressor"), "without", w=zeros_at_the_end())
+    first = RECORDS[0][2]["sample_weight"]
+    assert len(first) == 45 and 0 < (first == 0).sum() < 20
 
 
 @pytest.mark.filterwarnings("ignore:Since FrozenEstimator does not appear")

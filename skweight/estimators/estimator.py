@@ -192,12 +192,21 @@ class TorchEstimator(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
     if not TYPE_CHECKING:  # attributes that are misspelt in this package are still found
 
         def __getattr__(self, name: str) -> Any:
-            """Say what to use instead of an attribute of skorch's nets."""
+            """A parameter of a part; what to use instead of an attribute of skorch's nets."""
+            if has_prefix(name) and name in (params := self.get_params()):
+                return params[name]
             if instead := attribute_instead(name):
                 raise AttributeError(
                     f"{type(self).__name__} has no {name!r} as skorch's nets have: {instead}."
                 )
             return self.__getattribute__(name)  # its own error, or that of a property
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            """Set ``module__*`` and the like as ``set_params`` does: they are no attributes."""
+            if has_prefix(name):
+                self.set_params(**{name: value})
+            else:
+                super().__setattr__(name, value)
 
     # Fits -----------------------------------------------------------------------------------
 

@@ -10,8 +10,10 @@ from skweight.data import as_array, missing_as_nan
 from skweight.weights import as_float64, name_place, refuse_masked, rows_with_weight, take_rows
 
 _ROUTING = (
-    "A search or cross-validation passes it on with sklearn.set_config(enable_metadata_routing="
-    "True) and estimator.set_fit_request(offset=True).set_score_request(offset=True)."
+    "A search or cross_validate passes it on to fit and score with sklearn.set_config("
+    "enable_metadata_routing=True) and estimator.set_fit_request(offset=True)"
+    ".set_score_request(offset=True); cross_val_predict and scorers by name call predict "
+    "without an offset."
 )
 
 

@@ -21,8 +21,10 @@ DEFAULT_OPSET = 18  # the first one that the exporter of torch writes without co
 def write_onnx(estimator: Any, path: Any, opset_version: int) -> None:
     """Write the module of an estimator to a file."""
     target = Path(os.fspath(path))
-    if not target.parent.is_dir():
-        raise ValueError(f"path must lie in a folder that exists, got {os.fspath(path)!r}.")
+    if target.is_dir() or not target.parent.is_dir():
+        raise ValueError(
+            f"path must be that of a file in a folder that exists, got {os.fspath(path)!r}."
+        )
     is_integer = isinstance(opset_version, Integral) and not isinstance(opset_version, bool)
     if not is_integer or opset_version < DEFAULT_OPSET:
         raise ValueError(

@@ -179,6 +179,8 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         epoch at which the training stopped and the best one. See docs/progress.md.
     **params
         ``optimizer__*``; for a network or loss of your own also ``module__*`` or ``criterion__*``.
+        ``fit`` refuses unknown ones: not before is it known which network, loss and optimizer they
+        belong to, since ``set_params`` may change these. All other unknown names are refused here.
 
     Attributes
     ----------

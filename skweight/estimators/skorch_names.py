@@ -52,6 +52,13 @@ _ATTRIBUTES = {
         ("forward", "forward_iter", "infer", "evaluation_step"),
         "use module_(tensor) for the raw output, or decision_function or predict_proba",
     ),
+    "check_data": "leave it out, since fit checks X and y",
+    "check_is_fitted": "use sklearn.utils.validation.check_is_fitted",
+    "get_all_learnable_params": "use module_.named_parameters()",
+    "notify": _CALLBACK,
+    "predict_proba": "use predict",  # of regressors
+    "trim_for_prediction": "leave it out; joblib.dump leaves out callbacks and, but for "
+    "partial_fit, the optimizer",
 }
 # Methods that skorch calls, and that a subclass here would write in vain.
 _HOOKS = {
@@ -68,6 +75,17 @@ _HOOKS = {
     "initialize_criterion": "pass a function as criterion",
     "initialize_optimizer": "pass a function as optimizer, or optimizer__param_groups",
     "initialize_callbacks": "pass callbacks",
+    "initialize_history": "read history_ after the fit",
+    "initialize_virtual_params": "pass parameters of the module, criterion or optimizer",
+    "initialized_instance": "pass a class, or a function, as module or criterion",
+    "check_training_readiness": "leave it out, since a fitted estimator can always be fitted again",
+    "torch_compile": "pass compile=True",
+    **dict.fromkeys(
+        ("get_params_for", "get_params_for_optimizer"),
+        "pass module__*, criterion__* and optimizer__*, such as optimizer__param_groups",
+    ),
+    "get_train_step_accumulator": "leave it out, since the loss of a batch is the first one that "
+    "the optimizer computes for it",
     "get_default_callbacks": "pass callbacks",
     **dict.fromkeys(
         (

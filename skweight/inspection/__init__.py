@@ -10,6 +10,7 @@ attributes:
 - ``calibration_display.py``: the table of ``calibration.py`` as a picture.
 - ``weight_search_display.py``: the scores of a search, and precision and recall of its settings.
 - ``feature_weight_display.py``: the weights of the features.
+- ``setting_names.py``: names of the settings of a search.
 - ``plotting.py``: axes and colours, which all of them share.
 """
 

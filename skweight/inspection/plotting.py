@@ -4,6 +4,7 @@ matplotlib is optional and imported only when something is drawn.
 """
 
 from collections.abc import Sequence
+from textwrap import fill
 from typing import Any
 
 from sklearn.exceptions import NotFittedError
@@ -13,7 +14,8 @@ BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#8
 COLOURS = (BLUE, RED, GREEN, ORANGE, "#56B4E9", "#CC79A7", "#000000", GREY)
 LINES = ("-", "--", "-.", ":")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-_LONGEST_NAME = 24
+_LETTERS_BELOW = 76  # that are as wide as a new figure
+_INCHES_OF_A_LINE = 0.18
 
 
 def pyplot() -> Any:
@@ -77,14 +79,50 @@ def legend_below(ax: Any, n_columns: int) -> None:
         fontsize="small",
         ncols=n_columns,
         loc="upper center",
-        bbox_to_anchor=(0.5, -0.14),
+        bbox_to_anchor=(0.5, _place_below(ax)),
     )
 
 
-def short(name: Any) -> str:
+def _place_below(ax: Any) -> float:
+    """Where a legend begins that is below the label of the axis, in heights of the panel."""
+    return -0.14 * min(1.0, 4.8 / float(ax.figure.get_figheight()))
+
+
+def legend_above(ax: Any, n_columns: int) -> None:
+    """The same in the place of a title."""
+    ax.legend(
+        frameon=False,
+        fontsize="small",
+        ncols=n_columns,
+        loc="lower center",
+        bbox_to_anchor=(0.5, 1.0),
+    )
+
+
+def names_below(ax: Any, is_new: bool) -> None:
+    """A legend of names that may be long and many; a new figure grows by what it takes."""
+    handles, names = ax.get_legend_handles_labels()
+    names = [fill(name, _LETTERS_BELOW) for name in names]
+    has_columns = is_new and len(names) > 3 and max(map(len, names)) < _LETTERS_BELOW // 2 - 6
+    n_lines = sum(name.count("\n") + 1 for name in names) / (1 + has_columns)
+    height = ax.figure.get_figheight()
+    if is_new:
+        ax.figure.set_figheight(height + _INCHES_OF_A_LINE * max(n_lines - 2, 0))
+    ax.legend(
+        handles,
+        names,
+        frameon=False,
+        fontsize="small",
+        ncols=1 + has_columns,
+        loc="upper center",
+        bbox_to_anchor=(0.5, _place_below(ax)),
+    )
+
+
+def short(name: Any, longest: int = 24) -> str:
     """A name that fits beside an axis."""
     text = str(name)
-    return text if len(text) <= _LONGEST_NAME else f"{text[: _LONGEST_NAME - 1]}…"
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
 def last_step(estimator: Any) -> Any:

@@ -11,6 +11,7 @@ from skweight.inspection.plotting import (
     GREY,
     ORANGE,
     last_step,
+    legend_above,
     one_axes,
     short,
     tidy,
@@ -21,6 +22,7 @@ from skweight.weights import WeightSummary, check_sample_weight, weight_summary
 _BINS = 24
 _LOG_FROM = 20.0  # weights whose largest is so many times the smallest are drawn on a log scale
 _MOST_CLASSES = 12
+_CLASSES_OF_A_PANEL = 6  # whose bars are as high as hatches need; with more, the figure is higher
 
 
 class WeightDisplay:
@@ -126,7 +128,9 @@ class WeightDisplay:
         ----------
         estimator : WeightedTorchClassifier or WeightedTorchRegressor
             Fitted; or a pipeline or a search that ends with one. Its class weights and powers of
-            weights are used.
+            weights are used. ``sample_weight_power`` is applied to the weight of each row, while
+            ``fit`` applies it to the total weight of equal rows: the two differ only if rows are
+            copies of others.
         y : array-like of shape (n_samples,)
             That of ``fit``.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -165,9 +169,13 @@ class WeightDisplay:
         WeightDisplay
             This display, with ``ax_``, ``axes_`` and ``figure_``.
         """
-        has_classes = len(self.summary["class"]) > 1
-        if has_classes:
-            self.axes_ = two_axes(ax, ratios=(1, 1))
+        n_bars = min(len(self.summary["class"]) - 1, _MOST_CLASSES)
+        if n_bars:
+            ratio = max(1.0, n_bars / _CLASSES_OF_A_PANEL)
+            self.axes_ = two_axes(ax, ratios=(1, ratio))
+            if ax is None:
+                figure = self.axes_[0].figure
+                figure.set_figheight(figure.get_figheight() * (1 + ratio) / 2)
             self._draw_classes(self.axes_[1])
         else:
             self.axes_ = [one_axes(ax)]
@@ -206,7 +214,7 @@ class WeightDisplay:
             )
         ax.set_yticks(place, [short(name) for name in names])
         ax.set(xlabel="share", ylim=(len(names) - 0.4, -0.6))  # the first class at the top
-        ax.legend(frameon=False, fontsize="small")
+        legend_above(ax, 3)
         tidy(ax)
 
 

@@ -1,7 +1,8 @@
 """The scores of a search over weight settings, and precision and recall of every setting."""
 
 from collections.abc import Mapping, Sequence
-from numbers import Integral, Real
+from numbers import Integral
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -15,14 +16,16 @@ from skweight.inspection.plotting import (
     GREY,
     LINES,
     MARKERS,
-    legend_below,
+    names_below,
     one_axes,
-    short,
     tidy,
 )
+from skweight.inspection.setting_names import is_number, names_of, varied_parameters
 from skweight.weights import check_sample_weight
 
 _MOST_LINES = 8
+_LETTERS = 36  # of a name beside an axis, in a line
+_LOG_FROM = 50.0  # settings whose largest is so many times the smallest are drawn on a log scale
 Curve = tuple[Floats, Floats]
 
 
@@ -102,7 +105,7 @@ class WeightSearchDisplay:
         self.curves = curves
         self.mean_score = self.scores.mean(axis=1)
         self.std_score = self.scores.std(axis=1)
-        self.varied = _varied(self.settings)
+        self.varied = varied_parameters(self.settings)
 
     @classmethod
     def from_estimator(
@@ -188,6 +191,7 @@ class WeightSearchDisplay:
             self._draw_ranking(ax is None)
         else:
             self._draw_lines(x)
+        names_below(self.ax_, ax is None)
         tidy(self.ax_)
         return self
 
@@ -198,7 +202,7 @@ class WeightSearchDisplay:
         numbers = {
             name: len({repr(s[name]) for s in self.settings if name in s})
             for name in self.varied
-            if all(name in s and _is_number(s[name]) for s in self.settings)
+            if all(name in s and is_number(s[name]) for s in self.settings)
         }
         if not numbers:
             return None
@@ -206,11 +210,11 @@ class WeightSearchDisplay:
         return found if len(self._lines(found)) <= _MOST_LINES else None
 
     def _lines(self, x: str) -> dict[str, list[int]]:
-        """Candidates by the text of their settings but for the parameter on the axis."""
+        """Candidates by the names of their settings without the parameter on the axis."""
         lines: dict[str, list[int]] = {}
         others = [name for name in self.varied if name != x]
-        for number, setting in enumerate(self.settings):
-            lines.setdefault(_describe(setting, others), []).append(number)
+        for number, name in enumerate(names_of(self.settings, others)):
+            lines.setdefault(name, []).append(number)
         return lines
 
     def _draw_lines(self, x: str) -> None:
@@ -241,15 +245,15 @@ class WeightSearchDisplay:
                 linestyle="",
                 label="chosen",
             )
+        values = np.array([float(setting[x]) for setting in self.settings])
+        if values.max() > _LOG_FROM * values.min() > 0:
+            self.ax_.set_xscale("log")
         self.ax_.set(xlabel=x, ylabel=self.metric)
-        legend_below(self.ax_, 1 + (len(lines) > 3))
 
     def _draw_ranking(self, is_new: bool) -> None:
         """Candidates from the best to the worst, by name; failed ones last."""
         order = np.argsort(-np.nan_to_num(self.mean_score, nan=-np.inf), kind="stable")
         place = np.arange(len(order))[::-1]
-        if is_new and len(order) > 12:
-            self.figure_.set_figheight(1.4 + 0.28 * len(order))
         self.ax_.errorbar(
             self.mean_score[order],
             place,
@@ -259,37 +263,44 @@ class WeightSearchDisplay:
             color=COLOURS[0],
             label="mean ± standard deviation of the folds",
         )
-        names = [_describe(self.settings[number], self.varied) for number in order]
-        failed = np.isnan(self.mean_score[order])
-        texts = [f"{n} (failed)" if bad else n for n, bad in zip(names, failed)]
+        names, failed = names_of(self.settings, self.varied), np.isnan(self.mean_score)
+        texts = [fill(f"{names[k]}{' (failed)' * bool(failed[k])}", _LETTERS) for k in order]
         self.ax_.set_yticks(place, texts, fontsize="small")
         self.ax_.set(xlabel=self.metric, ylim=(-0.6, len(order) - 0.4))
-        legend_below(self.ax_, 1)
+        n_lines = max(text.count("\n") + 1 for text in texts) * len(texts)
+        if is_new and n_lines > 12:
+            self.figure_.set_figheight(1.4 + 0.11 * len(texts) + 0.17 * n_lines)
 
     # Precision and recall -----------------------------------------------------------------------
 
     def _draw_curves(self, curves: Sequence[Curve]) -> None:
         """Every setting; by name if they are few, else the chosen one before the others."""
         few = len(curves) <= _MOST_LINES
+        others: list[Any] = []
+        names = names_of(self.settings, self.varied)
         for number, (recall, precision) in enumerate(curves):
             is_best = number == self.best_index
-            label = _describe(self.settings[number], self.varied) or "all settings"
             style: dict[str, Any] = {"color": GREY, "linewidth": 0.8}
             if few or is_best:
+                name = names[number] or "all settings"
                 style = {
                     "color": COLOURS[number % len(COLOURS)] if few else COLOURS[0],
                     "linestyle": LINES[number % len(LINES)] if few else "-",
                     "linewidth": 2.4 if is_best else 1.3,
-                    "label": f"{label} (chosen)" if is_best else label,
+                    "label": f"{name} (chosen)" if is_best else name,
+                    "zorder": 3 if is_best else 2,
                 }
-            self.ax_.plot(recall, precision, drawstyle="steps-post", **style)
+            drawn = self.ax_.plot(recall, precision, drawstyle="steps-post", **style)
+            others += [] if "label" in style else drawn
+        if others:
+            the_other = "the other " if len(others) < len(curves) else ""
+            others[0].set_label(f"{the_other}{len(others)} settings")
         self.ax_.set(
             xlabel="recall, share of the weight of the class that is found",
             ylabel="precision",
             xlim=(-0.02, 1.02),
             ylim=(-0.02, 1.02),
         )
-        self.ax_.legend(frameon=False, fontsize="small")
 
 
 def _results(search: Any, metric: str | None) -> tuple[list[dict[str, Any]], Floats, int | None]:
@@ -374,29 +385,3 @@ def _positions(test: Any) -> NDArray[np.intp]:
     """Positions of held-out rows, which a splitter may also give as a mask."""
     test = np.asarray(test)
     return np.flatnonzero(test) if test.dtype == bool else test
-
-
-def _varied(settings: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Parameters that not all candidates have with the same value, in their order."""
-    names = dict.fromkeys(name for setting in settings for name in setting)
-    missing = object()
-    return [
-        name
-        for name in names
-        if len({repr(setting.get(name, missing)) for setting in settings}) > 1
-    ]
-
-
-def _describe(setting: Mapping[str, Any], names: Sequence[str]) -> str:
-    """Parameters with their values, for a legend or an axis."""
-    return ", ".join(f"{name}={_value(setting[name])}" for name in names if name in setting)
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, Real) and not isinstance(value, bool):
-        return f"{float(value):.4g}"
-    return short(getattr(value, "__name__", value))
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, (bool, np.bool_))

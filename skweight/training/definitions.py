@@ -78,7 +78,7 @@ def restore_definition(
     found = None if is_other else _look_up(module, name)
     if found is not None:
         return Definition(found)
-    where = f"{_describe(module, name)} when the model was saved, and is not known here"
+    where = f"{_describe(module, name, 'was')} when the model was saved, and is not known here"
     if code is None:
         raise ImportError(f"{where}. {_REMEDY} Or define it here before the model is loaded.")
     try:
@@ -100,10 +100,10 @@ def _look_up(module: str, name: str) -> Any:
         return None
 
 
-def _describe(module: str, name: str) -> str:
-    """``The class Net is defined in a notebook or script (__main__)``."""
+def _describe(module: str, name: str, verb: str = "is") -> str:
+    """``Net is defined in a notebook or script (__main__)``."""
     where = "a notebook or script (__main__)" if module == "__main__" else f"{module}"
-    return f"{name} is defined in {where}"
+    return f"{name} {verb} defined in {where}"
 
 
 def _python() -> str:

@@ -86,8 +86,10 @@ def test_what_cannot_be_written_is_refused_with_the_way_out(tmp_path, binary, mo
     with pytest.raises(ValueError, match=r"takes a dict, got the inputs \['table'\]"):
         model.to_onnx(tmp_path / "own.onnx")
     model = WeightedTorchClassifier(**QUICK).fit(data, y)
-    with pytest.raises(ValueError, match="path must lie in a folder that exists"):
+    with pytest.raises(ValueError, match="path must be that of a file in a folder that exists"):
         model.to_onnx(tmp_path / "missing" / "model.onnx")
+    with pytest.raises(ValueError, match="path must be that of a file"):
+        model.to_onnx(tmp_path)
     for bad in (17, True, "18"):
         with pytest.raises(ValueError, match="opset_version must be an integer >= 18, got"):
             model.to_onnx(tmp_path / "model.onnx", opset_version=bad)

@@ -90,6 +90,20 @@ def test_the_threshold_optimizer_chooses_thresholds_without_weights():
 # econml and doubleml
 
 
+def test_the_effect_of_linear_dml_is_weighted():
+    from econml.dml import LinearDML
+    from sklearn.dummy import DummyRegressor
+
+    rng = np.random.default_rng(0)
+    X, t, noise, w = rng.normal(size=(4, 200))
+    y, w = t * (1 + X) + noise, np.exp(w)
+    zero = DummyRegressor(strategy="constant", constant=0.0)  # residuals are y and t themselves
+    model = LinearDML(model_y=zero, model_t=zero, cv=2).fit(y, t, X=X[:, None], sample_weight=w)
+    regressors = np.c_[t, t * X] * np.sqrt(w)[:, None]
+    expected = np.linalg.lstsq(regressors, y * np.sqrt(w), rcond=None)[0]
+    assert_allclose([model.intercept_, model.coef_[0]], expected, rtol=1e-6)
+
+
 def test_the_final_model_of_non_param_dml_gets_weights_times_squared_residuals():
     row = row_with("NonParamDML")
     row = row._replace(

@@ -61,6 +61,7 @@ CLASSIFIERS = {
 REGRESSORS = {
     "squared error": ({"n_members": 2}, "amount"),
     "linear": ({"module__hidden_sizes": (), "match_mean": True}, "amount"),
+    "absolute error": ({"criterion": "absolute_error"}, "amount"),
     "huber, dropout, gelu": (
         {"criterion": "huber", "module__dropout": 0.2, "module__activation": "gelu"},
         "amount",
@@ -75,6 +76,7 @@ REGRESSORS = {
     "torch's loss": ({"criterion": nn.SmoothL1Loss}, "two amounts"),
     "poisson, offset": ({"criterion": "poisson", "n_members": 2}, "amount"),
     "gamma": ({"criterion": "gamma"}, "amount"),
+    "tweedie": ({"criterion": "tweedie", "criterion__power": 1.5}, "amount"),
     "squared error, offset": ({"module__zero_output": True}, "amount"),
 }
 NAMES = [*CLASSIFIERS, *REGRESSORS]

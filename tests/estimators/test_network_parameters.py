@@ -229,6 +229,24 @@ COPIES = [
 ]
 
 
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("module__dropout", 0.25), ("criterion__delta", 2.0), ("optimizer__weight_decay", 0.1)],
+)
+def test_parameters_of_parts_are_read_and_set_as_attributes_too(estimator, name, value):
+    one, other = estimator(), clone(estimator().set_params(**{name: value}))
+    if name == "module__dropout":
+        assert one.module__dropout == 0.0
+    else:
+        with pytest.raises(AttributeError, match=name):
+            getattr(one, name)
+    setattr(one, name, value)
+    assert one.get_params() == other.get_params()
+    assert getattr(other, name) == getattr(pickle.loads(pickle.dumps(one)), name) == value
+    assert name not in vars(one)
+
+
 @both
 @pytest.mark.parametrize("copied", COPIES)
 def test_a_copy_takes_another_network_which_keeps_its_own_defaults(estimator, copied):

@@ -158,6 +158,10 @@ ATTRIBUTES = {
     "train_step": "criterion",
     "get_iterator": "without a DataLoader",
     "on_epoch_end": "Callback",
+    "get_all_learnable_params": r"module_\.named_parameters",
+    "trim_for_prediction": "joblib.dump",
+    "notify": "Callback",
+    "check_data": "fit checks X and y",
 }
 
 
@@ -173,11 +177,30 @@ def test_an_attribute_of_skorch_says_what_to_use_instead(estimator, name):
     assert hasattr(NeuralNetClassifier(nn.Linear(3, 1)).initialize(), name)
 
 
+@both
+def test_every_method_of_skorch_s_nets_is_known_here_or_explained(estimator):
+    model, unknown = estimator(n_members=1, **QUICK).fit(X, Y), []
+    methods = {
+        name
+        for kind in NETS
+        for name, method in inspect.getmembers(kind, inspect.isfunction)
+        if not name.startswith("_")
+    }
+    assert len(methods) > 50
+    for name in sorted(methods):
+        try:
+            getattr(model, name)
+        except AttributeError as error:
+            unknown += [] if "as skorch's nets have: " in str(error) else [name]
+    assert unknown == []
+
+
 def test_what_the_attributes_are_replaced_by_exists(tmp_path):
     model = WeightedTorchClassifier(nn.Linear(3, 2), **QUICK).fit(X, Y)
     net = model.net_
     assert net.criterion_ is not None and net.optimizer_ is not None and net.callbacks_
     assert model.history_ is net.history
+    assert [name for name, _ in model.module_.named_parameters()] == ["weight", "bias"]
     net.save_params(f_params=tmp_path / "params.pt", f_history=tmp_path / "history.json")
     other = WeightedTorchClassifier(nn.Linear(3, 2), **QUICK).fit(X[::-1], Y[::-1] == 0)
     assert not np.allclose(other.predict_proba(X), model.predict_proba(X))
@@ -200,7 +223,11 @@ def test_other_attributes_have_the_errors_of_python_and_of_properties(estimator)
 
 @both
 @pytest.mark.parametrize(
-    "name", ["get_loss", "train_step_single", "infer", "get_iterator", "on_epoch_end"]
+    "name",
+    [
+        *("get_loss", "train_step_single", "infer", "get_iterator", "on_epoch_end"),
+        *("get_params_for_optimizer", "initialize_history", "get_train_step_accumulator"),
+    ],
 )
 def test_a_method_that_skorch_would_call_is_refused_in_a_subclass(estimator, name):
     own = type("Own", (estimator,), {name: lambda self, *args, **kwargs: None})

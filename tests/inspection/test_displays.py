@@ -277,6 +277,118 @@ def test_settings_that_are_no_numbers_are_ranked_by_name(binary):
     assert texts == ["a=y", "a=x (failed)"]
 
 
+@pytest.mark.parametrize(
+    ("settings", "scale"),
+    [([1e-4, 1e-3, 1e-2], "log"), ([0.0, 1e-3, 1.0], "linear"), ([0.5, 1.0, 2.0], "linear")],
+)
+def test_settings_of_several_magnitudes_have_a_logarithmic_axis(settings, scale):
+    display = WeightSearchDisplay([{"lr": lr} for lr in settings], [[0.5, 0.6]] * 3, 1).plot()
+    assert display.ax_.get_xscale() == scale
+
+
+# Long names and many of them ----------------------------------------------------------------
+
+
+def boxes(display, artists):
+    """Where artists are in the picture, in pixels, as rows of left, bottom, right and top."""
+    display.figure_.canvas.draw()
+    return np.array([artist.get_window_extent().extents for artist in artists])
+
+
+def is_inside_and_apart(display, legend, drawn_there):
+    """Whether a legend is whole in the picture, and hides nothing of what is drawn."""
+    (left, bottom, right, top) = boxes(display, [legend])[0]
+    width, height = display.figure_.canvas.get_width_height()
+    is_inside = min(left, bottom) >= 0 and right <= width and top <= height
+    others = boxes(display, drawn_there)
+    apart = (others[:, 0] >= right) | (others[:, 2] <= left)
+    apart |= (others[:, 1] >= top) | (others[:, 3] <= bottom)
+    return is_inside and apart.all()
+
+
+@pytest.mark.parametrize("n_settings", [1, 4, 8, 12])
+@pytest.mark.parametrize("has_curves", [False, True])
+def test_names_of_settings_are_whole_however_long_and_many(n_settings, has_curves):
+    others = [
+        {"class_weight": {"survived": 1, "died in hospital": number}, "criterion": "cross_entropy"}
+        for number in range(n_settings // 2 or 1)
+    ]
+    settings = [other | {"lr": lr} for other in others for lr in (0.1, 0.2)][: max(n_settings, 1)]
+    grid = np.linspace(0, 1, 9)
+    curves = [(grid[::-1], grid)] * len(settings) if has_curves else None
+    scores = np.arange(3.0 * len(settings)).reshape(-1, 3)
+    display = WeightSearchDisplay(settings, scores, 0, curves=curves).plot()
+    assert is_inside_and_apart(display, display.ax_.get_legend(), [display.ax_.patch])
+    (box,) = boxes(display, [display.ax_.patch])
+    assert box[3] - box[1] > 200  # the picture is not squeezed by its legend
+
+
+def test_settings_that_differ_at_the_end_of_long_values_are_told_apart():
+    """Names are cut, and were then the same: all of these settings were one line."""
+    weights = [{"survived": 1, "died in hospital": number} for number in range(3)]
+    settings = [{"class_weight": weight, "lr": lr} for weight in weights for lr in (0.1, 0.2)]
+    scores = np.arange(12.0).reshape(6, 2)
+    display = WeightSearchDisplay(settings, scores).plot()
+    texts = [text.get_text() for text in display.ax_.get_legend().get_texts()]
+    assert texts == [f"class_weight={weight}" for weight in weights]
+    lines = [drawn(container.lines[0]) for container in display.ax_.containers]
+    assert_array_equal([line[1] for line in lines], scores.mean(axis=1).reshape(3, 2))
+    close = [{"lr": 0.1 + number * 1e-7, "criterion": "focal"} for number in range(4)]
+    names = WeightSearchDisplay(close, np.ones((4, 2)), curves=[([1, 0], [0, 1])] * 4).plot()
+    texts = [text.get_text() for text in names.ax_.get_legend().get_texts()]
+    assert texts == ["lr=0.1", "lr=0.1000001", "lr=0.1000002", "lr=0.1000003"]
+    long = [{"class_weight": {"a" * 99: 1, "b": number}} for number in (1, 2)]
+    ranked = WeightSearchDisplay(long, [[1.0, 2.0], [2.0, 3.0]]).plot()
+    names = [text.get_text().replace("\n", " ") for text in ranked.ax_.get_yticklabels()]
+    assert [name[-3:] for name in names] == ["(2)", "(1)"]
+    unnamed = [{"class_weight": lambda counts: counts}, {"class_weight": lambda counts: 1}]
+    ranked = WeightSearchDisplay(unnamed, [[1.0, 2.0], [2.0, 3.0]]).plot()
+    names = [text.get_text() for text in ranked.ax_.get_yticklabels()]
+    assert names == ["class_weight=<lambda> (2)", "class_weight=<lambda> (1)"]
+
+
+@pytest.mark.parametrize("n_settings", [2, 14, 30])
+def test_long_names_beside_an_axis_leave_room_for_the_picture(n_settings):
+    settings = [
+        {
+            "class_weight": f"weights of kind {number}",
+            "criterion": "x" * (number % 24),
+            "module": "y",
+        }
+        for number in range(n_settings)
+    ]
+    display = WeightSearchDisplay(settings, np.arange(2.0 * n_settings).reshape(-1, 2)).plot()
+    (panel,) = boxes(display, [display.ax_.patch])
+    names = boxes(display, display.ax_.get_yticklabels())
+    assert panel[2] - panel[0] > 250 and names[:, 0].min() >= 0
+    order = np.argsort(names[:, 1])
+    assert (names[order][1:, 1] >= names[order][:-1, 3]).all()  # none covers the next one
+    (legend,) = boxes(display, [display.ax_.get_legend()])
+    assert 0 < panel[1] - legend[3] < 80
+
+
+def test_curves_without_a_name_are_counted_in_the_legend():
+    settings = [{"lr": 0.1 * number} for number in range(1, 11)]
+    curves = [(np.array([1.0, 0.0]), np.array([0.1, 1.0]))] * 10
+    display = WeightSearchDisplay(settings, np.ones((10, 2)), 3, curves=curves).plot()
+    texts = [text.get_text() for text in display.ax_.get_legend().get_texts()]
+    assert {*texts} == {"lr=0.4 (chosen)", "the other 9 settings"}
+    unchosen = WeightSearchDisplay(settings, np.ones((10, 2)), curves=curves).plot()
+    texts = [text.get_text() for text in unchosen.ax_.get_legend().get_texts()]
+    assert texts == ["10 settings"]
+
+
+@pytest.mark.parametrize("n_classes", [2, 6, 12, 30])
+def test_the_bars_of_all_classes_can_be_told_apart(n_classes):
+    y = np.array([f"class {number}" for number in range(n_classes)] * 5)
+    display = WeightDisplay.from_weights(np.arange(1.0, len(y) + 1), y)
+    bars = display.axes_[1].patches
+    assert is_inside_and_apart(display, display.axes_[1].get_legend(), bars)
+    heights = boxes(display, bars)[:, 3] - boxes(display, bars)[:, 1]
+    assert heights.min() > 5  # in pixels, so that the hatches can be seen
+    assert display.axes_[0].get_window_extent().height > 100
+
+
 # Feature weights ----------------------------------------------------------------------------
 
 

@@ -140,13 +140,13 @@ def test_a_model_of_a_notebook_is_the_same_in_another_process(kind, found):
 
 def test_code_that_cannot_be_saved_is_looked_up_by_name_and_its_absence_explained(found):
     error = found["locked"]
-    assert error.startswith("ImportError: Locked is defined in a notebook or script (__main__)")
+    assert error.startswith("ImportError: Locked was defined in a notebook or script (__main__)")
     assert "is not known here" in error and ".py file" in error and "import it" in error
 
 
 def test_code_that_fails_elsewhere_says_what_is_missing(found):
     error = found["helped"]
-    assert error.startswith("ImportError: Helped is defined in a notebook or script (__main__)")
+    assert error.startswith("ImportError: Helped was defined in a notebook or script (__main__)")
     assert "No module named 'local_helper'" in error and "from Python 3." in error
 
 

@@ -146,11 +146,20 @@ def fit_in_a_loop(model):
 )
 def test_whatever_calls_fit_stops(run):
     model = WeightedTorchClassifier(max_epochs=1_000_000, early_stopping=False)
-    press = threading.Timer(2.0, signal.raise_signal, [signal.SIGINT])
-    press.start()
+    ended, presses = threading.Event(), []
+
+    def press():
+        while not ended.wait(60 if presses else 2):
+            presses.append(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+
+    thread = threading.Thread(target=press)
+    thread.start()
     with pytest.raises(KeyboardInterrupt):
         run(model)
-    press.join()
+    ended.set()
+    thread.join()
+    assert len(presses) == 1
 
 
 def test_a_network_that_is_not_finite_is_not_kept():
