@@ -20,10 +20,15 @@ DEFAULT_OPSET = 18  # the first one that the exporter of torch writes without co
 
 def write_onnx(estimator: Any, path: Any, opset_version: int) -> None:
     """Write the module of an estimator to a file."""
-    target = Path(os.fspath(path))
+    try:
+        target = Path(os.fsdecode(path))
+    except TypeError as error:
+        raise TypeError(
+            f"path must be a str or path-like object, got {type(path).__name__}."
+        ) from error
     if target.is_dir() or not target.parent.is_dir():
         raise ValueError(
-            f"path must be that of a file in a folder that exists, got {os.fspath(path)!r}."
+            f"path must be that of a file in a folder that exists, got {os.fsdecode(path)!r}."
         )
     is_integer = isinstance(opset_version, Integral) and not isinstance(opset_version, bool)
     if not is_integer or opset_version < DEFAULT_OPSET:

@@ -220,7 +220,7 @@ class CalibrationDisplay:
         self.ax_.set_yscale(scale)
         self.ax_.set(ylim=(low, high), ylabel="observed share of the weight")
         self.ax_.tick_params(labelbottom=False)
-        self.ax_.legend(frameon=False, fontsize="small", loc="upper left")
+        self.ax_.legend(frameon=False, fontsize="small", loc="best")
         below.set(xlabel="predicted probability", ylabel="mass")
         return self
 

@@ -1,6 +1,7 @@
 """``to_onnx``: a file that predicts what the estimator predicts, in an ONNX runtime."""
 
 import builtins
+import io
 import os
 import sys
 from pathlib import Path
@@ -90,6 +91,9 @@ def test_what_cannot_be_written_is_refused_with_the_way_out(tmp_path, binary, mo
         model.to_onnx(tmp_path / "missing" / "model.onnx")
     with pytest.raises(ValueError, match="path must be that of a file"):
         model.to_onnx(tmp_path)
+    for bad in (None, 3.0, io.BytesIO(), ["model.onnx"]):
+        with pytest.raises(TypeError, match="path must be a str or path-like object, got"):
+            model.to_onnx(bad)
     for bad in (17, True, "18"):
         with pytest.raises(ValueError, match="opset_version must be an integer >= 18, got"):
             model.to_onnx(tmp_path / "model.onnx", opset_version=bad)
@@ -112,5 +116,6 @@ def test_what_cannot_be_written_is_refused_with_the_way_out(tmp_path, binary, mo
 @pytest.mark.parametrize("version", [19, np.int64(21)])
 def test_a_later_opset_is_written_if_asked_for(version, tmp_path, binary):
     data, y, _ = binary
-    WeightedTorchClassifier(**QUICK).fit(data, y).to_onnx(tmp_path / "model.onnx", version)
+    path = os.fsencode(tmp_path / "model.onnx")
+    WeightedTorchClassifier(**QUICK).fit(data, y).to_onnx(path, version)
     assert onnx.load(tmp_path / "model.onnx").opset_import[0].version == version
