@@ -340,7 +340,7 @@ class TorchEstimator(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
             Of the file to write, in a folder that exists. All weights are in this file, which may
             not exceed 2 GB.
         opset_version : int, default=18
-            Version of the ONNX operators, at least 18.
+            Version of the ONNX operators, from 18 to the newest that the installed onnx can write.
 
         Raises
         ------
