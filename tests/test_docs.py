@@ -68,11 +68,11 @@ def test_the_snippets_of_the_readme_run_one_after_the_other():
 
 
 def test_the_snippets_of_the_page_on_searches_run_one_after_the_other():
-    names = run_all(ROOT / "docs" / "search.md")
+    names = run_all(ROOT / "docs" / "searching.md")
     assert names["search"].stacked_.all() and len(names["precision"]) > 10
 
 
-OTHERS = [page for page in PAGES if page.stem not in ("README", "search") and snippets_of(page)]
+OTHERS = [page for page in PAGES if page.stem not in ("README", "searching") and snippets_of(page)]
 
 
 @pytest.mark.parametrize("page", OTHERS, ids=name_of)
@@ -152,7 +152,7 @@ def test_the_numbers_of_the_page_on_speed_are_those_of_the_last_run():
 @pytest.mark.parametrize(
     ("page", "first", "n_rows"),
     [
-        ("search", "# ", 20),
+        ("searching", "# ", 20),
         ("defaults", "## How it was chosen", 20),
         ("targets", "## Outliers in y", 5),
     ],
