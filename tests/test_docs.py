@@ -155,6 +155,7 @@ def test_the_numbers_of_the_page_on_speed_are_those_of_the_last_run():
         ("searching", "# ", 20),
         ("defaults", "## How it was chosen", 20),
         ("targets", "## Outliers in y", 5),
+        ("comparison", "## Accuracy", 30),
     ],
 )
 def test_the_numbers_of_a_page_are_those_of_the_last_run(page, first, n_rows):
