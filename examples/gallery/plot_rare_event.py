@@ -58,8 +58,8 @@ for name, p in probability.items():
 # ---------------------
 #
 # To raise an alarm is right when the expected cost of a miss, ``p * MISS``, is more than that of a
-# false alarm, ``(1 - p) * ALARM``: above ``p = ALARM / (ALARM + MISS)``. That needs probabilities of
-# our world. ``TunedThresholdClassifierCV`` finds a threshold without them, by cross-validation.
+# false alarm, ``(1 - p) * ALARM``: above ``p = ALARM / (ALARM + MISS)``. That needs probabilities
+# of our world. ``TunedThresholdClassifierCV`` finds a threshold without them, by cross-validation.
 
 
 def cost(y_true, y_pred):
@@ -106,8 +106,8 @@ figure.suptitle("Do the probabilities come true?")
 
 # %%
 # Any threshold on one of the two is a threshold on the other, so both curves have the same minimum.
-# But only on the corrected probabilities do the costs alone say where it is, and the tuned threshold
-# lies next to it.
+# But only on the corrected probabilities do the costs alone say where it is, and the tuned
+# threshold lies next to it.
 
 figure, ax = plt.subplots(figsize=(7, 4), layout="constrained")
 styles = {"as fitted": (RED, "--"), "corrected": (BLUE, "-")}
