@@ -84,6 +84,16 @@ def test_the_snippets_of_other_pages_run_one_after_the_other(page, tmp_path, mon
         assert len(run_all(page)) > 1
 
 
+def test_the_figure_of_choosing_shows_questions_and_code_of_its_page():
+    page = ROOT / "docs" / "choosing.md"
+    asked = [row for _, rows in load_script("docs/figures.py").CHOICES for row in rows]
+    code = "".join("\n".join(snippets_of(page)).split())
+    for _, question, yes in asked:
+        assert question.replace("\n", " ") in page.read_text()
+        assert "".join(yes.split()) in code
+    assert sum(bool(yes) for *_, yes in asked) >= 10
+
+
 # --------------------------------------------------------------------------------------
 # Files that are named
 # --------------------------------------------------------------------------------------
