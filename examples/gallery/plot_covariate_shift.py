@@ -1,7 +1,7 @@
 """
-==================================================
+=============================================
 Covariate shift: weights from a density ratio
-==================================================
+=============================================
 
 The training rows come from one place, the rows to predict from another. If y depends on x in the
 same way in both, training rows can be weighted by how much more common they are in the new place:

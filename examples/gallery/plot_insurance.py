@@ -1,7 +1,7 @@
 """
-==================================================
+===================================================
 Insurance: frequency and severity, with an exposure
-==================================================
+===================================================
 
 What does a policy cost in a year? The usual answer has two parts: how many claims a year
 (frequency), times how much a claim costs (severity). Each part has a weight that comes with it: the

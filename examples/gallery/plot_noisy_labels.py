@@ -1,7 +1,7 @@
 """
-======================================
+=====================================
 Noisy labels: precise rows count more
-======================================
+=====================================
 
 The y of some rows was measured well, that of others badly. To use only the good rows wastes the
 others, and to treat all alike lets the bad ones drown the good ones. If the noise of a row has the

@@ -1,7 +1,7 @@
 """
-==================================================
+====================================================
 Prediction intervals: quantiles under sample weights
-==================================================
+====================================================
 
 Two numbers around a prediction say more than the prediction. A network with
 ``criterion="quantile"`` predicts several quantiles at once, which never cross. Like means,

@@ -1,7 +1,7 @@
 """
-=============================================
+==============================================
 Replicate weights: standard errors of a survey
-=============================================
+==============================================
 
 Weights make a network describe the population, but they do not say how sure it may be. Pupils of
 one school are alike, so 30 pupils of one school say less than 30 pupils of 30 schools. Replicate

@@ -1,7 +1,7 @@
 """
-=======================================
+=====================================
 Drift: how fast should old data fade?
-=======================================
+=====================================
 
 When the world changes slowly, old rows are wrong about today, and the newest rows alone are few.
 ``time_decay`` gives each row a weight that halves with every ``half_life`` of its age. Predicting
