@@ -80,7 +80,8 @@ def test_the_snippets_of_other_pages_run_one_after_the_other(page, tmp_path, mon
     if page.stem == "progress":
         pytest.importorskip("sklearn.callback", reason="scikit-learn 1.9 has callbacks")
     monkeypatch.chdir(tmp_path)  # where they may save files
-    assert len(run_all(page)) > 1
+    with sklearn.config_context():  # what they set ends with them
+        assert len(run_all(page)) > 1
 
 
 def test_the_figure_of_choosing_shows_questions_and_code_of_its_page():
