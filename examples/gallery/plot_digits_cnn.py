@@ -1,7 +1,7 @@
 """
-===================================
+=================================
 Images: a weight for each of them
-===================================
+=================================
 
 Is it a 6, or a 9 upside down? Where an image hardly tells, the network has to know which is more
 common. Here it is told by the weights of the images. The network is a convolutional one of your

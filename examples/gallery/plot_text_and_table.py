@@ -1,7 +1,7 @@
 """
-=================================
+===============================
 Text plus table, and an archive
-=================================
+===============================
 
 X may be a dict of several inputs, here the words of a message and a table of numbers. The module
 gets both by their names, and the weights stay outside of it, as always.
