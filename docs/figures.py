@@ -367,7 +367,7 @@ def choosing() -> None:
             draw_choice(axis, y, depth, question, code)
         y -= 0.25
     axis.plot([0.1, 0.1], [mains[0], mains[-1]], color=GREY, zorder=0)
-    save(figure, "choosing", dpi=160)
+    save(figure, "choosing", dpi=125)
 
 
 def draw_choice(axis: Any, y: float, depth: int, question: str, code: str) -> None:
