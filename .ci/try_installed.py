@@ -1,4 +1,4 @@
-"""A short use of skweight as it is installed: run this in a folder that does not hold the source."""
+"""A short use of the installed skweight. Run it in a folder that does not hold the source."""
 
 from importlib import import_module, metadata
 from pathlib import Path

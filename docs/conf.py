@@ -21,6 +21,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "numpydoc",
+    "sphinx_gallery.gen_gallery",
     "sphinx_copybutton",
     "sphinx_design",
 ]
@@ -78,6 +79,20 @@ autodoc_class_signature = "mixed"
 toc_object_entries_show_parents = "hide"
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
+
+# Gallery ------------------------------------------------------------------------------------
+
+sphinx_gallery_conf = {
+    "examples_dirs": str(DOCS.parent / "examples" / "gallery"),
+    "gallery_dirs": "gallery",
+    "filename_pattern": "plot_",
+    "within_subsection_order": "ExampleTitleSortKey",
+    "abort_on_example_error": True,
+    "remove_config_comments": True,
+    "show_memory": False,
+    "write_computation_times": False,
+    "download_all_examples": False,
+}
 
 # HTML ---------------------------------------------------------------------------------------
 

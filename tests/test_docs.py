@@ -80,7 +80,18 @@ def test_the_snippets_of_other_pages_run_one_after_the_other(page, tmp_path, mon
     if page.stem == "progress":
         pytest.importorskip("sklearn.callback", reason="scikit-learn 1.9 has callbacks")
     monkeypatch.chdir(tmp_path)  # where they may save files
-    assert len(run_all(page)) > 1
+    with sklearn.config_context():  # what they set ends with them
+        assert len(run_all(page)) > 1
+
+
+def test_the_figure_of_choosing_shows_questions_and_code_of_its_page():
+    page = ROOT / "docs" / "choosing.md"
+    asked = [row for _, rows in load_script("docs/figures.py").CHOICES for row in rows]
+    code = "".join("\n".join(snippets_of(page)).split())
+    for _, question, yes in asked:
+        assert question.replace("\n", " ") in page.read_text()
+        assert "".join(yes.split()) in code
+    assert sum(bool(yes) for *_, yes in asked) >= 10
 
 
 # --------------------------------------------------------------------------------------
@@ -149,7 +160,7 @@ def test_dead_links_are_found():
         f"{main}/docs/weights.md#the-objective",
         f"{raw}/docs/members.png",
         "docs",
-        "#install-and-try",
+        "#documentation",
     ]
     assert not any(is_dead(link, README) for link in [*alive, "https://example.org/weights.md"])
     master = main.replace("main", "master")
