@@ -84,6 +84,8 @@ def test_the_snippets_of_other_pages_run_one_after_the_other(page, tmp_path, mon
         assert len(run_all(page)) > 1
 
 
+# An old matplotlib with a new pyparsing.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_the_figure_of_choosing_shows_questions_and_code_of_its_page():
     page = ROOT / "docs" / "choosing.md"
     asked = [row for _, rows in load_script("docs/figures.py").CHOICES for row in rows]
