@@ -2,7 +2,7 @@
 
 Run ``OMP_NUM_THREADS=1 python docs/figures.py`` from the root of the repository. It takes about
 two minutes. With the argument ``pictures`` it draws those of ``docs/pictures.md`` by running the
-code on that page.
+code on that page, and with ``choosing`` the questions of ``docs/choosing.md``.
 """
 
 import re
@@ -15,6 +15,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from matplotlib.patches import FancyBboxPatch
 from sklearn.datasets import make_classification
 from sklearn.metrics import balanced_accuracy_score, log_loss
 from skorch.callbacks import Callback
@@ -48,9 +49,9 @@ def panels(title: str) -> tuple[Any, Any]:
     return figure, axes
 
 
-def save(figure: Any, name: str) -> None:
+def save(figure: Any, name: str, dpi: int = 110) -> None:
     """Save a figure in the folder of this file."""
-    figure.savefig(DOCS / f"{name}.png", dpi=110, metadata={"Software": None})
+    figure.savefig(DOCS / f"{name}.png", dpi=dpi, metadata={"Software": None})
     plt.close(figure)
     print(f"docs/{name}.png")
 
@@ -304,6 +305,88 @@ def inputs_or_outputs() -> None:
     save(figure, "inputs_or_outputs")
 
 
+# Questions of docs/choosing.md with the code for a yes; those of depth 1 are asked after a yes.
+CHOICES: tuple[tuple[str, tuple[tuple[int, str, str], ...]], ...] = (
+    (
+        "Rows",
+        (
+            (0, "Do rows stand for\nseveral units?", "clf.fit(X, y,\n  sample_weight=w)"),
+            (1, "Standard errors, too?", "ReplicateEstimator(clf)"),
+            (
+                0,
+                "Did sampling change\nthe base rate?",
+                "sample_weight=np.where(\n  y_kept == 1, 1, 10)",
+            ),
+            (
+                0,
+                "Were rows observed\nfor unequal times?",
+                "reg.fit(X, counts,\n  offset=np.log(years))",
+            ),
+            (0, "Do old rows say less?", "sample_weight=time_decay(\n  days, half_life=365)"),
+            (0, "Will you predict\nother kinds of rows?", "sample_weight=p / (1 - p)"),
+        ),
+    ),
+    (
+        "Classes",
+        (
+            (0, "Is a class rare, or its\nerrors more costly?", ""),
+            (1, "Do you need\nprobabilities?", "predict_proba(X)[:, 1]\n  > 0.1"),
+            (1, "Do you need labels\nonly?", "class_weight={1: 9}"),
+            (1, "Probabilities from a\nweighted fit?", "correct_prior=True"),
+        ),
+    ),
+    (
+        "Training",
+        (
+            (0, "Does the fit warn of\nfew effective rows?", 'weighting="sampling"'),
+            (0, "Must totals be right?", "match_mean=True"),
+            (0, "Do you trust some\ncolumns more?", 'module__feature_weights=\n  {"age": 2.0}'),
+        ),
+    ),
+)
+
+
+def choosing() -> None:
+    """The questions from top to bottom, on paper that is narrow enough for a phone."""
+    height = sum(0.38 + 0.5 * len(group) for _, group in CHOICES) + 0.06
+    figure = plt.figure(figsize=(4.0, height))
+    axis = figure.add_axes((0, 0, 1, 1), xlim=(0, 4.0), ylim=(-height, 0))
+    axis.axis("off")
+    y, mains = 0.0, []
+    for title, group in CHOICES:
+        axis.text(0.22, y - 0.24, title, fontsize=10.5, weight="bold", color=BLUE, va="center")
+        y -= 0.13
+        parent = 0.0
+        for depth, question, code in group:
+            y -= 0.5
+            if depth:
+                axis.plot([0.32, 0.32, 0.4], [parent - 0.2, y, y], color=GREY, zorder=0)
+            else:
+                parent = y
+                mains.append(y)
+            draw_choice(axis, y, depth, question, code)
+        y -= 0.25
+    axis.plot([0.1, 0.1], [mains[0], mains[-1]], color=GREY, zorder=0)
+    save(figure, "choosing", dpi=125)
+
+
+def draw_choice(axis: Any, y: float, depth: int, question: str, code: str) -> None:
+    """One question, and an arrow to its code if it has any."""
+    left, right = (0.4 if depth else 0.22), 1.84
+    box = {"boxstyle": "round,pad=0,rounding_size=0.06", "linewidth": 1.1}
+    axis.add_patch(FancyBboxPatch((left, y - 0.2), right - left, 0.4, fc="white", ec=BLUE, **box))
+    axis.text(left + 0.07, y, question, fontsize=8.6, va="center", linespacing=1.1)
+    if not depth:
+        axis.plot([0.1, left], [y, y], color=GREY, zorder=0)
+    if code:
+        arrow = {"arrowstyle": "-|>", "color": GREEN, "shrinkA": 0, "shrinkB": 0}
+        axis.annotate("", (2.1, y), (right, y), arrowprops=arrow)
+        axis.text(1.95, y + 0.05, "yes", fontsize=8, color=GREEN, ha="center", va="bottom")
+        leaf = FancyBboxPatch((2.1, y - 0.2), 1.86, 0.4, fc="#eef7f1", ec=GREEN, **box)
+        axis.add_patch(leaf)
+        axis.text(2.16, y, code, fontsize=8.2, family="monospace", va="center", linespacing=1.1)
+
+
 def pictures() -> None:
     """The displays of ``docs/pictures.md``, which its code keeps under these names."""
     snippets = re.findall(r"```python\n(.*?)```", (DOCS / "pictures.md").read_text(), re.DOTALL)
@@ -319,6 +402,9 @@ def main() -> None:
     torch.set_num_threads(1)
     if sys.argv[1:] == ["pictures"]:
         pictures()
+        return
+    if sys.argv[1:] == ["choosing"]:
+        choosing()
         return
     for draw in (
         loss_or_sampling,

@@ -68,11 +68,11 @@ def test_the_snippets_of_the_readme_run_one_after_the_other():
 
 
 def test_the_snippets_of_the_page_on_searches_run_one_after_the_other():
-    names = run_all(ROOT / "docs" / "search.md")
+    names = run_all(ROOT / "docs" / "searching.md")
     assert names["search"].stacked_.all() and len(names["precision"]) > 10
 
 
-OTHERS = [page for page in PAGES if page.stem not in ("README", "search") and snippets_of(page)]
+OTHERS = [page for page in PAGES if page.stem not in ("README", "searching") and snippets_of(page)]
 
 
 @pytest.mark.parametrize("page", OTHERS, ids=name_of)
@@ -80,7 +80,20 @@ def test_the_snippets_of_other_pages_run_one_after_the_other(page, tmp_path, mon
     if page.stem == "progress":
         pytest.importorskip("sklearn.callback", reason="scikit-learn 1.9 has callbacks")
     monkeypatch.chdir(tmp_path)  # where they may save files
-    assert len(run_all(page)) > 1
+    with sklearn.config_context():  # what they set ends with them
+        assert len(run_all(page)) > 1
+
+
+# An old matplotlib with a new pyparsing.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_the_figure_of_choosing_shows_questions_and_code_of_its_page():
+    page = ROOT / "docs" / "choosing.md"
+    asked = [row for _, rows in load_script("docs/figures.py").CHOICES for row in rows]
+    code = "".join("\n".join(snippets_of(page)).split())
+    for _, question, yes in asked:
+        assert question.replace("\n", " ") in page.read_text()
+        assert "".join(yes.split()) in code
+    assert sum(bool(yes) for *_, yes in asked) >= 10
 
 
 # --------------------------------------------------------------------------------------
@@ -106,11 +119,69 @@ def missing(patterns):
     return [name for name in sorted(patterns) if not any(ROOT.glob(name.rstrip("/")))]
 
 
+FILES_AT = (
+    "https://github.com/skweight/skweight/blob/main",
+    "https://raw.githubusercontent.com/skweight/skweight/main",
+)
+
+
+def links_of(page):
+    """What the links and pictures on a page lead to."""
+    return re.findall(r"\]\(([^)\s]+)\)", page.read_text())
+
+
+def anchors_of(page):
+    """The names by which links lead to the headings of a page."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    headings = re.findall(r"^#+ (.*)$", text, flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def is_dead(link, page):
+    """Whether a link leads to a file of this repository, or to a heading, that does not exist."""
+    for address in FILES_AT:
+        link = re.sub(rf"^{address}(?=/)", str(ROOT), link)
+    if "://" in link:
+        return "/skweight/skweight/blob/" in link or "/raw" in link  # another branch
+    name, _, anchor = link.partition("#")
+    target = page.parent / name if name else page
+    is_heading = not anchor or target.suffix != ".md" or anchor in anchors_of(target)
+    return not (target.exists() and is_heading)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_links_of_a_page_lead_to_files_that_exist(page):
-    links = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text())
-    dead = [link for link in links if not (page.parent / link).exists()]
+def test_links_of_a_page_lead_to_files_and_headings_that_exist(page):
+    dead = [link for link in links_of(page) if is_dead(link, page)]
     assert dead == []
+
+
+def test_dead_links_are_found():
+    """In every form that a link may have."""
+    main, raw = FILES_AT
+    alive = [
+        f"{main}/docs/weights.md#the-objective",
+        f"{raw}/docs/members.png",
+        "docs",
+        "#documentation",
+    ]
+    assert not any(is_dead(link, README) for link in [*alive, "https://example.org/weights.md"])
+    master = main.replace("main", "master")
+    dead = [
+        f"{main}/docs/no.md",
+        f"{main}/docs/weights.md#no",
+        f"{raw}/no.png",
+        f"{master}/docs",
+        "no",
+        "#no",
+    ]
+    assert all(is_dead(link, README) for link in dead)
+
+
+def test_links_of_the_readme_work_on_pypi_too():
+    """PyPI shows the page without the repository."""
+    links = links_of(README)
+    assert len(links) > 20 and any(link.endswith(".png") for link in links)
+    assert [link for link in links if not link.startswith(("https://", "#"))] == []
 
 
 @pytest.mark.parametrize("page", [*PAGES, ROOT / "CHANGELOG.md"], ids=name_of)
@@ -152,9 +223,10 @@ def test_the_numbers_of_the_page_on_speed_are_those_of_the_last_run():
 @pytest.mark.parametrize(
     ("page", "first", "n_rows"),
     [
-        ("search", "# ", 20),
+        ("searching", "# ", 20),
         ("defaults", "## How it was chosen", 20),
         ("targets", "## Outliers in y", 5),
+        ("comparison", "## Accuracy", 30),
     ],
 )
 def test_the_numbers_of_a_page_are_those_of_the_last_run(page, first, n_rows):

@@ -217,9 +217,9 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
     n_features_in_ : int
         Number of columns of X, where a category counts as one, or of all inputs if X is a dict of
         them.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the columns of a DataFrame. Only if all of them are strings.
-    is_categorical_ : ndarray of bool of shape (n_features_in_,), or None
+    is_categorical_ : ndarray of bool of shape (n_features,), or None
         Which columns of X are categories; None if none is.
     nets_ : list of WeightedNet
         The trained skorch nets, one for each member.
@@ -245,7 +245,7 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
         predictions are a little better than those of new rows.
     oof_score_ : float
         Only with several members: the weighted accuracy of ``oof_prediction_``.
-    feature_weights_ : ndarray of shape (n_features_in_,)
+    feature_weights_ : ndarray of shape (n_features,)
         Weights of the input features. Only if the network has such a layer.
 
     Notes

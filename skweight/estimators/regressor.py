@@ -188,7 +188,7 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
     n_features_in_ : int
         Number of columns of X, where a category counts as one, or of all inputs if X is a dict of
         them.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the columns of a DataFrame. Only if all of them are strings.
     target_location_, target_scale_ : float or ndarray of shape (n_targets,)
         What y, less any offset that has its units, was shifted and divided by for training; 0 and 1
@@ -197,7 +197,7 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         What an offset under "poisson", "gamma" or "tweedie" was shifted by for training, so that a
         network of outputs 0 is the best constant beside it: predictions are ``target_scale_ *
         exp(output + offset - offset_location_)``. Otherwise 0.
-    is_categorical_ : ndarray of bool of shape (n_features_in_,), or None
+    is_categorical_ : ndarray of bool of shape (n_features,), or None
         Which columns of X are categories; None if none is.
     nets_ : list of WeightedNet
         The trained skorch nets, one for each member.
@@ -223,7 +223,7 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         predictions are a little better than those of new rows.
     oof_score_ : float
         Only with several members: :meth:`score` of ``oof_prediction_``.
-    feature_weights_ : ndarray of shape (n_features_in_,)
+    feature_weights_ : ndarray of shape (n_features,)
         Weights of the input features. Only if the network has such a layer.
 
     Notes

@@ -9,7 +9,6 @@ attributes:
 - ``training_curve.py``: the losses of the epochs of a fit.
 - ``calibration_display.py``: the table of ``calibration.py`` as a picture.
 - ``weight_search_display.py``: the scores of a search, and precision and recall of its settings.
-- ``setting_names.py``: what these settings are called in it.
 - ``feature_weight_display.py``: the weights of the features.
 - ``setting_names.py``: names of the settings of a search.
 - ``plotting.py``: axes and colours, which all of them share.

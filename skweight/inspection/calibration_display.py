@@ -105,7 +105,8 @@ class CalibrationDisplay:
         name : str, default=None
             For the legend.
         scale : {"linear", "log"}, default="linear"
-            Of both axes; "log" shows small probabilities.
+            Of both axes; "log" shows small probabilities, and has no place for a bin in which none
+            was observed.
         ax : matplotlib Axes, default=None
             One of a grid, in whose place both panels are drawn. None makes a figure.
 
@@ -149,7 +150,8 @@ class CalibrationDisplay:
         name : str, default=None
             For the legend. None is the name of the estimator's class.
         scale : {"linear", "log"}, default="linear"
-            Of both axes; "log" shows small probabilities.
+            Of both axes; "log" shows small probabilities, and has no place for a bin in which none
+            was observed.
         ax : matplotlib Axes, default=None
             One of a grid, in whose place both panels are drawn. None makes a figure.
 
@@ -180,7 +182,8 @@ class CalibrationDisplay:
         ax : matplotlib Axes, default=None
             One of a grid, in whose place both panels are drawn. None makes a figure.
         scale : {"linear", "log"}, default="linear"
-            Of both axes; "log" shows small probabilities.
+            Of both axes; "log" shows small probabilities, and has no place for a bin in which none
+            was observed.
 
         Returns
         -------

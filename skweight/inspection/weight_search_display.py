@@ -26,6 +26,7 @@ from skweight.weights import check_sample_weight
 _MOST_LINES = 8
 _LETTERS = 36  # of a name beside an axis, in a line
 _LOG_FROM = 50.0  # settings whose largest is so many times the smallest are drawn on a log scale
+_BARS = "mean ± standard deviation of the folds"
 Curve = tuple[Floats, Floats]
 
 
@@ -232,8 +233,10 @@ class WeightSearchDisplay:
                 color=COLOURS[number % len(COLOURS)],
                 linestyle=LINES[number % len(LINES)],
                 marker=MARKERS[number % len(MARKERS)],
-                label=label or "mean ± standard deviation of the folds",
+                label=label or _BARS,
             )
+        if len(lines) > 1:  # otherwise the legend says it
+            self.ax_.set_title(_BARS, fontsize="medium")
         if self.best_index is not None:
             place = float(self.settings[self.best_index][x])
             self.ax_.plot(
@@ -262,7 +265,7 @@ class WeightSearchDisplay:
             fmt="o",
             capsize=3,
             color=COLOURS[0],
-            label="mean ± standard deviation of the folds",
+            label=_BARS,
         )
         names, failed = names_of(self.settings, self.varied), np.isnan(self.mean_score)
         texts = [fill(f"{names[k]}{' (failed)' * bool(failed[k])}", _LETTERS) for k in order]

@@ -185,12 +185,17 @@ class WeightSearchCV(StackedSearch, GridSearchCV):  # type: ignore[misc]
         As in ``GridSearchCV``. A callable is given a stand-in that passes everything on to the
         fitted estimator, but has another class, so ``isinstance`` checks fail.
     cv : int, splitter or iterable, default=None
+        Number of folds, a splitter, or pairs of positions for training and testing. None is five
+        folds, stratified for a classifier.
     refit : bool, str or callable, default=True
+        Whether to fit the best candidate on all rows; of several scores, the name of the one that
+        chooses it, or a function that returns the number of a candidate.
     n_jobs : int, default=None
         Number of processes that train stacks. Scores are computed in the calling process.
     error_score : "raise" or float, default=nan
         Score of a fit that fails. With "raise" the first error ends the search.
     return_train_score : bool, default=False
+        Whether ``cv_results_`` has scores of the training rows too.
     stack_size : "auto" or int, default="auto"
         Largest number of networks in one stack. With "auto" it is the number that fits into
         64 MiB, or into a quarter of a GPU's free memory; where stacking would save no time,
@@ -201,6 +206,7 @@ class WeightSearchCV(StackedSearch, GridSearchCV):  # type: ignore[misc]
         Above 0, a progress bar is shown. It moves with the epochs of all fits that are trained in
         this process, and names the settings that these share.
     pre_dispatch : int or str, default="2*n_jobs"
+        How many tasks are given to processes before one of them has ended.
 
     Attributes
     ----------

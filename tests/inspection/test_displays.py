@@ -229,6 +229,7 @@ def test_the_search_display_draws_means_and_the_spread_of_folds(search):
     assert display.varied == ["class_weight_power", "sample_weight_power"]
     assert display.ax_.get_xlabel() == "class_weight_power"
     assert display.ax_.get_ylabel() == "balanced_accuracy"
+    assert display.ax_.get_title() == "mean ± standard deviation of the folds"
     first = drawn(display.ax_.containers[0].lines[0])
     assert_array_equal(first[0], [0.0, 0.5, 1.0])
     scores = dict(zip(map(str, results["params"]), results["mean_test_score"]))
