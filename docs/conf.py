@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 DOCS = Path(__file__).parent
-sys.path.insert(0, str(DOCS.parent))
+sys.path[:0] = [str(DOCS.parent), str(DOCS)]
 
 import skweight  # noqa: E402
 
@@ -86,7 +86,7 @@ sphinx_gallery_conf = {
     "examples_dirs": str(DOCS.parent / "examples" / "gallery"),
     "gallery_dirs": "gallery",
     "filename_pattern": "plot_",
-    "within_subsection_order": "ExampleTitleSortKey",
+    "within_subsection_order": "gallery_order.by_topic",
     "abort_on_example_error": True,
     "remove_config_comments": True,
     "show_memory": False,
