@@ -108,7 +108,9 @@ BLUE, RED, GREEN, BLACK, GREY = (
 figure, axes = plt.subplot_mosaic("ac;bc", figsize=(9, 4.6), layout="constrained")
 above, below, right = (axes[name] for name in "abc")
 above.hist(x_old, 40, color=GREY, alpha=0.7, label="training rows")
-above.hist(x_new, 40, color=BLUE, alpha=0.5, label="rows to predict")
+above.hist(
+    x_new, 40, color=BLUE, histtype="step", linewidth=1.5, label="to predict"
+)
 above.set(title="Where the rows are", ylabel="rows")
 order = np.argsort(x_old)
 below.plot(

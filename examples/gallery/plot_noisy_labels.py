@@ -127,7 +127,7 @@ left.set(
     ylabel="temperature",
 )
 left.set(ylim=(6, 21))
-left.legend(frameon=False, ncols=2, fontsize="small", loc="upper center")
+left.legend(edgecolor="none", ncols=2, fontsize="small", loc="upper center")
 
 names = ["all\nalike", "1/s", "1/s²", "1/s³", "1/s⁴", "laboratory\nonly"]
 for place, error in enumerate(errors.values()):

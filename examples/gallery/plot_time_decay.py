@@ -48,7 +48,7 @@ X = price[:, None]
 # Walk forward
 # ------------
 #
-# Every eight weeks, fit to all days before with the weights of that day, and
+# Every 80 days, fit to all days before with the weights of that day, and
 # predict the next four weeks. The error is taken from the true expectation, which
 # only made-up data have; with real data it would be that from the sales, whose
 # noise adds the same to all half-lives. (A fit warns when few rows have most of
@@ -65,7 +65,7 @@ network = WeightedTorchRegressor(
     random_state=0,
 )
 half_lives = [7, 15, 30, 60, 120, 240, np.inf]
-starts = range(400, DAYS - 28, 56)
+starts = range(400, DAYS - 28, 80)
 
 
 def weights(half_life, today):
