@@ -3,23 +3,29 @@
 Covariate shift: weights from a density ratio
 =============================================
 
-The training rows come from one place, the rows to predict from another. If y depends on x in the
-same way in both, training rows can be weighted by how much more common they are in the new place:
-by the ratio of the two densities. A classifier that tells the places apart gives this ratio.
+The training rows come from one place, the rows to predict from another. If y
+depends on x in the same way in both, training rows can be weighted by how much
+more common they are in the new place: by the ratio of the two densities. A
+classifier that tells the places apart gives this ratio.
 """
 
 # %%
 # The data
 # --------
 #
-# Training rows have small x, the rows to predict have large x. The truth is curved, and the model
-# is a straight line: no line is right everywhere, so it matters where it should be right.
+# Training rows have small x, the rows to predict have large x. The truth is
+# curved, and the model is a straight line: no line is right everywhere, so it
+# matters where it should be right.
 
 import matplotlib.pyplot as plt
 import numpy as np
 from scipy.stats import norm
 
-from skweight import WeightedTorchClassifier, WeightedTorchRegressor, effective_sample_size
+from skweight import (
+    WeightedTorchClassifier,
+    WeightedTorchRegressor,
+    effective_sample_size,
+)
 
 rng = np.random.default_rng(0)
 OLD, NEW = norm(1.0, 0.5), norm(1.8, 0.35)  # the densities of x in the two places
@@ -31,39 +37,53 @@ def truth(x):
 
 
 x_old, x_new = OLD.rvs(1500, random_state=rng), NEW.rvs(1500, random_state=rng)
-y_old = truth(x_old) + rng.normal(scale=0.2, size=len(x_old))  # of the new place we have no y
+y_old = truth(x_old) + rng.normal(
+    scale=0.2, size=len(x_old)
+)  # of the new place we have no y
 
 # %%
 # From a classifier to weights
 # ----------------------------
 #
-# Train a classifier to tell the two places apart. Where it says that a row is new with probability
-# p, the density ratio is ``p / (1 - p)``, as there are as many new rows as old ones.
+# Train a classifier to tell the two places apart. Where it says that a row is new
+# with probability p, the density ratio is ``p / (1 - p)``, as there are as many
+# new rows as old ones.
 
 both = np.concatenate([x_old, x_new])[:, None]
 is_new = np.repeat([0, 1], len(x_old))
 places = WeightedTorchClassifier(random_state=0).fit(both, is_new)
 probability = places.predict_proba(x_old[:, None])[:, 1]
 ratio = probability / (1 - probability)
-print(f"effective sample size: {effective_sample_size(ratio):.0f} of {len(ratio):,} rows")
+n_effective = effective_sample_size(ratio)
+print(f"effective sample size: {n_effective:.0f} of {len(ratio):,} rows")
 
 # %%
 # Fits with and without them
 # --------------------------
 #
-# A network without hidden layers is a line. ``sample_weight_power`` between 0 and 1 is a
-# compromise: less bias than without weights, less variance than with all of them (Shimodaira 2000).
+# A network without hidden layers is a line. ``sample_weight_power`` between 0 and
+# 1 is a compromise: less bias than without weights, less variance than with all
+# of them (H. Shimodaira, Improving predictive inference under covariate shift by
+# weighting the log-likelihood function, 2000).
 
 line = WeightedTorchRegressor(
-    module__hidden_sizes=(), lr=0.02, early_stopping=False, max_epochs=60, random_state=0
+    module__hidden_sizes=(),
+    lr=0.02,
+    early_stopping=False,
+    max_epochs=60,
+    random_state=0,
 )
 errors, fits = {}, {}
 grid = np.linspace(-0.4, 3, 200)
 for power in (0.0, 0.5, 1.0):
-    line.set_params(sample_weight_power=power).fit(x_old[:, None], y_old, sample_weight=ratio)
+    line.set_params(sample_weight_power=power).fit(
+        x_old[:, None], y_old, sample_weight=ratio
+    )
     fits[power] = line.predict(grid[:, None])
     for name, place in (("old", x_old), ("new", x_new)):
-        errors[name, power] = np.sqrt(np.mean((line.predict(place[:, None]) - truth(place)) ** 2))
+        errors[name, power] = np.sqrt(
+            np.mean((line.predict(place[:, None]) - truth(place)) ** 2)
+        )
     print(
         f"power {power}: error {errors['old', power]:.2f} in the old place, "
         f"{errors['new', power]:.2f} in the new one"
@@ -73,25 +93,47 @@ for power in (0.0, 0.5, 1.0):
 # The picture
 # -----------
 #
-# Left: the ratio that the classifier found follows the true one, except where hardly any training
-# rows are. Most rows have next to no weight; the size of a point shows it. Right: with the weights
-# the line is right where the new rows are.
+# Left: the ratio that the classifier found follows the true one, except where
+# hardly any training rows are. Most rows have next to no weight; the size of a
+# point shows it. Right: with the weights the line is right where the new rows
+# are.
 
-BLUE, RED, GREEN, BLACK, GREY = "#0072B2", "#D55E00", "#009E73", "black", "#808080"
+BLUE, RED, GREEN, BLACK, GREY = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "black",
+    "#808080",
+)
 figure, axes = plt.subplot_mosaic("ac;bc", figsize=(9, 4.6), layout="constrained")
 above, below, right = (axes[name] for name in "abc")
 above.hist(x_old, 40, color=GREY, alpha=0.7, label="training rows")
 above.hist(x_new, 40, color=BLUE, alpha=0.5, label="rows to predict")
 above.set(title="Where the rows are", ylabel="rows")
 order = np.argsort(x_old)
-below.plot(grid, NEW.pdf(grid) / OLD.pdf(grid), color=BLACK, linewidth=3, label="true ratio")
-below.plot(x_old[order], ratio[order], "--", color=RED, label="weight of a training row")
+below.plot(
+    grid,
+    NEW.pdf(grid) / OLD.pdf(grid),
+    color=BLACK,
+    linewidth=3,
+    label="true ratio",
+)
+below.plot(
+    x_old[order], ratio[order], "--", color=RED, label="weight of a training row"
+)
 below.set(title="Ratio of the densities", xlabel="x", ylabel="new / old")
 for ax in (above, below):
     ax.set_xlim(-0.6, 2.8)
     ax.legend(frameon=False, loc="upper left")
 
-right.scatter(x_old, y_old, s=2 + 20 * ratio / ratio.mean(), color=GREY, alpha=0.3, linewidth=0)
+right.scatter(
+    x_old,
+    y_old,
+    s=2 + 20 * ratio / ratio.mean(),
+    color=GREY,
+    alpha=0.3,
+    linewidth=0,
+)
 right.plot(grid, truth(grid), color=BLACK, linewidth=3, label="truth")
 styles = {
     0.0: (RED, "--", "no weights"),

@@ -3,18 +3,19 @@
 Images: a weight for each of them
 =================================
 
-Is it a 6, or a 9 upside down? Where an image hardly tells, the network has to know which is more
-common. Here it is told by the weights of the images. The network is a convolutional one of your
-own, and never sees a weight.
+Is it a 6, or a 9 upside down? Where an image hardly tells, the network has to
+know which is more common. Here it is told by the weights of the images. The
+network is a convolutional one of your own, and never sees a weight.
 """
 
 # %%
 # The data
 # --------
 #
-# Scikit-learn's 1,797 handwritten digits, as the noisy camera of a letter sorter sees them. Two of
-# a hundred letters lie upside down. For training, every digit was photographed both ways, so half
-# of the training images are upside down. The weights put that right.
+# Scikit-learn's 1,797 handwritten digits, as the noisy camera of a letter sorter
+# sees them. Two of a hundred letters lie upside down. For training, every digit
+# was photographed both ways, so half of the training images are upside down. The
+# weights put that right.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -27,13 +28,17 @@ from skweight import WeightedTorchClassifier
 images, digit = load_digits(return_X_y=True)
 images = images.reshape(-1, 1, 8, 8) / 16  # one channel
 images += np.random.default_rng(0).normal(scale=0.2, size=images.shape)
-train, test = train_test_split(np.arange(len(digit)), test_size=600, stratify=digit, random_state=0)
+train, test = train_test_split(
+    np.arange(len(digit)), test_size=600, stratify=digit, random_state=0
+)
 
 
 def both_ways(rows):
     """Images the right way up, and the same images upside down."""
     upright = images[rows]
-    return np.concatenate([upright, upright[:, :, ::-1, ::-1]]), np.tile(digit[rows], 2)
+    return np.concatenate([upright, upright[:, :, ::-1, ::-1]]), np.tile(
+        digit[rows], 2
+    )
 
 
 X, y = both_ways(train)
@@ -44,7 +49,8 @@ is_upside_down = np.repeat([False, True], len(train))
 # The network
 # -----------
 #
-# It gets images of shape ``(n, 1, 8, 8)`` and returns raw scores, one for each digit.
+# It gets images of shape ``(n, 1, 8, 8)`` and returns raw scores, one for each
+# digit.
 
 
 class ConvNet(nn.Module):
@@ -68,14 +74,16 @@ class ConvNet(nn.Module):
         return self.layers(X)
 
 
-network = WeightedTorchClassifier(ConvNet, lr=0.005, max_epochs=25, random_state=0)
+network = WeightedTorchClassifier(
+    ConvNet, lr=0.005, max_epochs=25, random_state=0
+)
 
 # %%
 # Fit it for different mail
 # -------------------------
 #
-# An image upside down gets the share of such letters as its weight, and any other image the rest.
-# With a share of one half this is a fit without weights.
+# An image upside down gets the share of such letters as its weight, and any other
+# image the rest. With a share of one half this is a fit without weights.
 
 shares = [0.02, 0.1, 0.5]
 probability = {}
@@ -85,25 +93,36 @@ for share in shares:
 
 upright, upside_down = np.arange(600), np.arange(600, 1200)
 accuracy = {
-    name: np.array([np.mean(p[rows].argmax(axis=1) == y_test[rows]) for p in probability.values()])
-    for name, rows in {"the right way up": upright, "upside down": upside_down}.items()
+    name: np.array(
+        [
+            np.mean(p[rows].argmax(axis=1) == y_test[rows])
+            for p in probability.values()
+        ]
+    )
+    for name, rows in {
+        "the right way up": upright,
+        "upside down": upside_down,
+    }.items()
 }
 of_mail = 0.98 * accuracy["the right way up"] + 0.02 * accuracy["upside down"]
 for place, share in enumerate(shares):
-    both, mail = [100 * values[place] for values in accuracy.values()], 100 * of_mail[place]
-    print(
-        f"fitted for {share:.0%} upside down: reads {both[0]:.1f} % of the images upright, ", end=""
+    both, mail = (
+        [100 * values[place] for values in accuracy.values()],
+        100 * of_mail[place],
     )
-    print(f"{both[1]:.1f} % upside down, {mail:.1f} % of the mail")
+    print(
+        f"fitted for {share:.0%} upside down: reads {both[0]:.1f} % upright, "
+        f"{both[1]:.1f} % upside down, {mail:.1f} % of the mail"
+    )
 
 # %%
 # The picture
 # -----------
 #
-# Left: the first four nines that lie upside down. Fitted for mail in which that is rare, the
-# network gives the nine next to no probability; fitted without weights, much more. Right: each
-# network is best where its weight was. For mail with 2 % upside down, the weights are worth four
-# points of accuracy.
+# Left: the first four nines that lie upside down. Fitted for mail in which that
+# is rare, the network gives the nine next to no probability; fitted without
+# weights, much more. Right: each network is best where its weight was. For mail
+# with 2 % upside down, the weights are worth four points of accuracy.
 
 BLUE, RED = "#0072B2", "#D55E00"
 figure = plt.figure(figsize=(9.5, 4.4), layout="constrained")
@@ -115,19 +134,46 @@ for column, row in enumerate(nines):
     above.imshow(X_test[row, 0], cmap="gray_r")
     above.set_axis_off()
     bars = [100 * probability[share][row, 9] for share in (0.02, 0.5)]
-    drawn = below.bar(["2 %", "50 %"], bars, color=[BLUE, RED], hatch=["", "//"], edgecolor="white")
+    drawn = below.bar(
+        ["2 %", "50 %"],
+        bars,
+        color=[BLUE, RED],
+        hatch=["", "//"],
+        edgecolor="white",
+    )
     below.bar_label(drawn, fmt="{:.0f}", fontsize="small")
     below.set(ylim=(0, 115), yticks=[] if column else [0, 50, 100])
     below.spines[["top", "right"]].set_visible(False)
 axes[1, 0].set_ylabel('probability of "9" (%)')
 left.suptitle("Nines upside down")
-left.supxlabel("share upside down that the network was fitted for", fontsize="medium")
+left.supxlabel(
+    "share upside down that the network was fitted for", fontsize="medium"
+)
 ax = right.subplots()
-for (name, values), color, mark, line in zip(accuracy.items(), (BLUE, RED), "os", ("-", "--")):
-    ax.plot(range(3), 100 * values, line, marker=mark, color=color, label=f"images {name}")
-ax.plot(range(3), 100 * of_mail, ":", marker="D", color="black", label="mail with 2 % upside down")
+for (name, values), color, mark, line in zip(
+    accuracy.items(), (BLUE, RED), "os", ("-", "--")
+):
+    ax.plot(
+        range(3),
+        100 * values,
+        line,
+        marker=mark,
+        color=color,
+        label=f"images {name}",
+    )
+ax.plot(
+    range(3),
+    100 * of_mail,
+    ":",
+    marker="D",
+    color="black",
+    label="mail with 2 % upside down",
+)
 ax.set_xticks(range(3), ["2 %", "10 %", "50 %\n(no weights)"])
-ax.set(xlabel="share upside down that the network was fitted for", ylabel="% read correctly")
+ax.set(
+    xlabel="share upside down that the network was fitted for",
+    ylabel="% read correctly",
+)
 ax.set(title="New images", ylim=(55, 100))
 ax.spines[["top", "right"]].set_visible(False)
 ax.legend(frameon=False, loc="lower right")

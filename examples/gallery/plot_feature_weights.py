@@ -3,9 +3,10 @@
 Feature weights: what you know, what is found
 =============================================
 
-Four of forty features matter. If you know which, a fixed weight on the features says so. If you do
-not, learned weights can find them. They need a weight decay of their own: without it they hardly
-leave features out, because the next layer can multiply back what a weight takes away.
+Four of forty features matter. If you know which, a fixed weight on the features
+says so. If you do not, learned weights can find them. They need a weight decay
+of their own: without it they hardly leave features out, because the next layer
+can multiply back what a weight takes away.
 """
 
 # %%
@@ -32,8 +33,9 @@ X_train, y_train, X_test, y_test = X[:400], y[:400], X[400:], y[400:]
 # A layer with feature weights
 # ----------------------------
 #
-# ``WeightedLinear`` is a linear layer that multiplies its inputs by one weight for each feature. In
-# your own network it takes the place of the first ``nn.Linear``.
+# ``WeightedLinear`` is a linear layer that multiplies its inputs by one weight
+# for each feature. In your own network it takes the place of the first
+# ``nn.Linear``.
 
 
 def net(n_features, n_outputs, **weights):
@@ -49,7 +51,9 @@ def fit(feature_weights, learnable=True, **decay):
         module__feature_weights=feature_weights,
         module__learnable=learnable,
         optimizer=torch.optim.Adam,
-        optimizer__param_groups=[(name, {"weight_decay": d}) for name, d in decay.items()],
+        optimizer__param_groups=[
+            (name, {"weight_decay": d}) for name, d in decay.items()
+        ],
         lr=0.003,
         batch_size=64,
         max_epochs=200,
@@ -74,10 +78,11 @@ for name, score in scores.items():
 # The picture
 # -----------
 #
-# Left: with decay, the weights of features that say nothing shrink to about 0.1, and those of the
-# useful ones keep at least 0.5. Without it all stay near 1, where they began, or grow. Only ratios
-# count here: the first layer, which decays in all four networks, makes up for their common size.
-# Right: the share of the variance of new rows that each network explains.
+# Left: with decay, the weights of features that say nothing shrink to about 0.1,
+# and those of the useful ones keep at least 0.5. Without it all stay near 1,
+# where they began, or grow. Only ratios count here: the first layer, which decays
+# in all four networks, makes up for their common size. Right: the share of the
+# variance of new rows that each network explains.
 
 BLUE, RED, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#808080"
 figure, (left, right) = plt.subplots(
@@ -85,10 +90,17 @@ figure, (left, right) = plt.subplots(
 )
 left.axvspan(-0.5, USEFUL - 0.5, color=GREY, alpha=0.2, linewidth=0)
 left.annotate("useful", (USEFUL - 0.2, 1.6), color="black")
-for name, color, mark in (("learned, no decay", RED, "^"), ("learned, with decay", BLUE, "o")):
+for name, color, mark in (
+    ("learned, no decay", RED, "^"),
+    ("learned, with decay", BLUE, "o"),
+):
     left.plot(np.abs(fits[name].feature_weights_), mark, color=color, label=name)
 left.axhline(1, color=GREY, linewidth=0.8, linestyle=":")
-left.set(title="Feature weights after training", xlabel="feature", ylabel="size of the weight")
+left.set(
+    title="Feature weights after training",
+    xlabel="feature",
+    ylabel="size of the weight",
+)
 left.set_ylim(0, None)
 left.legend(frameon=False, loc="upper right")
 colors = (GREY, RED, BLUE, GREEN)

@@ -3,17 +3,19 @@
 Insurance: frequency and severity, with an exposure
 ===================================================
 
-What does a policy cost in a year? The usual answer has two parts: how many claims a year
-(frequency), times how much a claim costs (severity). Each part has a weight that comes with it: the
-years that a policy was observed, and the number of claims that a mean is taken over.
+What does a policy cost in a year? The usual answer has two parts: how many
+claims a year (frequency), times how much a claim costs (severity). Each part
+has a weight that comes with it: the years that a policy was observed, and the
+number of claims that a mean is taken over.
 """
 
 # %%
 # The data
 # --------
 #
-# A made-up portfolio of cars, so that the true frequency and severity are known. Many policies were
-# observed for only a part of a year, young drivers most of all.
+# A made-up portfolio of cars, so that the true frequency and severity are known.
+# Many policies were observed for only a part of a year, young drivers most of
+# all.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -31,8 +33,12 @@ X = pd.DataFrame({"age": age, "power": rng.choice(["low", "middle", "high"], N)}
 def truth(X):
     """Claims per year, and mean amount of a claim, of a policy."""
     young, strong = np.exp(-(X["age"] - 18) / 12), X["power"] == "high"
-    frequency = 0.08 * np.exp(1.4 * young + 0.4 * strong + (X["age"] - 45) ** 2 / 2500)
-    return frequency.to_numpy(), 1500 * np.exp(0.3 * young + 0.5 * strong).to_numpy()
+    frequency = 0.08 * np.exp(
+        1.4 * young + 0.4 * strong + (X["age"] - 45) ** 2 / 2500
+    )
+    return frequency.to_numpy(), 1500 * np.exp(
+        0.3 * young + 0.5 * strong
+    ).to_numpy()
 
 
 true_frequency, true_severity = truth(X)
@@ -41,7 +47,9 @@ years = np.clip(rng.beta(0.4, 0.4 + young, N), 1 / 365, 1)
 
 claims = rng.poisson(years * true_frequency)
 has_claims = claims > 0
-shape = 2.0 * claims[has_claims]  # the mean of k gamma variables is a gamma variable
+shape = (
+    2.0 * claims[has_claims]
+)  # the mean of k gamma variables is a gamma variable
 mean_claim = rng.gamma(shape, true_severity[has_claims] / shape)
 print(f"{N:,} policies, {years.sum():,.0f} years, {claims.sum():,} claims")
 
@@ -49,28 +57,35 @@ print(f"{N:,} policies, {years.sum():,.0f} years, {claims.sum():,} claims")
 # Frequency
 # ---------
 #
-# Model claims per year, with the years as weights. A policy of one month with one claim has a rate
-# of 12 claims a year, but a twelfth of the weight of a full year.
+# Model claims per year, with the years as weights. A policy of one month with one
+# claim has a rate of 12 claims a year, but a twelfth of the weight of a full
+# year.
 
-poisson = WeightedTorchRegressor(criterion="poisson", match_mean=True, random_state=0)
+poisson = WeightedTorchRegressor(
+    criterion="poisson", match_mean=True, random_state=0
+)
 by_weight = clone(poisson).fit(X, claims / years, sample_weight=years)
 frequency = by_weight.predict(X)
 
 # %%
-# The same model, written another way: model the number of claims, with the logarithm of the years
-# as an offset. A row has the same gradient in both, so they differ only by chance in training.
+# The same model, written another way: model the number of claims, with the
+# logarithm of the years as an offset. A row has the same gradient in both, so
+# they differ only by chance in training.
 
 by_offset = clone(poisson).fit(X, claims, offset=np.log(years))
 
 # %%
-# Two mistakes: rates without weights, and claims as if every policy had been observed for a year.
+# Two mistakes: rates without weights, and claims as if every policy had been
+# observed for a year.
 
 no_weights = clone(poisson).fit(X, claims / years)
 no_years = clone(poisson).fit(X, claims)
 
 fits = {
     "years as weights": frequency,
-    "years as offset": by_offset.predict(X, offset=np.zeros(N)),  # claims in one year
+    "years as offset": by_offset.predict(
+        X, offset=np.zeros(N)
+    ),  # claims in one year
     "rates without weights": no_weights.predict(X),
     "years ignored": no_years.predict(X),
 }
@@ -84,8 +99,8 @@ print(f"  {'observed':<24}{claims.sum():6,}")
 # Severity and premium
 # --------------------
 #
-# Only policies with claims say how much a claim costs. The mean of two claims is twice as certain
-# as one claim, so the number of claims is the weight.
+# Only policies with claims say how much a claim costs. The mean of two claims is
+# twice as certain as one claim, so the number of claims is the weight.
 
 gamma = WeightedTorchRegressor(criterion="gamma", match_mean=True, random_state=0)
 gamma.fit(X[has_claims], mean_claim, sample_weight=claims[has_claims])
@@ -93,31 +108,55 @@ severity = gamma.predict(X)
 premium = frequency * severity
 paid = (mean_claim * claims[has_claims]).sum()
 true_premium = true_frequency * true_severity
-print(f"paid {paid / 1e6:.2f} million, premiums {premium @ years / 1e6:.2f} million")
-print(f"typical error of a premium: {np.mean(np.abs(premium / true_premium - 1)):.0%}")
+print(
+    f"paid {paid / 1e6:.2f} million, premiums {premium @ years / 1e6:.2f} million"
+)
+error = np.mean(np.abs(premium / true_premium - 1))
+print(f"typical error of a premium: {error:.0%}")
 
 # %%
 # The picture
 # -----------
 #
-# Left: weights and offset agree, and follow the truth. Rates without weights are noisy, because a
-# claim in a few days is a rate of a hundred a year and counts in full. Where the years are ignored,
-# the frequency is too low for all, and most for the young, who were observed for the shortest time.
-# Right: the product of frequency and severity.
+# Left: weights and offset agree, and follow the truth. Rates without weights are
+# noisy, because a claim in a few days is a rate of a hundred a year and counts in
+# full. Where the years are ignored, the frequency is too low for all, and most
+# for the young, who were observed for the shortest time. Right: the product of
+# frequency and severity.
 
-BLUE, RED, GREEN, ORANGE, BLACK = "#0072B2", "#D55E00", "#009E73", "#E69F00", "black"
+BLUE, RED, GREEN, ORANGE, BLACK = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#E69F00",
+    "black",
+)
 ages = np.linspace(18, 85, 200)
-low, high = (pd.DataFrame({"age": ages, "power": power}) for power in ("low", "high"))
+low, high = (
+    pd.DataFrame({"age": ages, "power": power}) for power in ("low", "high")
+)
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 4.2), layout="constrained")
 left.plot(ages, truth(low)[0], color=BLACK, linewidth=3, label="truth")
 left.plot(ages, by_weight.predict(low), color=BLUE, label="years as weights")
 predicted = by_offset.predict(low, offset=np.zeros(200))
 left.plot(ages, predicted, "-.", color=GREEN, label="years as offset")
-left.plot(ages, no_weights.predict(low), "--", color=RED, label="rates without weights")
-left.plot(ages, no_years.predict(low), ":", color=ORANGE, linewidth=2, label="years ignored")
+left.plot(
+    ages, no_weights.predict(low), "--", color=RED, label="rates without weights"
+)
+left.plot(
+    ages,
+    no_years.predict(low),
+    ":",
+    color=ORANGE,
+    linewidth=2,
+    label="years ignored",
+)
 left.set(title="Frequency, cars of low power", ylabel="claims per year")
 for table, name, line in ((high, "high power", "-"), (low, "low power", "--")):
-    true, ours = np.prod(truth(table), axis=0), by_weight.predict(table) * gamma.predict(table)
+    true, ours = (
+        np.prod(truth(table), axis=0),
+        by_weight.predict(table) * gamma.predict(table),
+    )
     right.plot(ages, true, line, color=BLACK, linewidth=3, label=f"truth, {name}")
     right.plot(ages, ours, line, color=BLUE, label=f"networks, {name}")
 right.set(title="Premium: frequency times severity", ylabel="cost per year")

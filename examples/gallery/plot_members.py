@@ -3,9 +3,10 @@
 Few rows: five networks instead of one
 ======================================
 
-A network that stops early needs rows that it is not trained on, and with few rows each one that is
-held out is missed. With ``n_members=5``, five networks hold out another fifth each, so every row is
-used by four of them, and their mean is predicted. Below 2,000 rows that is the default.
+A network that stops early needs rows that it is not trained on, and with few
+rows each one that is held out is missed. With ``n_members=5``, five networks
+hold out another fifth each, so every row is used by four of them, and their
+mean is predicted. Below 2,000 rows that is the default.
 """
 
 # %%
@@ -26,7 +27,9 @@ def rows(n, seed):
     """Features, classes and their true probability."""
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(n, 10))
-    truth = 1 / (1 + np.exp(-(1.5 * X[:, 0] + X[:, 1] * X[:, 2] + np.abs(X[:, 3]) - 0.8)))
+    truth = 1 / (
+        1 + np.exp(-(1.5 * X[:, 0] + X[:, 1] * X[:, 2] + np.abs(X[:, 3]) - 0.8))
+    )
     return X, rng.binomial(1, truth), truth
 
 
@@ -37,7 +40,8 @@ best = log_loss(y_new, truth)
 # One network and five, by the number of rows
 # -------------------------------------------
 #
-# Each number of rows is tried with several data sets, as chance is large with few rows.
+# Each number of rows is tried with several data sets, as chance is large with few
+# rows.
 
 SIZES = {50: 10, 100: 10, 200: 6, 400: 4, 800: 2}  # rows, and data sets
 network = WeightedTorchClassifier(early_stopping=True, random_state=0)
@@ -50,14 +54,17 @@ for n, n_sets in SIZES.items():
             fitted = clone(network).set_params(n_members=n_members).fit(X, y)
             found.append(log_loss(y_new, fitted.predict_proba(X_new)) - best)
             if n_members == 5:
-                out_of_fold.append((n, log_loss(y, fitted.oof_prediction_) - best, found[-1]))
+                out_of_fold.append(
+                    (n, log_loss(y, fitted.oof_prediction_) - best, found[-1])
+                )
         losses.append(np.array(found))
-    print(f"{n:>5} rows: {loss[1][-1].mean():.3f} with one, {loss[5][-1].mean():.3f} with five")
+    one, five = loss[1][-1].mean(), loss[5][-1].mean()
+    print(f"{n:>5} rows: {one:.3f} with one, {five:.3f} with five")
 
 # %%
-# Every row has a prediction by the network that was not trained on it, ``oof_prediction_``. Its
-# loss says how good the fit is, without any rows put aside. With few rows it is too good, as these
-# rows decided when to stop.
+# Every row has a prediction by the network that was not trained on it,
+# ``oof_prediction_``. Its loss says how good the fit is, without any rows put
+# aside. With few rows it is too good, as these rows decided when to stop.
 
 n_rows, estimated, on_new_rows = np.transpose(out_of_fold)
 measured = {
@@ -71,27 +78,58 @@ for name, values in measured.items():
 # The picture
 # -----------
 #
-# Left: how far the loss is above the smallest possible one, that of the true probabilities. Small
-# points are data sets, large ones their means. The fewer the rows, the more five networks pay.
-# Right: two ways to measure the loss of five networks.
+# Left: how far the loss is above the smallest possible one, that of the true
+# probabilities. Small points are data sets, large ones their means. The fewer the
+# rows, the more five networks pay. Right: two ways to measure the loss of five
+# networks.
 
 BLUE, RED, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#808080"
-figure, (left, right) = plt.subplots(1, 2, figsize=(9.5, 4.3), layout="constrained")
-styles = {1: (RED, "--", "^", "one network"), 5: (BLUE, "-", "o", "five networks")}
+figure, (left, right) = plt.subplots(
+    1, 2, figsize=(9.5, 4.3), layout="constrained"
+)
+styles = {
+    1: (RED, "--", "^", "one network"),
+    5: (BLUE, "-", "o", "five networks"),
+}
 for n_members, (color, line, mark, name) in styles.items():
     means = [found.mean() for found in loss[n_members]]
-    left.plot(list(SIZES), means, line, marker=mark, color=color, markersize=8, label=name)
+    left.plot(
+        list(SIZES),
+        means,
+        line,
+        marker=mark,
+        color=color,
+        markersize=8,
+        label=name,
+    )
     for n, found in zip(SIZES, loss[n_members]):
         shift = 0.92 if n_members == 1 else 1.08
-        left.plot(np.full(len(found), n * shift), found, mark, color=color, alpha=0.5, markersize=3)
-left.set(title="Loss on new rows", ylabel="log-loss above the best possible", yscale="log")
+        left.plot(
+            np.full(len(found), n * shift),
+            found,
+            mark,
+            color=color,
+            alpha=0.5,
+            markersize=3,
+        )
+left.set(
+    title="Loss on new rows",
+    ylabel="log-loss above the best possible",
+    yscale="log",
+)
 left.set_yticks([0.05, 0.1, 0.2, 0.5, 1])
 left.yaxis.set_major_formatter("{x:g}")
-for (name, values), color, style in zip(measured.items(), (GREEN, BLUE), ("s-.", "o-")):
+for (name, values), color, style in zip(
+    measured.items(), (GREEN, BLUE), ("s-.", "o-")
+):
     right.plot(list(SIZES), values, style, color=color, markersize=8, label=name)
 right.axhline(best, color=GREY, linewidth=1)
-right.annotate("best possible", (800, best), (0, 4), textcoords="offset points", ha="right")
-right.set(title="Five networks, measured in two ways", ylabel="log-loss", xscale="log")
+right.annotate(
+    "best possible", (800, best), (0, 4), textcoords="offset points", ha="right"
+)
+right.set(
+    title="Five networks, measured in two ways", ylabel="log-loss", xscale="log"
+)
 for ax in (left, right):
     ax.set_xscale("log")
     ax.set_xticks(list(SIZES), list(SIZES))

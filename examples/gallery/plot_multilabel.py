@@ -3,16 +3,18 @@
 Several labels: a class weight for each
 =======================================
 
-A photo may show a tree, a car and a fox, or none of them. Each label is a question with the answers
-no and yes, and each can be rare in its own way. ``class_weight`` is applied to each label, and
-``sample_weight`` to the row as a whole.
+A photo may show a tree, a car and a fox, or none of them. Each label is a
+question with the answers no and yes, and each can be rare in its own way.
+``class_weight`` is applied to each label, and ``sample_weight`` to the row as a
+whole.
 """
 
 # %%
 # The data
 # --------
 #
-# Made up: four labels that depend on ten features, and are present in 40 % to 1 % of the rows.
+# Made up: four labels that depend on ten features, and are present in 40 % to 2 %
+# of the rows.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -26,15 +28,24 @@ N_TRAIN = 10_000
 X = rng.normal(size=(40_000, 10))
 score = X[:, :4] + X[:, 4:8] * X[:, [5, 6, 7, 4]]
 Y = rng.binomial(1, 1 / (1 + np.exp([0.6, 3.0, 4.5, 6.0] - 1.5 * score)))
-X_train, Y_train, X_test, Y_test = X[:N_TRAIN], Y[:N_TRAIN], X[N_TRAIN:], Y[N_TRAIN:]
-print("share of rows:", ", ".join(f"{n} {s:.1%}" for n, s in zip(LABELS, Y_train.mean(axis=0))))
+X_train, Y_train, X_test, Y_test = (
+    X[:N_TRAIN],
+    Y[:N_TRAIN],
+    X[N_TRAIN:],
+    Y[N_TRAIN:],
+)
+print(
+    "share of rows:",
+    ", ".join(f"{n} {s:.1%}" for n, s in zip(LABELS, Y_train.mean(axis=0))),
+)
 
 # %%
 # Three settings
 # --------------
 #
-# ``"balanced"`` gives yes and no the same total weight, for each label anew. A list has an entry
-# for each label: here only foxes are to be found at a price, and a yes counts ten times.
+# ``"balanced"`` gives yes and no the same total weight, for each label anew. A
+# list has an entry for each label: here only foxes are to be found at a price,
+# and a yes counts ten times.
 
 network = WeightedTorchClassifier(n_members=1, random_state=0)
 settings = {
@@ -53,13 +64,18 @@ recall, precision, mean = {}, {}, {}
 for name, model in fits.items():
     found = model.predict(X_test)
     recall[name] = (found * Y_test).sum(axis=0) / Y_test.sum(axis=0)
-    precision[name] = (found * Y_test).sum(axis=0) / np.maximum(found.sum(axis=0), 1)
+    precision[name] = (found * Y_test).sum(axis=0) / np.maximum(
+        found.sum(axis=0), 1
+    )
     mean[name] = model.predict_proba(X_test).mean(axis=0)
-    print(f"{name}: found {recall[name].round(2)}, right {precision[name].round(2)}")
+    print(
+        f"{name}: found {recall[name].round(2)}, right {precision[name].round(2)}"
+    )
 
 # %%
-# Probabilities of a balanced network are those of a world in which every label is present in half
-# of the rows. ``correct_prior`` puts each label back to its own share.
+# Probabilities of a balanced network are those of a world in which every label is
+# present in half of the rows. ``correct_prior`` puts each label back to its own
+# share.
 
 corrected = fits["balanced"].set_params(correct_prior=True)
 mean["balanced, corrected"] = corrected.predict_proba(X_test).mean(axis=0)
@@ -70,15 +86,20 @@ for name, value in {"observed": Y_test.mean(axis=0), **mean}.items():
 # The picture
 # -----------
 #
-# Left: without class weights nearly all foxes are overlooked, and with balanced ones three of four
-# are found. (The printed lines show the price: most alarms are then false.) The list finds half of
-# the foxes. As all labels share one network and its early stopping, the others change a little too.
-# Right: the rarer a label, the more a balanced network exaggerates it, and the correction takes
-# that back.
+# Left: without class weights nearly all foxes are overlooked, and with balanced
+# ones three of four are found. (The printed lines show the price: most alarms are
+# then false.) The list finds half of the foxes. As all labels share one network
+# and its early stopping, the others change a little too. Right: the rarer a
+# label, the more a balanced network exaggerates it, and the correction takes that
+# back.
 
 BLUE, RED, GREEN, BLACK = "#0072B2", "#D55E00", "#009E73", "black"
-figure, (left, right) = plt.subplots(1, 2, figsize=(9.5, 4.2), layout="constrained")
-names = [f"{label}\n{share:.1%}" for label, share in zip(LABELS, Y_train.mean(axis=0))]
+figure, (left, right) = plt.subplots(
+    1, 2, figsize=(9.5, 4.2), layout="constrained"
+)
+names = [
+    f"{label}\n{share:.1%}" for label, share in zip(LABELS, Y_train.mean(axis=0))
+]
 place = np.arange(4)
 left_styles = [
     (BLACK, "", "no class weights"),
@@ -87,21 +108,37 @@ left_styles = [
 ]
 for shift, (color, hatch, name) in zip((-0.27, 0, 0.27), left_styles):
     left.bar(
-        place + shift, recall[name], 0.25, color=color, hatch=hatch, edgecolor="white", label=name
+        place + shift,
+        recall[name],
+        0.25,
+        color=color,
+        hatch=hatch,
+        edgecolor="white",
+        label=name,
     )
 left.set_xticks(place, names)
-left.set(title="Share of those present that is found", ylabel="recall", ylim=(0, 1.1))
+left.set(
+    title="Share of those present that is found", ylabel="recall", ylim=(0, 1.1)
+)
 left.set_yticks(np.linspace(0, 1, 6))
 left.legend(frameon=False, fontsize="small", loc="upper right")
 for x, share in zip(place, 100 * Y_test.mean(axis=0)):
     label = "observed" if x == 0 else None
-    right.plot([x - 0.3, x + 0.3], [share, share], color=BLACK, linewidth=3, label=label)
+    right.plot(
+        [x - 0.3, x + 0.3], [share, share], color=BLACK, linewidth=3, label=label
+    )
 right_styles = {"balanced": (RED, "^"), "balanced, corrected": (BLUE, "o")}
 for name, (color, mark) in right_styles.items():
-    right.plot(place, 100 * mean[name], mark, color=color, markersize=9, label=name)
+    right.plot(
+        place, 100 * mean[name], mark, color=color, markersize=9, label=name
+    )
 right.set_xticks(place, names)
 right.set(
-    title="Mean predicted probability", ylabel="%", yscale="log", ylim=(1, 100), xlim=(-0.6, 3.6)
+    title="Mean predicted probability",
+    ylabel="%",
+    yscale="log",
+    ylim=(1, 100),
+    xlim=(-0.6, 3.6),
 )
 right.yaxis.set_major_formatter("{x:g}")
 right.legend(frameon=False, fontsize="small", loc="lower left")

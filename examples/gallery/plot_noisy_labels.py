@@ -3,18 +3,20 @@
 Noisy labels: precise rows count more
 =====================================
 
-The y of some rows was measured well, that of others badly. To use only the good rows wastes the
-others, and to treat all alike lets the bad ones drown the good ones. If the noise of a row has the
-standard deviation s, the right weight is ``1 / s**2``. It need not be exact.
+The y of some rows was measured well, that of others badly. To use only the good
+rows wastes the others, and to treat all alike lets the bad ones drown the good
+ones. If the noise of a row has the standard deviation s, the right weight is
+``1 / s**2``. It need not be exact.
 """
 
 # %%
 # The data
 # --------
 #
-# Three thermometers along a river: a laboratory's, which is precise and expensive, one of a school,
-# and one that was sold for little. The noise of each is known from its data sheet. The true
-# temperature is made up, so we can see who finds it.
+# Three thermometers along a river: a laboratory's, which is precise and
+# expensive, one of a school, and one that was sold for little. The noise of each
+# is known from its data sheet. The true temperature is made up, so we can see who
+# finds it.
 
 import warnings
 
@@ -44,9 +46,10 @@ def measurements(seed):
 # Six ways to weigh
 # -----------------
 #
-# The weight is ``1 / s**power``: with power 0 all rows are alike, and with a large one only the
-# laboratory counts. Ten sets of measurements show what is chance. Large batches keep the gradients
-# calm where a few rows have most of the weight, which ``fit`` warns of.
+# The weight is ``1 / s**power``: with power 0 all rows are alike, and with a
+# large one only the laboratory counts. Ten sets of measurements show what is
+# chance. Large batches keep the gradients calm where a few rows have most of the
+# weight, which ``fit`` warns of.
 
 warnings.simplefilter("ignore", EffectiveSampleSizeWarning)
 ways = {f"1 / s^{power}": noise ** (-1.0 * power) for power in range(5)}
@@ -62,7 +65,10 @@ network = WeightedTorchRegressor(
 )
 grid = np.linspace(0, 10, 300)
 curves = {
-    name: [network.fit(*measurements(seed), weight).predict(grid[:, None]) for seed in range(10)]
+    name: [
+        network.fit(*measurements(seed), weight).predict(grid[:, None])
+        for seed in range(10)
+    ]
     for name, weight in ways.items()
 }
 errors = {
@@ -76,35 +82,66 @@ for name, error in errors.items():
 # The picture
 # -----------
 #
-# Left: one set of measurements. Right: the error of all ten (small) and their mean (large). It is
-# smallest at ``1 / s**2``. Weights that are somewhat wrong, ``1 / s`` or ``1 / s**3``, are still
-# better than no weights, and better than the laboratory alone. (A few cheap measurements lie
-# outside the left panel.)
+# Left: one set of measurements. Right: the error of all ten (small) and their
+# mean (large). It is smallest at ``1 / s**2``. Weights that are somewhat wrong,
+# ``1 / s`` or ``1 / s**3``, are still better than no weights, and better than the
+# laboratory alone. (A few cheap measurements lie outside the left panel.)
 
-BLUE, RED, GREEN, BLACK, GREY = "#0072B2", "#D55E00", "#009E73", "black", "#808080"
-figure, (left, right) = plt.subplots(1, 2, figsize=(9.5, 4.5), layout="constrained")
+BLUE, RED, GREEN, BLACK, GREY = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "black",
+    "#808080",
+)
+figure, (left, right) = plt.subplots(
+    1, 2, figsize=(9.5, 4.5), layout="constrained"
+)
 X, y = measurements(0)
-marks = {"cheap": ("o", 0.3, 6), "school": ("s", 0.6, 10), "laboratory": ("D", 1.0, 45)}
+marks = {
+    "cheap": ("o", 0.3, 6),
+    "school": ("s", 0.6, 10),
+    "laboratory": ("D", 1.0, 45),
+}
 for name, (mark, alpha, size) in marks.items():
     rows = noise == NOISE[name]
     label = f"{name} (s = {NOISE[name]})"
     color = GREEN if name == "laboratory" else GREY
-    left.scatter(X[rows], y[rows], size, color, marker=mark, alpha=alpha, linewidth=0, label=label)
+    left.scatter(
+        X[rows],
+        y[rows],
+        size,
+        color,
+        marker=mark,
+        alpha=alpha,
+        linewidth=0,
+        label=label,
+    )
 left.plot(grid, truth(grid), color=BLACK, linewidth=3, label="truth")
 for name, style, color in (("1 / s^0", "--", RED), ("1 / s^2", "-", BLUE)):
     label = "all rows alike" if name == "1 / s^0" else "weight 1 / s²"
     left.plot(grid, curves[name][0], style, color=color, linewidth=2, label=label)
-left.set(title="One set of measurements", xlabel="km along the river", ylabel="temperature")
+left.set(
+    title="One set of measurements",
+    xlabel="km along the river",
+    ylabel="temperature",
+)
 left.set(ylim=(6, 21))
 left.legend(frameon=False, ncols=2, fontsize="small", loc="upper center")
 
 names = ["all\nalike", "1/s", "1/s²", "1/s³", "1/s⁴", "laboratory\nonly"]
 for place, error in enumerate(errors.values()):
-    right.plot(np.full(10, place), error, "o", color=GREY, markersize=3, alpha=0.6)
+    right.plot(
+        np.full(10, place), error, "o", color=GREY, markersize=3, alpha=0.6
+    )
 means = [error.mean() for error in errors.values()]
 right.plot(means[:5], "-", color=GREY)
-for place, (mean, color) in enumerate(zip(means, [RED, GREY, BLUE, GREY, GREY, GREEN])):
-    right.plot(place, mean, "D" if color == GREEN else "o", color=color, markersize=10)
+for place, (mean, color) in enumerate(
+    zip(means, [RED, GREY, BLUE, GREY, GREY, GREEN])
+):
+    right.plot(
+        place, mean, "D" if color == GREEN else "o", color=color, markersize=10
+    )
 right.set_xticks(range(6), names)
 right.set(title="Error by weight, ten sets", ylabel="degrees", ylim=(0, None))
 for ax in (left, right):

@@ -4,17 +4,18 @@ Prediction intervals: quantiles under sample weights
 ====================================================
 
 Two numbers around a prediction say more than the prediction. A network with
-``criterion="quantile"`` predicts several quantiles at once, which never cross. Like means,
-quantiles depend on whom the rows stand for, so they need the weights too.
+``criterion="quantile"`` predicts several quantiles at once, which never cross.
+Like means, quantiles depend on whom the rows stand for, so they need the
+weights too.
 """
 
 # %%
 # The data
 # --------
 #
-# Travel times to work, made up. A survey asked as many people who drive as people who take the
-# train, but in the population nine of ten drive. The mode of transport is not in the table: all
-# that the network sees is the distance.
+# Travel times to work, made up. A survey asked as many people who drive as people
+# who take the train, but in the population nine of ten drive. The mode of
+# transport is not in the table: all that the network sees is the distance.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -27,7 +28,7 @@ rng = np.random.default_rng(0)
 
 
 def minutes(km, drives):
-    """Travel time: cars are slower with chance, trains have a walk at both ends."""
+    """Travel time: cars meet traffic, trains have a walk at both ends."""
     car = 5 + 1.3 * km + rng.gamma(2.0, 0.15 * km)
     train = 25 + 1.0 * km + rng.gamma(4.0, 5.0, len(km))
     return np.where(drives, car, train)
@@ -47,23 +48,31 @@ weight = np.where(drives, SHARE_OF_DRIVERS, 1 - SHARE_OF_DRIVERS)
 # Three quantiles, with and without the weights
 # ---------------------------------------------
 
-network = WeightedTorchRegressor(criterion="quantile", criterion__quantile=LEVELS, random_state=0)
+network = WeightedTorchRegressor(
+    criterion="quantile", criterion__quantile=LEVELS, random_state=0
+)
 grid = np.linspace(2, 40, 150)
 curves, below = {}, {}
-for name, w in {"with weights": weight, "without weights": np.ones(len(X))}.items():
+for name, w in {
+    "with weights": weight,
+    "without weights": np.ones(len(X)),
+}.items():
     network.fit(X, y, sample_weight=w)
     curves[name] = network.predict(grid[:, None])
     below[name] = np.mean(y_new[:, None] < network.predict(X_new), axis=0)
     print(f"{name}:")
     for level, share in zip(LEVELS, below[name]):
-        print(f"  quantile {level:.2f}: {share:.1%} of the population are below it")
+        print(
+            f"  quantile {level:.2f}: {share:.1%} of the population are below it"
+        )
 
 # %%
 # The picture
 # -----------
 #
-# Bands hold the middle 90 %. Those of the network without weights describe the people who answered:
-# its median is near the fastest trains, and 86 % of the population are faster.
+# Bands hold the middle 90 %. Those of the network without weights describe the
+# people who answered: its median is near the fastest trains, and 86 % of the
+# population are faster.
 
 BLUE, RED, BLACK, GREY = "#0072B2", "#D55E00", "black", "#808080"
 figure, (left, right) = plt.subplots(
@@ -73,21 +82,42 @@ shown = slice(0, 1_500)
 for is_driver, color, mark in ((1, BLUE, "o"), (0, RED, "^")):
     rows = np.flatnonzero(drives[shown] == is_driver)
     size = 3 if is_driver else 5
-    left.plot(X[rows], y[rows], mark, color=color, alpha=0.35, markersize=size, linewidth=0)
+    left.plot(
+        X[rows],
+        y[rows],
+        mark,
+        color=color,
+        alpha=0.35,
+        markersize=size,
+        linewidth=0,
+    )
 styles = {"with weights": (BLUE, "-"), "without weights": (RED, "--")}
 for name, (color, line) in styles.items():
     low, median, high = curves[name].T
-    left.plot(grid, median, line, color=color, linewidth=3, label=f"median {name}")
-    left.plot(grid, low, line, color=color, linewidth=1.2, label=f"5 % and 95 % {name}")
+    left.plot(
+        grid, median, line, color=color, linewidth=3, label=f"median {name}"
+    )
+    left.plot(
+        grid, low, line, color=color, linewidth=1.2, label=f"5 % and 95 % {name}"
+    )
     left.plot(grid, high, line, color=color, linewidth=1.2)
 left.annotate("by car", (26, 24), color=BLUE, fontsize=12)
 left.annotate("by train", (26, 105), color=RED, fontsize=12)
 left.set(
-    title="Travel times of the survey", xlabel="distance (km)", ylabel="minutes", ylim=(0, 125)
+    title="Travel times of the survey",
+    xlabel="distance (km)",
+    ylabel="minutes",
+    ylim=(0, 125),
 )
 left.legend(frameon=False, fontsize="small", loc="upper left")
 place = np.arange(3)
-right.bar(place - 0.2, 100 * below["with weights"], 0.38, color=BLUE, label="with weights")
+right.bar(
+    place - 0.2,
+    100 * below["with weights"],
+    0.38,
+    color=BLUE,
+    label="with weights",
+)
 right.bar(
     place + 0.2,
     100 * below["without weights"],
@@ -106,7 +136,11 @@ for x, level in zip(place, LEVELS):
         label="as promised" if x == 0 else None,
     )
 right.set_xticks(place, [f"{100 * level:g} %" for level in LEVELS])
-right.set(title="Who is below, in the population", xlabel="quantile", ylabel="% of the population")
+right.set(
+    title="Who is below, in the population",
+    xlabel="quantile",
+    ylabel="% of the population",
+)
 right.legend(frameon=False, fontsize="small", loc="upper left")
 for ax in (left, right):
     ax.spines[["top", "right"]].set_visible(False)

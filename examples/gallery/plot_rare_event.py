@@ -3,10 +3,11 @@
 Rare events: calibrated probabilities, then a decision
 ======================================================
 
-One case in forty is positive, and missing it costs twenty times as much as a false alarm.
-``class_weight="balanced"`` finds most of the positives, but its probabilities describe a world in
-which half of the cases are positive. ``correct_prior=True`` brings them back to ours, and the costs
-then say where the threshold belongs.
+One case in forty is positive, and missing it costs twenty times as much as a
+false alarm. ``class_weight="balanced"`` finds most of the positives, but its
+probabilities describe a world in which half of the cases are positive.
+``correct_prior=True`` brings them back to ours, and the costs then say where
+the threshold belongs.
 """
 
 # %%
@@ -31,18 +32,20 @@ truth = 1 / (1 + np.exp(-log_odds))
 y = rng.binomial(1, truth)
 X_train, y_train, X_test, y_test = X[:15_000], y[:15_000], X[15_000:], y[15_000:]
 truth = truth[15_000:]
-print(f"positive: {y_train.sum()} of {len(y_train):,} training rows, {y_train.mean():.1%}")
+print(f"positive: {y_train.mean():.1%} of {len(y_train):,} training rows")
 
 # %%
 # Balanced training, with and without the correction
 # --------------------------------------------------
 #
-# Balanced weights give each positive row forty times the weight of a negative one. A batch of 256
-# rows holds few of them, so we draw heavy rows more often (``weighting="sampling"``) instead of
-# multiplying their loss. ``correct_prior`` needs no second fit: it takes the class weights back out
-# of the predictions.
+# Balanced weights give each positive row forty times the weight of a negative
+# one. A batch of 256 rows holds few of them, so we draw heavy rows more often
+# (``weighting="sampling"``) instead of multiplying their loss. ``correct_prior``
+# needs no second fit: it takes the class weights back out of the predictions.
 
-network = WeightedTorchClassifier(class_weight="balanced", weighting="sampling", random_state=0)
+network = WeightedTorchClassifier(
+    class_weight="balanced", weighting="sampling", random_state=0
+)
 network.fit(X_train, y_train)
 probability = {"as fitted": network.predict_proba(X_test)[:, 1]}
 network.set_params(correct_prior=True)
@@ -51,15 +54,18 @@ probability["corrected"] = network.predict_proba(X_test)[:, 1]
 print(f"observed share of positives: {y_test.mean():.3f}")
 for name, p in probability.items():
     error = calibration_table(y_test, p).calibration_error
-    print(f"mean probability {name}: {p.mean():.3f}, calibration error {error:.3f}")
+    print(
+        f"mean probability {name}: {p.mean():.3f}, calibration error {error:.3f}"
+    )
 
 # %%
 # What a decision costs
 # ---------------------
 #
-# To raise an alarm is right when the expected cost of a miss, ``p * MISS``, is more than that of a
-# false alarm, ``(1 - p) * ALARM``: above ``p = ALARM / (ALARM + MISS)``. That needs probabilities
-# of our world. ``TunedThresholdClassifierCV`` finds a threshold without them, by cross-validation.
+# To raise an alarm is right when the expected cost of a miss, ``p * MISS``, is
+# more than that of a false alarm, ``(1 - p) * ALARM``: above ``p = ALARM / (ALARM
+# + MISS)``. That needs probabilities of our world. ``TunedThresholdClassifierCV``
+# finds a threshold without them, by cross-validation.
 
 
 def cost(y_true, y_pred):
@@ -68,19 +74,29 @@ def cost(y_true, y_pred):
 
 
 thresholds = np.geomspace(0.003, 0.9, 60)
-curve = {name: [cost(y_test, p >= t) for t in thresholds] for name, p in probability.items()}
+curve = {
+    name: [cost(y_test, p >= t) for t in thresholds]
+    for name, p in probability.items()
+}
 rule = ALARM / (ALARM + MISS)
 tuned = TunedThresholdClassifierCV(
-    network, scoring=make_scorer(cost, greater_is_better=False), cv=3, random_state=0
+    network,
+    scoring=make_scorer(cost, greater_is_better=False),
+    cv=3,
+    random_state=0,
 ).fit(X_train, y_train)
 
 costs = {
     "never an alarm": cost(y_test, np.zeros(len(y_test))),
     "always an alarm": cost(y_test, np.ones(len(y_test))),
     "corrected, threshold 0.5": cost(y_test, probability["corrected"] >= 0.5),
-    "as fitted, threshold by the costs": cost(y_test, probability["as fitted"] >= rule),
+    "as fitted, threshold by the costs": cost(
+        y_test, probability["as fitted"] >= rule
+    ),
     "as fitted, threshold 0.5": cost(y_test, probability["as fitted"] >= 0.5),
-    "corrected, threshold by the costs": cost(y_test, probability["corrected"] >= rule),
+    "corrected, threshold by the costs": cost(
+        y_test, probability["corrected"] >= rule
+    ),
     "corrected, threshold tuned": cost(y_test, tuned.predict(X_test)),
     "the true probabilities": cost(y_test, truth >= rule),
 }
@@ -92,9 +108,9 @@ print(f"threshold by the costs {rule:.3f}, tuned {tuned.best_threshold_:.3f}")
 # The pictures
 # ------------
 #
-# Points on the dashed line are probabilities that come true. Those as fitted are far too high
-# everywhere. The corrected ones are right from 1 % on, which is where decisions are made; the
-# smallest are too low.
+# Points on the dashed line are probabilities that come true. Those as fitted are
+# far too high everywhere. The corrected ones come true from 2 % on, which is
+# where decisions are made; the smallest are too low.
 
 BLUE, RED, BLACK = "#0072B2", "#D55E00", "black"
 figure, axes = plt.subplots(1, 2, figsize=(8.5, 4.3), layout="constrained")
@@ -105,22 +121,38 @@ for ax, title, p in zip(axes, titles, probability.values()):
 figure.suptitle("Do the probabilities come true?")
 
 # %%
-# Any threshold on one of the two is a threshold on the other, so both curves have the same minimum.
-# But only on the corrected probabilities do the costs alone say where it is, and the tuned
-# threshold lies next to it.
+# Any threshold on one of the two is a threshold on the other, so both curves have
+# the same minimum. But only on the corrected probabilities do the costs alone say
+# where it is, and the tuned threshold lies next to it.
 
 figure, ax = plt.subplots(figsize=(7, 4), layout="constrained")
 styles = {"as fitted": (RED, "--"), "corrected": (BLUE, "-")}
 for name, (color, line) in styles.items():
-    ax.plot(thresholds, curve[name], line, color=color, label=f"probability {name}")
+    ax.plot(
+        thresholds, curve[name], line, color=color, label=f"probability {name}"
+    )
 ax.axvline(rule, color=BLACK, linestyle=":", linewidth=1)
 ax.annotate(f" threshold by the costs: 1/{1 + MISS}", (rule, 0.93))
 tuned_cost = costs["corrected, threshold tuned"]
-ax.plot(tuned.best_threshold_, tuned_cost, "o", color=BLUE, markersize=9, label="tuned threshold")
+ax.plot(
+    tuned.best_threshold_,
+    tuned_cost,
+    "o",
+    color=BLUE,
+    markersize=9,
+    label="tuned threshold",
+)
 best = costs["the true probabilities"]
 ax.axhline(best, color=BLACK, linewidth=0.8)
-ax.annotate("if the true probabilities were known", (0.0031, best - 0.04), va="center")
-ax.set(xscale="log", ylim=(0.2, 1), xlabel="threshold for an alarm", ylabel="mean cost of a case")
+ax.annotate(
+    "if the true probabilities were known", (0.0031, best - 0.04), va="center"
+)
+ax.set(
+    xscale="log",
+    ylim=(0.2, 1),
+    xlabel="threshold for an alarm",
+    ylabel="mean cost of a case",
+)
 ax.set_title("A miss costs 20, a false alarm 1")
 ax.xaxis.set_major_formatter("{x:g}")
 ax.spines[["top", "right"]].set_visible(False)

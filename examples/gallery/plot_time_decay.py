@@ -3,17 +3,19 @@
 Drift: how fast should old data fade?
 =====================================
 
-When the world changes slowly, old rows are wrong about today, and the newest rows alone are few.
-``time_decay`` gives each row a weight that halves with every ``half_life`` of its age. Predicting
-the past one week at a time, as one would have had to, shows which half-life is right.
+When the world changes slowly, old rows are wrong about today, and the newest
+rows alone are few. ``time_decay`` gives each row a weight that halves with
+every ``half_life`` of its age. Predicting the past one week at a time, as one
+would have had to, shows which half-life is right.
 """
 
 # %%
 # The data
 # --------
 #
-# A made-up shop. How many parcels it sends on a day depends on the price that it asks, and the
-# price that sells most rises from 3 to 6 in 900 days. So the truth is known for every day.
+# A made-up shop. How many parcels it sends on a day depends on the price that it
+# asks, and the price that sells most rises from 3 to 6 in 900 days. So the truth
+# is known for every day.
 
 import warnings
 
@@ -46,10 +48,11 @@ X = price[:, None]
 # Walk forward
 # ------------
 #
-# Every eight weeks, fit to all days before with the weights of that day, and predict the next four
-# weeks. The error is taken from the true expectation, which only made-up data have; with real data
-# it would be that from the sales, whose noise adds the same to all half-lives. (A fit warns when
-# few rows have most of the weight. Here that is what we try out.)
+# Every eight weeks, fit to all days before with the weights of that day, and
+# predict the next four weeks. The error is taken from the true expectation, which
+# only made-up data have; with real data it would be that from the sales, whose
+# noise adds the same to all half-lives. (A fit warns when few rows have most of
+# the weight. Here that is what we try out.)
 
 warnings.simplefilter("ignore", EffectiveSampleSizeWarning)
 
@@ -68,7 +71,9 @@ starts = range(400, DAYS - 28, 56)
 def weights(half_life, today):
     """Weights of the rows before today, by their age in days."""
     age = today - day[day < today]
-    return np.ones(len(age)) if np.isinf(half_life) else time_decay(age, half_life)
+    return (
+        np.ones(len(age)) if np.isinf(half_life) else time_decay(age, half_life)
+    )
 
 
 errors = {}
@@ -77,27 +82,35 @@ for half_life in half_lives:
     for today in starts:
         past, soon = day < today, (day >= today) & (day < today + 28)
         network.fit(X[past], sales[past], sample_weight=weights(half_life, today))
-        squares.append((network.predict(X[soon]) - truth(price[soon], day[soon])) ** 2)
+        squares.append(
+            (network.predict(X[soon]) - truth(price[soon], day[soon])) ** 2
+        )
     errors[half_life] = np.sqrt(np.mean(np.concatenate(squares)))
     n = effective_sample_size(weights(half_life, today))
-    print(f"half-life {half_life:>4} days: error {errors[half_life]:.2f}, effective rows {n:.0f}")
+    error = errors[half_life]
+    print(f"half-life {half_life:>4}: error {error:.2f}, effective rows {n:.0f}")
 
 # %%
 # The picture
 # -----------
 #
-# Left: a short half-life leaves too little data, a long one averages over worlds that are gone, and
-# the error is smallest in between. Right: what the networks say about the price after the last day.
-# Without decay the network describes the mean of 900 days, and its best price is out of date.
+# Left: a short half-life leaves too little data, a long one averages over prices
+# that are out of date, and the error is smallest in between. Right: what the
+# networks say about the price after the last day. Without decay the network
+# describes the mean of 900 days, and finds a best price of long ago.
 
 BLUE, RED, BLACK, GREY = "#0072B2", "#D55E00", "black", "#808080"
 best = min(errors, key=errors.get)
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
 names = ["none" if np.isinf(h) else str(h) for h in half_lives]
 left.plot(names, list(errors.values()), "o-", color=GREY)
-left.plot(names[half_lives.index(best)], errors[best], "o", color=BLUE, markersize=11)
+left.plot(
+    names[half_lives.index(best)], errors[best], "o", color=BLUE, markersize=11
+)
 left.plot("none", errors[np.inf], "^", color=RED, markersize=11)
-left.annotate("too little data", (0, errors[7]), (12, 0), textcoords="offset points")
+left.annotate(
+    "too little data", (0, errors[7]), (12, 0), textcoords="offset points"
+)
 left.annotate(
     "too much of the past",
     (len(names) - 1, errors[np.inf]),
@@ -106,7 +119,9 @@ left.annotate(
     textcoords="offset points",
 )
 left.set(
-    title="Error on the next four weeks", xlabel="half-life (days)", ylabel="error (parcels a day)"
+    title="Error on the next four weeks",
+    xlabel="half-life (days)",
+    ylabel="error (parcels a day)",
 )
 left.set_ylim(0, 1.2 * max(errors.values()))
 
@@ -114,11 +129,20 @@ grid = np.linspace(0, 9, 200)
 right.plot(grid, truth(grid, DAYS), color=BLACK, linewidth=3, label="truth today")
 for past_day, fade in ((DAYS // 2, 0.5), (0, 0.25)):
     label = f"truth {DAYS - past_day} days ago"
-    right.plot(grid, truth(grid, past_day), color=BLACK, alpha=fade, linewidth=1, label=label)
+    right.plot(
+        grid,
+        truth(grid, past_day),
+        color=BLACK,
+        alpha=fade,
+        linewidth=1,
+        label=label,
+    )
 for half_life, color, line in ((best, BLUE, "-"), (np.inf, RED, "--")):
     network.fit(X, sales, sample_weight=weights(half_life, DAYS))
     label = "no decay" if np.isinf(half_life) else f"half-life {half_life} days"
-    right.plot(grid, network.predict(grid[:, None]), line, color=color, label=label)
+    right.plot(
+        grid, network.predict(grid[:, None]), line, color=color, label=label
+    )
 right.set(title="Sales by price", xlabel="price", ylabel="parcels a day")
 right.set_ylim(0, 15)
 right.legend(frameon=False, loc="upper center", ncols=2, fontsize="small")
