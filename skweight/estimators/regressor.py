@@ -199,6 +199,9 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         exp(output + offset - offset_location_)``. Otherwise 0.
     is_categorical_ : ndarray of bool of shape (n_features,), or None
         Which columns of X are categories; None if none is.
+    category_codes_ : dict of str to dict
+        The number that stands for each label of each column of categories, for
+        :meth:`encode_columns` and ONNX files. The label None is a missing one; any other has 0.
     nets_ : list of WeightedNet
         The trained skorch nets, one for each member.
     net_ : WeightedNet
