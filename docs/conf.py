@@ -90,6 +90,7 @@ sphinx_gallery_conf = {
     "abort_on_example_error": True,
     "remove_config_comments": True,
     "show_memory": False,
+    "thumbnail_size": (480, 336),
     "write_computation_times": False,
     "download_all_examples": False,
 }
