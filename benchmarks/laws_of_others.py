@@ -1,6 +1,6 @@
 """What weights do in other libraries: two fits that should be the same, and how far they differ.
 
-Run ``OMP_NUM_THREADS=1 python benchmarks/laws_of_others.py``. It takes about ten seconds and prints
+Run ``OMP_NUM_THREADS=1 python benchmarks/laws_of_others.py``. It takes half a minute and prints
 a Markdown table of the largest difference between predicted probabilities. LightGBM has a row if it
 is installed. Each estimator has its default settings and a fixed seed.
 """

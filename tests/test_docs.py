@@ -239,6 +239,13 @@ def test_the_numbers_of_a_page_are_those_of_the_last_run(page, first, n_rows):
     assert len(stated) >= n_rows and stated <= measured
 
 
+def test_what_weights_do_in_other_libraries_is_what_the_benchmark_printed():
+    page = (ROOT / "docs" / "comparison.md").read_text()
+    section = page.partition("## What weights do")[2].partition("\n## ")[0]
+    stated = re.findall(r"^\| .*\d.* \|$", section, flags=re.MULTILINE)
+    assert len(stated) >= 6 and {*stated} <= {*RESULTS.read_text().splitlines()}
+
+
 def test_every_parameter_in_the_table_of_weights_exists():
     params = WeightedTorchClassifier().get_params()
     table = re.findall(r"^\| `(\w+)`", README.read_text(), flags=re.MULTILINE)
