@@ -2,6 +2,7 @@
 
 import os
 import signal
+import zlib
 
 # Before torch and scikit-learn are imported. scikit-learn skips its array-API check
 # unless SciPy was told that it may be asked for one.
@@ -42,6 +43,15 @@ def regression():
     """420 rows, 8 features, a noisy target, integer weights with zeros among them."""
     X, y = make_regression(420, 8, noise=20.0, random_state=2)
     return X, y, np.random.default_rng(2).integers(0, 4, len(y))
+
+
+@pytest.fixture(autouse=True)
+def numbers_of_this_test(request):
+    """The file's ``rng`` starts from the test's name: no test depends on those before it."""
+    rng = getattr(request.module, "rng", None)
+    if rng is not None:
+        seed = zlib.crc32(request.node.name.encode())
+        rng.bit_generator.state = np.random.default_rng(seed).bit_generator.state
 
 
 @pytest.fixture
