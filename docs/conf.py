@@ -9,6 +9,9 @@ from typing import Any
 DOCS = Path(__file__).parent
 sys.path[:0] = [str(DOCS.parent), str(DOCS)]
 
+from docutils import nodes  # noqa: E402
+from sphinx import addnodes  # noqa: E402
+
 import skweight  # noqa: E402
 
 project, author = "skweight", "the skweight developers"
@@ -21,6 +24,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "numpydoc",
+    "sphinx_codeautolink",
     "sphinx_gallery.gen_gallery",
     "sphinx_copybutton",
     "sphinx_design",
@@ -95,6 +99,13 @@ sphinx_gallery_conf = {
     "download_all_examples": False,
 }
 
+# Links ----------------------------------------------------------------------------------------
+
+codeautolink_concat_default = True  # the blocks of a page are one program
+# Some blocks go on from another page.
+codeautolink_global_preface = f"from skweight import {', '.join(skweight.__all__)}"
+NOT_LINKED = (nodes.reference, nodes.title, addnodes.pending_xref, addnodes.desc_signature)
+
 # HTML ---------------------------------------------------------------------------------------
 
 html_theme = "pydata_sphinx_theme"
@@ -127,7 +138,45 @@ def _link_files(app: Any, docname: str, source: list[str]) -> None:
     source[0] = re.sub(r"\]\(\.\./([\w./-]+)", rf"]({REPOSITORY}/blob/main/\1", text)
 
 
+def _link_names(app: Any, doctree: Any) -> None:
+    """A public name in code font leads to its page, where a section names it first."""
+    documented = {name: f"{package}.{name}" for package, names in PUBLIC.items() for name in names}
+    linked = set()
+    for literal in list(doctree.findall(nodes.literal)):
+        first_word = re.match(r"\w*", literal.astext().removeprefix("skweight."))[0]
+        name = documented.get(first_word)
+        place = _ancestor(literal, nodes.section), name
+        is_own_page = app.env.docname == f"api/{(name or '').rpartition('.')[2]}"
+        if name is None or is_own_page or place in linked or _ancestor(literal, NOT_LINKED):
+            continue
+        linked.add(place)
+        link = addnodes.pending_xref(
+            "",
+            literal.deepcopy(),
+            refdoc=app.env.docname,
+            refdomain="py",
+            reftype="obj",
+            reftarget=name,
+        )
+        literal.replace_self(link)
+
+
+def _ancestor(node: Any, kind: Any) -> Any:
+    """The nearest node of a kind around this one, or None."""
+    while node is not None and not isinstance(node, kind):
+        node = node.parent
+    return node
+
+
+def _leave_gallery(app: Any, docname: str, source: list[str]) -> None:
+    """The gallery has links in its code already, which the extension for pages does not expect."""
+    if docname.startswith("gallery/"):
+        source[0] = f".. autolink-skip:: file\n\n{source[0]}"
+
+
 def setup(app: Any) -> None:
     """Connect what makes links."""
+    app.connect("source-read", _leave_gallery)
+    app.connect("doctree-read", _link_names)
     app.connect("autodoc-process-docstring", _link_pages)
     app.connect("source-read", _link_files)
