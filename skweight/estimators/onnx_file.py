@@ -1,5 +1,6 @@
 """ONNX files of fitted estimators, by the exporter of torch."""
 
+import json
 import logging
 import os
 import warnings
@@ -9,6 +10,7 @@ from numbers import Integral
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from sklearn.base import is_classifier
 from torch import Tensor
@@ -52,6 +54,7 @@ def write_onnx(estimator: Any, path: Any, opset_version: int) -> None:
             "opset_version must be one that the installed onnx and onnxscript can write, got "
             f"{opset_version}. Leave it out for {DEFAULT_OPSET}."
         )
+    program.model.metadata_props.update(_names(estimator))
     program.save(target, external_data=False)
 
 
@@ -93,6 +96,26 @@ def _example(estimator: Any) -> tuple[Tensor, ...]:
     if not estimator._task.has_offset:
         return (X,)
     return X, torch.zeros(2, estimator._task.n_offsets, dtype=torch.float64)
+
+
+def _names(estimator: Any) -> dict[str, str]:
+    """What the numbers in the file mean, as JSON: columns, codes of categories and classes.
+
+    The codes of a column are pairs, since keys in JSON are texts, and labels need not be.
+    """
+    names: dict[str, Any] = {}
+    if hasattr(estimator, "feature_names_in_"):
+        names["columns"] = estimator.feature_names_in_.tolist()
+    codes = estimator.category_codes_
+    names["category_codes"] = [[name, [*found.items()]] for name, found in codes.items()]
+    if is_classifier(estimator):
+        names["classes"] = estimator.classes_
+    return {name: json.dumps(value, default=_plain) for name, value in names.items()}
+
+
+def _plain(value: Any) -> Any:
+    """Arrays and numbers of NumPy as those of Python; other labels, such as dates, as text."""
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else str(value)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import builtins
 import io
+import json
 import os
 import sys
 from pathlib import Path
@@ -9,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnxruntime
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
 from torch import nn
 
-from skweight import WeightedTorchClassifier
+from skweight import WeightedTorchClassifier, WeightedTorchRegressor
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "estimators"))
 from exported_cases import CLASSIFIERS, NAMES, QUICK, fitted, table, targets
@@ -55,6 +57,31 @@ def test_modules_of_ones_own_are_written(tmp_path):
         session = onnxruntime.InferenceSession(tmp_path / "own.onnx")
         (found,) = session.run(None, {"X": model.encode_columns(data)})
         assert_allclose(found, model.predict_proba(data), atol=1e-6)
+
+
+def test_the_file_says_what_its_numbers_mean(tmp_path):
+    when = pd.to_datetime(["2024-01-01", "2024-01-02", "2024-01-03"] * 20)
+    table = pd.DataFrame({"age": np.arange(60.0), "city": ["Bonn", "Ulm", None] * 20, "day": when})
+    table["day"] = table["day"].astype("category")
+    table["city"] = table["city"].astype("category")
+    table["door"] = pd.Categorical([True, False, False] * 20)
+    y = np.arange(60) % 2
+    for labels in (y, y == 1, np.array(["no", "yes"])[y], pd.Series(["no", "yes"])[y]):
+        model = WeightedTorchClassifier(**QUICK).fit(table, labels)
+        model.to_onnx(tmp_path / "named.onnx")
+        session = onnxruntime.InferenceSession(tmp_path / "named.onnx")
+        texts = session.get_modelmeta().custom_metadata_map
+        found = {name: json.loads(text) for name, text in texts.items()}
+        assert found["columns"] == ["age", "city", "day", "door"]
+        assert found["classes"] == model.classes_.tolist()
+        codes = {name: dict(pairs) for name, pairs in found["category_codes"]}
+        expected = model.category_codes_
+        assert codes["city"] == expected["city"] and codes["door"] == expected["door"]
+        assert codes["day"] == {str(day): code for day, code in expected["day"].items()}
+    model = WeightedTorchRegressor(**QUICK).fit(table[["age"]].to_numpy(), y)
+    model.to_onnx(tmp_path / "bare.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "bare.onnx")
+    assert session.get_modelmeta().custom_metadata_map == {"category_codes": "[]"}
 
 
 class TakesLength(nn.Module):
