@@ -49,7 +49,7 @@ def regression():
 def numbers_of_this_test(request):
     """The file's ``rng`` starts from the test's name: no test depends on those before it."""
     rng = getattr(request.module, "rng", None)
-    if rng is not None:
+    if isinstance(rng, np.random.Generator):
         seed = zlib.crc32(request.node.name.encode())
         rng.bit_generator.state = np.random.default_rng(seed).bit_generator.state
 

@@ -4,6 +4,7 @@ A fit then depends on the weighted data and not on the table: neither on the ord
 on how a weight is divided among copies of a row.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -70,10 +71,21 @@ def _first_of_copies(same: NDArray[np.bool_], n_rows: int) -> NDArray[np.bool_]:
 
 
 def _mass_of_copies(order: Indices, is_first: NDArray[np.bool_], mass: Floats) -> Floats:
-    """The summed mass of each distinct row."""
-    if is_first.all():
-        return mass[order]
-    return np.add.reduceat(_mass_in_order(mass[order], ~is_first[1:]), np.flatnonzero(is_first))
+    """The summed mass of each distinct row, rounded once: the order of copies has no effect.
+
+    A sum that rounds each time would depend on the order, and on how a mass is divided.
+    """
+    in_order, start = mass[order], np.flatnonzero(is_first)
+    if len(start) == len(order):
+        return in_order
+    total = np.asarray(np.add.reduceat(in_order, start))
+    if in_order.sum() < 2**53 and (in_order == np.floor(in_order)).all():
+        return total  # sums of integers are exact
+    end = np.append(start[1:], len(order))
+    of_several = np.flatnonzero(end - start > 2)  # the sum of two numbers is rounded once
+    parts = in_order.tolist()
+    total[of_several] = [math.fsum(parts[i:j]) for i, j in zip(start[of_several], end[of_several])]
+    return total
 
 
 def sort_rows(rows: "DistinctRows") -> "DistinctRows":
@@ -143,15 +155,6 @@ def _sort_mixed_ties(
     order = order.copy()
     order[places] = [row for _, _, row in by_content]
     return order
-
-
-def _mass_in_order(mass: Floats, same: NDArray[np.bool_]) -> Floats:
-    """Sort masses within groups of equal rows: sums must not depend on the order of rows."""
-    group = np.concatenate([[0], np.cumsum(~same)])
-    copies = np.flatnonzero(np.concatenate([[False], same]) | np.concatenate([same, [False]]))
-    mass = mass.copy()
-    mass[copies] = mass[copies][np.lexsort((mass[copies], group[copies]))]
-    return mass
 
 
 class _Columns:

@@ -5,6 +5,7 @@ That a whole fit keeps the laws that follow is left to ``test_weight_laws.py``.
 
 import itertools
 import time
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -116,6 +117,27 @@ def test_a_sum_does_not_depend_on_the_order_of_its_parts():
     assert len({sum(part) for part in parts}) > 1
     totals = {distinct_rows(np.ones((4, 2)), np.zeros(4), np.array(p))[1].item() for p in parts}
     assert len(totals) == 1
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_sum_is_the_exact_one_rounded_once(seed):
+    """Then it depends neither on the order of copies nor on how a weight is divided."""
+    rng = np.random.default_rng(seed)
+    n_copies = rng.integers(1, 8, 30)
+    row = np.repeat(np.arange(30.0), n_copies)[:, None]
+    mass = rng.random(len(row)) * 10.0 ** rng.integers(-12, 13, len(row))
+    divided = np.concatenate([mass / 2, mass / 4, mass / 4])  # without rounding
+    rows = np.concatenate([row, row, row])
+    arrival = rng.permutation(len(rows))
+    index, total = distinct_rows(row, np.zeros(len(row)), mass)
+    exact = [float(sum(map(Fraction, mass[row[:, 0] == kind]))) for kind in row[index, 0]]
+    assert_array_equal(total, exact)
+    _, again = distinct_rows(rows[arrival], np.zeros(len(rows)), divided[arrival])
+    assert_array_equal(again, total)
+    counts = np.floor(mass)  # integers take another way
+    index, total = distinct_rows(row, np.zeros(len(row)), counts)
+    exact = [float(sum(map(Fraction, counts[row[:, 0] == kind]))) for kind in row[index, 0]]
+    assert_array_equal(total, exact)
 
 
 @pytest.mark.parametrize("kind", ["float32", "blocks", "float64, 1-D y"])
