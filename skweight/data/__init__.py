@@ -6,7 +6,7 @@ sparse and on disk. X of several inputs is checked in ``input_checks`` and is ``
 then on, see ``inputs``. ``device`` finds the device and puts X there, and ``split`` chooses
 validation rows. Training reads a ``RowDataset`` from ``rows`` in the order of ``batches``;
 ``moments`` computes its weighted moments and quantiles, and ``values`` finds the categories,
-missing values and mass points of its columns.
+missing values and mass points of its columns. ``unweighted`` makes rows of plain arrays.
 """
 
 from skweight.data.arrays import (
@@ -48,5 +48,6 @@ from skweight.data.split import (
     split_groups,
     split_validation,
 )
+from skweight.data.unweighted import rows_of_arrays
 from skweight.data.validation import XReader
 from skweight.data.values import find_values
