@@ -19,6 +19,9 @@
 - ``resume.py``: what one call of ``partial_fit`` hands to the next.
 - ``saved.py``: a trained network as arrays and a recipe, for files; ``definitions.py``: classes of
   a notebook in them; ``net_state.py``: what a file keeps of a net.
+- ``checkpoint.py``: ``TrainingCheckpoint``, the callback; ``checkpoint_file.py``: its file, with
+  the training of ``checkpoint_state.py`` and ``callback_state.py``, and ``fingerprint.py``, which
+  tells fits apart.
 - ``files.py``: files that are written whole or not at all.
 - ``predict.py``: the output of a trained network; ``scores.py``: the score of a regression.
 - ``structure.py``: what tells networks apart but for their tensors.
@@ -31,6 +34,12 @@ from skweight.training.average import WeightAverage
 from skweight.training.best_epoch import best_epoch
 from skweight.training.callback_checks import refuse_files_of_members
 from skweight.training.callbacks import copy_for_fit
+from skweight.training.checkpoint import (
+    TrainingCheckpoint,
+    callbacks_of_member,
+    find_checkpoint,
+    refuse_checkpoint,
+)
 from skweight.training.cuda_graphs import CudaGraphs, ReplayedStep, make_step
 from skweight.training.defaults import (
     resolve_batch_size,

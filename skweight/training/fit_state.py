@@ -9,6 +9,7 @@ from torch import Tensor
 
 from skweight.data import TensorBatches
 from skweight.training.average import WeightAverage
+from skweight.training.checkpoint import TrainingCheckpoint
 from skweight.training.encoded import EncodedBatches
 from skweight.training.recorded_update import RecordedUpdate
 from skweight.training.steps import TrainingStep
@@ -16,7 +17,7 @@ from skweight.training.stopping import EarlyStopping, EpochLosses, FiniteLoss
 
 # Callbacks that do not look at the optimizer, and those that change nothing but its learning rates
 # and the gradients.
-_BLIND_CALLBACKS = (FiniteLoss, EarlyStopping, EpochTimer, PrintLog)
+_BLIND_CALLBACKS = (FiniteLoss, EarlyStopping, EpochTimer, PrintLog, TrainingCheckpoint)
 _KNOWN_CALLBACKS = (*_BLIND_CALLBACKS, GradientNormClipping, LRScheduler)
 
 
