@@ -24,6 +24,7 @@ from skorch.callbacks import (
 )
 from torch import nn
 from torch.optim import lr_scheduler
+from torch.utils._pytree import tree_leaves
 
 import skweight.training.checkpoint_file
 from skweight import (
@@ -387,6 +388,23 @@ def test_a_fit_that_the_user_stops_goes_on(tmp_path, monkeypatch):
     assert model.n_iter_ == 4  # of which the last is not complete
     Stops.stops = False
     assert_same_fit(fit(model), fit(made(WeightedTorchClassifier, None, callbacks=[Stops()])))
+
+
+def test_a_file_holds_no_rows(tmp_path):
+    """Neither of X nor of y, nor what a score has collected of an epoch."""
+    path, told = tmp_path / "fit.pt", []
+
+    class Sizes(EpochScoring):
+        def on_epoch_end(self, net, dataset_train, dataset_valid, **kwargs):
+            super().on_epoch_end(net, dataset_train, dataset_valid, **kwargs)
+            told.extend([len(dataset_train), len(dataset_valid), len(X)])
+
+    fit(made(WeightedTorchRegressor, path, callbacks=[Sizes("r2", lower_is_better=False)]))
+    content = torch.load(path, weights_only=True)
+    lengths = {
+        len(leaf) for leaf in tree_leaves(content) if isinstance(leaf, torch.Tensor) and leaf.ndim
+    }
+    assert 8 in lengths and min(told) > 30 and not lengths & {*told}
 
 
 # Members, inputs, and where it is refused --------------------------------------------------
