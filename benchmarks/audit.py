@@ -32,7 +32,7 @@ from torch import nn
 from skweight import WeightedTorchClassifier, WeightedTorchRegressor
 
 N_ROWS, N_POINTS = 120, 20
-OTHER_SEEDS = 10_000  # those of repeated fits begin here
+SEEDS_APART = 10_000  # between the first seeds of two series of fits
 SMALL = {"n_members": 1, "max_epochs": 20, "module__hidden_sizes": (16,), "batch_size": 32}
 
 
@@ -79,18 +79,19 @@ def predict(model: Any, X: NDArray[Any]) -> NDArray[Any]:
     return np.asarray(model.predict(X))
 
 
-def fits(case: tuple[int | None, Callable[[int], Any]], n_seeds: int) -> list[NDArray[Any]]:
+def fits(name: str, n_seeds: int) -> list[NDArray[Any]]:
     """Predictions, of shape (n_seeds, N_POINTS): weighted, repeated and shuffled, unweighted."""
-    n_classes, make = case
+    n_classes, make = cases()[name]
+    first = 3 * [*cases()].index(name) * SEEDS_APART  # so that chance differs between cases
     X, y, counts = table(n_classes)
     points = X[:N_POINTS]
     copies = np.repeat(np.arange(N_ROWS), counts)
     found: list[list[NDArray[Any]]] = [[], [], []]
-    for seed in range(n_seeds):
+    for seed in range(first, first + n_seeds):
         weighted = make(seed).fit(X, y, sample_weight=counts)
         order = np.random.default_rng(seed).permutation(copies)
-        repeated = make(seed + OTHER_SEEDS).fit(X[order], y[order])
-        unweighted = make(seed + 2 * OTHER_SEEDS).fit(X, y)
+        repeated = make(seed + SEEDS_APART).fit(X[order], y[order])
+        unweighted = make(seed + 2 * SEEDS_APART).fit(X, y)
         for predictions, model in zip(found, (weighted, repeated, unweighted)):
             predictions.append(predict(model, points))
     return [np.array(predictions) for predictions in found]
@@ -106,8 +107,8 @@ def distributions(n_seeds: int) -> None:
     """Print the table of weighted and repeated fits."""
     rows = []
     n_tests = N_POINTS * len(cases())
-    for name, case in cases().items():
-        weighted, repeated, unweighted = fits(case, n_seeds)
+    for name in cases():
+        weighted, repeated, unweighted = fits(name, n_seeds)
         p = (smallest_p(weighted, other, n_tests) for other in (repeated, unweighted))
         rows.append((name, *(f"{value:.2g}" for value in p)))
     print_table((f"{n_seeds} seeds", "p, repeated", "p, weights ignored"), rows)

@@ -10,7 +10,7 @@ SEEDS = 24
 
 @pytest.mark.parametrize("case", ["two classes, loss", "numbers, sampling"])
 def test_weighted_and_repeated_fits_have_the_same_distribution_over_seeds(case):
-    weighted, repeated, unweighted = audit.fits(audit.cases()[case], SEEDS)
+    weighted, repeated, unweighted = audit.fits(case, SEEDS)
     assert audit.smallest_p(weighted, repeated, audit.N_POINTS) > 0.05
     assert audit.smallest_p(weighted, unweighted, audit.N_POINTS) < 0.01
 
