@@ -96,7 +96,7 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
         For "cross_entropy": share of the target, in [0, 1), that is spread evenly over all classes.
     criterion__gamma : float, default=2.0
         For "focal": exponent of at least 0. With 0 it is cross entropy; the larger it is, the less
-        weight have rows whose class is already predicted well.
+        a row counts whose class is already predicted well.
     criterion__alpha : float, default=1.0
         For "poly_tailed": exponent above 0. The larger it is, the faster the loss falls for rows
         that are classified correctly by a wide margin.
