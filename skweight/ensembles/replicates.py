@@ -86,8 +86,8 @@ class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
         The estimator to fit; it is cloned. In a pipeline, make the ReplicateEstimator the last
         step. The estimator may not have callbacks of scikit-learn.
     method : None, "bootstrap", "brr", "jk1", "jkn" or "sdr", default=None
-        How the replicate weights were made, which decides the factors c_r; the documentation of a
-        survey says it, and docs/surveys.md has a table. None is enough for
+        How the replicate weights were made, which decides the factors c_r. The documentation of a
+        survey says it; see docs/surveys.md. None is enough for
         :class:`~skweight.ReplicateWeights`, which know it.
     fay : float, default=0.0
         Fay's coefficient k, in [0, 1), for "brr": weights were multiplied by k and 2 - k, and not

@@ -140,8 +140,8 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
     match_mean : bool, default=False
         Whether the weighted mean of ``predict_proba`` over the rows of ``fit``, held-out ones
         included, equals the share of each class or label; use it if totals matter. After training,
-        a constant is added to each raw score, which makes them equal to 1e-9 of the share
-        (docs/balance.md has exceptions). Rows have the weights under which the probabilities hold:
+        a constant is added to each raw score, which makes them equal to 1e-9 of the share (see
+        docs/balance.md for exceptions). Rows have the weights under which the probabilities hold:
         ``sample_weight ** sample_weight_power``; without ``correct_prior`` also times the class
         weights and, with logit adjustment, times ``1 / pi ** tau``. Each of several members is
         matched; ``oof_prediction_`` is not, since the constant depends on y of all rows. Needs the

@@ -115,7 +115,7 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         Whether the weighted mean of the predictions for the rows of ``fit``, held-out ones
         included, equals that of y, for each target; use it if totals matter. After training, a
         constant is added to each raw score, which makes them equal to 1e-9 of the mean or standard
-        deviation of y (docs/balance.md has exceptions). Weights are ``sample_weight **
+        deviation of y (see docs/balance.md for exceptions). Weights are ``sample_weight **
         sample_weight_power``. Each of several members is matched; ``oof_prediction_`` is not, since
         the constant depends on y of all rows. Needs the criterion "squared_error", "poisson",
         "gamma", "tweedie", "gaussian_nll", ``nn.MSELoss`` or ``nn.PoissonNLLLoss``. Makes
