@@ -51,8 +51,8 @@ X = price[:, None]
 # Every 80 days, fit to all days before, with weights by their age on that day,
 # and predict the next four weeks. The error is the difference from the true
 # expectation. With real data, take the difference from the sales: their noise
-# adds on average the same to the squared error of every half-life. (A fit warns if
-# few rows have most of the weight. Here this is intended.)
+# adds on average the same to the squared error of every half-life. (A fit warns
+# if few rows have most of the weight. Here this is intended.)
 
 warnings.simplefilter("ignore", EffectiveSampleSizeWarning)
 
