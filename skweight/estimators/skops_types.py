@@ -48,8 +48,8 @@ _OTHERS = [
 def skops_types() -> list[str]:
     """Return the classes that skops may make when it opens a saved model.
 
-    For the argument ``trusted`` of ``skops.io.load``, which then refuses a file that names anything
-    else. Add the names of your own classes, such as that of your module.
+    Pass them as ``trusted`` to ``skops.io.load``, which then refuses a file that names anything
+    else. Add the names of your own classes, such as that of your module. See docs/saving.md.
 
     Returns
     -------
