@@ -403,9 +403,9 @@ class TorchEstimator(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
 
     @property
     def category_codes_(self) -> dict[Any, dict[Any, int]]:
-        """The code of each label, by the name of the column of categories (position in an array).
+        """The code of each label, by column; None is a missing value, unlisted labels have 0.
 
-        The label None is a missing value; labels that are not listed have the code 0.
+        Columns are known by their names, or by their positions in an array.
         """
         self._check_is_fitted()
         columns = self._encoding.categories.values()
@@ -413,7 +413,7 @@ class TorchEstimator(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
 
     @property
     def net_(self) -> WeightedNet:
-        """The trained skorch net, if there is one."""
+        """The skorch net of a fit of one network; AttributeError if there are several members."""
         self._check_is_fitted()
         if len(self.nets_) > 1:
             raise AttributeError(
@@ -430,13 +430,13 @@ class TorchEstimator(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
 
     @property
     def module_(self) -> nn.Module:
-        """The trained network."""
+        """The trained torch module; AttributeError if there are several members."""
         module: nn.Module = self.net_.module_
         return module
 
     @property
     def history_(self) -> Any:
-        """What skorch recorded in each epoch; losses are weighted means.
+        """Losses of each epoch, as weighted means, and other records; not for several members.
 
         The two losses are not those of one network. ``train_loss`` is the mean over the batches of
         the epoch, each before its update and with dropout, if there is any. ``valid_loss`` is that
@@ -468,29 +468,27 @@ class TorchEstimator(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
 
     @property
     def best_epoch_(self) -> Any:
-        """The epoch with the lowest validation loss, whose network was kept; the first is 1.
+        """The epoch, from 1, whose network was kept; AttributeError without validation rows.
 
-        An int; with several members an ndarray of shape (n_members,). AttributeError if no rows
-        were held out, and after ``partial_fit``.
+        It has the lowest validation loss. An int; with several members an ndarray of shape
+        (n_members,). AttributeError also after ``partial_fit``.
         """
         self._check_is_fitted()
         return per_member([epoch for epoch, _ in best_epochs(self.nets_, "best_epoch_")])
 
     @property
     def best_loss_(self) -> Any:
-        """The validation loss of ``best_epoch_``, in the units of ``history_``.
+        """The validation loss of ``best_epoch_``; AttributeError without validation rows.
 
-        A float; with several members an ndarray of shape (n_members,).
+        In the units of ``history_``. A float; with several members an ndarray of shape
+        (n_members,).
         """
         self._check_is_fitted()
         return per_member([loss for _, loss in best_epochs(self.nets_, "best_loss_")])
 
     @property
     def n_iter_(self) -> int:
-        """Number of epochs of the last fit, and of calls of ``partial_fit`` since.
-
-        With several members, that of the member that was trained longest.
-        """
+        """Number of epochs, of the member with most, and of calls of ``partial_fit`` since."""
         self._check_is_fitted()
         return max(len(net.history) for net in self.nets_)
 
@@ -504,10 +502,7 @@ class TorchEstimator(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
 
     @property
     def feature_weights_(self) -> NDArray[np.float32]:
-        """Weights on the input features after the fit, if the network has such a layer.
-
-        With several members, the means of theirs.
-        """
+        """Feature weights after training, the mean over members; AttributeError without any."""
         self._check_is_fitted()
         found = [input_feature_weights(net.module_, self.n_features_in_) for net in self.nets_]
         weights = [of_net.detach().cpu() for of_net in found if of_net is not None]
