@@ -49,7 +49,7 @@ class TrainingCheckpoint(Callback):  # type: ignore[misc]
     that are neither parameters nor buffers, and the random states of Python and NumPy.
 
     The file is read with ``torch.load(path, weights_only=True)``, which runs no code. It holds no
-    rows, but what :doc:`/saving` says of a network in a file is true of it.
+    rows, but a network knows some values of them: see docs/saving.md.
 
     Examples
     --------
