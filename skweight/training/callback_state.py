@@ -9,6 +9,8 @@ import torch
 from skorch.callbacks import Callback
 from torch import Tensor
 
+from skweight.training.torch_internals import copy_versions
+
 _SCALARS = (type(None), bool, int, float, complex, str, bytes)
 _DICTS = (dict, OrderedDict, Counter)
 # Predictions and targets of an epoch, which skorch's scores forget before the next one.
@@ -35,7 +37,9 @@ def to_plain(value: Any) -> Any:
     if kind is deque:
         return {_DEQUE: [value.maxlen, to_plain([*value])]}
     if kind in _DICTS:
-        return kind({to_plain(key): to_plain(item) for key, item in value.items()})
+        made = kind({to_plain(key): to_plain(item) for key, item in value.items()})
+        copy_versions(value, made)
+        return made
     if kind in (list, tuple, set):
         return kind(map(to_plain, value))
     raise NotPlain(kind.__name__)
@@ -52,7 +56,9 @@ def from_plain(value: Any) -> Any:
         if _DEQUE in value:
             n_most, items = value[_DEQUE]
             return deque(from_plain(items), n_most)
-        return kind({key: from_plain(item) for key, item in value.items()})
+        made = kind({key: from_plain(item) for key, item in value.items()})
+        copy_versions(value, made)
+        return made
     return value
 
 

@@ -26,7 +26,7 @@ def state_of_training(net: Any) -> dict[str, Any]:
     if state.average is not None:
         average = {"values": state.average.stored(), "n_updates": state.average.n_updates}
     parts = {
-        **{name: dict(getattr(net, name).state_dict()) for name in _MODULES},
+        **{name: getattr(net, name).state_dict() for name in _MODULES},
         "requires_grad": {name: p.requires_grad for name, p in net.get_all_learnable_params()},
         "optimizer": net.optimizer_.state_dict(),
         "average": average,

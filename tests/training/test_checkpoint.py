@@ -73,6 +73,31 @@ def kill_in_epoch(monkeypatch, epoch, after_writing=False):
     monkeypatch.setattr(kind, "epoch_ended", epoch_ended)
 
 
+class Versioned(nn.Module):
+    """A module that converts states of its first version, and has more state than tensors."""
+
+    _version = 2
+
+    def __init__(self):
+        super().__init__()
+        self.linear, self.n_calls = nn.Linear(5, 1), 0
+
+    def forward(self, X):
+        self.n_calls += self.training
+        return self.linear(X) * (1 + 0.01 * self.n_calls)
+
+    def get_extra_state(self):
+        return torch.tensor(self.n_calls)
+
+    def set_extra_state(self, state):
+        self.n_calls = int(state)
+
+    def _load_from_state_dict(self, state, prefix, local_metadata, *args):
+        if local_metadata.get("version") != 2:
+            state[prefix + "linear.weight"] = -state[prefix + "linear.weight"]
+        super()._load_from_state_dict(state, prefix, local_metadata, *args)
+
+
 def own_network():
     return nn.Sequential(
         nn.Linear(5, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.3), nn.Linear(8, 1)
@@ -190,12 +215,16 @@ def test_a_fit_that_is_killed_goes_on_bit_for_bit(kind, name, tmp_path, monkeypa
 
 
 @pytest.mark.parametrize("weighting", ["loss", "sampling"])
-def test_a_module_with_dropout_and_batch_norm_goes_on(weighting, tmp_path, monkeypatch):
-    path, params = tmp_path / "fit.pt", DEFAULTS | {"weighting": weighting}
-    expected = WeightedTorchClassifier(own_network, **params).fit(X, Y, WEIGHT)
-    assert expected.net_.step_ == "direct"
+@pytest.mark.parametrize("module", [own_network, Versioned])
+def test_a_module_of_ones_own_goes_on(module, weighting, tmp_path, monkeypatch):
+    path, params = tmp_path / "fit.pt", DEFAULTS | {"weighting": weighting, "lr": 0.1}
+    others = [EarlyStopping("train_loss", load_best=True)] if module is Versioned else []
+    expected = WeightedTorchClassifier(module, callbacks=others, **params).fit(X, Y, WEIGHT)
+    assert (expected.net_.step_ == "direct") is (module is own_network)
+    assert expected.n_iter_ == N_EPOCHS
     for epoch in (1, 3):
-        model = WeightedTorchClassifier(own_network, callbacks=[TrainingCheckpoint(path)], **params)
+        callbacks = [TrainingCheckpoint(path), *others]
+        model = WeightedTorchClassifier(module, callbacks=callbacks, **params)
         with monkeypatch.context() as patch, pytest.raises(Killed):
             kill_in_epoch(patch, epoch, after_writing=True)
             model.fit(X, Y, WEIGHT)
