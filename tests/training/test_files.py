@@ -5,6 +5,8 @@ import io
 import json
 import os
 import stat
+import sys
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -118,9 +120,11 @@ def test_a_callback_of_the_user_may_handle_the_error(tmp_path):
 
 
 @pytest.mark.parametrize("use_safetensors", [False, True])
-def test_a_net_saves_its_parameters_whole_or_not_at_all(use_safetensors, tmp_path):
-    if use_safetensors:
-        pytest.importorskip("safetensors")
+def test_a_net_saves_its_parameters_whole_or_not_at_all(use_safetensors, tmp_path, monkeypatch):
+    library = ModuleType("safetensors.torch")  # what skorch calls of it for an open file
+    library.save, library.save_file = lambda state: b"0" * 10_000, None
+    monkeypatch.setitem(sys.modules, "safetensors", ModuleType("safetensors"))
+    monkeypatch.setitem(sys.modules, "safetensors.torch", library)
     net = WeightedTorchClassifier(**QUICK, **LARGE).fit(X, Y).net_
     path = tmp_path / "params.pt"
     path.write_text("before")
