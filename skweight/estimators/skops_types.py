@@ -6,6 +6,8 @@ and ``restore_definition`` of a pickle runs code. Only whole names say what is c
 """
 
 import inspect
+from collections.abc import Iterator
+from typing import Any
 
 from torch import nn
 
@@ -45,17 +47,27 @@ _OTHERS = [
 ]
 
 
-def skops_types() -> list[str]:
+def skops_types(*own: Any) -> list[str]:
     """Return the classes that skops may make when it opens a saved model.
 
-    For the argument ``trusted`` of ``skops.io.load``, which then refuses a file that names anything
-    else. Add the names of your own classes, such as that of your module.
+    For the argument ``trusted`` of ``skops.io.load``, which refuses a file that names anything
+    else.
+
+    Parameters
+    ----------
+    *own : class or function
+        What you have passed to the estimator: a module, a criterion, an optimizer.
 
     Returns
     -------
     list of str
-        Full names of classes of skweight, of the layers and losses of torch, and of some that
-        scikit-learn's searches use. None of them opens files or runs code of the file.
+        Full names of classes of skweight, of the layers and losses of torch, of some that searches
+        of scikit-learn use, and of your own. None but your own open files or run code of the file.
+
+    Raises
+    ------
+    TypeError
+        If one of ``own`` is neither a class nor a function.
 
     Examples
     --------
@@ -63,15 +75,19 @@ def skops_types() -> list[str]:
     >>> "skweight.modules.mlp.MLP" in skops_types()
     True
 
-    With skops installed, ``skops.io.load("model.skops", trusted=skops_types())`` opens a model.
+    With skops installed, ``skops.io.load("model.skops", trusted=skops_types())`` opens a model, and
+    ``trusted=skops_types(Net)`` one with the module ``Net``.
     """
-    own: list[str] = []
+    for given in own:
+        if not inspect.isclass(given) and not inspect.isfunction(given):
+            raise TypeError(f"own must be classes or functions, got {given!r}.")
+    classes = [kind for _, kind in inspect.getmembers(nn, inspect.isclass)]
+    layers = [kind for kind in classes if kind.__module__.startswith("torch.nn.modules.")]
+    names = {f"{named.__module__}.{named.__qualname__}" for named in [*layers, *own]}
+    return sorted([*names, *_of_skweight(), *_OTHERS])
+
+
+def _of_skweight() -> Iterator[str]:
     for line in _SKWEIGHT.replace("\n    ", " ").strip().splitlines():
         module, names = line.split(":")
-        own += (f"skweight.{module}.{name}" for name in names.split())
-    layers = {
-        f"{kind.__module__}.{kind.__name__}"
-        for _, kind in inspect.getmembers(nn, inspect.isclass)
-        if kind.__module__.startswith("torch.nn.modules.")
-    }
-    return sorted([*own, *layers, *_OTHERS])
+        yield from (f"skweight.{module}.{name}" for name in names.split())

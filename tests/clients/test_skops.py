@@ -26,6 +26,7 @@ from saved_models import (
     fitted,
     markers_in,
     regressor,
+    squared,
 )
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.model_selection import GridSearchCV
@@ -73,6 +74,8 @@ ALSO = {
 def test_a_model_predicts_the_same_and_its_file_names_few_types_and_no_data(name):
     model, predict = fitted(name)
     content, types, loaded = saved(model)
+    own = {"own loss": [squared], "own class": [Own], "own instance": [Own]}.get(name, [])
+    assert_array_equal(predict(sio.loads(content, trusted=skops_types(*own))), predict(model))
     assert_array_equal(predict(loaded), predict(model))
     assert set(types) - KNOWN == ALSO.get(name, set())
     assert 10 < len(types) < 32
@@ -213,6 +216,11 @@ def test_a_file_runs_nothing_that_it_does_not_list():
     seen = {name for loader, name in named if loader == "ObjectNode"}
     seen |= {name for loader, name in named if loader == "TypeNode"} - {"builtins.str"}
     assert {name for name in seen if not name.startswith("numpy")} == {*types}
+
+
+def test_what_is_no_class_is_refused():
+    with pytest.raises(TypeError, match="own must be classes or functions, got 'Net'"):
+        skops_types("Net")
 
 
 # Files that somebody made to harm -----------------------------------------------------------
