@@ -146,6 +146,7 @@ def _link_pages(app: Any, what: str, name: str, obj: Any, options: Any, lines: l
 def _link_files(app: Any, docname: str, source: list[str]) -> None:
     """Links to files beside the pages lead to the repository, or to the page that includes them."""
     text = source[0].replace("](../CONTRIBUTING.md", "](contributing.md")
+    text = re.sub(r"\]\(\.\./examples/(\w+\.ipynb)", r"](\1", text)
     source[0] = re.sub(r"\]\(\.\./([\w./-]+)", rf"]({REPOSITORY}/blob/main/\1", text)
 
 
