@@ -1,6 +1,5 @@
 """Sphinx configuration of the site; CONTRIBUTING.md says how to build it."""
 
-import re
 import shutil
 import sys
 from importlib import import_module
@@ -9,9 +8,6 @@ from typing import Any
 
 DOCS = Path(__file__).parent
 sys.path[:0] = [str(DOCS.parent), str(DOCS)]
-
-from docutils import nodes  # noqa: E402
-from sphinx import addnodes  # noqa: E402
 
 import skweight  # noqa: E402
 
@@ -26,6 +22,7 @@ extensions = [
     "sphinx.ext.autosummary",
     "numpydoc",
     "sphinx_codeautolink",
+    "links",
     "sphinx_gallery.gen_gallery",
     "sphinx_copybutton",
     "sphinx_design",
@@ -61,8 +58,6 @@ nb_execution_timeout = 500
 nb_execution_raise_on_error = True
 nb_execution_in_temp = True
 nb_output_stderr = "remove"  # progress bars, of which each state would be a line
-for notebook in (DOCS.parent / "examples").glob("*.ipynb"):
-    shutil.copy(notebook, DOCS / notebook.name)  # Sphinx reads the pages of one folder
 
 # API ----------------------------------------------------------------------------------------
 
@@ -115,7 +110,6 @@ sphinx_gallery_conf = {
 codeautolink_concat_default = True  # the blocks of a page are one program
 # Some blocks go on from another page.
 codeautolink_global_preface = f"from skweight import {', '.join(skweight.__all__)}"
-NOT_LINKED = (nodes.reference, nodes.title, addnodes.pending_xref, addnodes.desc_signature)
 
 # HTML ---------------------------------------------------------------------------------------
 
@@ -137,58 +131,12 @@ html_theme_options = {
 copybutton_exclude = ".linenos, .gp, .go"
 
 
-def _link_pages(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
-    """Docstrings name a page as its file, docs/tables.md: on the site that is a link to it."""
-    for number, line in enumerate(lines):
-        lines[number] = re.sub(r"(``)?docs/(\w+)\.md(#[\w-]+)?(``)?", r":doc:`/\2`", line)
-
-
-def _link_files(app: Any, docname: str, source: list[str]) -> None:
-    """Links to files beside the pages lead to the repository, or to the page that includes them."""
-    text = source[0].replace("](../CONTRIBUTING.md", "](contributing.md")
-    text = re.sub(r"\]\(\.\./examples/(\w+\.ipynb)", r"](\1", text)
-    source[0] = re.sub(r"\]\(\.\./([\w./-]+)", rf"]({REPOSITORY}/blob/main/\1", text)
-
-
-def _link_names(app: Any, doctree: Any) -> None:
-    """A public name in code font leads to its page, where a section names it first."""
-    documented = {name: f"{package}.{name}" for package, names in PUBLIC.items() for name in names}
-    linked = set()
-    for literal in list(doctree.findall(nodes.literal)):
-        first_word = re.match(r"\w*", literal.astext().removeprefix("skweight."))[0]
-        name = documented.get(first_word)
-        place = _ancestor(literal, nodes.section), name
-        is_own_page = app.env.docname == f"api/{(name or '').rpartition('.')[2]}"
-        if name is None or is_own_page or place in linked or _ancestor(literal, NOT_LINKED):
-            continue
-        linked.add(place)
-        link = addnodes.pending_xref(
-            "",
-            literal.deepcopy(),
-            refdoc=app.env.docname,
-            refdomain="py",
-            reftype="obj",
-            reftarget=name,
-        )
-        literal.replace_self(link)
-
-
-def _ancestor(node: Any, kind: Any) -> Any:
-    """The nearest node of a kind around this one, or None."""
-    while node is not None and not isinstance(node, kind):
-        node = node.parent
-    return node
-
-
-def _leave_gallery(app: Any, docname: str, source: list[str]) -> None:
-    """The gallery has links in its code already, which the extension for pages does not expect."""
-    if docname.startswith("gallery/"):
-        source[0] = f".. autolink-skip:: file\n\n{source[0]}"
+def _copy_notebooks(app: Any) -> None:
+    """Sphinx reads the pages of one folder, and notebooks lie with the examples."""
+    for notebook in (DOCS.parent / "examples").glob("*.ipynb"):
+        shutil.copy(notebook, DOCS / notebook.name)
 
 
 def setup(app: Any) -> None:
-    """Connect what makes links."""
-    app.connect("source-read", _leave_gallery)
-    app.connect("doctree-read", _link_names)
-    app.connect("autodoc-process-docstring", _link_pages)
-    app.connect("source-read", _link_files)
+    """Copy the notebooks before pages are read."""
+    app.connect("builder-inited", _copy_notebooks)
