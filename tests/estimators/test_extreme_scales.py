@@ -93,3 +93,15 @@ def test_predictions_that_are_too_small_are_0():
     y = np.where(np.arange(N_ROWS) % 3, 1e-320, 5e-324)
     prediction = WeightedTorchRegressor(criterion="poisson", **FAST).fit(X, y).predict(X)
     assert ((prediction >= 0) & (prediction < 1e-318)).all()
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e10, 1e20, 1e30])
+@pytest.mark.parametrize("ratio", [1e-4, 1e-12, 1e-21, 1e-30])
+@pytest.mark.parametrize("hidden", [(), (4,)])
+def test_other_rows_than_the_one_with_nearly_all_weight_may_be_large(unit, ratio, hidden):
+    """Their column is nearly constant by its weighted spread, but the rows are not alike."""
+    rows, y = unit * X[:4, :1], np.array([-3.0, -0.5, -7.0, 6.0])
+    model = WeightedTorchRegressor(**FAST, module__hidden_sizes=hidden, n_members=1)
+    model.fit(rows, y, [1, ratio, ratio, ratio])
+    assert np.isfinite(model.predict(rows)).all()
+    assert abs(model.predict(rows[:1])[0] + 3) < 0.1

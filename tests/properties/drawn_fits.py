@@ -244,14 +244,15 @@ def params_of(draw, target, weights, n_kinds):
 
 
 @st.composite
-def cases(draw, weights=None, containers=None):
-    """Any table, target, weights and parameters; ``weights``: only these kinds."""
+def cases(draw, weights=None, containers=None, of_classes=False):
+    """Any table, target, weights and parameters, or only of these kinds."""
     container = draw(st.sampled_from(containers or [*CONTAINERS, *["frame"] * 6, "polars"]))
     kinds = [*NUMBERS, *LABELS] if container == "frame" else [*NUMBERS]
     columns = draw(st.lists(st.sampled_from(kinds), min_size=1, max_size=4))
     if container == "csr":
         columns = ["mostly zero" if kind == "holes" else kind for kind in columns]
-    targets = [f"classes: {kind}" for kind in TARGETS] + [f"numbers: {k}" for k in NUMBERS_OF_Y]
+    targets = [f"classes: {kind}" for kind in TARGETS]
+    targets += [] if of_classes else [f"numbers: {kind}" for kind in NUMBERS_OF_Y]
     target = draw(st.sampled_from(targets))
     kind_of_weights = draw(st.sampled_from(weights or [*WEIGHTS]))
     n_kinds = draw(st.integers(4, 24))

@@ -73,3 +73,18 @@ def test_copies_weigh_their_exact_sum_rounded_once(case, seed):
     parts[different] = np.maximum(parts[different], 5e-324)
     total = np.array([math.fsum(parts[rows == row]) for row in different])
     case.assert_same(case.fit(parts, rows), case.fit(total, different))
+
+
+@given(
+    cases(weights=COARSE, of_classes=True),
+    st.lists(st.sampled_from([1.0, 2.0, 0.25, 2.0**-30, 2.0**20]), min_size=4, max_size=4),
+)
+def test_a_class_weight_is_the_sample_weight_that_it_means(case, factors):
+    if case.y.ndim == 2:  # one weight per row and label
+        return
+    classes, codes = np.unique(case.y, return_inverse=True)
+    plain = dict.fromkeys(["sample_weight_power", "class_weight_power"], 1)
+    plain |= {"logit_adjustment": 0, "correct_prior": False}
+    by_class = case.fit(case.weight, class_weight=dict(zip(classes, factors)), **plain)
+    by_row = case.fit(case.numbers * np.array(factors)[codes], class_weight=None, **plain)
+    case.assert_same(by_class, by_row)
