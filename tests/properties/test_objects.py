@@ -32,7 +32,8 @@ def test_a_pickle_predicts_and_fits_the_same(case: Case):
 def snapshot(value):
     """What a table or array holds, with its dtypes."""
     if isinstance(value, pd.DataFrame):
-        return {name: pickle.dumps(column.array) for name, column in value.items()}, value.index
+        columns = [(name, repr(c.dtype), c.tolist()) for name, c in value.items()]
+        return columns, value.index.tolist()
     if sparse.issparse(value):
         return [part.tobytes() for part in (value.data, value.indices, value.indptr)]
     if isinstance(value, np.ndarray):

@@ -7,7 +7,7 @@ import math
 from dataclasses import replace
 
 import numpy as np
-from drawn_fits import cases
+from drawn_fits import cases, expected_warnings, fit_quietly, losses_of, take
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,6 +19,48 @@ COARSE = ["none", "ones", "counts", "booleans", "float32", "exponential", "ratio
 @given(cases(weights=["none"]))
 def test_no_weights_are_weights_of_one(case):
     case.assert_same(case.fit(np.ones(case.n_rows)), case.fit(None))
+
+
+@given(cases(weights=["counts"]), SEEDS)
+def test_validation_rows_obey_the_laws_too(case, seed):
+    rng = np.random.default_rng(seed)
+    rows = np.arange(case.n_rows)
+    copies = rng.permutation(np.repeat(rows, case.counts))
+
+    def fit(rows, weight):
+        validation = {
+            "X_val": take(case.X, rows),
+            "y_val": case.y[rows],
+            "sample_weight_val": weight,
+            "offset_val": None if case.offsets is None else case.offsets[rows],
+        }
+        model = case.estimator(early_stopping=True, n_members=1)
+        return fit_quietly(model, case.X, case.y, case.weight, case.offsets, **validation)
+
+    weighted = fit(rows, case.counts)
+    assert np.isfinite(losses_of(weighted.net_, "valid_loss")).all()
+    case.assert_same(fit(copies, None), weighted)
+
+
+@given(cases(weights=["counts"]), SEEDS)
+def test_calls_of_partial_fit_obey_the_laws_too(case, seed):
+    rng = np.random.default_rng(seed)
+    rows = np.arange(case.n_rows)
+    copies = rng.permutation(np.repeat(rows, case.counts))
+    classes = {"classes": np.unique(case.y)} if case.of_classes and case.y.ndim == 1 else {}
+    plain = {"early_stopping": False, "n_members": 1, "ema_decay": "auto"}
+    plain |= {"class_weight": None, "logit_adjustment": 0} if case.of_classes else {}
+
+    def fit(rows, weight):
+        model = case.estimator(**plain)
+        for _ in range(2):
+            X, y, offset = take(case.X, rows), case.y[rows], case.offsets
+            offset = None if offset is None else offset[rows]
+            with expected_warnings():
+                model.partial_fit(X, y, sample_weight=weight, offset=offset, **classes)
+        return model
+
+    case.assert_same(fit(copies, None), fit(rows, case.counts))
 
 
 @given(cases(weights=["counts"]), SEEDS)
