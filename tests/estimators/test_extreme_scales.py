@@ -105,3 +105,27 @@ def test_other_rows_than_the_one_with_nearly_all_weight_may_be_large(unit, ratio
     model.fit(rows, y, [1, ratio, ratio, ratio])
     assert np.isfinite(model.predict(rows)).all()
     assert abs(model.predict(rows[:1])[0] + 3) < 0.1
+
+
+@pytest.mark.parametrize("small", [1e-323, 1e-200, 1e-30])
+@pytest.mark.parametrize("n_heavy", [8, 9])
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"early_stopping": True, "n_members": 1},
+        {"early_stopping": True, "n_members": 3},
+        {"early_stopping": False, "n_members": 3, "sample_weight_power": 0.5},
+    ],
+    ids=str,
+)
+def test_weights_that_are_0_beside_the_largest_are_weights_of_0(small, n_heavy, params):
+    """Held-out rows may otherwise have no weight together."""
+    weight = np.full(N_ROWS, small)
+    weight[:n_heavy] = 1e300
+    model = WeightedTorchRegressor(**FAST, **params).fit(X, Y, weight)
+    heavy = weight == 1e300
+    expected = WeightedTorchRegressor(**FAST, **params).fit(X, Y, np.where(heavy, weight, 0))
+    assert np.isfinite(model.predict(X)).all()
+    assert all(np.isfinite(net.history[:, "train_loss"]).all() for net in model.nets_)
+    if small < 1e-30 and "sample_weight_power" not in params:  # the ratio is no float64
+        np.testing.assert_array_equal(model.predict(X), expected.predict(X))
