@@ -129,3 +129,14 @@ def test_weights_that_are_0_beside_the_largest_are_weights_of_0(small, n_heavy, 
     assert all(np.isfinite(net.history[:, "train_loss"]).all() for net in model.nets_)
     if small < 1e-30 and "sample_weight_power" not in params:  # the ratio is no float64
         np.testing.assert_array_equal(model.predict(X), expected.predict(X))
+
+
+@pytest.mark.parametrize("small", [1e-310, 1e-322])
+@pytest.mark.parametrize("power", [1.0, 0.5])
+def test_classes_too_far_apart_to_be_balanced_are_named(small, power):
+    weight = np.where(LABELS == 1, 1.0, small)
+    model = WeightedTorchClassifier(**FAST, class_weight="balanced", class_weight_power=power)
+    with pytest.raises(ValueError, match=r"class_weight must be finite .*got inf for class 0"):
+        model.fit(X, LABELS, weight)
+    model.set_params(class_weight=effective_number(0.999)).fit(X, LABELS, weight)
+    assert np.isfinite(model.predict_proba(X)).all()
