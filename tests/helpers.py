@@ -18,7 +18,9 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+import skweight.training.net as net_of_training
 from skweight.losses import CrossEntropy, RowLoss
+from skweight.training import NotDirect
 
 ROOT = Path(__file__).parents[1]
 
@@ -223,6 +225,17 @@ def assert_same_training(found: Trained, expected: Trained) -> None:
     assert_same_tensors(found.module.state_dict(), expected.module.state_dict())
     assert torch.equal(expected.module.spare, torch.ones(3))  # and did not decay
     assert_same_tensors(gradients_of(found.module), gradients_of(expected.module))
+
+
+def train_by_autograd(patch):
+    """Have fits take the graph of autograd and the optimizers of torch, while ``patch`` holds."""
+
+    def refuse(*args):
+        raise NotDirect("it is the reference")
+
+    patch.setattr(net_of_training, "direct_step", refuse)
+    patch.setattr(net_of_training, "fused_adam", lambda *args: None)
+    patch.setattr(net_of_training, "with_kernel", lambda optimizer: optimizer)
 
 
 def gradients_of(module):

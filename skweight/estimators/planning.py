@@ -369,7 +369,8 @@ def warn_of_flattened_copies(
     power = estimator.sample_weight_power
     if power == 1:
         return
-    n_weighted = np.count_nonzero(check_sample_weight(sample_weight, n_rows))
+    weight = flatten_mass(check_sample_weight(sample_weight, n_rows), power)
+    n_weighted = np.count_nonzero(weight)  # as many as are merged
     if n_distinct > _MOSTLY_DISTINCT * n_weighted:
         return
     warn(

@@ -301,10 +301,11 @@ class MLP(nn.Module):
         """
         if self.numbers is not None:
             mean, spread = mean[[*self.numbers.columns]], spread[[*self.numbers.columns]]
-        constant = spread <= _SMALLEST_RELATIVE_SPREAD * mean.abs()
-        constant |= spread < torch.finfo(self.scale.dtype).tiny
+        smallest = _SMALLEST_RELATIVE_SPREAD * mean.abs()
+        constant = (spread <= smallest) | (spread < torch.finfo(self.scale.dtype).tiny)
         self.shift.copy_(mean)
-        self.scale.copy_(spread.masked_fill(constant, 1.0))
+        # Rows of hardly any weight may differ by much: theirs are not to become infinite.
+        self.scale.copy_(torch.where(constant, smallest.clamp(min=1.0), spread))
 
     @torch.no_grad()
     def adapt_values(self, columns: Tensor, values: Tensor, shares: Tensor) -> None:

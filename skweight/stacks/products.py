@@ -129,7 +129,7 @@ def choose_implementation(
     ``shapes`` are those of one model, and ``same`` says which tensors are the same for all;
     ``n_threads`` is part of the key only, since rounding depends on it.
     """
-    n_largest = max(shape.numel() for shape in shapes)
+    n_largest = max(1, *(shape.numel() for shape in shapes))  # or 0: X without information
     if n_largest > _LARGE:
         return operation.one_by_one
     # The tensors of sixteen models begin at every possible float of a cache line.

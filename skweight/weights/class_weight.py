@@ -64,7 +64,8 @@ def resolve_class_weight(
 def _balanced(counts: Floats) -> Floats:
     present = counts > 0
     weight = np.ones(len(counts))
-    weight[present] = counts.sum() / (present.sum() * counts[present])
+    with np.errstate(over="ignore"):  # infinite weights are refused
+        weight[present] = counts.sum() / (present.sum() * counts[present])
     return weight
 
 

@@ -347,7 +347,8 @@ def merge(
 ) -> DistinctRows:
     """Distinct rows of checked X, encoded y and offset, their masses to the power of ``power``.
 
-    With ``keep_copies`` they know which rows of X equal which.
+    Rows whose weight is 0 beside the largest in float64 are left out, as rows of weight 0 are. With
+    ``keep_copies`` they know which rows of X equal which.
     """
     given = check_sample_weight(sample_weight, len(y), name)
     columns = _Columns(X, _with_offset(y, offset))
@@ -361,7 +362,9 @@ def merge(
         same_as[order] = index[np.cumsum(is_first) - 1]
     weight = scale_near_one(flatten_mass(mass, power))
     of_rows = None if offset is None else offset[index]
-    return DistinctRows(X, index, y[index], mass, weight, same_as, inputs, of_rows)
+    rows = DistinctRows(X, index, y[index], mass, weight, same_as, inputs, of_rows)
+    # A weight may be 0 beside the largest: float64 cannot hold their ratio.
+    return rows if weight.all() else rows.take(np.flatnonzero(weight))
 
 
 def _with_offset(y: NDArray[Any], offset: Floats | None) -> NDArray[Any]:

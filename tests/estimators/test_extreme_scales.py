@@ -93,3 +93,50 @@ def test_predictions_that_are_too_small_are_0():
     y = np.where(np.arange(N_ROWS) % 3, 1e-320, 5e-324)
     prediction = WeightedTorchRegressor(criterion="poisson", **FAST).fit(X, y).predict(X)
     assert ((prediction >= 0) & (prediction < 1e-318)).all()
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e10, 1e20, 1e30])
+@pytest.mark.parametrize("ratio", [1e-4, 1e-12, 1e-21, 1e-30])
+@pytest.mark.parametrize("hidden", [(), (4,)])
+def test_other_rows_than_the_one_with_nearly_all_weight_may_be_large(unit, ratio, hidden):
+    """Their column is nearly constant by its weighted spread, but the rows are not alike."""
+    rows, y = unit * X[:4, :1], np.array([-3.0, -0.5, -7.0, 6.0])
+    model = WeightedTorchRegressor(**FAST, module__hidden_sizes=hidden, n_members=1)
+    model.fit(rows, y, [1, ratio, ratio, ratio])
+    assert np.isfinite(model.predict(rows)).all()
+    assert abs(model.predict(rows[:1])[0] + 3) < 0.1
+
+
+@pytest.mark.parametrize("small", [1e-323, 1e-200, 1e-30])
+@pytest.mark.parametrize("n_heavy", [8, 9])
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"early_stopping": True, "n_members": 1},
+        {"early_stopping": True, "n_members": 3},
+        {"early_stopping": False, "n_members": 3, "sample_weight_power": 0.5},
+    ],
+    ids=str,
+)
+def test_weights_that_are_0_beside_the_largest_are_weights_of_0(small, n_heavy, params):
+    """Held-out rows may otherwise have no weight together."""
+    weight = np.full(N_ROWS, small)
+    weight[:n_heavy] = 1e300
+    model = WeightedTorchRegressor(**FAST, **params).fit(X, Y, weight)
+    heavy = weight == 1e300
+    expected = WeightedTorchRegressor(**FAST, **params).fit(X, Y, np.where(heavy, weight, 0))
+    assert np.isfinite(model.predict(X)).all()
+    assert all(np.isfinite(net.history[:, "train_loss"]).all() for net in model.nets_)
+    if small < 1e-30 and "sample_weight_power" not in params:  # the ratio is no float64
+        np.testing.assert_array_equal(model.predict(X), expected.predict(X))
+
+
+@pytest.mark.parametrize("small", [1e-310, 1e-322])
+@pytest.mark.parametrize("power", [1.0, 0.5])
+def test_classes_too_far_apart_to_be_balanced_are_named(small, power):
+    weight = np.where(LABELS == 1, 1.0, small)
+    model = WeightedTorchClassifier(**FAST, class_weight="balanced", class_weight_power=power)
+    with pytest.raises(ValueError, match=r"class_weight must be finite .*got inf for class 0"):
+        model.fit(X, LABELS, weight)
+    model.set_params(class_weight=effective_number(0.999)).fit(X, LABELS, weight)
+    assert np.isfinite(model.predict_proba(X)).all()

@@ -770,3 +770,21 @@ def test_candidates_of_a_search_hold_one_copy_of_their_rows():
     held_out = [fit.plan.held_out for fit in planned]
     assert held_out[0].X is held_out[1].X
     assert len({id(t.rows.X) for fit in planned for t in fit.plan.trainings}) == 1
+
+
+ALIKE = {"a": ["a"] * 60, "missing": [None] * 60, "pair": [["a", "b"]] * 60}
+
+
+@pytest.mark.parametrize("name", ALIKE)
+@pytest.mark.parametrize("feature_weights", [None, 1.0])
+def test_networks_of_a_table_that_tells_no_rows_apart_are_trained_in_a_stack(name, feature_weights):
+    table = pd.DataFrame(ALIKE[name]).astype("category")
+    y = np.arange(60.0)
+    settings = {"max_epochs": 2, "random_state": 0, "module__feature_weights": feature_weights}
+    model = WeightedTorchRegressor(n_members=3, **settings).fit(table, y)
+    assert len(model.nets_) == 3
+    np.testing.assert_allclose(model.predict(table), y.mean(), rtol=0.1)
+    grid = {"sample_weight_power": [0, 1]}
+    search = WeightSearchCV(WeightedTorchRegressor(n_members=1, **settings), grid, cv=3)
+    search.fit(table, y, sample_weight=y + 1)
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()

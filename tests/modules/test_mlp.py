@@ -181,13 +181,22 @@ def test_adapted_input_has_weighted_mean_zero_and_spread_one(data):
 
 
 @pytest.mark.parametrize("spread", [0.0, 1e-13, 1e-7])  # of the mean
-@pytest.mark.parametrize("value", [0.0, 0.1, 1e-20, -1e30])
+@pytest.mark.parametrize("value", [0.0, 0.1, 1e-20, -1e5])
 def test_a_constant_column_is_shifted_to_zero_and_not_scaled(value, spread):
     network = adapted([value, 0.1], [abs(value) * spread, 1.1])
     X = torch.tensor([[value, 0.1]])
     assert network.shift[0] == X[0, 0]
     assert_array_equal(network.scale, np.float32([1, 1.1]))
     assert network(X).isfinite().all()
+
+
+@pytest.mark.parametrize("spread", [0.0, 1e-13, 1e-7])  # of the mean
+@pytest.mark.parametrize("value", [1e8, -1e30, 3e38])
+def test_a_constant_column_of_large_numbers_is_divided_by_the_smallest_spread(value, spread):
+    network = adapted([value, 0.1], [abs(value) * spread, 1.1])
+    assert_allclose(network.scale, [abs(value) * 1e-6, 1.1], rtol=1e-6)
+    others = torch.tensor([[-value, 0.1], [value / 3, 0.1], [0.0, 0.1]])  # rows of little weight
+    assert network.encode_values(others).abs().max() < 1e7
 
 
 def test_a_column_that_is_constant_but_for_rounding_is_not_blown_up():

@@ -4,13 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from helpers import assert_same_tensors, run_python
+from helpers import assert_same_tensors, run_python, train_by_autograd
 from skorch.callbacks import Callback, EpochScoring, GradientNormClipping, LRScheduler
 from torch import nn
 
-import skweight.training.net as net_of_training
 from skweight import WeightedLinear, WeightedTorchClassifier, WeightedTorchRegressor
-from skweight.training import NotDirect
 
 N_ROWS = 300
 rng = np.random.default_rng(0)
@@ -35,17 +33,6 @@ TARGETS = {
 }
 WEIGHT = rng.exponential(size=N_ROWS)
 QUICK = {"max_epochs": 3, "batch_size": 64, "random_state": 0, "n_members": 1, "device": "cpu"}
-
-
-def train_by_autograd(patch):
-    """Have fits take the graph of autograd and the optimizers of torch."""
-
-    def refuse(*args):
-        raise NotDirect("it is the reference")
-
-    patch.setattr(net_of_training, "direct_step", refuse)
-    patch.setattr(net_of_training, "fused_adam", lambda *args: None)
-    patch.setattr(net_of_training, "with_kernel", lambda optimizer: optimizer)
 
 
 def fit_both(monkeypatch, X, target, weight=WEIGHT, **params):
