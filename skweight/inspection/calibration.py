@@ -189,7 +189,7 @@ def check_probabilities(y_prob: Any, sample_weight: Any) -> tuple[Floats, Floats
 def _is_positive(y_true: Any, sample_weight: Any, n_rows: int, pos_label: Any) -> NDArray[np.bool_]:
     """Whether each row is of the class whose probability is given."""
     if hasattr(y_true, "detach"):
-        y_true = as_numbers(y_true)
+        y_true = as_numbers(y_true, "y_true")
     y = np.asarray(fill_targets_without_weight(y_true, sample_weight, "y_true", all_rows=True))
     if y.shape != (n_rows,):
         raise ValueError(

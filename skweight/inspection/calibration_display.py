@@ -275,7 +275,7 @@ def _check_of_classes(estimator: Any, y: Any, probability: Any) -> None:
 
 def _codes(estimator: Any, y: Any, sample_weight: Any) -> NDArray[np.intp]:
     """The position of each label in ``classes_``; -1 in rows without weight for other labels."""
-    y = as_numbers(y) if hasattr(y, "detach") else y
+    y = as_numbers(y, "y") if hasattr(y, "detach") else y
     labels = np.asarray(fill_targets_without_weight(y, sample_weight, "y", all_rows=True))
     classes = np.asarray(estimator.classes_)
     if labels.dtype.kind != classes.dtype.kind:

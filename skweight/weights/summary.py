@@ -83,9 +83,9 @@ def weight_summary(
       yes     1     1               1           2.5         0.5
       all     4     5         2.90909           nan           1
     """
-    y = as_numbers(y) if hasattr(y, "detach") else y
+    y = as_numbers(y, "y") if hasattr(y, "detach") else y
     y = fill_targets_without_weight(y, sample_weight)
-    classes, codes, continuous = _as_classes(as_numbers(y), class_weight)
+    classes, codes, continuous = _as_classes(as_numbers(y, "y"), class_weight)
     weight = check_sample_weight(sample_weight, len(codes))
     kept = weight > 0  # a callable must not count rows of weight 0
     factor = resolve_class_weight(class_weight, classes, codes[kept], weight[kept])

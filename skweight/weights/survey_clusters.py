@@ -83,10 +83,7 @@ def _label_array(labels: Any, name: str) -> NDArray[Any]:
             f"{name} must have one label per row, got {labels!r}. Pass the column itself, such as "
             f"table[{labels!r}]."
         )
-    try:
-        values = as_numbers(labels)
-    except ValueError as error:
-        raise ValueError(f"{name} must have one label per row: {error}.") from error
+    values = as_numbers(labels, name)
     if values.dtype.kind in "US" and isinstance(labels, (list, tuple)):
         values = np.asarray(labels, dtype=object)  # else NaN beside strings is the string "nan"
     return values
