@@ -105,6 +105,18 @@ class Labels:
             )
         return np.asarray(codes, dtype=np.int32)
 
+    def check_alike(self, y: Any) -> None:
+        """Refuse a y to score on that is of another kind; labels may be others than in the fit."""
+        found = Labels.of(y)
+        is_other = found.multilabel != self.multilabel
+        if is_other or (self.multilabel and len(found.classes) != len(self.classes)):
+            raise ValueError(f"y must be {self._kind()}, got {found._kind()}.")
+        if _are_strings(found.classes) != _are_strings(self.classes):
+            raise ValueError(
+                f"y must hold labels as in fit, {self.classes.tolist()}, got "
+                f"{found.classes.tolist()[0]!r}."
+            )
+
     def _kind(self) -> str:
         if self.multilabel:
             return f"multilabel with {len(self.classes)} labels"
@@ -211,6 +223,10 @@ def scores_of(all_probabilities: Floats) -> Floats:
     return np.asarray(scores[..., 1] - scores[..., 0])
 
 
+def _are_strings(labels: NDArray[Any]) -> bool:
+    return all(isinstance(label, str) for label in labels.tolist())
+
+
 def _dense(y: Any) -> Any:
     """Y as an array if it is sparse: labels take little memory."""
     return y.toarray() if sparse.issparse(y) else y
@@ -272,6 +288,7 @@ class ClassTask:
     def learn(self, rows: DistinctRows, criterion: RowLoss) -> None:
         """Learn priors and class weights; tell the criterion what it needs of them."""
         self._warn_of_double_weights(criterion)
+        self._warn_of_unused_power()
         labels = self.labels
         self.prior = labels.priors(rows.y, rows.weight)
         self.weight = labels.class_weights(
@@ -401,6 +418,13 @@ class ClassTask:
             warn(
                 f"The criterion has class weights of its own ({own}) and class_weight="
                 f"{self.class_weight!r} is given too: classes are weighted twice."
+            )
+
+    def _warn_of_unused_power(self) -> None:
+        if self.class_weight is None and self.class_weight_power != 1:
+            warn(
+                f"class_weight_power={self.class_weight_power} has no effect, because class_weight "
+                'is None: there are no class weights. Pass class_weight="balanced", for example.'
             )
 
     def _check_two_classes(self, rows: DistinctRows) -> None:

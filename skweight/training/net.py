@@ -49,6 +49,7 @@ from skweight.training.direct_loop import run_direct_epoch
 from skweight.training.encoded import EncodedBatches
 from skweight.training.net_state import saved_state, state_to_save
 from skweight.training.observers import Watch, tell_beginning, tell_of_one
+from skweight.training.optimizer_settings import wrong_setting
 from skweight.training.recorded_update import RecordedUpdate, recorded_update
 from skweight.training.scores import explained_share
 from skweight.training.steps import LossAndOutput, TrainingStep, with_row_axis
@@ -206,10 +207,11 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
             return super().initialize_optimizer(*args, **kwargs)
         except (TypeError, ValueError) as error:
             given = self.get_params_for("optimizer")
-            raise ValueError(
+            text = wrong_setting(self.optimizer, self.lr, given) or (
                 f"optimizer__* must be settings that {name_of(self.optimizer)} takes, got {given}: "
                 f"{type(error).__name__}: {error}"
-            ) from error
+            )
+            raise ValueError(text) from error
 
     def get_default_callbacks(self) -> list[Any]:
         """Drop skorch's loss averages, which this class records, and its table of epochs.

@@ -19,6 +19,7 @@ from skweight.weights.merging import (
 )
 from skweight.weights.missing import (
     fill_targets_without_weight,
+    n_rows_of,
     name_place,
     rows_with_weight,
     take_rows,

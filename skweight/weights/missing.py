@@ -1,6 +1,6 @@
 """Targets that are missing: no class and no number, and allowed only in rows of weight 0."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from numbers import Real
 from typing import Any, NoReturn
 
@@ -70,6 +70,16 @@ def _numbers_of_objects(values: NDArray[Any], y: Any) -> Any:
         return y
     numbers = np.array(values.tolist())
     return y if numbers.dtype == object else numbers  # integers beyond 64 bits
+
+
+def n_rows_of(values: Any) -> int | None:
+    """How many rows a table, an array or a list has, or each in a dict; None if it has none."""
+    if isinstance(values, Mapping) and not hasattr(values, "toarray"):
+        return next((n_rows_of(value) for value in values.values()), None)
+    shape = getattr(values, "shape", None)
+    if shape is not None:
+        return int(shape[0]) if shape else None
+    return len(values) if isinstance(values, Sequence) and not isinstance(values, str) else None
 
 
 def take_rows(values: Any, positions: NDArray[np.intp]) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from skweight._keywords import Floats, underflow_is_zero
+from skweight._keywords import Floats, underflow_is_zero, warn
 from skweight.weights.class_weight import resolve_class_weight
 from skweight.weights.missing import fill_targets_without_weight
 from skweight.weights.sample_weight import (
@@ -94,6 +94,11 @@ def weight_summary(
         raise ValueError(
             "class_weight must leave a weight to some class with mass, got "
             f"{dict(zip(classes.tolist(), factor.tolist()))}."
+        )
+    if continuous and sample_weight is None:
+        warn(
+            "y holds numbers that are no labels, and sample_weight is None, so that every row "
+            "counts 1. To look at weights, pass them as weight_summary(y, sample_weight)."
         )
     n_classes = len(classes)
     rows = np.bincount(codes[kept], minlength=n_classes)

@@ -5,7 +5,6 @@
 """
 
 import copy
-import io
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
@@ -15,6 +14,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import torch
+from scipy import sparse
 
 import skweight
 from skweight import (
@@ -54,14 +54,49 @@ QUICK = {
     "device": "cpu",
     "module__hidden_sizes": (4,),
 }
+UNSIZED = {name: value for name, value in QUICK.items() if name != "module__hidden_sizes"}
 NAN, INF = float("nan"), float("inf")
 
 
-def spoiled(values: Any, value: Any, row: int = 3) -> Any:
+def spoiled(values: Any, value: Any, row: Any = 3) -> Any:
     """A copy of values of which one is another; as objects if it has to be."""
-    values = np.array(values, dtype=None if isinstance(value, (int, float)) else object)
+    is_float = isinstance(value, float)
+    values = np.array(values, dtype=np.float64 if is_float else object)
     values[row] = value
     return values
+
+
+# Criteria and modules -----------------------------------------------------------------------
+
+
+def DETACHED(output, target):
+    return ((output - target) ** 2).detach()
+
+
+def NUMPY(output, target):
+    return torch.from_numpy((output.numpy() - target.numpy()) ** 2)
+
+
+def ONE_ARGUMENT(output):
+    return output**2
+
+
+def MEAN(output, target):
+    return ((output - target) ** 2).mean()
+
+
+def BROADCAST(output, target):
+    return (output.squeeze(-1) - target) ** 2
+
+
+class NoParameters(torch.nn.Module):
+    def forward(self, X):
+        return X[:, :1]
+
+
+class Detached(torch.nn.Linear):
+    def forward(self, X):
+        return super().forward(X).detach()
 
 
 @dataclass(frozen=True)
@@ -178,6 +213,10 @@ _DESIGN = {"strata": np.arange(N) % 4, "clusters": np.arange(N) % 8, "sample_wei
 CALLS: dict[str, Call] = {
     "WeightedTorchClassifier": Call(_constructed(WeightedTorchClassifier, LABELS)),
     "WeightedTorchRegressor": Call(_constructed(WeightedTorchRegressor, NUMBERS)),
+    "WeightedTorchClassifier with a module": Call(
+        lambda subject, **params: WeightedTorchClassifier(**UNSIZED | params).fit(X, LABELS),
+        {"module": torch.nn.Linear(3, 1)},
+    ),
     "WeightedTorchClassifier.set_params": Call(_set(LABELS), {}, "classifier"),
     "WeightedTorchRegressor.set_params": Call(_set(NUMBERS), {}, "regressor"),
     "WeightedTorchClassifier.fit": Call(

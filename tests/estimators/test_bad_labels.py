@@ -398,7 +398,7 @@ def test_a_warm_start_keeps_to_the_kind_of_y():
     model = WeightedTorchClassifier(warm_start=True, **QUICK).fit(X, binary)
     assert_refused_and_untouched(model, "warm_start=True needs the classes", X, labels)
     model = WeightedTorchRegressor(warm_start=True, **QUICK).fit(X, amounts)
-    match = r"^y must have shape \('n_samples',\), as before, got \(60, 2\)"
+    match = r"^y must have shape \('n_samples',\), as in fit, got \(60, 2\)"
     assert_refused_and_untouched(model, match, X, np.stack([amounts, amounts], axis=1))
 
 
