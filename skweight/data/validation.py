@@ -245,6 +245,8 @@ def check_targets(estimator: Any, y: Any, n_rows: int) -> Any:
     refuse_equal_names(y, "y")
     if np.iscomplexobj(y):
         raise ValueError("y must hold labels or real numbers, got complex numbers.")
+    if getattr(y, "shape", (len(y) if isinstance(y, list) else 1,))[:1] == (0,):
+        raise ValueError(f"y must have one entry for each of {n_rows} rows of X, got none.")
     y = check_array(
         y, accept_sparse="csr", ensure_2d=False, dtype=None, estimator=estimator, input_name="y"
     )

@@ -11,13 +11,23 @@ import joblib
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone, is_classifier
-from sklearn.metrics import get_scorer
+from sklearn.metrics import get_scorer, get_scorer_names
 from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
-from skweight._keywords import Auto, Floats, Self, check_flag, is_flag, is_integer, name_of
+from skweight._keywords import (
+    Auto,
+    Floats,
+    Self,
+    check_choice,
+    check_flag,
+    did_you_mean,
+    is_flag,
+    is_integer,
+    name_of,
+)
 from skweight.ensembles.evaluation import evaluate
 from skweight.ensembles.factors import factors_of
 from skweight.ensembles.result import ReplicateStatistic, spread
@@ -42,7 +52,7 @@ from skweight.estimators import (
 )
 from skweight.stacks import Outcome, train_in_stacks
 from skweight.training import Bar, Training, TrainingInterrupted, watched
-from skweight.weights import ReplicateMethod, n_rows_of
+from skweight.weights import REPLICATE_METHODS, ReplicateMethod, n_rows_of
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -251,6 +261,8 @@ class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
                 f"estimator must have the fit of skweight, but {own}: replicates are trained from "
                 "the plan of that fit."
             )
+        if self.method is not None:
+            check_choice(self.method, REPLICATE_METHODS, "method")
         if not is_flag(self.mse):
             raise TypeError(f"mse must be True or False, got {self.mse!r}.")
         if not is_flag(self.verbose) and not is_integer(self.verbose, 0):
@@ -478,7 +490,12 @@ class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
         """
         check_is_fitted(self)
         given = function
-        function = get_scorer(function) if isinstance(function, str) else function
+        function = _scorer(function) if isinstance(function, str) else function
+        n_rows, n_targets = _n_rows(X), n_rows_of(y)
+        if n_targets not in (None, n_rows):
+            raise ValueError(
+                f"y must have one entry for each of {n_rows} rows of X, got {n_targets}."
+            )
         full, weights = self._weights_of(X, sample_weight, replicate_weights)
         X = without_columns(X, self._columns)
         fits = zip([self.estimator_, *self.replicates_], [full, *weights.T])
@@ -563,6 +580,17 @@ def _n_rows(X: Any) -> int:
     if found is None:
         raise ValueError(f"X must have rows and columns, got {type(X).__name__}.")
     return found
+
+
+def _scorer(name: str) -> Any:
+    try:
+        return get_scorer(name)
+    except ValueError as error:
+        hint = did_you_mean(name, get_scorer_names())
+        raise ValueError(
+            "function must be callable or the name of a scorer of scikit-learn, got "
+            f"{name!r}.{hint}"
+        ) from error
 
 
 def _as_names(names: Any) -> list[str]:

@@ -156,6 +156,8 @@ class MarginalEffect:
 
 def _predictions(estimator: Any, X: Any, params: dict[str, Any]) -> Floats:
     """Predicted numbers; of a classifier, probabilities: of the second of two classes."""
+    if not hasattr(estimator, "predict"):
+        raise TypeError(f"estimator must have a method predict, got {type(estimator).__name__}.")
     if not is_classifier(estimator):
         return np.asarray(estimator.predict(X, **params))
     found = np.asarray(estimator.predict_proba(X, **params))

@@ -23,6 +23,7 @@ from skweight.losses import ClassLink, RowLoss
 from skweight.training import Output
 from skweight.weights import (
     DistinctRows,
+    as_numbers,
     flatten_mass,
     refuse_masked,
     resolve_class_weight,
@@ -70,7 +71,7 @@ class Labels:
     def from_classes(cls, classes: Any) -> "Labels":
         """The labels that the user lists as ``classes`` for ``partial_fit``."""
         refuse_masked(classes, "classes")
-        given = np.asarray(classes)
+        given = as_numbers(classes, "classes")
         if given.ndim != 1 or len(given) < 2:
             raise ValueError(f"classes must be a list of at least two classes, got {classes!r}.")
         labels = cls.of(given, "classes (sample weights are passed as sample_weight=)")

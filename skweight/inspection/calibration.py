@@ -11,6 +11,7 @@ from skweight._keywords import Floats, divide, is_integer, underflow_is_zero
 from skweight.weights import (
     Table,
     as_float64,
+    as_labels,
     as_numbers,
     check_sample_weight,
     fill_targets_without_weight,
@@ -191,7 +192,9 @@ def _is_positive(y_true: Any, sample_weight: Any, n_rows: int, pos_label: Any) -
     """Whether each row is of the class whose probability is given."""
     if hasattr(y_true, "detach"):
         y_true = as_numbers(y_true, "y_true")
-    y = np.asarray(fill_targets_without_weight(y_true, sample_weight, "y_true", all_rows=True))
+    y = as_labels(
+        fill_targets_without_weight(y_true, sample_weight, "y_true", all_rows=True), "y_true"
+    )
     if y.shape != (n_rows,):
         raise ValueError(
             f"y_true must be 1-D with one label per row of y_prob, shape ({n_rows},), got shape "

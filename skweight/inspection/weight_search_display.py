@@ -369,10 +369,10 @@ def _curves(search: Any, y: ArrayLike, sample_weight: Any, pos_label: Any) -> li
         raise ValueError(f"pos_label must be one of {classes.tolist()}, got None.")
     column = 1 if pos_label is None else place_of_label(classes, pos_label)
     wanted = classes[column]
-    weight = check_sample_weight(sample_weight, len(targets))
     rows = [_positions(test) for test, _ in search.predictions_]
     together = np.concatenate(rows)
     _check_n_rows(len(targets), together)
+    weight = check_sample_weight(sample_weight, len(targets))
     if not weight[together][targets[together] == wanted].any():
         raise ValueError(
             "sample_weight must leave weight to held-out rows of the class that is to be found, "

@@ -79,6 +79,8 @@ class StackedSearch:
             )
         check_flag(self.return_predictions, "return_predictions")
         n_rows, n_targets = n_rows_of(X), n_rows_of(y)
+        if y is not None and n_targets is None:
+            raise TypeError(f"y must hold a target for each row of X, got {y!r}.")
         if None not in (n_rows, n_targets) and n_rows != n_targets:
             raise ValueError(
                 f"y must have one entry for each of {n_rows} rows of X, got {n_targets}."

@@ -25,7 +25,7 @@ def check_groups(groups: Any, optimizer: Any) -> None:
     for pattern, settings in groups:
         for name in settings:
             if name not in known and name != "initial_lr" and not takes_any:
-                hint = did_you_mean(str(name), known)
+                hint = did_you_mean(str(name), [*known])
                 raise ValueError(
                     "optimizer__param_groups must hold settings that "
                     f"{name_of(optimizer)} takes, got {name!r} for {pattern!r}.{hint}"

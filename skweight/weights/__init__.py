@@ -34,6 +34,7 @@ from skweight.weights.replicate_weights import (
 from skweight.weights.sample_weight import (
     EffectiveSampleSizeWarning,
     as_float64,
+    as_labels,
     as_numbers,
     check_sample_weight,
     effective_sample_size,

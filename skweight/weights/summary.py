@@ -11,6 +11,7 @@ from skweight._keywords import Floats, underflow_is_zero, warn
 from skweight.weights.class_weight import resolve_class_weight
 from skweight.weights.missing import fill_targets_without_weight
 from skweight.weights.sample_weight import (
+    as_labels,
     as_numbers,
     check_sample_weight,
     effective_sample_size,
@@ -85,7 +86,7 @@ def weight_summary(
     """
     y = as_numbers(y, "y") if hasattr(y, "detach") else y
     y = fill_targets_without_weight(y, sample_weight)
-    classes, codes, continuous = _as_classes(as_numbers(y, "y"), class_weight)
+    classes, codes, continuous = _as_classes(as_labels(y, "y"), class_weight)
     weight = check_sample_weight(sample_weight, len(codes))
     kept = weight > 0  # a callable must not count rows of weight 0
     factor = resolve_class_weight(class_weight, classes, codes[kept], weight[kept])

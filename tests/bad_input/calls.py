@@ -7,6 +7,7 @@
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import cache
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy as np
 import pandas as pd
 import torch
 from scipy import sparse
+from sklearn.linear_model import LogisticRegression
 
 import skweight
 from skweight import (
@@ -32,6 +34,7 @@ from skweight import (
     mean_prediction,
     modules,
 )
+from skweight.ensembles import ReplicateStatistic
 
 matplotlib.use("agg")
 
@@ -249,6 +252,17 @@ CALLS: dict[str, Call] = {
     "WeightedTorchClassifier.score": Call(
         _method("score"), {**_ROWS, "y": LABELS, "sample_weight": ONES}, "classifier"
     ),
+    "WeightedTorchClassifier.predict_proba after correct_prior": Call(
+        lambda subject, **params: subject.set_params(**params).predict_proba(X), {}, "classifier"
+    ),
+    "WeightedTorchClassifier.score of labels": Call(
+        _method("score"),
+        {**_ROWS, "y": MULTILABEL, "sample_weight": ONES},
+        "multilabel classifier",
+    ),
+    "WeightedTorchClassifier.to_onnx": Call(
+        _method("to_onnx"), {"path": "model.onnx", "opset_version": 18}, "classifier"
+    ),
     "WeightedTorchRegressor.predict": Call(
         _method("predict"), {**_ROWS, "return_std": False}, "regressor"
     ),
@@ -298,6 +312,9 @@ CALLS: dict[str, Call] = {
         _function(skweight.effective_sample_size), {"sample_weight": ONES}
     ),
     "effective_number": Call(_function(skweight.effective_number), {"beta": 0.9}),
+    "effective_number called": Call(
+        _function(skweight.effective_number(0.9)), {"counts": [10, 20]}
+    ),
     "time_decay": Call(_function(skweight.time_decay), {"age": ONES, "half_life": 2.0}),
     "clip_weights": Call(_function(skweight.clip_weights), {"sample_weight": ONES, "ratio": 2}),
     "bootstrap_weights": Call(
@@ -334,6 +351,9 @@ CALLS: dict[str, Call] = {
     "ReplicateEstimator.predict": Call(
         _method("predict"), {**_ROWS, "return_std": True}, "replicates"
     ),
+    "ReplicateEstimator.predict of classes": Call(
+        _method("predict"), {**_ROWS, "return_std": False}, "replicates of a classifier"
+    ),
     "ReplicateEstimator.predict_proba": Call(
         _method("predict_proba"), {**_ROWS, "return_std": True}, "replicates of a classifier"
     ),
@@ -354,6 +374,10 @@ CALLS: dict[str, Call] = {
             "names": "mean",
         },
         "replicates",
+    ),
+    "ReplicateStatistic": Call(
+        _function(ReplicateStatistic),
+        {"value": 1.0, "replicates": ONES[:4], "factors": ONES[:4], "degrees_of_freedom": 3},
     ),
     "ReplicateStatistic.confidence_interval": Call(
         _method("confidence_interval"), {"level": 0.9}, "statistic"
@@ -379,6 +403,11 @@ CALLS: dict[str, Call] = {
         lambda subject, **arguments: MarginalEffect(**arguments)(subject, X, sample_weight=ONES),
         {"column": 0},
         "regressor",
+    ),
+    "MarginalEffect of a frame": Call(
+        lambda subject, **arguments: MarginalEffect(**arguments)(subject, FRAME),
+        {"column": "city", "values": ("a", "b")},
+        "classifier of a frame",
     ),
     "MarginalEffect.__call__": Call(
         lambda subject, **arguments: MarginalEffect(0)(**{"estimator": subject, **arguments}),
