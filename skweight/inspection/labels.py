@@ -12,6 +12,8 @@ def codes_of_labels(estimator: Any, y: Any, sample_weight: Any, hint: str = "") 
     """The position of each label in ``classes_``; -1 in rows without weight for other labels."""
     y = as_numbers(y, "y") if hasattr(y, "detach") else y
     labels = np.asarray(fill_targets_without_weight(y, sample_weight, "y", all_rows=True))
+    if labels.ndim != 1:
+        raise ValueError(f"y must be 1-D with one label per row, got shape {labels.shape}.")
     classes = np.asarray(estimator.classes_)
     if labels.dtype.kind != classes.dtype.kind:
         labels = labels.astype(object)  # NumPy warns of strings that are compared with numbers

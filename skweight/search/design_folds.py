@@ -166,7 +166,7 @@ class DesignKFold(BaseEstimator, BaseCrossValidator):  # type: ignore[misc]
         if len(design.stratum) < self.n_splits:
             raise ValueError(
                 f"n_splits must be at most the number of clusters, got {self.n_splits} folds for "
-                f"{len(design.stratum)} clusters in {name}."
+                f"{len(design.stratum)} clusters{' (groups)' if name == 'groups' else ''}."
             )
         weight = check_sample_weight(self.sample_weight, n)
         shares = _shares(design, weight, y)

@@ -7,7 +7,6 @@
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
 from functools import cache
 from typing import Any
 
@@ -15,8 +14,6 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import torch
-from scipy import sparse
-from sklearn.linear_model import LogisticRegression
 
 import skweight
 from skweight import (
@@ -72,23 +69,23 @@ def spoiled(values: Any, value: Any, row: Any = 3) -> Any:
 # Criteria and modules -----------------------------------------------------------------------
 
 
-def DETACHED(output, target):
+def detached_loss(output, target):
     return ((output - target) ** 2).detach()
 
 
-def NUMPY(output, target):
+def numpy_loss(output, target):
     return torch.from_numpy((output.numpy() - target.numpy()) ** 2)
 
 
-def ONE_ARGUMENT(output):
+def loss_of_one_argument(output):
     return output**2
 
 
-def MEAN(output, target):
+def mean_loss(output, target):
     return ((output - target) ** 2).mean()
 
 
-def BROADCAST(output, target):
+def broadcast_loss(output, target):
     return (output.squeeze(-1) - target) ** 2
 
 
@@ -273,9 +270,7 @@ CALLS: dict[str, Call] = {
     "WeightedTorchClassifier.encode_columns": Call(
         _method("encode_columns"), {"X": FRAME}, "classifier of a frame"
     ),
-    "WeightedTorchRegressor.encode_columns": Call(
-        _method("encode_columns"), {"X": X}, "regressor"
-    ),
+    "WeightedTorchRegressor.encode_columns": Call(_method("encode_columns"), {"X": X}, "regressor"),
     # Searches and splits
     "WeightSearchCV": Call(
         _search_with(WeightSearchCV),
