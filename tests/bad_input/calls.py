@@ -151,6 +151,9 @@ SUBJECTS = {
     ).fit(X, LABELS, replicate_weights=REPLICATES),
     "statistic": lambda: fresh("replicates").statistic(mean_prediction, X),
     "search": _search,
+    "randomized search": lambda: RandomizedWeightSearchCV(
+        WeightedTorchClassifier(**QUICK), {"lr": [0.01]}, n_iter=1, cv=2, error_score="raise"
+    ).fit(X, LABELS),
     "folds": lambda: DesignKFold(2),
     "replicate weights": lambda: ReplicateWeights(REPLICATES, "bootstrap", 0.25),
     "feature weights": lambda: inspection.FeatureWeightDisplay(np.ones(3)),
@@ -260,6 +263,9 @@ CALLS: dict[str, Call] = {
     "WeightedTorchClassifier.to_onnx": Call(
         _method("to_onnx"), {"path": "model.onnx", "opset_version": 18}, "classifier"
     ),
+    "WeightedTorchRegressor.to_onnx": Call(
+        _method("to_onnx"), {"path": "model.onnx", "opset_version": 18}, "regressor"
+    ),
     "WeightedTorchRegressor.predict": Call(
         _method("predict"), {**_ROWS, "return_std": False}, "regressor"
     ),
@@ -287,6 +293,9 @@ CALLS: dict[str, Call] = {
     ),
     "WeightSearchCV.fit": Call(
         _method("fit"), {"X": X, "y": LABELS, "sample_weight": ONES}, "search"
+    ),
+    "RandomizedWeightSearchCV.fit": Call(
+        _method("fit"), {"X": X, "y": LABELS, "sample_weight": ONES}, "randomized search"
     ),
     "WeightSearchCV.predict": Call(_method("predict"), {"X": X}, "search"),
     "DesignKFold": Call(
@@ -413,10 +422,6 @@ CALLS: dict[str, Call] = {
     "FeatureWeight": Call(
         _function(skweight.FeatureWeight), {"n_features": 3, "init": 1.0, "learnable": True}
     ),
-    "FeatureWeight.forward": Call(
-        lambda subject, **arguments: skweight.FeatureWeight(3)(**arguments),
-        {"X": torch.ones(2, 3)},
-    ),
     "WeightedLinear": Call(
         _function(skweight.WeightedLinear),
         {
@@ -427,10 +432,6 @@ CALLS: dict[str, Call] = {
             "learnable": True,
             "bias": True,
         },
-    ),
-    "WeightedLinear.forward": Call(
-        lambda subject, **arguments: skweight.WeightedLinear(3, 2)(**arguments),
-        {"X": torch.ones(2, 3)},
     ),
     "MLP": Call(_function(modules.MLP), {"n_features": 3, "n_outputs": 1}),
     "CrossEntropy": Call(_function(losses.CrossEntropy)),

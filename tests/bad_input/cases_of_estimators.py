@@ -1158,4 +1158,8 @@ CASES = {
         ({"opset_version": 3}, ValueError, "must be an integer >= 18 ... got 3"),
         ({"opset_version": "18"}, ValueError, "must be an integer >= 18 ... got '18'"),
     ],
+    "WeightedTorchRegressor.to_onnx": [
+        ({"path": None}, TypeError, "must be a str or path-like object ... got NoneType"),
+        ({"opset_version": True}, ValueError, "must be an integer >= 18 ... got True"),
+    ],
 }

@@ -112,6 +112,20 @@ CASES = {
             "Did you mean 'sample_weight'? ... WeightedTorchClassifier.fit got an unexpecte",
         ),
     ],
+    "RandomizedWeightSearchCV.fit": [
+        ({"X": {"age": X}}, TypeError, "must be something whose rows can be ... got dict"),
+        ({"y": LABELS[:-1]}, ValueError, "must have one entry for each of 40 rows of X ... got 39"),
+        (
+            {"y": None},
+            ValueError,
+            "WeightedTorchClassifier requires y to be passed, but the target y is None",
+        ),
+        (
+            {"sample_weight": -ONES},
+            ValueError,
+            "must be non-negative ... got a smallest value of -1.0 at posi",
+        ),
+    ],
     "WeightSearchCV.predict": [
         (
             {"X": X[:, :2]},

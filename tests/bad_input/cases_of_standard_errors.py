@@ -299,6 +299,7 @@ CASES = {
         ({"in_group": LABELS >= 0}, ValueError, "leaves no row with weight outside of the group"),
     ],
     "GroupDifference.__call__": [
+        ({"estimator": 3}, TypeError, "must have a method predict ... got int"),
         (
             {"X": X[:, :2]},
             ValueError,
@@ -364,6 +365,7 @@ CASES = {
         ),
     ],
     "MarginalEffect.__call__": [
+        ({"estimator": 3}, TypeError, "must have a method predict ... got int"),
         ({"X": X[:, 0]}, ValueError, "must have rows and columns ... got shape"),
         ({"X": 3}, ValueError, "must have rows and columns ... got shape"),
         ({"X": None}, ValueError, "must have rows and columns ... got shape"),

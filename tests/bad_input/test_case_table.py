@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_array_equal
+from scipy import sparse
 from sklearn.base import BaseEstimator, clone
 
 pytest.importorskip("matplotlib")
@@ -19,6 +20,7 @@ from case_table import TABLE
 
 import skweight
 from skweight import inspection, losses, modules
+from skweight.ensembles import ReplicateStatistic
 
 # Old versions of matplotlib with a new pyparsing; a fit that warns before it fails.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -52,6 +54,8 @@ def content(value):
     """What a caller's object holds; an iterator, which cannot be copied, is left out."""
     if hasattr(value, "__next__"):
         return None
+    if sparse.issparse(value):  # which remembers what it was asked
+        return content((value.data, value.indices, value.indptr))
     if isinstance(value, dict):
         return {name: content(held) for name, held in value.items()}
     return cloudpickle.dumps(value)
@@ -144,7 +148,7 @@ def public_callables():
     del found["CalibrationTable"]  # which calibration_table makes
     named = {**losses.CLASSIFIER_CRITERIA, **losses.REGRESSOR_CRITERIA}.values()
     found |= {loss.__name__: loss for loss in named if parameters_of(loss)}
-    return found | {"MLP": modules.MLP}
+    return found | {"MLP": modules.MLP, "ReplicateStatistic": ReplicateStatistic}
 
 
 def parameters_of(function):
@@ -155,11 +159,12 @@ def parameters_of(function):
 PUBLIC = public_callables()
 # Methods that take nothing that could be wrong, or are scikit-learn's, torch's or dict's own.
 OTHERS_OWN = {"get_params", "get_metadata_routing", "get_n_splits", "forward", "extra_repr"}
-# Arguments that are ignored, or may be anything.
+# Arguments that are ignored, or that only ``statistic`` gives.
 ANYTHING = {
     "mean_prediction": {"y"},
     "GroupDifference.__call__": {"y"},
     "MarginalEffect.__call__": {"y"},
+    "ReplicateStatistic": {"value", "replicates", "factors", "mse"},
 }
 
 
@@ -203,10 +208,12 @@ def test_every_parameter_of_a_callable_has_a_bad_value_in_the_table(name):
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_the_right_arguments_work(name):
+def test_the_right_arguments_work(name, tmp_path):
     """So that a refused call is refused for the argument that the row has."""
     call = CALLS[name]
     if "onnx" in name:
         pytest.importorskip("onnx")
     arguments = copy.copy(call.good)
+    if "path" in arguments:
+        arguments["path"] = tmp_path / arguments["path"]
     call.run(fresh(call.subject) if call.subject else None, **arguments)
