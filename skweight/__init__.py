@@ -6,7 +6,7 @@ from skweight.ensembles import (
     ReplicateEstimator,
     mean_prediction,
 )
-from skweight.estimators import WeightedTorchClassifier, WeightedTorchRegressor
+from skweight.estimators import WeightedTorchClassifier, WeightedTorchRegressor, skops_types
 from skweight.inspection import calibration_table
 from skweight.modules import FeatureWeight, WeightedLinear
 from skweight.search import DesignKFold, RandomizedWeightSearchCV, WeightSearchCV
@@ -46,6 +46,7 @@ __all__ = [
     "effective_sample_size",
     "jackknife_weights",
     "mean_prediction",
+    "skops_types",
     "time_decay",
     "weight_summary",
 ]

@@ -224,7 +224,7 @@ def test_the_numbers_of_the_page_on_speed_are_those_of_the_last_run():
     ("page", "first", "n_rows"),
     [
         ("searching", "# ", 20),
-        ("defaults", "## How it was chosen", 20),
+        ("defaults", "## Results", 20),
         ("targets", "## Outliers in y", 5),
         ("comparison", "## Accuracy", 30),
     ],

@@ -4,9 +4,9 @@ Covariate shift: weights from a density ratio
 =============================================
 
 The training rows come from one place, the rows to predict from another. If y
-depends on x in the same way in both, training rows can be weighted by how much
-more common they are in the new place: by the ratio of the two densities. A
-classifier that tells the places apart gives this ratio.
+depends on x in the same way in both, the right weight of a training row is the
+ratio of the densities of x in the new place and in the old one. A classifier
+that tells the places apart estimates this ratio.
 """
 
 # %%
@@ -14,8 +14,8 @@ classifier that tells the places apart gives this ratio.
 # --------
 #
 # Training rows have small x, the rows to predict have large x. The truth is
-# curved, and the model is a straight line: no line is right everywhere, so it
-# matters where it should be right.
+# curved and the model will be a straight line. No line is right everywhere, so
+# it matters where it should be right.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -45,9 +45,9 @@ y_old = truth(x_old) + rng.normal(
 # From a classifier to weights
 # ----------------------------
 #
-# Train a classifier to tell the two places apart. Where it says that a row is new
-# with probability p, the density ratio is ``p / (1 - p)``, as there are as many
-# new rows as old ones.
+# Train a classifier to tell the two places apart. If it says that a row is new
+# with probability p, the density ratio is ``p / (1 - p)``, because there are as
+# many new rows as old ones.
 
 both = np.concatenate([x_old, x_new])[:, None]
 is_new = np.repeat([0, 1], len(x_old))
@@ -61,9 +61,10 @@ print(f"effective sample size: {n_effective:.0f} of {len(ratio):,} rows")
 # Fits with and without them
 # --------------------------
 #
-# A network without hidden layers is a line. ``sample_weight_power`` between 0 and
-# 1 is a compromise: less bias than without weights, less variance than with all
-# of them (H. Shimodaira, Improving predictive inference under covariate shift by
+# A network without hidden layers is a line. ``sample_weight_power`` is an
+# exponent on the weights: 0 ignores them, 1 uses them as they are. What is in
+# between has less bias than no weights and less variance than full ones
+# (H. Shimodaira, Improving predictive inference under covariate shift by
 # weighting the log-likelihood function, 2000).
 
 line = WeightedTorchRegressor(
@@ -94,9 +95,9 @@ for power in (0.0, 0.5, 1.0):
 # -----------
 #
 # Left: the ratio that the classifier found follows the true one, except where
-# hardly any training rows are. Most rows have next to no weight; the size of a
-# point shows it. Right: with the weights the line is right where the new rows
-# are.
+# there are hardly any training rows. Right: the size of a point is its weight,
+# and most rows have next to none. With the weights the line is close to the truth
+# where the new rows are. See also :doc:`/choosing`.
 
 BLUE, RED, GREEN, BLACK, GREY = (
     "#0072B2",

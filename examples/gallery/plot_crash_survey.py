@@ -14,9 +14,9 @@ sample. A model that is given the survey weights describes the population.
 # --------
 #
 # Each row is an occupant of a car that crashed. Its weight is the number of
-# occupants in the whole country that it stands for. It has to be given to
-# everything that computes a mean: of the rows 4.5 % died, of the population only
-# 0.54 %.
+# occupants in the whole country that it stands for. Everything that computes a
+# mean needs the weights: 4.5 % of the rows died, but only 0.54 % of the
+# population.
 
 import warnings
 
@@ -46,7 +46,8 @@ print(f"died: {dead.mean():.2%} of the rows, {share:.2%} of the population")
 # %%
 # The weights are very unequal, so the rows say less than their number suggests.
 # Kish's effective sample size is the number of equally weighted rows that would
-# be as informative. Below a tenth of the rows a fit warns of it; here we know.
+# be as informative. If it is below a tenth of the rows, a fit warns. Here this is
+# expected, and the warning is switched off.
 
 print(f"weights from {weight.min():g} to {weight.max():,.0f}")
 n_effective = effective_sample_size(weight)
@@ -57,9 +58,9 @@ warnings.simplefilter("ignore", EffectiveSampleSizeWarning)
 # One network with the weights, one without
 # -----------------------------------------
 #
-# The table goes in as it is, with its categories and missing values. Occupants of
-# one crash share its severity, so the folds keep crashes whole. Every risk below
-# was predicted by a network that had not seen the crash.
+# The table is passed as it is, with its categories and missing values. Occupants
+# of one crash share its severity, so the folds keep crashes whole. Every risk
+# below was predicted by a network that had not seen the crash.
 
 network = WeightedTorchClassifier(module__hidden_sizes=(16,), random_state=0)
 
@@ -99,12 +100,13 @@ print(
 # By the speed of the crash
 # -------------------------
 #
-# Black is what was observed, with 95 % intervals that take rows as independent.
-# Without weights the network is too high at every speed, most of all in slow
-# crashes: of these the survey looks at the few that ended badly. With weights it
-# is right from 25 to 54 km/h. At both ends it is pulled towards the mean: too
-# high at the two lowest speeds, where fewer than one occupant in a thousand dies,
-# and a third too low at the highest.
+# Black is what was observed, with 95 % intervals that treat rows as independent.
+# Without weights, predictions are too high at every speed, most of all in slow
+# crashes, of which the survey investigates the few that ended badly. With weights
+# they are right from 25 to 54 km/h. At both ends they are pulled towards the
+# mean: too high at the two lowest speeds, where fewer than one occupant in a
+# thousand dies, and a third too low at the highest. See also :doc:`/surveys`, for
+# standard errors that follow the design of a survey.
 
 BLUE, RED, BLACK = "#0072B2", "#D55E00", "black"
 SPEEDS = ["1-9km/h", "10-24", "25-39", "40-54", "55+"]

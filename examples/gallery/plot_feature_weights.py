@@ -3,17 +3,17 @@
 Feature weights: what you know, what is found
 =============================================
 
-Four of forty features matter. If you know which, a fixed weight on the features
-says so. If you do not, learned weights can find them. They need a weight decay
-of their own: without it they hardly leave features out, because the next layer
-can multiply back what a weight takes away.
+Four of forty features matter. If you know which, give them a larger, fixed
+feature weight. If you do not, learned weights can find them. These need a weight
+decay of their own: without it hardly any weight becomes small, because the next
+layer can make up for a small weight.
 """
 
 # %%
 # The data
 # --------
 #
-# 400 rows are few for 40 features. Those that matter are the first four.
+# The first four features matter. 400 training rows are few for 40 features.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -78,11 +78,11 @@ for name, score in scores.items():
 # The picture
 # -----------
 #
-# Left: with decay, the weights of features that say nothing shrink to about 0.1,
-# and those of the useful ones keep at least 0.5. Without it all stay near 1,
-# where they began, or grow. Only ratios count here: the first layer, which decays
-# in all four networks, makes up for their common size. Right: the share of the
-# variance of new rows that each network explains.
+# Left: with decay, the weights of useless features shrink to about 0.1, and those
+# of the useful ones stay above 0.5. Without decay all stay near 1, where they
+# began, or grow. Only the ratios of the weights matter here, since the first
+# layer can make up for their common size. Right: the share of the variance of new
+# rows that each network explains. See also :doc:`/modules_and_losses`.
 
 BLUE, RED, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#808080"
 figure, (left, right) = plt.subplots(

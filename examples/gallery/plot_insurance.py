@@ -3,10 +3,10 @@
 Insurance: frequency and severity, with an exposure
 ===================================================
 
-What does a policy cost in a year? The usual answer has two parts: how many
-claims a year (frequency), times how much a claim costs (severity). Each part
-has a weight that comes with it: the years that a policy was observed, and the
-number of claims that a mean is taken over.
+What does a policy cost in a year? The usual answer is a product: how many claims
+there are in a year (frequency), times how much a claim costs (severity). Each
+has its own weights. For the frequency, they are the years that a policy was
+observed; for the severity, the number of claims that the mean was taken over.
 """
 
 # %%
@@ -57,9 +57,10 @@ print(f"{N:,} policies, {years.sum():,.0f} years, {claims.sum():,} claims")
 # Frequency
 # ---------
 #
-# Model claims per year, with the years as weights. A policy of one month with one
-# claim has a rate of 12 claims a year, but a twelfth of the weight of a full
-# year.
+# Model claims per year, with the years as weights. A policy that was observed for
+# one month and had one claim has a rate of 12 claims a year, but only a twelfth
+# of the weight of a full year. ``match_mean=True`` makes the predicted number of
+# claims equal to the observed one.
 
 poisson = WeightedTorchRegressor(
     criterion="poisson", match_mean=True, random_state=0
@@ -68,15 +69,15 @@ by_weight = clone(poisson).fit(X, claims / years, sample_weight=years)
 frequency = by_weight.predict(X)
 
 # %%
-# The same model, written another way: model the number of claims, with the
-# logarithm of the years as an offset. A row has the same gradient in both, so
-# they differ only by chance in training.
+# The same model can be written another way: model the number of claims, with the
+# logarithm of the years as an offset. The gradient of a row is the same, so the
+# two differ only by the random numbers of training.
 
 by_offset = clone(poisson).fit(X, claims, offset=np.log(years))
 
 # %%
-# Two mistakes: rates without weights, and claims as if every policy had been
-# observed for a year.
+# Two mistakes, to compare with: rates without weights, and numbers of claims as
+# if every policy had been observed for a whole year.
 
 no_weights = clone(poisson).fit(X, claims / years)
 no_years = clone(poisson).fit(X, claims)
@@ -99,8 +100,9 @@ print(f"  {'observed':<24}{claims.sum():6,}")
 # Severity and premium
 # --------------------
 #
-# Only policies with claims say how much a claim costs. The mean of two claims is
-# twice as certain as one claim, so the number of claims is the weight.
+# Only policies with claims say how much a claim costs. The mean of two claims has
+# half the variance of one claim, so the number of claims is the weight. The
+# premium is the product of frequency and severity.
 
 gamma = WeightedTorchRegressor(criterion="gamma", match_mean=True, random_state=0)
 gamma.fit(X[has_claims], mean_claim, sample_weight=claims[has_claims])
@@ -119,10 +121,10 @@ print(f"typical error of a premium: {error:.0%}")
 # -----------
 #
 # Left: weights and offset agree, and follow the truth. Rates without weights are
-# noisy, because a claim in a few days is a rate of a hundred a year and counts in
-# full. Where the years are ignored, the frequency is too low for all, and most
+# noisy, because one claim in a few days is a rate of a hundred a year and counts
+# in full. If the years are ignored, the frequency is too low for all, and most
 # for the young, who were observed for the shortest time. Right: the product of
-# frequency and severity.
+# frequency and severity. See also :doc:`/offset` and :doc:`/balance`.
 
 BLUE, RED, GREEN, ORANGE, BLACK = (
     "#0072B2",

@@ -3,17 +3,18 @@
 Few rows: five networks instead of one
 ======================================
 
-A network that stops early needs rows that it is not trained on, and with few
-rows each one that is held out is missed. With ``n_members=5``, five networks
-hold out another fifth each, so every row is used by four of them, and their
-mean is predicted. Below 2,000 rows that is the default.
+A network that stops early needs rows that it is not trained on. If rows are few,
+these are missed in training. With ``n_members=5``, five networks each hold out
+another fifth of the rows, so that every row is used by four of them, and their
+mean is predicted. With 20 to 1,999 distinct rows this is the default.
 """
 
 # %%
 # The data
 # --------
 #
-# Made up, with ten features and two classes, so new rows are as many as we like.
+# They are made up, with ten features and two classes, so there can be as many new
+# rows as we like.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -40,8 +41,8 @@ best = log_loss(y_new, truth)
 # One network and five, by the number of rows
 # -------------------------------------------
 #
-# Each number of rows is tried with several data sets, as chance is large with few
-# rows.
+# Each number of rows is tried with several data sets, since with few rows much is
+# chance.
 
 SIZES = {50: 10, 100: 10, 200: 6, 400: 4, 800: 2}  # rows, and data sets
 network = WeightedTorchClassifier(early_stopping=True, random_state=0)
@@ -62,9 +63,9 @@ for n, n_sets in SIZES.items():
     print(f"{n:>5} rows: {one:.3f} with one, {five:.3f} with five")
 
 # %%
-# Every row has a prediction by the network that was not trained on it,
-# ``oof_prediction_``. Its loss says how good the fit is, without any rows put
-# aside. With few rows it is too good, as these rows decided when to stop.
+# ``oof_prediction_`` has a prediction of every row by the network that was not
+# trained on it. Its loss estimates how good the fit is, without test rows. With
+# few rows this estimate is too good, because the same rows decided when to stop.
 
 n_rows, estimated, on_new_rows = np.transpose(out_of_fold)
 measured = {
@@ -78,10 +79,10 @@ for name, values in measured.items():
 # The picture
 # -----------
 #
-# Left: how far the loss is above the smallest possible one, that of the true
-# probabilities. Small points are data sets, large ones their means. The fewer the
-# rows, the more five networks pay. Right: two ways to measure the loss of five
-# networks.
+# Left: how far the loss is above that of the true probabilities, the smallest
+# possible one. Small points are data sets, large ones their means. The fewer the
+# rows, the more five networks help. Right: the loss of five networks, out of fold
+# and on new rows. See also :doc:`/members`.
 
 BLUE, RED, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#808080"
 figure, (left, right) = plt.subplots(

@@ -3,18 +3,17 @@
 Several labels: a class weight for each
 =======================================
 
-A photo may show a tree, a car and a fox, or none of them. Each label is a
-question with the answers no and yes, and each can be rare in its own way.
-``class_weight`` is applied to each label, and ``sample_weight`` to the row as a
-whole.
+A photo may show a tree, a car and a fox, or none of them. Each label is either
+absent or present, and some labels are rare. ``class_weight`` is applied to each
+label by itself, ``sample_weight`` to the row as a whole.
 """
 
 # %%
 # The data
 # --------
 #
-# Made up: four labels that depend on ten features, and are present in 40 % to 2 %
-# of the rows.
+# They are made up: four labels that depend on ten features, and are present in
+# 40 % to 2 % of the rows.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -43,9 +42,9 @@ print(
 # Three settings
 # --------------
 #
-# ``"balanced"`` gives yes and no the same total weight, for each label anew. A
-# list has an entry for each label: here only foxes are to be found at a price,
-# and a yes counts ten times.
+# ``"balanced"`` gives absence and presence the same total weight, for each label
+# by itself. A list has an entry for each label: here, a row with a fox counts ten
+# times for this label, and the other labels have no class weights.
 
 network = WeightedTorchClassifier(n_members=1, random_state=0)
 settings = {
@@ -73,9 +72,9 @@ for name, model in fits.items():
     )
 
 # %%
-# Probabilities of a balanced network are those of a world in which every label is
-# present in half of the rows. ``correct_prior`` puts each label back to its own
-# share.
+# The probabilities of a balanced network are those of data in which every label
+# is present in half of the rows. ``correct_prior=True`` takes the class weights
+# back out of the probabilities, and needs no second fit.
 
 corrected = fits["balanced"].set_params(correct_prior=True)
 mean["balanced, corrected"] = corrected.predict_proba(X_test).mean(axis=0)
@@ -87,11 +86,12 @@ for name, value in {"observed": Y_test.mean(axis=0), **mean}.items():
 # -----------
 #
 # Left: without class weights nearly all foxes are overlooked, and with balanced
-# ones three of four are found. (The printed lines show the price: most alarms are
-# then false.) The list finds half of the foxes. As all labels share one network
-# and its early stopping, the others change a little too. Right: the rarer a
-# label, the more a balanced network exaggerates it, and the correction takes that
-# back.
+# ones three of four are found. The price is in the lines printed above: nine of
+# ten reported foxes are then false alarms. The list finds half of the foxes; the
+# other labels change a little too, since all share one network and its early
+# stopping. Right: the rarer a label, the more its probability is too high in a
+# balanced network, and the correction removes that. See also
+# :doc:`/rare_classes`.
 
 BLUE, RED, GREEN, BLACK = "#0072B2", "#D55E00", "#009E73", "black"
 figure, (left, right) = plt.subplots(

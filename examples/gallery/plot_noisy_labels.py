@@ -3,20 +3,19 @@
 Noisy labels: precise rows count more
 =====================================
 
-The y of some rows was measured well, that of others badly. To use only the good
-rows wastes the others, and to treat all alike lets the bad ones drown the good
-ones. If the noise of a row has the standard deviation s, the right weight is
-``1 / s**2``. It need not be exact.
+The y of some rows was measured precisely, that of others was not. Using only the
+precise rows wastes the others; treating all alike lets the noisy rows dominate.
+If the noise of a row has the standard deviation s, the right weight is
+``1 / s**2``, and a rough guess of s is enough.
 """
 
 # %%
 # The data
 # --------
 #
-# Three thermometers along a river: a laboratory's, which is precise and
-# expensive, one of a school, and one that was sold for little. The noise of each
-# is known from its data sheet. The true temperature is made up, so we can see who
-# finds it.
+# Temperatures along a river, from three thermometers: a precise one of a
+# laboratory, one of a school, and a cheap one. The noise of each is known from
+# its data sheet. The data are made up, so that the true temperature is known.
 
 import warnings
 
@@ -46,10 +45,10 @@ def measurements(seed):
 # Six ways to weigh
 # -----------------
 #
-# The weight is ``1 / s**power``: with power 0 all rows are alike, and with a
-# large one only the laboratory counts. Ten sets of measurements show what is
-# chance. Large batches keep the gradients calm where a few rows have most of the
-# weight, which ``fit`` warns of.
+# The weight is ``1 / s**power``: with power 0 all rows count the same, and with a
+# large one only the laboratory counts. Each way is tried with ten sets of
+# measurements, to see what is chance. Few rows have most of the weight, which
+# makes gradients noisy: ``fit`` would warn of it, and large batches reduce it.
 
 warnings.simplefilter("ignore", EffectiveSampleSizeWarning)
 ways = {f"1 / s^{power}": noise ** (-1.0 * power) for power in range(5)}
@@ -82,10 +81,11 @@ for name, error in errors.items():
 # The picture
 # -----------
 #
-# Left: one set of measurements. Right: the error of all ten (small) and their
-# mean (large). It is smallest at ``1 / s**2``. Weights that are somewhat wrong,
-# ``1 / s`` or ``1 / s**3``, are still better than no weights, and better than the
-# laboratory alone. (A few cheap measurements lie outside the left panel.)
+# Left: one set of measurements; a few of the cheap ones lie outside the panel.
+# Right: the error of all ten sets (small points) and their mean (large points),
+# which is smallest at ``1 / s**2``. Weights that are somewhat wrong, ``1 / s`` or
+# ``1 / s**3``, are still better than no weights, and better than the laboratory
+# alone. See also :doc:`/meaning`.
 
 BLUE, RED, GREEN, BLACK, GREY = (
     "#0072B2",

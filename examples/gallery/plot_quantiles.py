@@ -3,10 +3,10 @@
 Prediction intervals: quantiles under sample weights
 ====================================================
 
-Two numbers around a prediction say more than the prediction. A network with
-``criterion="quantile"`` predicts several quantiles at once, which never cross.
-Like means, quantiles depend on whom the rows stand for, so they need the
-weights too.
+A network with ``criterion="quantile"`` predicts several quantiles at once, such
+as the ends of an interval that holds 90 % of the values. They never cross. Like
+means, quantiles depend on the population that the rows stand for, so they need
+the weights too.
 """
 
 # %%
@@ -14,8 +14,8 @@ weights too.
 # --------
 #
 # Travel times to work, made up. A survey asked as many people who drive as people
-# who take the train, but in the population nine of ten drive. The mode of
-# transport is not in the table: all that the network sees is the distance.
+# who take the train, but in the population nine of ten drive. The network sees
+# only the distance, not the mode of transport.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -70,9 +70,10 @@ for name, w in {
 # The picture
 # -----------
 #
-# Bands hold the middle 90 %. Those of the network without weights describe the
-# people who answered: its median is near the fastest trains, and 86 % of the
-# population are faster.
+# Left: thick lines are medians, and thin ones hold the middle 90 %. Those of the
+# network without weights describe the people who answered: its median is near the
+# fastest trains. Right: 86 % of the population are below that median, where 50 %
+# are expected. See also :doc:`/targets`.
 
 BLUE, RED, BLACK, GREY = "#0072B2", "#D55E00", "black", "#808080"
 figure, (left, right) = plt.subplots(

@@ -4,10 +4,10 @@ Rare events: calibrated probabilities, then a decision
 ======================================================
 
 One case in forty is positive, and missing it costs twenty times as much as a
-false alarm. ``class_weight="balanced"`` finds most of the positives, but its
-probabilities describe a world in which half of the cases are positive.
-``correct_prior=True`` brings them back to ours, and the costs then say where
-the threshold belongs.
+false alarm. With ``class_weight="balanced"`` a network finds most of the
+positives, but its probabilities are those of data in which half of the cases are
+positive. ``correct_prior=True`` corrects them, and the right threshold then
+follows from the costs.
 """
 
 # %%
@@ -39,9 +39,10 @@ print(f"positive: {y_train.mean():.1%} of {len(y_train):,} training rows")
 # --------------------------------------------------
 #
 # Balanced weights give each positive row forty times the weight of a negative
-# one. A batch of 256 rows holds few of them, so we draw heavy rows more often
-# (``weighting="sampling"``) instead of multiplying their loss. ``correct_prior``
-# needs no second fit: it takes the class weights back out of the predictions.
+# one. A batch of 256 rows holds few positive rows, so we draw heavy rows more
+# often (``weighting="sampling"``) instead of multiplying their loss.
+# ``correct_prior`` needs no second fit: it takes the class weights back out of
+# the predictions.
 
 network = WeightedTorchClassifier(
     class_weight="balanced", weighting="sampling", random_state=0
@@ -62,10 +63,11 @@ for name, p in probability.items():
 # What a decision costs
 # ---------------------
 #
-# To raise an alarm is right when the expected cost of a miss, ``p * MISS``, is
-# more than that of a false alarm, ``(1 - p) * ALARM``: above ``p = ALARM / (ALARM
-# + MISS)``. That needs probabilities of our world. ``TunedThresholdClassifierCV``
-# finds a threshold without them, by cross-validation.
+# An alarm is right if the expected cost of a miss, ``p * MISS``, is more than
+# that of a false alarm, ``(1 - p) * ALARM``. This is so for p above the threshold
+# ``ALARM / (ALARM + MISS)``, if p is the true probability.
+# ``TunedThresholdClassifierCV`` of scikit-learn does not need true probabilities:
+# it finds a threshold by cross-validation.
 
 
 def cost(y_true, y_pred):
@@ -108,9 +110,9 @@ print(f"threshold by the costs {rule:.3f}, tuned {tuned.best_threshold_:.3f}")
 # The pictures
 # ------------
 #
-# Points on the dashed line are probabilities that come true. Those as fitted are
-# far too high everywhere. The corrected ones come true from 2 % on, which is
-# where decisions are made; the smallest are too low.
+# On the dashed line, predicted probabilities equal the observed shares. Those as
+# fitted are far too high everywhere. The corrected ones are right from 2 % on,
+# where the threshold is; smaller ones are too low.
 
 BLUE, RED, BLACK = "#0072B2", "#D55E00", "black"
 figure, axes = plt.subplots(1, 2, figsize=(8.5, 4.3), layout="constrained")
@@ -121,9 +123,10 @@ for ax, title, p in zip(axes, titles, probability.values()):
 figure.suptitle("Do the probabilities come true?")
 
 # %%
-# Any threshold on one of the two is a threshold on the other, so both curves have
-# the same minimum. But only on the corrected probabilities do the costs alone say
-# where it is, and the tuned threshold lies next to it.
+# The correction keeps the order of the rows, so both curves have the same
+# minimum. But only for the corrected probabilities is it at the threshold that
+# follows from the costs; the tuned threshold is next to it. See also
+# :doc:`/rare_classes`.
 
 figure, ax = plt.subplots(figsize=(7, 4), layout="constrained")
 styles = {"as fitted": (RED, "--"), "corrected": (BLUE, "-")}

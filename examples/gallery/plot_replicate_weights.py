@@ -3,19 +3,20 @@
 Replicate weights: standard errors of a survey
 ==============================================
 
-Weights make a network describe the population, but they do not say how sure it
-may be. Pupils of one school are alike, so 30 pupils of one school say less than
-30 pupils of 30 schools. Replicate weights know this: whole schools are drawn
-again, and ``ReplicateEstimator`` trains the network on each draw.
+With survey weights a network describes the population, but the weights alone do
+not say how large its errors are. Pupils of one school are alike, so 30 pupils of
+one school say less than 30 pupils of 30 schools. Replicate weights take this
+into account: whole schools are drawn again and again, and ``ReplicateEstimator``
+trains the network on each draw.
 """
 
 # %%
 # Many surveys of one population
 # ------------------------------
 #
-# The population is made up: the points that pupils have in a test depend on their
-# hours of homework, and on their school. A survey draws 20 schools and 15 pupils
-# in each. As the truth is known, we can draw many surveys and see how often the
+# The population is made up: the points of a pupil in a test depend on the hours
+# of homework and on the school. A survey draws 20 schools, and 15 pupils in each.
+# Since the truth is known, we can draw many surveys and count how often the
 # interval of a survey covers it.
 
 import matplotlib.pyplot as plt
@@ -56,10 +57,10 @@ print(f"mean points of the population: {MEAN:.1f}")
 # Two kinds of replicates
 # -----------------------
 #
-# ``bootstrap_weights`` draws clusters anew. Once these are the schools, as the
-# survey drew them, and once single pupils, as if the survey had drawn pupils one
-# by one. ``match_mean=True`` gives the predictions the weighted mean of the
-# sample.
+# ``bootstrap_weights`` draws clusters anew. First, the clusters are the schools,
+# as the survey drew them. Second, each pupil is a cluster, as if the survey had
+# drawn pupils one by one. ``match_mean=True`` makes the weighted mean of the
+# predictions equal to that of the sample.
 
 network = WeightedTorchRegressor(
     module__hidden_sizes=(16,),
@@ -91,7 +92,7 @@ for hours, points, weight, school in surveys:
         last[name] = replicates
 
 # %%
-# Of the intervals of a good method, 95 % cover the truth.
+# If standard errors are right, 95 % of the intervals cover the truth.
 
 for name, found in results.items():
     low, high = np.transpose([result.confidence_interval() for result in found])
@@ -107,10 +108,11 @@ print(f"how much the estimates of {SURVEYS} surveys really differ: {spread:.2f}"
 # The picture
 # -----------
 #
-# Left: the intervals of all surveys. Those of single pupils are the same
-# estimates with bars that are too short. Right: what the network of the last
-# survey says about each number of hours, with bands of 1.96 standard errors. The
-# band of schools holds the truth where there are pupils.
+# Left: the intervals of all surveys. If pupils are drawn anew, the estimates are
+# the same, but the bars are too short. Right: the predictions for each number of
+# hours in the last survey, with bands of 1.96 standard errors. The band of
+# redrawn schools holds the truth where there are pupils. See also
+# :doc:`/surveys`.
 
 BLUE, RED, BLACK, GREY = "#0072B2", "#D55E00", "black", "#808080"
 styles = {

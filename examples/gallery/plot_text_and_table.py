@@ -4,8 +4,8 @@ Text plus table, and an archive
 ===============================
 
 X may be a dict of several inputs, here the words of a message and a table of
-numbers. The module gets both by their names, and the weights stay outside of
-it, as always.
+numbers. A module of your own gets both by their names. It does not see the
+sample weights, which are applied to the loss.
 """
 
 # %%
@@ -13,9 +13,9 @@ it, as always.
 # --------
 #
 # Messages to a repair service, made up: each has eight words and two numbers, and
-# is urgent or not. Some words make it more urgent, others less, and so do the
-# numbers. The archive has kept all urgent messages but only one in five of the
-# others, which therefore have weight 5.
+# is urgent or not. Words and numbers make it more or less urgent. The archive has
+# kept all urgent messages but only one in five of the others, which therefore
+# have weight 5.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -78,8 +78,8 @@ print(f"{np.average(urgent, weights=weight):.1%} of all that came in")
 # ------------------------
 #
 # The arguments of ``forward`` are the keys of the dict. Integers stay integers,
-# so they may be looked up in an embedding. A module of your own is given numbers
-# as they are: they are scaled before, with the weights.
+# as an embedding needs them. A module of your own is given numbers as they are,
+# so they are standardised before the fit, with the weights.
 
 
 class TextAndTable(nn.Module):
@@ -120,7 +120,8 @@ for name, use in {
 print(f"AUC of the true probabilities {roc_auc_score(new_urgent, truth):.3f}")
 
 # %%
-# The same without weights takes the archive for the mail that came in:
+# Without weights, the same network describes the archive, and not all messages
+# that came in:
 
 unweighted = WeightedTorchClassifier(TextAndTable, lr=0.003, random_state=0).fit(
     X, urgent
@@ -137,10 +138,10 @@ print(f"urgent: {new_urgent.mean():.1%}")
 # The picture
 # -----------
 #
-# Left: take a message of neutral words, exchange one of them, and see how the
-# log-odds change. The network has found about what each word means. Right:
+# Left: how the log-odds change if one word of a message of neutral words is
+# replaced. The network has learned roughly the effect of each word. Right:
 # probabilities of new messages, in groups of the same size. Without weights, all
-# are too high.
+# are too high. See also :doc:`/modules_and_losses`.
 
 BLUE, RED, BLACK = "#0072B2", "#D55E00", "black"
 

@@ -3,19 +3,19 @@
 Drift: how fast should old data fade?
 =====================================
 
-When the world changes slowly, old rows are wrong about today, and the newest
-rows alone are few. ``time_decay`` gives each row a weight that halves with
-every ``half_life`` of its age. Predicting the past one week at a time, as one
-would have had to, shows which half-life is right.
+If y changes with time, old rows mislead, but the newest rows alone are few.
+``time_decay`` gives each row a weight that halves with every ``half_life`` of its
+age. To choose the half-life, predict past periods from the rows before them, and
+compare the errors.
 """
 
 # %%
 # The data
 # --------
 #
-# A made-up shop. How many parcels it sends on a day depends on the price that it
-# asks, and the price that sells most rises from 3 to 6 in 900 days. So the truth
-# is known for every day.
+# A made-up shop, so that the truth is known for every day. The number of parcels
+# that it sends on a day depends on its price, and the price that sells most rises
+# from 3 to 6 in 900 days.
 
 import warnings
 
@@ -48,11 +48,11 @@ X = price[:, None]
 # Walk forward
 # ------------
 #
-# Every 80 days, fit to all days before with the weights of that day, and
-# predict the next four weeks. The error is taken from the true expectation, which
-# only made-up data have; with real data it would be that from the sales, whose
-# noise adds the same to all half-lives. (A fit warns when few rows have most of
-# the weight. Here that is what we try out.)
+# Every 80 days, fit to all days before, with weights by their age on that day,
+# and predict the next four weeks. The error is the difference from the true
+# expectation. With real data, take the difference from the sales: their noise
+# adds on average the same to the squared error of every half-life. (A fit warns
+# if few rows have most of the weight. Here this is intended.)
 
 warnings.simplefilter("ignore", EffectiveSampleSizeWarning)
 
@@ -94,10 +94,10 @@ for half_life in half_lives:
 # The picture
 # -----------
 #
-# Left: a short half-life leaves too little data, a long one averages over prices
-# that are out of date, and the error is smallest in between. Right: what the
-# networks say about the price after the last day. Without decay the network
-# describes the mean of 900 days, and finds a best price of long ago.
+# Left: a short half-life leaves too little data, a long one uses data that are
+# out of date, and the error is smallest in between. Right: predictions for the
+# day after the last one. Without decay the network describes the mean of 900
+# days, and its best price is that of long ago. See also :doc:`/choosing`.
 
 BLUE, RED, BLACK, GREY = "#0072B2", "#D55E00", "black", "#808080"
 best = min(errors, key=errors.get)

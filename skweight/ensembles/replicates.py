@@ -70,61 +70,71 @@ def _if_estimator_has(name: str) -> Callable[[Method], Method]:
 
 
 class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
-    """An estimator with standard errors from replicate weights.
+    """Standard errors of predictions and statistics from the replicate weights of a survey.
 
-    It is fitted with ``sample_weight`` and with each column of ``replicate_weights``. A statistic
-    of the fitted networks, such as a prediction or the mean of all predictions, then has the
-    variance
+    The estimator is fitted once with ``sample_weight``, the full sample, and once with each column
+    of ``replicate_weights``. A statistic of the fitted networks, such as a prediction or the mean
+    of all predictions, then has the variance
 
         V = sum_r c_r (t_r - t)^2
 
     where t is the statistic of the full sample, t_r that of replicate r, and c_r a factor that
-    depends on the ``method`` by which the replicates were made.
-
-    A replicate is the fit on the full sample with other weights: the rows and their order, the
-    rows held out for early stopping, the random numbers, the scaling and bins of X, the units of y
-    and the network that the training begins with are the same. Class weights and priors are those
-    of its own weights. A replicate whose weights are those of the full sample is therefore the
-    same network, bit for bit.
+    depends on the ``method`` by which the replicate weights were made. See docs/surveys.md.
 
     The standard errors are those of sampling under the design of the survey: they say how much the
-    result would differ if the survey were drawn again. They say nothing about how much it depends
-    on the random numbers of training, on the choice of the model, or about bias. For that, compare
-    fits with other ``random_state``, and models.
+    result would differ if the survey were drawn again. They do not contain the random numbers of
+    training, the choice of the model, or bias. For these, compare fits with other ``random_state``
+    and other models.
 
     Parameters
     ----------
     estimator : WeightedTorchClassifier or WeightedTorchRegressor
-        It is cloned. In a pipeline, the replicate estimator is the last step.
+        The estimator to fit; it is cloned. In a pipeline, make the ReplicateEstimator the last
+        step. The estimator may not have callbacks of scikit-learn.
     method : None, "bootstrap", "brr", "jk1", "jkn" or "sdr", default=None
-        How the replicate weights were made, which decides about c_r: see
-        :func:`~skweight.bootstrap_weights` and the documentation of the survey. None is possible
-        if ``replicate_weights`` were made by skweight, which know it.
+        How the replicate weights were made, which decides the factors c_r. The documentation of a
+        survey says it; see docs/surveys.md. None is enough for
+        :class:`~skweight.ReplicateWeights`, which know it.
     fay : float, default=0.0
-        Fay's coefficient k of "brr": weights were multiplied by k and 2 - k, rather than 0 and 2.
+        Fay's coefficient k, in [0, 1), for "brr": weights were multiplied by k and 2 - k, and not
+        by 0 and 2.
     scale : None, float or array-like of shape (n_replicates,), default=None
-        The factors c_r, if they are not those of the method. "jkn" needs them.
+        The factors c_r, if they are not those of the method. "jkn" needs them, unless the weights
+        are :class:`~skweight.ReplicateWeights`.
     mse : bool, default=True
-        Whether deviations are from the statistic of the full sample. Otherwise they are from the
-        mean of the replicates, and c_r of the bootstrap is 1/(R - 1).
+        Whether deviations are from the statistic of the full sample. If False, they are from the
+        mean of the R replicates, and c_r of the bootstrap is 1/(R - 1).
     stack_size : "auto" or int, default="auto"
-        How many networks are trained as one. 1 trains them one by one, with the same results.
+        Largest number of networks that are trained as one stack, which is faster and needs more
+        memory. "auto" chooses it; 1 trains one network after the other. Results are the same.
     n_jobs : int, default=None
-        Number of processes that train; None is 1.
+        Number of processes that train; None is 1, and -1 one for each core.
     verbose : int, default=0
-        Above 0, a progress bar is shown. It moves with the epochs of this process, and else when a
-        process has trained its share.
+        Above 0, a progress bar is shown. It moves with each epoch in this process, and, with
+        several processes, when one of them has trained its share.
 
     Attributes
     ----------
     estimator_ : WeightedTorchClassifier or WeightedTorchRegressor
-        Fitted with ``sample_weight``.
-    replicates_ : list of estimators
-        Fitted with each column of ``replicate_weights``.
+        The estimator that was fitted with ``sample_weight``.
+    replicates_ : list of WeightedTorchClassifier or WeightedTorchRegressor
+        The estimators that were fitted with the columns of ``replicate_weights``.
     factors_ : ndarray of shape (n_replicates,)
-        The c_r.
-    classes_ : ndarray
-        Of a classifier.
+        The factors c_r.
+    classes_ : ndarray of shape (n_classes,)
+        The labels in y. Only of a classifier.
+    n_features_in_ : int
+        Number of columns of X, without replicate weights.
+    feature_names_in_ : ndarray of shape (n_features,)
+        Names of the columns of a DataFrame. Only if all of them are strings.
+
+    Notes
+    -----
+    Replicates differ from the fit on the full sample in their weights, and in class weights and
+    priors, which follow from the weights. Everything else is the same: the rows and their order,
+    the rows held out for early stopping, the random numbers, the scaling and bins of X, the units
+    of y and the initial network. A replicate with the weights of the full sample is therefore the
+    same network, bit for bit.
 
     References
     ----------
@@ -193,17 +203,20 @@ class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
         Parameters
         ----------
         X : array-like, DataFrame, tensor or sparse matrix of shape (n_samples, n_features)
+            What the estimator takes.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Labels or numbers.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the full sample; None is 1 for every row.
         replicate_weights : ReplicateWeights, array-like or DataFrame of shape \
 (n_samples, n_replicates), or list of str
-            Non-negative, on the scale of ``sample_weight``. A list of str names columns of X, which
-            are then no features.
+            Non-negative, and on the scale of ``sample_weight``, which they contain. A list of str
+            names columns of X, which are then not used as features.
         groups : array-like of shape (n_samples,), default=None
-            Rows that are held out together, see the ``fit`` of the estimator.
-        offset : array-like of shape (n_samples,) or (n_samples, n_offsets), default=None
-            Added to the raw scores, see the ``fit`` of the estimator. Predictions then need one.
+            The group of each row; groups are held out whole, as in ``fit`` of the estimator.
+        offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Numbers that are added to the raw scores, as in ``fit`` of the estimator. Predictions
+            then need an offset too.
 
         Returns
         -------
@@ -212,7 +225,10 @@ class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
         Raises
         ------
         ValueError, TypeError
-            On bad input, with the name of the argument, what was expected and what came.
+            If a parameter or an argument is not as described, or a fit fails. The message names
+            the argument or the replicate.
+        KeyboardInterrupt
+            If the user stops the fit, which is then lost.
         """
         self._check_params()
         names = columns_named(replicate_weights)
@@ -327,23 +343,32 @@ class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
         self, X: Any, return_std: bool, *, offset: ArrayLike | None = None
     ) -> NDArray[Any] | tuple[Floats, Floats]: ...
     def predict(self, X: Any, return_std: bool = False, *, offset: ArrayLike | None = None) -> Any:
-        """Predictions of the estimator that was fitted to the full sample.
+        """Predictions for the full sample, with their standard errors if asked for.
 
         Parameters
         ----------
         X : array-like or DataFrame of shape (n_samples, n_features)
-            Columns with replicate weights may be there or not.
+            With the columns of ``fit``. Columns that ``fit`` was told are replicate weights are
+            ignored, and may be missing.
         return_std : bool, default=False
-            Whether to return standard errors too; of a regressor only. For classes use
+            Whether to return standard errors too. Only for a regressor; for a classifier use
             :meth:`predict_proba`.
-        offset : array-like of shape (n_samples,) or (n_samples, n_offsets), default=None
-            Of the rows of X; needed if ``fit`` was given one.
+        offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Offset of the rows of X; needed after a fit with an offset.
 
         Returns
         -------
         prediction : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            That of the estimator that was fitted to the full sample.
         std : ndarray of the same shape
             Standard errors of the predictions, if ``return_std``.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        ValueError, TypeError
+            If X or offset is not as described, or ``return_std=True`` for a classifier.
         """
         if check_flag(return_std, "return_std") and is_classifier(self.estimator):
             raise ValueError(
@@ -368,21 +393,30 @@ class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
     def predict_proba(
         self, X: Any, return_std: bool = False, *, offset: ArrayLike | None = None
     ) -> Any:
-        """Probabilities of the classifier that was fitted to the full sample.
+        """Probabilities for the full sample, with their standard errors if asked for.
 
         Parameters
         ----------
         X : array-like or DataFrame of shape (n_samples, n_features)
+            As for :meth:`predict`.
         return_std : bool, default=False
             Whether to return standard errors too.
-        offset : array-like of shape (n_samples,) or (n_samples, n_offsets), default=None
-            Of the rows of X; needed if ``fit`` was given one.
+        offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Offset of the rows of X; needed after a fit with an offset.
 
         Returns
         -------
         probability : ndarray of shape (n_samples, n_classes) or (n_samples, n_labels)
+            That of the classifier that was fitted to the full sample.
         std : ndarray of the same shape
             Standard errors of the probabilities, if ``return_std``.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        ValueError, TypeError
+            If X or offset is not as described.
         """
         return self._predict("predict_proba", X, return_std, offset)
 
@@ -393,12 +427,21 @@ class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
         Parameters
         ----------
         X : array-like or DataFrame of shape (n_samples, n_features)
-        offset : array-like of shape (n_samples,) or (n_samples, n_offsets), default=None
-            Of the rows of X; needed if ``fit`` was given one.
+            As for :meth:`predict`.
+        offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Offset of the rows of X; needed after a fit with an offset.
 
         Returns
         -------
         ndarray of shape (n_samples,), (n_samples, n_classes) or (n_samples, n_labels)
+            As ``decision_function`` of :class:`~skweight.WeightedTorchClassifier`.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        ValueError, TypeError
+            If X or offset is not as described.
         """
         found: NDArray[np.float64] = self._predict("decision_function", X, False, offset)
         return found
@@ -424,19 +467,32 @@ class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
         *,
         offset: ArrayLike | None = None,
     ) -> float:
-        """Weighted accuracy, or R squared, of the estimator that was fitted to the full sample.
+        """The score of the estimator that was fitted to the full sample.
+
+        Weighted accuracy of a classifier; R2 or D2 of a regressor, as its ``score``. For a score
+        with a standard error use :meth:`statistic`.
 
         Parameters
         ----------
         X : array-like or DataFrame of shape (n_samples, n_features)
+            As for :meth:`predict`.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Labels or numbers. Rows of weight 0 are ignored.
         sample_weight : array-like of shape (n_samples,), default=None
-        offset : array-like of shape (n_samples,) or (n_samples, n_offsets), default=None
-            Of the rows of X; needed if ``fit`` was given one.
+            Weights of the rows of X; None is 1 for every row.
+        offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Offset of the rows of X; needed after a fit with an offset.
 
         Returns
         -------
         float
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        ValueError, TypeError
+            If an argument is not as described.
         """
         check_is_fitted(self)
         X = without_columns(X, self._columns)
@@ -461,32 +517,41 @@ class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
         Parameters
         ----------
         function : callable or str
-            Called as ``function(estimator, X, y, sample_weight=...)`` for the full sample and for
-            each replicate with its own estimator and weights. It returns a number or an array.
-            Scorers of scikit-learn that take weights are such functions; a str names one, such as
-            "roc_auc" or "neg_log_loss".
+            Called as ``function(estimator, X, y, sample_weight=...)`` for the full sample, and for
+            each replicate with its estimator and its weights. It returns a finite number, or an
+            array of the same shape in all calls. :func:`~skweight.mean_prediction` and scorers of
+            scikit-learn that take weights are such functions; a str, such as "roc_auc", names a
+            scorer.
         X : array-like or DataFrame of shape (n_samples, n_features)
-            Rows of the sample, or others.
+            The X of ``fit``, or other rows, which need weights of their own.
         y : array-like, default=None
-            Given to ``function``.
+            Targets of the rows of X, passed on to ``function``.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows of X. None is those that ``fit`` was given; X must then be the X of
-            ``fit``.
+            Weights of the rows of X; None is those of ``fit``, for its X.
         replicate_weights : as in ``fit``, default=None
-            Replicate weights of the rows of X; given if ``sample_weight`` is.
+            Replicate weights of the rows of X; needed if ``sample_weight`` is given.
         degrees_of_freedom : float, default=None
-            Of the design, usually the number of clusters minus that of strata. None is that of the
-            weights if skweight made them, and otherwise confidence intervals use the normal
-            distribution.
+            Degrees of freedom of the design, usually the number of clusters minus that of strata:
+            confidence intervals use Student's t. None is those of
+            :class:`~skweight.ReplicateWeights`; without them intervals use the normal distribution.
         names : str or sequence of str, default=()
             A name for each entry of the result, for its table.
         **params
-            Given to ``function`` by name, such as the ``offset`` of the rows of X.
+            Keyword arguments for ``function``, such as the ``offset`` of the rows of X.
 
         Returns
         -------
         ReplicateStatistic
-            With ``value``, ``standard_error``, ``confidence_interval(level)`` and ``replicates``.
+            It prints as a table. Attributes are ``value``, ``standard_error``, ``covariance`` and
+            ``replicates``; ``confidence_interval(level)`` and ``to_frame()`` are methods.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        ValueError, TypeError
+            If an argument is not as described, if X is not that of ``fit`` and has no weights, or
+            if ``function`` cannot be called so or returns something else.
         """
         check_is_fitted(self)
         given = function

@@ -27,11 +27,12 @@ class ReplicateStatistic:
     replicates : ndarray of shape (n_replicates, ...)
         The statistic of each replicate.
     factors : ndarray of shape (n_replicates,)
-        What the squared deviation of each replicate is multiplied by.
+        The factor of each replicate's squared deviation in the variance.
     mse : bool
-        Whether deviations are from ``value``; else from the mean of the replicates.
+        Whether deviations are from ``value``. If False, from the mean of the replicates.
     degrees_of_freedom : float or None
-        Of the design, for confidence intervals by Student's t; None is the normal distribution.
+        Degrees of freedom of the design: confidence intervals use Student's t. None is the normal
+        distribution.
     names : list of str
         Names of the entries of ``value``, for the table.
     """
@@ -72,16 +73,21 @@ class ReplicateStatistic:
         return np.asarray(flat.T @ (flat * self.factors[:, None]))
 
     def confidence_interval(self, level: float = 0.95) -> tuple[Any, Any]:
-        """Lower and upper ends, each of the shape of ``value``.
+        """Ends of the confidence interval.
 
         Parameters
         ----------
         level : float, default=0.95
-            Between 0 and 1.
+            Probability, between 0 and 1, with which such intervals hold the true value.
 
         Returns
         -------
-        low, high : float or ndarray
+        low, high : float or ndarray of the shape of ``value``
+
+        Raises
+        ------
+        ValueError
+            If level is not between 0 and 1.
         """
         if not 0 < as_real(level) < 1:
             raise ValueError(f"level must be between 0 and 1, got {level!r}.")

@@ -26,16 +26,23 @@ _ADD_STEP: Final = object()
 def mean_prediction(
     estimator: Any, X: Any, y: Any = None, sample_weight: Any = None, **params: Any
 ) -> Any:
-    """The mean of the predictions in the population: weighted over the rows of X.
+    """The weighted mean of the predictions, such as the mean in the population of a survey.
+
+    For :meth:`ReplicateEstimator.statistic <skweight.ReplicateEstimator.statistic>`, which gives it
+    a standard error; also a function by itself.
 
     Parameters
     ----------
     estimator : fitted classifier or regressor
+        With ``predict_proba`` or ``predict``.
     X : array-like or DataFrame of shape (n_samples, n_features)
-    y : ignored
+        The rows to predict.
+    y : object, default=None
+        Ignored.
     sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the rows. None is 1 for every row.
     **params
-        For ``predict`` or ``predict_proba``, such as an ``offset``.
+        Keyword arguments for ``predict`` or ``predict_proba``, such as an ``offset``.
 
     Returns
     -------
@@ -58,12 +65,21 @@ def mean_prediction(
 
 @dataclass(frozen=True)
 class GroupDifference:
-    """The mean prediction in one group minus that in the others.
+    """The weighted mean prediction in one group minus that of all other rows.
+
+    An object to call, or to pass to
+    :meth:`ReplicateEstimator.statistic <skweight.ReplicateEstimator.statistic>`.
 
     Parameters
     ----------
     in_group : array-like of bool, of shape (n_samples,)
-        Which rows of X are in the group.
+        Which rows of the X that it is called with are in the group.
+
+    Raises
+    ------
+    ValueError
+        When it is called, if ``in_group`` does not have a bool for each row, or one side has no
+        row with weight.
 
     Examples
     --------
@@ -101,20 +117,27 @@ class GroupDifference:
 
 @dataclass(frozen=True)
 class MarginalEffect:
-    """The mean change of the predictions when one column of X changes for all rows.
+    """The weighted mean change of the predictions when one column of X changes in all rows.
 
-    The average marginal effect of a finite change, of the model: it is what the model says, and
-    causal only if the model is.
+    This is an average marginal effect for a finite change. It describes the model; it is a causal
+    effect only if the model is causal. An object to call, or to pass to
+    :meth:`ReplicateEstimator.statistic <skweight.ReplicateEstimator.statistic>`.
 
     Parameters
     ----------
     column : str or int
-        Name of the column in a DataFrame, or position in an array.
+        Name of the column in a DataFrame, or its position.
     step : float, default=1.0
-        What is added to the column; without effect if ``values`` are given.
+        What is added to the column, in its units; not used if ``values`` are given.
     values : pair, default=None
-        The difference between the predictions with the column set to the second of these values
-        for all rows, and to the first: of two categories, for instance.
+        Two values, such as two categories: the effect is the prediction with the column set to the
+        second one in all rows, minus that with the first. None uses ``step``.
+
+    Raises
+    ------
+    ValueError
+        If step is not a finite number or values are not a pair; and when it is called, if X has no
+        such column, or it is not numeric and there are no values.
 
     Examples
     --------

@@ -13,4 +13,5 @@ from skweight.estimators.planning import FitData, draw_seed, plan
 from skweight.estimators.regressor import WeightedTorchRegressor
 from skweight.estimators.replicates import plan_replicate
 from skweight.estimators.sklearn_callbacks import FitTasks, callbacks_of, within_callbacks
+from skweight.estimators.skops_types import skops_types
 from skweight.estimators.tables import have_same_codes

@@ -106,18 +106,20 @@ class TorchEstimator(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
     # Parameters -----------------------------------------------------------------------------
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Get the parameters, ``module__*`` and the like included.
+        """Get all parameters, also those of network, criterion, optimizer and callbacks.
 
         Parameters
         ----------
         deep : bool, default=True
             Whether to include the defaults of ``module__*`` for the default network and of
-            ``criterion__*`` for a named criterion, and the parameters of ``callbacks``, which are
-            called ``callbacks__name__param``. Otherwise only what was set for them.
+            ``criterion__*`` for a criterion with a name, and the parameters of callbacks as
+            ``callbacks__name__param``. If False, only those ``module__*``, ``criterion__*`` and
+            ``optimizer__*`` that were set.
 
         Returns
         -------
         dict
+            Values by name.
         """
         of_parts = {**self._defaults_of_parts(), **callback_params(self.callbacks)} if deep else {}
         return {**super().get_params(deep), **of_parts, **self._params}
@@ -137,19 +139,24 @@ class TorchEstimator(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
         return [name for name in super()._get_param_names() if not has_prefix(name)]
 
     def set_params(self, **params: Any) -> Self:
-        """Set parameters; ``module__*``, ``criterion__*``, ``optimizer__*`` may be new ones.
-
-        ``callbacks__name__param`` is a parameter of the callback ``("name", callback)`` or of the
-        only one of the class ``name``. ``callbacks__name`` replaces it; None leaves it out.
+        """Set parameters for the next fit; ``correct_prior`` also changes predictions at once.
 
         Parameters
         ----------
         **params
-            Names and values.
+            Values by name. Any ``module__*``, ``criterion__*`` and ``optimizer__*`` is accepted and
+            checked by ``fit``. ``callbacks__name__param`` is a parameter of the callback
+            ``("name", callback)``, or of the only callback of the class ``name``;
+            ``callbacks__name`` replaces this callback, and None removes it.
 
         Returns
         -------
         self
+
+        Raises
+        ------
+        ValueError
+            If there is no such parameter.
         """
         extra = {k: v for k, v in params.items() if k in self._params or has_prefix(k)}
         of_callbacks = {k: v for k, v in params.items() if k.startswith("callbacks__")}
@@ -271,23 +278,31 @@ class TorchEstimator(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
         return X, check_offset(offset, X.shape[0], self._task)
 
     def predict_members(self, X: Any, *, offset: Any = None) -> NDArray[np.float64]:
-        """What each of the ``n_members`` networks predicts: probabilities of classes, or numbers.
+        """What each member predicts: probabilities of a classifier, numbers of a regressor.
 
-        Their mean is :meth:`predict_proba` of a classifier and ``predict`` of a regressor. Their
-        spread says how much the prediction depends on which rows the networks were trained on and
-        on their random numbers. It is neither a standard error nor the spread of y around the
-        prediction: all members share most of their rows.
+        The mean over the members is what ``predict_proba`` of a classifier and ``predict`` of a
+        regressor return. The spread of the members shows how much a prediction depends on random
+        numbers and on which rows were held out. It is not a standard error, since all members share
+        most of their rows, and not the spread of y around the prediction.
 
         Parameters
         ----------
         X : array-like, DataFrame, tensor or sparse matrix of shape (n_samples, n_features)
-        offset : array-like, default=None
-            As in ``predict``.
+            With the columns of ``fit``, in the same order.
+        offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Needed after a fit with an offset, whose shape it has.
 
         Returns
         -------
         ndarray of shape (n_members, n_samples, ...)
-            For each member the shape of ``predict_proba`` or ``predict``.
+            For each member, what ``predict_proba`` or ``predict`` would return.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        ValueError, TypeError
+            If X or offset is not as described.
         """
         X, of_rows = self._read(X, offset)
         return np.stack([self._values([net], X, of_rows) for net in self.nets_])
@@ -295,22 +310,27 @@ class TorchEstimator(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
     # Without skweight ------------------------------------------------------------------------
 
     def to_module(self) -> nn.Module:
-        """What the estimator predicts as one module of torch, from raw columns.
+        """Convert the fitted estimator to one torch module that predicts from raw columns.
 
-        The module holds all members, the encoding and scaling of columns, the link of the loss,
-        the units of y, and what ``correct_prior`` and ``match_mean`` change. It can be exported
-        with :func:`torch.export.export`. Nothing of it is shared with the estimator.
+        The module holds all members and every step of a prediction: encoding and scaling of
+        columns, the link from scores to probabilities or means, the units of y, ``correct_prior``
+        and ``match_mean``. It shares nothing with the estimator, and :func:`torch.export.export`
+        can export it.
 
         Returns
         -------
         nn.Module
             On the CPU, in evaluation mode. ``module(X)``, or ``module(X, offset)`` after a fit with
-            an offset, is in float64 what ``predict_proba`` of a classifier or ``predict`` of a
-            regressor returns, but for the rounding of the network, which is float32. X is a tensor
-            of shape (n, n_features) with categories as codes, as :meth:`encode_columns` gives it;
-            float32 is exact enough unless columns need more digits, such as seconds since 1970. For
-            a module of your own X may have more dimensions, or be a dict of tensors. Nothing is
-            checked.
+            an offset, returns in float64 what ``predict_proba`` of a classifier or ``predict`` of a
+            regressor returns, up to float32 rounding. X is a tensor of shape (n, n_features) with
+            categories as codes, see :meth:`encode_columns`. float32 is exact enough for X unless
+            columns need more digits, such as seconds since 1970. For a module of your own X may
+            have more dimensions, or be a dict of tensors. The module does not check its inputs.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
 
         Examples
         --------
@@ -326,34 +346,37 @@ class TorchEstimator(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
         return to_module(self)
 
     def to_onnx(self, path: Any, opset_version: int = DEFAULT_OPSET) -> None:
-        """Write what the estimator predicts to an ONNX file, from raw columns.
+        """Write the fitted estimator to an ONNX file that predicts from raw columns.
 
-        The file computes what :meth:`to_module` does, for any number of rows, with nothing but an
-        ONNX runtime. Its inputs are "X", of float64, and "offset" after a fit with an offset; its
-        output is "probabilities" for a classifier, and "predictions" for a regressor. Needs the
-        packages onnx and onnxscript, ``pip install "skweight[onnx]"``.
+        The file predicts what :meth:`to_module` predicts, for any number of rows, in an ONNX
+        runtime without skweight and torch. Its inputs are "X", of float64, as
+        :meth:`encode_columns` returns it, and "offset" after a fit with an offset. Its output is
+        "probabilities" of a classifier and "predictions" of a regressor. Needs the packages onnx
+        and onnxscript: ``pip install "skweight[onnx]"``. See docs/saving.md.
 
         Parameters
         ----------
         path : str or path-like
-            Of the file to write, in a folder that exists. All weights are in this file, which may
-            not exceed 2 GB.
+            The file to write, in a folder that exists. It may not exceed 2 GB.
         opset_version : int, default=18
             Version of the ONNX operators, from 18 to the newest that the installed onnx can write.
+            Change it if your runtime needs a newer one.
 
         Raises
         ------
+        NotFittedError
+            Before ``fit``.
         ImportError
             If onnx or onnxscript is missing.
         ValueError
-            If the network cannot be exported, with the reason of torch; or if the module takes a
-            dict of inputs.
+            If the network cannot be exported, with the reason that torch gives; or if the module
+            takes a dict of inputs.
         """
         self._check_is_fitted()
         write_onnx(self, path, opset_version)
 
     def encode_columns(self, X: Any) -> Any:
-        """X as the module and the ONNX file take it: numbers, and categories as codes.
+        """Convert X to the numbers that :meth:`to_module` and ONNX files take.
 
         Parameters
         ----------
@@ -363,18 +386,25 @@ class TorchEstimator(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
         Returns
         -------
         ndarray of shape (n_samples, n_features), float64
-            Numbers as they are, NaN where one is missing, and the codes of categories that
-            ``category_codes_`` has, 0 for a label that it does not have. A dict of arrays for a
-            module that takes a dict.
+            Numbers as they are, NaN where one is missing, and for categories their code in
+            ``category_codes_``, or 0 if it has none for them. A dict of arrays for a module that
+            takes a dict.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        ValueError, TypeError
+            If X does not have the columns of ``fit``.
         """
         self._check_is_fitted()
         return columns_as_given(self, X)
 
     @property
     def category_codes_(self) -> dict[Any, dict[Any, int]]:
-        """The code of each label, by the names of columns of categories (positions in an array).
+        """The code of each label, by column; None is a missing value, unlisted labels have 0.
 
-        Any other label has the code 0; the label None is a missing one.
+        Columns are known by their names, or by their positions in an array.
         """
         self._check_is_fitted()
         columns = self._encoding.categories.values()
@@ -382,7 +412,7 @@ class TorchEstimator(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
 
     @property
     def net_(self) -> WeightedNet:
-        """The trained skorch net, if there is one."""
+        """The skorch net of a fit of one network; AttributeError if there are several members."""
         self._check_is_fitted()
         if len(self.nets_) > 1:
             raise AttributeError(
@@ -399,13 +429,13 @@ class TorchEstimator(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
 
     @property
     def module_(self) -> nn.Module:
-        """The trained network."""
+        """The trained torch module; AttributeError if there are several members."""
         module: nn.Module = self.net_.module_
         return module
 
     @property
     def history_(self) -> Any:
-        """What skorch recorded in each epoch; losses are weighted means.
+        """Losses of each epoch, as weighted means, and other records; not for several members.
 
         The two losses are not those of one network. ``train_loss`` is the mean over the batches of
         the epoch, each before its update and with dropout, if there is any. ``valid_loss`` is that
@@ -414,19 +444,21 @@ class TorchEstimator(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
         return self.net_.history
 
     def history_frame(self) -> Any:
-        """All epochs of the last fit, and of calls of ``partial_fit`` since, as a table.
+        """Table of the epochs of the last fit, and of calls of ``partial_fit`` since.
 
         Returns
         -------
         pandas.DataFrame
             A row for each epoch of each member. ``member`` counts from 0 and ``epoch`` from 1.
-            ``train_loss`` is the mean over the batches of the epoch, each before its update;
-            ``valid_loss``, if rows are held out, is that of the network after the epoch. ``dur`` is
-            the time in seconds. Values that callbacks recorded follow. ``is_best`` marks the epoch
-            whose network was kept: see ``best_epoch_``.
+            ``train_loss`` is the mean over the batches of the epoch, each before its update.
+            ``valid_loss``, if there are validation rows, is that of the network after the epoch.
+            ``dur`` is the time in seconds. ``is_best`` marks the epoch whose network was kept, see
+            ``best_epoch_``. Values that callbacks recorded are further columns.
 
         Raises
         ------
+        NotFittedError
+            Before ``fit``.
         ImportError
             If pandas is not installed.
         """
@@ -435,29 +467,27 @@ class TorchEstimator(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
 
     @property
     def best_epoch_(self) -> Any:
-        """The epoch with the lowest validation loss, whose network was kept; the first is 1.
+        """The epoch, from 1, whose network was kept; AttributeError without validation rows.
 
-        An int; with several members an ndarray of shape (n_members,). AttributeError if no rows
-        were held out, and after ``partial_fit``.
+        It has the lowest validation loss. An int; with several members an ndarray of shape
+        (n_members,). AttributeError also after ``partial_fit``.
         """
         self._check_is_fitted()
         return per_member([epoch for epoch, _ in best_epochs(self.nets_, "best_epoch_")])
 
     @property
     def best_loss_(self) -> Any:
-        """The validation loss of ``best_epoch_``, in the units of ``history_``.
+        """The validation loss of ``best_epoch_``; AttributeError without validation rows.
 
-        A float; with several members an ndarray of shape (n_members,).
+        In the units of ``history_``. A float; with several members an ndarray of shape
+        (n_members,).
         """
         self._check_is_fitted()
         return per_member([loss for _, loss in best_epochs(self.nets_, "best_loss_")])
 
     @property
     def n_iter_(self) -> int:
-        """Number of epochs of the last fit, and of calls of ``partial_fit`` since.
-
-        With several members, that of the member that was trained longest.
-        """
+        """Number of epochs, of the member with most, and of calls of ``partial_fit`` since."""
         self._check_is_fitted()
         return max(len(net.history) for net in self.nets_)
 
@@ -471,10 +501,7 @@ class TorchEstimator(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
 
     @property
     def feature_weights_(self) -> NDArray[np.float32]:
-        """Weights on the input features after the fit, if the network has such a layer.
-
-        With several members, the means of theirs.
-        """
+        """Feature weights after training, the mean over members; AttributeError without any."""
         self._check_is_fitted()
         found = [input_feature_weights(net.module_, self.n_features_in_) for net in self.nets_]
         weights = [of_net.detach().cpu() for of_net in found if of_net is not None]

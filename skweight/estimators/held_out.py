@@ -89,18 +89,23 @@ def held_out_units(rows: DistinctRows, groups: Codes | None) -> HeldOutUnits:
     """What is held out together: the user's groups of rows of X, or rows with the same x.
 
     A row (x, y) stands for all its copies. If x is held out with one class and not with another,
-    a network learns that x always has the other. This holds for all values of y that recur.
+    a network learns that x always has the other. This holds for all values of y that recur, such
+    as the rate zero of the many policies without a claim.
     """
     if groups is not None:
         return HeldOutUnits(rows, _groups_of_rows(groups, rows), are_groups=True)
-    if rows.inputs is None or not _values_recur(rows.y):
+    if rows.inputs is None or not _values_recur(rows):
         return HeldOutUnits(rows)
     return HeldOutUnits(rows, rows.inputs)
 
 
-def _values_recur(y: NDArray[Any]) -> bool:
-    """Whether values of y, as classes and counts do, occur about twice or more often."""
-    return y.dtype.kind == "i" or len(np.unique(y, axis=0)) <= len(y) / 2
+def _values_recur(rows: DistinctRows) -> bool:
+    """Whether rows with half of the weight have a value of y that other rows have too."""
+    if rows.y.dtype.kind == "i":
+        return True
+    _, number, count = np.unique(rows.y, axis=0, return_inverse=True, return_counts=True)
+    weight = rows.weight_per_row
+    return bool(weight[count[number.ravel()] > 1].sum() >= weight.sum() / 2)
 
 
 def _groups_of_rows(groups: Codes, rows: DistinctRows) -> Codes:

@@ -35,149 +35,156 @@ from skweight.weights import check_sample_weight, scale_near_one
 
 
 class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[misc]
-    """A PyTorch network as a scikit-learn regressor whose weights are exact.
+    """A PyTorch network as a scikit-learn regressor with exact sample weights.
 
-    Equal rows are merged and their ``sample_weight`` added up before anything else happens. A
-    weight of 3 therefore gives the same network, bit for bit, as three copies of the row, and a
-    weight of 0 the same as leaving the row out. The objective is in the notes.
+    A row with ``sample_weight`` 3 has the same effect as three copies of the row, and a row with
+    weight 0 the same effect as leaving it out: the fitted networks are equal bit for bit. For this,
+    equal rows are merged and their weights added up before training. The objective is in the notes.
 
     Parameters
     ----------
     module : None, nn.Module class, callable or nn.Module instance, default=None
-        The network. None is :class:`~skweight.modules.MLP`, which has the parameters
-        ``module__*`` below. See the notes for a network of your own.
+        The network. None is :class:`~skweight.modules.MLP`, to which the parameters ``module__*``
+        below belong. The notes say what a network of your own needs.
     module__hidden_sizes : sequence of int, default=(64, 64)
-        Width of each hidden layer; empty for a linear model.
+        Width of each hidden layer. An empty sequence is a linear model.
     module__activation : {"relu", "gelu", "silu", "tanh"} or callable, default="relu"
-        A name, or a callable without arguments that returns an ``nn.Module``.
+        Activation of the hidden layers: a name, or a callable without arguments that returns an
+        ``nn.Module``.
     module__dropout : float, default=0.0
-        Probability of dropping a hidden unit, in [0, 1).
+        Probability, in [0, 1), of dropping a hidden unit in training.
     module__n_bins : 0, int >= 2 or "auto", default="auto"
-        Number of bins in which the network reads each number, beside the number itself. "auto" is
-        8 to 32, more with many rows and fewer with many columns; see
-        :class:`~skweight.modules.MLP`.
+        Number of bins, between weighted quantiles, in which each column of numbers is encoded
+        beside its standardised value. 0 is no bins. "auto" is 8 to 32, more with many rows and
+        fewer with many columns, and 0 without hidden layers; see :class:`~skweight.modules.MLP`.
     module__clip : float, None or "auto", default="auto"
-        Standardised numbers are clipped smoothly to this size. None is no clipping; "auto" is 3,
-        and None without hidden layers.
+        Bound on the size of standardised numbers, which limits the influence of outliers: values
+        bend smoothly towards it. None is no bound. "auto" is 3, and None without hidden layers.
     module__max_indicators : int >= 0 or "auto", default="auto"
-        A column of at most so many categories is encoded by indicators, any other by an embedding.
-        "auto" is 16, and 1,000 without hidden layers.
+        Largest number of categories of a column that is encoded by indicators (one-hot); a column
+        with more has an embedding. "auto" is 16, and 1,000 without hidden layers.
     module__embedding_size : int >= 1, default=8
-        Length of the vector of a category in an embedding.
+        Length of the embedding vector of a category.
     module__feature_weights : float, array-like of shape (n_features,), dict or Series, default=None
-        Initial weights that the columns are multiplied by, see :class:`~skweight.FeatureWeight`.
-        A dict or a Series has them by the names of columns, or by the positions in an array;
-        columns that it leaves out have weight 1. None is a network without them.
+        Initial weights by which the columns of X are multiplied, see
+        :class:`~skweight.FeatureWeight`; a number is the weight of every column. A dict or a Series
+        has them by column name, or by position if X is an array; columns that it leaves out have
+        weight 1. None is a network without feature weights.
     module__learnable_feature_weights : bool, default=True
-        Whether training changes them.
+        Whether training changes the feature weights.
     module__zero_output : bool, default=False
-        Whether training starts from a model that ignores X: the best constant or, in a fit with an
-        offset, the offset alone.
+        Whether the first predictions ignore X, because the weights of the output layer start at
+        zero: they are the best constant or, in a fit with an offset, the offset alone.
     criterion : None, str, nn loss class or callable, default=None
-        The loss. None is "squared_error". Other names are "absolute_error", "huber"
-        (``criterion__delta``), "quantile" (``criterion__quantile``, one level or several),
-        "poisson", "gamma", "tweedie" (``criterion__power``) and "gaussian_nll"; see
-        :mod:`skweight.losses`. A class is built with ``reduction="none"`` and ``criterion__*``. A
-        callable ``f(output, target)`` returns one loss per row; both are in the units of y, in
-        float64 (float32 on MPS), and have the shape of the network's output.
+        The loss of a row. None is "squared_error". Other names are "absolute_error", "huber"
+        (``criterion__delta``), "quantile" (``criterion__quantile``), "poisson", "gamma", "tweedie"
+        (``criterion__power``) and "gaussian_nll"; see :mod:`skweight.losses`. A class is built with
+        ``reduction="none"`` and ``criterion__*``. A callable ``f(output, target)`` returns one loss
+        per row; both arguments are in the units of y, in float64 (float32 on MPS), and have the
+        shape of the network's output.
     criterion__delta : float, default=1.0
-        Of "huber": size of an error, in robust standard deviations of y, up to which its loss is
-        quadratic.
+        For "huber": size of an error, in robust standard deviations of y, up to which its loss is
+        quadratic; beyond, it is linear.
     criterion__quantile : float or sequence of float, default=0.5
-        Of "quantile": one level strictly between 0 and 1, or several.
+        For "quantile": the level to predict, between 0 and 1 exclusive, or several levels.
     criterion__power : float, default=1.5
-        Of "tweedie": at least 1, the power of the mean that the variance is proportional to. 1 is
+        For "tweedie": the variance is proportional to this power, at least 1, of the mean. 1 is
         Poisson, 2 gamma, 3 inverse Gaussian.
     categorical_features : "from_dtype", None or array-like, default="from_dtype"
-        Which columns of X are categories. "from_dtype": columns of a DataFrame that hold strings or
-        booleans, or have a dtype for categories; no column of an array. Otherwise names of columns,
-        their positions, or a mask of shape (n_features,); None for no column. A missing label is a
-        category. Categories that fewer than 3 distinct rows have, and less than 1 % of them, are
-        treated as one category, together with labels that were not seen in training; weights do
-        not count in this. Your own module is given categories as whole numbers if it has a method
-        ``adapt_categories``; else they are refused. See docs/tables.md.
+        Which columns of X are categories. "from_dtype" are the columns of a DataFrame that hold
+        strings or booleans or have a categorical dtype; in an array, none. Otherwise names of
+        columns, their positions, or a mask of shape (n_features,). None is no column. A missing
+        value is a category. Categories with fewer than 3 distinct rows, and less than 1 % of them,
+        count as one category, together with values that were not seen in training. A module of your
+        own gets categories as integer codes if it has a method ``adapt_categories``; otherwise they
+        are refused. See docs/tables.md.
     sample_weight_power : float, default=1.0
-        Exponent on the total weight of each distinct row. 1 uses the weights as they are; below 1
-        they become more even, which lowers the variance of the fit and adds bias.
+        Exponent, at least 0, on the total weight of each distinct row. 1 uses the weights as they
+        are. Below 1 they are more even, which lowers the variance of the fit and adds bias; with 0
+        all distinct rows count the same.
     weighting : {"loss", "sampling"}, default="loss"
         "loss" multiplies the loss of a row by its weight. "sampling" draws rows with replacement,
-        with probability proportional to their weight, as many in an epoch as there are distinct
-        rows. Both minimise the same objective; sampling is less noisy if few rows have most of
-        the weight.
+        with probability proportional to their weight; an epoch draws as many as there are distinct
+        rows. The objective is the same; choose "sampling" if few rows have most of the weight,
+        where its gradients are less noisy.
     match_mean : bool, default=False
-        Whether the weighted mean of the predictions for the rows of ``fit`` is made equal to that
-        of y, for each target (to 1e-9 of its standard deviation or mean), by a constant for each
-        raw score that is computed after training. Weights are ``sample_weight **
-        sample_weight_power``. All rows count, also those held out, but not ``X_val``. Each of
-        several members is matched on all rows. ``oof_prediction_`` is made before, since the shift
-        knows y of every row. Needs the criterion "squared_error", "poisson", "gamma", "tweedie",
-        "gaussian_nll", ``nn.MSELoss`` or ``nn.PoissonNLLLoss``. Rules out ``partial_fit``. See
-        docs/balance.md.
+        Whether the weighted mean of the predictions for the rows of ``fit``, held-out ones
+        included, equals that of y, for each target; use it if totals matter. After training, a
+        constant is added to each raw score, which makes them equal to 1e-9 of the mean or standard
+        deviation of y (see docs/balance.md for exceptions). Weights are ``sample_weight **
+        sample_weight_power``. Each of several members is matched; ``oof_prediction_`` is not, since
+        the constant depends on y of all rows. Needs the criterion "squared_error", "poisson",
+        "gamma", "tweedie", "gaussian_nll", ``nn.MSELoss`` or ``nn.PoissonNLLLoss``. Makes
+        ``partial_fit`` unavailable.
     optimizer : None or torch.optim.Optimizer class, default=None
-        None is :class:`torch.optim.AdamW`. Built with ``lr`` and ``optimizer__*``. If None, and
-        unless ``optimizer__weight_decay`` or ``optimizer__param_groups`` is given, the weights of
-        an :class:`~skweight.modules.MLP` with hidden layers have a weight decay of
-        ``min(1, 0.001 / lr)`` and its biases have none.
+        Built with ``lr`` and ``optimizer__*``. None is :class:`torch.optim.AdamW`; the weights of
+        an :class:`~skweight.modules.MLP` with hidden layers then have a weight decay of ``min(1,
+        0.001 / lr)`` and its biases have none, unless ``optimizer__weight_decay`` or
+        ``optimizer__param_groups`` is given.
     lr : float, default=0.001
-        Learning rate. It does not depend on the scale of the weights, which are scaled to mean 1.
+        Learning rate, above 0. It need not follow the scale of the weights, which are scaled to
+        mean 1.
     batch_size : int or "auto", default="auto"
-        Largest number of distinct rows in a batch; -1 is all rows. "auto" is the power of two, from
-        32 to 256, at or below a 32nd of the number of distinct training rows.
+        Largest number of distinct rows in a batch; -1 is all rows. "auto" is a 32nd of the distinct
+        training rows, rounded down to a power of two, but at least 32 and at most 256.
     max_epochs : int or "auto", default="auto"
-        Number of passes over the distinct rows. "auto" is 20, or as many as 60 updates take if that
-        is more; large batches get as many updates as batches of 32 rows would, up to 500. With
-        early stopping it is at most 100, or as many as 2,500 updates take if that is more, but
-        beyond 20 epochs no more than 100,000 updates.
+        Largest number of passes over the distinct rows. "auto" is at least 20. Without early
+        stopping it is 20, or as many as 60 updates take, if that is more; large batches get as many
+        updates as batches of 32 rows would, up to 500. With early stopping it is 100, or as many as
+        2,500 updates take, if that is more, but beyond 20 epochs no more than 100,000 updates.
     early_stopping : bool or "auto", default="auto"
         Whether to stop when the weighted loss of validation rows no longer improves, and keep the
-        best network. The validation rows are those given to ``fit``, or else are held out. If the
-        values of y recur, as counts do, rows with the same x are held out together and count once.
-        "auto" is True from 200 distinct rows on, and with several members, except in
-        ``partial_fit``.
+        network of the best epoch. Validation rows are the ``X_val`` of ``fit``, or else rows that
+        are held out. If the values of y recur, as counts do, rows with the same x are held out
+        together and count once. "auto" is True from 200 distinct rows on, with several members and
+        with ``X_val``, but not in ``partial_fit``.
     validation_fraction : float, default=0.2
-        Share of the distinct rows that early stopping holds out. With ``n_members=K`` each network
-        holds out a K-th of them instead.
+        Share, between 0 and 1 exclusive, of the distinct rows that early stopping holds out. Each
+        of K members holds out a K-th of them instead.
     n_members : int or "auto", default="auto"
-        Number of networks whose mean is predicted. With several, the distinct rows are divided into
-        as many folds, of the same share of the weight. Each network is trained on all folds but
-        one, which tells it when to stop, so that every row is used for training and has a
-        prediction by a network that was not trained on it. They are trained in one stack where that
-        is faster. "auto" is ``1 / validation_fraction`` (so 5), at most 10, with fewer than 2,000
-        distinct rows, and otherwise 1. It is 1, whatever the rows, with a ``module`` or
-        ``callbacks`` of your own, with ``X_val``, without early stopping and in ``partial_fit``,
-        and also with fewer than 20 distinct rows. With ``warm_start`` it is the number of the fit
-        before. See docs/members.md.
+        Number of networks (members) whose mean is predicted. With several, the distinct rows are
+        divided into as many folds, with about the same number and weight of rows. Each member is
+        trained on all folds but one, and stops early on that one, so that every row is used for
+        training and also has a prediction by a member that was not trained on it. "auto" is ``1 /
+        validation_fraction``, so 5 by default and at most 10, with fewer than 2,000 distinct rows,
+        and otherwise 1. It is 1 in any case with a ``module`` or ``callbacks`` of your own, with
+        ``X_val``, without early stopping, in ``partial_fit``, with fewer than 20 distinct rows;
+        with ``warm_start`` it is the number of the fit before. 1 is several times as fast. See
+        docs/members.md.
     ema_decay : float or "auto", default="auto"
-        Decay, in [0, 1), of an exponential moving average of the network's parameters over the
-        updates. The averaged network is the one that is validated, kept and used for prediction;
-        callbacks see it from the end of an epoch's updates to the start of the next epoch. 0 means
-        no average. "auto" is 0.99 with early stopping, otherwise 0. ``partial_fit`` never
-        averages.
+        Decay per update, in [0, 1), of an exponential moving average of the network's parameters.
+        The averaged network is the one that is validated, kept and used for prediction; callbacks
+        see it from the end of an epoch's updates to the start of the next epoch. 0 is no average.
+        "auto" is 0.99 with early stopping, otherwise 0. ``partial_fit`` has no average, and needs
+        "auto" or 0.
     n_iter_no_change : int, default=10
-        Epochs without improvement after which early stopping ends the training.
+        Number of epochs without improvement after which early stopping ends the training.
     tol : float, default=1e-4
         Smallest decrease of the validation loss that counts as an improvement. That loss does not
-        depend on the units of y, see above.
+        depend on the units of y, see the notes.
     device : str or torch.device, default="auto"
-        "auto" is CUDA if available, else MPS, else the CPU, as found when ``fit`` is called.
+        Where to train and predict. "auto" is CUDA if available, else MPS, else the CPU, as found
+        when ``fit`` is called.
     compile : bool, default=False
-        Whether to compile the training step, which costs time in the first batches and saves it
-        later: on a GPU the step is replayed as one CUDA graph, elsewhere
-        :func:`torch.compile` is used, which is worth it for large networks only.
+        Whether to compile the training step. The first batches then take longer and the others are
+        faster. On a GPU the step is replayed as one CUDA graph; elsewhere :func:`torch.compile` is
+        used, which pays for large networks only.
     warm_start : bool, default=False
-        Whether ``fit`` continues with the network of the last fit, with a new optimizer.
+        Whether ``fit`` goes on with the networks of the last fit, with a new optimizer, and does
+        not begin anew.
     random_state : int, RandomState instance or None, default=None
-        Seeds initial values, shuffling, sampling, dropout and the choice of validation rows.
+        Seeds initial values, shuffling, sampling, dropout and the choice of rows to hold out. An
+        int gives the same network in each fit to the same data on one machine.
     callbacks : None or list of skorch callbacks, default=None
-        Called with the skorch net, ``net_``. Each fit makes new ones from the parameters of these,
-        so that these never change; lists and loggers among the parameters are used as they are.
+        Called with the skorch net of each member. Each fit makes new callbacks from the parameters
+        of these, which never change; lists and loggers among the parameters are used as they are.
     verbose : int, default=0
-        0 shows nothing. 1 prints a line for each epoch, 2 shows a progress bar; both end with the
+        0 shows nothing, 1 prints a line for each epoch, 2 shows a progress bar. Both end with the
         epoch at which the training stopped and the best one. See docs/progress.md.
     **params
-        ``optimizer__*``; for a network or loss of your own also ``module__*`` or ``criterion__*``.
-        ``fit`` refuses unknown ones: not before is it known which network, loss and optimizer they
-        belong to, since ``set_params`` may change these. All other unknown names are refused here.
+        ``optimizer__*``; for a module or loss of your own also ``module__*`` or ``criterion__*``.
+        ``fit`` checks these names, since ``set_params`` may still change the part to which they
+        belong. Any other unknown name raises a TypeError at once.
 
     Attributes
     ----------
@@ -195,35 +202,41 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         exp(output + offset - offset_location_)``. Otherwise 0.
     is_categorical_ : ndarray of bool of shape (n_features,), or None
         Which columns of X are categories; None if none is.
-    category_codes_ : dict of str to dict
-        The number that stands for each label of each column of categories, for
-        :meth:`encode_columns` and ONNX files. The label None is a missing one; any other has 0.
+    category_codes_ : dict of dict
+        For each column of categories, by its name (its position in an array), the integer code of
+        each label. :meth:`encode_columns` and ONNX files use them. The label None is a missing
+        value; labels that are not listed have the code 0.
     nets_ : list of WeightedNet
-        The trained skorch nets, one for each member.
+        The fitted skorch nets, one for each member.
     net_ : WeightedNet
-        The only one of them. Not with several members, like ``module_`` and ``history_``.
+        The only one of them. It, ``module_`` and ``history_`` raise an AttributeError if there are
+        several members.
     module_ : nn.Module
+        The trained network.
     history_ : skorch History
         ``train_loss`` (of the batches, each before its update) and ``valid_loss`` (after the epoch)
         of each epoch, both weighted means. Batches are recorded only if a callback defines
-        ``on_batch_begin``, ``on_grad_computed`` or ``on_batch_end``.
+        ``on_batch_begin``, ``on_grad_computed`` or ``on_batch_end``. For a table of all members see
+        :meth:`history_frame`.
     n_iter_ : int
-        Number of epochs of the last fit, plus the number of calls of ``partial_fit`` since.
+        Number of epochs of the last fit, of the member that was trained longest, plus the number of
+        calls of ``partial_fit`` since.
     best_epoch_ : int, or ndarray of shape (n_members,)
-        The epoch, from 1, whose network was kept; only with rows held out.
+        The epoch with the lowest validation loss, counted from 1, whose network was kept. It and
+        ``best_loss_`` raise an AttributeError if there were no validation rows.
     best_loss_ : float, or ndarray of shape (n_members,)
         The ``valid_loss`` of that epoch.
     oof_prediction_ : ndarray of the shape that ``predict`` returns for the rows of ``fit``
-        Only with several members: predictions by the member that was not trained on a row. Copies
-        of a row are held out together. Rows of weight 0, which no member was trained on, have the
-        mean of all members.
-        They are without the shift of ``match_mean``.
-        With early stopping these rows decided when the member stopped, so with few rows the
-        predictions are a little better than those of new rows.
+        Out-of-fold predictions, with several members only: those of the rows of ``fit`` by the
+        member that was not trained on them, without the constant of ``match_mean``. Rows of weight
+        0, on which no member was trained, have the mean of all members. With early stopping the
+        fold decided when its member stopped, so with few rows these predictions are a little better
+        than those of new rows.
     oof_score_ : float
-        Only with several members: :meth:`score` of ``oof_prediction_``.
+        With several members only: :meth:`score` of ``oof_prediction_``.
     feature_weights_ : ndarray of shape (n_features,)
-        Weights of the input features. Only if the network has such a layer.
+        Feature weights after training, the mean over the members. AttributeError if the network has
+        none.
 
     Notes
     -----
@@ -232,38 +245,49 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         R(theta) = sum_i w_i loss(f(x_i), y_i) / sum_i w_i,
         w_i = sample_weight_i ** sample_weight_power
 
-    over distinct rows, with mini-batches that estimate the gradient of R without bias.
+    over distinct rows i, where ``sample_weight_i`` is the sum over the copies of a row, with
+    mini-batches that estimate the gradient of R without bias.
 
-    **Units of y.** Predictions are in the units of y. Under a loss without a unit of its own, a fit
-    to ``a * y + b`` predicts ``a * f(x) + b`` for any ``a > 0``; under a deviance, which knows no
-    shift, this holds for ``a * y``. For this the network learns at unit scale: y is standardised by
-    its weighted mean and standard deviation; by its weighted median and a standard deviation that
-    ignores outliers under "absolute_error", "huber", "quantile" and ``nn.L1Loss``; or divided by
-    its weighted mean under a deviance. The losses that are recorded are those of the rescaled y.
+    **Units of y.** Predictions are in the units of y. Under the criteria that have names,
+    ``nn.MSELoss``, ``nn.L1Loss`` and ``nn.PoissonNLLLoss``, the units do not matter to the fit: if
+    y is replaced by ``a * y + b`` with ``a > 0``, or under a deviance ("poisson", "gamma",
+    "tweedie") by ``a * y``, so are the predictions. For this the network learns at unit scale: y is
+    standardised by its weighted mean and standard deviation; by its weighted
+    median and a standard deviation that ignores outliers under "absolute_error", "huber",
+    "quantile" and ``nn.L1Loss``; or divided by its weighted mean under a deviance. The losses that
+    are recorded are those of the rescaled y.
 
-    Any other loss is given y as it is, so that its thresholds are in the units of y, and
-    ``location + scale * output`` as the prediction; its losses are divided by that of an error of
-    one ``scale``. A loss whose best prediction of y is not y itself, but for instance its
+    Any other loss may have a unit of its own, such as a threshold. It is given y as it is, and
+    ``location + scale * output`` as the prediction; its values are divided by the loss of an error
+    of one ``scale``. A loss whose best prediction of y is not y itself, but for instance its
     logarithm, is given the raw output, which ``predict`` returns.
 
     **A network of your own.** It returns raw scores and never sees weights. A class or callable is
     called as ``module(n_features, n_outputs, **module__)``, where ``n_features`` is ``X.shape[1]``
-    and ``n_outputs`` the number of targets, times that of quantiles, or times 2 under
-    "gaussian_nll". One whose first parameter has a default, as modules for skorch have, is called
-    as ``module(**module__)``, unless it has parameters called ``n_features`` and ``n_outputs``. An
-    instance is copied, and the copy is trained from its current state. Before training, these
-    methods of the network are called if it has them: ``adapt(X, y, row_weight)`` with all training
-    data; ``adapt_categories(cardinalities)``, if X is 2-D, with the number of codes of each column,
-    0 for numbers; ``adapt_input(mean, spread)`` with the weighted mean and standard deviation of
-    each column of X; ``adapt_values(columns, values, shares)`` with the categories, and with the
-    numbers that many rows have, and their shares of the weight; ``adapt_bins(edges)`` with ``n_bins
-    + 1`` weighted quantiles of the other numbers of each column; ``adapt_output(constant)`` with
-    the raw scores of the best constant model. With your own module, X may have more than two
-    dimensions. A module that fails on float32, as one that begins with an ``nn.Embedding``, is
-    given int64 if X holds integers. If X is a dict of inputs, ``forward`` is given them by their
-    names, ``n_features`` is a dict of the number of columns of each, ``adapt``, ``adapt_input`` and
-    ``adapt_bins`` are given dicts too, of all inputs, of those of floats, and of tables of floats,
-    and neither ``adapt_categories`` nor ``adapt_values`` is called.
+    and ``n_outputs`` is the number of targets, times that of quantiles, or times 2 under
+    "gaussian_nll".
+    One whose first parameter has a default, as modules for skorch have, is called as
+    ``module(**module__)``, unless it has parameters called ``n_features`` and ``n_outputs``. An
+    instance is copied, and the copy is trained from its current state.
+
+    X may have more than two dimensions. A module that fails on float32, as one that begins with an
+    ``nn.Embedding``, is given int64 if X holds integers. If X is a dict of inputs, ``forward`` is
+    given them by their names, and ``n_features`` is a dict of the number of columns of each.
+
+    If the network has one of these methods, it is called before training, in this order. See
+    docs/modules_and_losses.md.
+
+    - ``adapt(X, y, row_weight)``: all training data.
+    - ``adapt_categories(cardinalities)``: the number of codes of each column, 0 for numbers. Only
+      if X is 2-D, and no dict.
+    - ``adapt_input(mean, spread)``: the weighted mean and standard deviation of each column.
+    - ``adapt_values(columns, values, shares)``: the categories, and the numbers that many rows
+      have, with their shares of the weight. Not if X is a dict.
+    - ``adapt_bins(edges)``: for each column ``n_bins + 1`` weighted quantiles of the other numbers.
+    - ``adapt_output(constant)``: the raw scores of the best constant model.
+
+    If X is a dict, ``adapt`` is given a dict of all inputs, ``adapt_input`` dicts of the inputs
+    that hold floats, and ``adapt_bins`` a dict of the tables of floats.
 
     Examples
     --------
@@ -363,35 +387,33 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         Parameters
         ----------
         X : array-like, DataFrame, tensor or sparse matrix of shape (n_samples, n_features)
-            Numbers, and categories as ``categorical_features`` says. NaN and other missing numbers
-            are allowed for the default network, except in a sparse matrix.
-            Or (n_samples, ...) for your own module. float32 is not copied, and an ``np.memmap`` is
-            never loaded whole unless the module has a method ``adapt``.
-            Your own module may also take a dict of such inputs, dense and of numbers: floats become
-            float32, integers and booleans int64. Scikit-learn's searches can split a
-            ``SliceDict`` of :mod:`skorch.helper`, but no dict.
+            Numbers, and categories as ``categorical_features`` says. The default network takes NaN
+            and other missing numbers, except in a sparse matrix. float32 is not copied, and an
+            ``np.memmap`` is never loaded whole unless the module has a method ``adapt``.
+            A module of your own may take more dimensions, (n_samples, ...), or a dict of dense
+            inputs of numbers: floats become float32, integers and booleans int64. Searches of
+            scikit-learn can split a ``SliceDict`` of :mod:`skorch.helper`, but no dict.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
-            NaN and infinite values are allowed in rows of weight 0, which are ignored.
+            Numbers. May be missing or infinite in rows of weight 0.
         sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative, on any scale. None is 1 for every row.
+            Non-negative weights; only their ratios matter. A row of weight 0 is ignored, whatever
+            it holds. None is 1 for every row.
         groups : array-like of shape (n_samples,), default=None
-            Rows that belong together, such as those of one person. Rows that are held out, for
-            early stopping or by members, are held out by whole groups. Groups that have an equal
-            row count as one.
+            The group of each row, such as a person with several rows. Groups are held out whole,
+            for early stopping or by members. Groups with an equal row (x, y) count as one.
         offset : array-like of shape (n_samples,) or (n_samples, n_targets), default=None
-            Numbers that are added to what the network says of the rows, in training and in
-            prediction: to the logarithm of the mean under "poisson", "gamma" and "tweedie", so that
-            counts may have ``np.log(exposure)``, and to the predictions in units of y under other
-            criteria, which is the fit to ``y - offset``. The network learns what they leave. Rows
-            are merged if they have equal x, y and offset. All predictions then need an offset
-            too. See docs/offset.md.
+            Known numbers that are added to the output of the network, in training and in
+            prediction; the network learns the rest. Under "poisson", "gamma" and "tweedie" they are
+            added to the logarithm of the mean, so counts may have ``np.log(exposure)``. Under other
+            criteria they are added to the predictions in units of y, as in a fit to
+            ``y - offset``. All predictions then need an offset too. See docs/offset.md.
         X_val, y_val : array-like, default=None
-            Validation rows for early stopping, instead of some of the rows of X. A pipeline does
+            Validation rows for early stopping, so that no rows of X are held out. A pipeline does
             not transform them unless its ``transform_input`` names them.
         sample_weight_val : array-like of shape (n_val,), default=None
-            Their weights; None is 1 for every row.
+            Weights of the validation rows; None is 1 for every row.
         offset_val : array-like, default=None
-            Their offset; needed with ``X_val`` if there is an ``offset``.
+            Offset of the validation rows; needed if there is an ``offset``.
 
         Returns
         -------
@@ -400,8 +422,15 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         Raises
         ------
         ValueError, TypeError
-            On bad input; the message names the argument, what was expected and what was given.
-            The estimator is left as it was.
+            If a parameter or an argument is not as described; the message names it, what was
+            expected and what was given. The estimator is left as it was.
+        KeyboardInterrupt
+            If the user stops the training. The estimator then has the best networks so far.
+
+        Warns
+        -----
+        EffectiveSampleSizeWarning
+            If the effective sample size is below 10 % of the rows, with ``weighting="loss"``.
         """
         validation = X_val, y_val, sample_weight_val
         data = FitData(X, y, sample_weight, *validation, groups, offset, offset_val)
@@ -419,11 +448,13 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
     ) -> Self:
         """Train on more rows: one pass over them in batches, whatever ``max_epochs`` is.
 
-        Weights are on one scale across calls; its unit is the mean weight in the first call. The
-        first call also sets the units of y, the codes of categories, and the input scaling and bins
-        of the default network. It begins with one network; after a fit of several members it trains
-        each of them. Unavailable with ``early_stopping=True``, with ``n_members=2`` or more
-        and with ``match_mean=True``.
+        Weights have the same meaning in all calls: their unit is the mean weight of the rows of the
+        first call. The first call also fixes the units of y, the codes of categories, and the
+        scaling and bins of the default network. A new estimator gets one network; after a fit of
+        several members, each of them is trained.
+
+        Unavailable with ``early_stopping=True``, ``n_members`` above 1, ``match_mean=True`` and
+        ``ema_decay`` above 0.
 
         Parameters
         ----------
@@ -441,7 +472,9 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         Raises
         ------
         ValueError, TypeError
-            On bad input. The estimator is left as it was.
+            If an argument is not as described. The estimator is left as it was.
+        AttributeError
+            If the parameters of the estimator make ``partial_fit`` unavailable.
         """
         data = FitData(X, y, sample_weight, offset=offset)
         return self._partial_fit(data, self._find_partial_task)
@@ -465,11 +498,11 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         Parameters
         ----------
         X : array-like, DataFrame, tensor or sparse matrix of shape (n_samples, n_features)
-            With the columns of ``fit``, in the same order. Labels may be new, and numbers missing
-            where ``fit`` allows it.
+            With the columns of ``fit``, in the same order. Categories may be new, and numbers
+            missing where ``fit`` allows it.
         return_std : bool, default=False
-            Whether to also return the predicted standard deviation; needs
-            ``criterion="gaussian_nll"``.
+            Whether to return the standard deviation of y around the prediction too, which
+            ``criterion="gaussian_nll"`` predicts.
         offset : array-like of shape (n_samples,) or (n_samples, n_targets), default=None
             Needed after a fit with an offset, whose shape it has.
 
@@ -480,6 +513,13 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
             ``criterion__quantile``; quantiles do not cross.
         std : ndarray of the same shape
             Only with ``return_std=True``.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        ValueError, TypeError
+            If X or offset is not as described, or ``return_std=True`` with another criterion.
         """
         check_flag(return_std, "return_std")
         X, of_rows = self._read(X, offset)
@@ -507,11 +547,11 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         sample_weight: ArrayLike | None = None,
         offset: ArrayLike | None = None,
     ) -> float:
-        """Weighted share of the variance or deviance that is explained.
+        """Weighted share of the variance or deviance that is explained: R2 or D2.
 
-        R2; or D2 of the deviance if the criterion is one, or of the pinball loss, averaged over
-        the levels, if it is a quantile loss. 1 is a perfect prediction, 0 that of the best
-        constant, without an offset. Averaged over targets.
+        It is D2 of the deviance under "poisson", "gamma" and "tweedie", D2 of the pinball loss,
+        averaged over levels, under "quantile", and else R2. 1 is a perfect prediction, 0 is as good
+        as the best constant without an offset. With several targets it is the mean over them.
 
         Parameters
         ----------
@@ -525,6 +565,13 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         Returns
         -------
         float
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        ValueError, TypeError
+            If an argument is not as described.
         """
         offset = of_weighted_rows(offset, sample_weight)
         X, y, sample_weight = without_weightless_rows(X, y, sample_weight)

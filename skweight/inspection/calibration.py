@@ -53,8 +53,8 @@ def calibration_table(
 ) -> CalibrationTable:
     """Compare predicted probabilities with the observed share of the class, bin by bin.
 
-    Bins hold about the same weight each: they end at weighted quantiles of the probability. Equal
-    probabilities are never divided, so bins may be fewer than asked for.
+    Bins are intervals of the probability that hold about the same weight each. Equal probabilities
+    are in one bin, so there may be fewer bins than asked for.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def calibration_table(
     sample_weight : array-like of shape (n_samples,), default=None
         Non-negative weights. None is 1 for every row.
     n_bins : int, default=10
-        The largest number of bins.
+        The largest number of bins, at least 1. More show more detail, with larger standard errors.
     pos_label : label, default=None
         The label of the class whose probability is given. None is 1 if the labels are 0 and 1,
         -1 and 1, or booleans, and an error otherwise.
@@ -74,10 +74,11 @@ def calibration_table(
     Returns
     -------
     CalibrationTable
-        A dict of arrays of shape (n_bins_found,), by increasing probability: "lowest" and "highest"
-        probability of the bin; "rows" with positive weight; "weight_share" of all weight;
-        "mean_probability", weighted; "observed_share", the weighted share of rows of the class;
-        "standard_error" of the observed share.
+        A dict of arrays of shape (n_bins_found,), by increasing probability, which prints as a
+        table. "lowest" and "highest" are the ends of the probabilities in the bin; "rows" the
+        number of rows with positive weight; "weight_share" the share of the bin in all weight;
+        "mean_probability" the weighted mean of the probabilities; "observed_share" the weighted
+        share of rows of the class; "standard_error" that of the observed share.
 
         Its attribute ``calibration_error`` is the weighted expected calibration error,
         ``sum_b weight_share_b |mean_probability_b - observed_share_b|``.
@@ -89,20 +90,20 @@ def calibration_table(
 
     Notes
     -----
-    The standard error is that of the ratio of two weighted sums by linearisation, with the observed
-    share p of the bin: ``sqrt(sum w^2 (y - p)^2) / sum w``, over the rows of the bin. It takes rows
-    as independent, so it is too small where rows of one cluster are alike; replicate weights give
-    one of the design. It is 0 where all rows of a bin are of one class, which does not mean that
-    their share is known.
+    The standard error is that of the ratio of two weighted sums by linearisation,
+    ``sqrt(sum w^2 (y - p)^2) / sum w`` over the rows of a bin with the observed share p. It treats
+    rows as independent, so it is too small where rows of one cluster are alike; for the standard
+    error of a survey design use replicate weights. It is 0 where all rows of a bin are of one
+    class, which does not mean that their share is known.
 
-    The calibration error is biased upwards, since it adds up the chance deviations of bins: it is
-    positive for perfect probabilities as well, about
-    ``0.8 * sum(weight_share * standard_error)``, and grows with the number of bins and with uneven
-    weights. Compare it only between predictions for the same rows, weights and number of bins.
+    The calibration error is biased upwards, since it adds up the chance deviations of bins: for
+    perfect probabilities it is about ``0.8 * sum(weight_share * standard_error)`` and not 0, and it
+    grows with the number of bins and with uneven weights. Compare it only between predictions for
+    the same rows, weights and number of bins.
 
-    A row of weight 0 counts as missing, the scale of the weights and the order of rows mean
-    nothing, and an integer weight is the same as copies of the row. The last does not hold for
-    "rows" and "standard_error", to which copies are rows of their own.
+    A row of weight 0 counts as missing. The scale of the weights and the order of rows mean
+    nothing. An integer weight is the same as copies of the row, except for "rows" and
+    "standard_error", which count copies as rows of their own.
 
     References
     ----------

@@ -25,32 +25,36 @@ _ONE_AGAINST_OTHERS = (
 class CalibrationDisplay:
     """The observed share of a class against its predicted probability, in bins of equal weight.
 
-    Bars are 95 % intervals: 1.96 standard errors of the weighted share of the bin, see
-    :func:`~skweight.calibration_table` for their formula and source. The panel below shows where
-    the mass of the rows lies.
+    Use :meth:`from_estimator` or :meth:`from_predictions`. Bars are 95 % intervals: 1.96 standard
+    errors of the weighted share of the bin, see :func:`~skweight.calibration_table`. The lower
+    panel shows how the weight is spread over the probabilities.
 
     Parameters
     ----------
     table : CalibrationTable
+        What :func:`~skweight.calibration_table` returned.
     y_prob : array-like of shape (n_samples,)
-        The probabilities that the table is made of.
+        The probabilities that the table was made of.
     sample_weight : array-like of shape (n_samples,) or None
+        Their weights; None is 1 for every row.
     name : str, default=None
-        For the legend.
+        Name of the model in the legend.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
-        Of the upper panel.
+        The upper panel.
     axes_ : list of matplotlib Axes
         Both panels.
     figure_ : matplotlib Figure
+        The figure that holds them.
     mass_edges_ : ndarray of shape (n + 1,)
         Bins of the probability in the lower panel.
     mass_share_ : ndarray of shape (n,)
         Share of the weight in each of these bins; the first and the last also hold probabilities
         beyond the ends of the axis.
     errorbar_ : matplotlib ErrorbarContainer
+        Points and bars of the upper panel.
 
     Notes
     -----
@@ -95,12 +99,12 @@ class CalibrationDisplay:
         scale: str = "linear",
         ax: Any = None,
     ) -> "CalibrationDisplay":
-        """Draw predicted probabilities.
+        """Draw the calibration of predicted probabilities.
 
         Parameters
         ----------
         y_true : array-like of shape (n_samples,)
-            Labels of two classes at most. For one class of several pass ``y == label``.
+            Labels of two classes at most. For one class of several, pass ``y == label``.
         y_prob : array-like of shape (n_samples,)
             The predicted probability of the class ``pos_label``.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -111,16 +115,23 @@ class CalibrationDisplay:
             The label of the class whose probability is given. None is 1 if the labels are 0 and 1,
             -1 and 1, or booleans, and an error otherwise.
         name : str, default=None
-            For the legend.
+            Name of the model in the legend.
         scale : {"linear", "log"}, default="linear"
-            Of both axes; "log" shows small probabilities, and has no place for a bin in which none
-            was observed.
+            Scale of both axes. "log" is for small probabilities; bins without a row of the class
+            are not in it.
         ax : matplotlib Axes, default=None
-            One of a grid, in whose place both panels are drawn. None makes a figure.
+            Axes, such as one of a grid, in whose place both panels are drawn. None makes a figure.
 
         Returns
         -------
         CalibrationDisplay
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        TypeError, ValueError
+            If an argument is not as described.
         """
         table = calibration_table(y_true, y_prob, sample_weight, n_bins=n_bins, pos_label=pos_label)
         return cls(table, y_prob, sample_weight, name=name).plot(ax, scale=scale)
@@ -139,7 +150,7 @@ class CalibrationDisplay:
         scale: str = "linear",
         ax: Any = None,
     ) -> "CalibrationDisplay":
-        """Draw the probabilities that a classifier predicts.
+        """Draw the calibration of a fitted classifier.
 
         Parameters
         ----------
@@ -156,16 +167,23 @@ class CalibrationDisplay:
         pos_label : label, default=None
             The class to draw, against all others. None is ``classes_[1]`` of two classes.
         name : str, default=None
-            For the legend. None is the name of the estimator's class.
+            Name of the model in the legend. None is the name of the estimator's class.
         scale : {"linear", "log"}, default="linear"
-            Of both axes; "log" shows small probabilities, and has no place for a bin in which none
-            was observed.
+            Scale of both axes. "log" is for small probabilities; bins without a row of the class
+            are not in it.
         ax : matplotlib Axes, default=None
-            One of a grid, in whose place both panels are drawn. None makes a figure.
+            Axes, such as one of a grid, in whose place both panels are drawn. None makes a figure.
 
         Returns
         -------
         CalibrationDisplay
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        TypeError, ValueError
+            If an argument is not as described, or y is multilabel.
         """
         _check_classifier(estimator)
         probability = np.asarray(estimator.predict_proba(X))
@@ -188,15 +206,22 @@ class CalibrationDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            One of a grid, in whose place both panels are drawn. None makes a figure.
+            Axes, such as one of a grid, in whose place both panels are drawn. None makes a figure.
         scale : {"linear", "log"}, default="linear"
-            Of both axes; "log" shows small probabilities, and has no place for a bin in which none
-            was observed.
+            Scale of both axes. "log" is for small probabilities; bins without a row of the class
+            are not in it.
 
         Returns
         -------
         CalibrationDisplay
             This display, with ``ax_``, ``axes_`` and ``figure_``.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        TypeError, ValueError
+            If ax or scale is not as described.
         """
         check_choice(scale, ("linear", "log"), "scale")
         self.axes_ = two_axes(ax, ratios=(4, 1))

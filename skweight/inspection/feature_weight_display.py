@@ -15,25 +15,28 @@ _NOTE = "Weights are not importances:\nthe next layer can make up for a small on
 
 
 class FeatureWeightDisplay:
-    """Weights on the features, the largest first, beside those that training began with.
+    """Feature weights after training, the largest first, beside the initial ones.
 
-    A weight is not the importance of its feature. The layer behind it can multiply what the weight
-    divides, so a feature with a small weight may still decide predictions, and one with a large
-    weight may not. Compare models with and without a feature, or permute it, to learn what it is
-    worth (:func:`sklearn.inspection.permutation_importance`).
+    Use :meth:`from_estimator`. A weight is not the importance of its feature: the layer behind it
+    can make up for a small weight, so such a feature may still decide predictions. To learn what a
+    feature is worth, compare models with and without it, or permute it
+    (:func:`sklearn.inspection.permutation_importance`).
 
     Parameters
     ----------
     weights : array-like of shape (n_members, n_features)
+        Weights of each member after training; of shape (n_features,) for one network.
     feature_names : sequence of str, default=None
-        None numbers the features.
+        Names of the features; None numbers them.
     initial : array-like of shape (n_features,), default=None
-        Weights that training began with; None if they are unknown.
+        Weights before training; None if they are unknown.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
+        Where it is drawn.
     figure_ : matplotlib Figure
+        The figure that holds it.
     order_ : ndarray of int
         Positions of the features that are drawn, the largest mean weight first.
 
@@ -80,11 +83,20 @@ class FeatureWeightDisplay:
         max_features : int, default=20
             The largest number of features to draw: those with the largest weights.
         ax : matplotlib Axes, default=None
-            None makes a figure.
+            Where to draw; None makes a figure.
 
         Returns
         -------
         FeatureWeightDisplay
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        AttributeError
+            If the network has no feature weights.
+        TypeError, ValueError
+            If an argument is not as described.
         """
         fitted = last_step(estimator)
         n_features = len(fitted.feature_weights_)  # an error that explains itself if there are none
@@ -102,14 +114,21 @@ class FeatureWeightDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            None makes a figure.
+            Where to draw; None makes a figure.
         max_features : int, default=20
             The largest number of features to draw: those with the largest weights.
 
         Returns
         -------
         FeatureWeightDisplay
-            This display, with ``ax_`` and ``figure_``.
+            This display, with ``ax_``, ``figure_`` and ``order_``.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        TypeError, ValueError
+            If ax or max_features is not as described.
         """
         is_integer = isinstance(max_features, Integral) and not isinstance(max_features, bool)
         if not is_integer or max_features < 1:

@@ -14,19 +14,19 @@ from skweight.weights import n_rows_of
 class TrainingCurveDisplay:
     """Weighted training and validation losses by epoch, with the best epoch.
 
-    The two losses are not the same measure. The training loss of an epoch is the mean over its
-    batches, each computed before the update that it causes, with dropout. The validation loss is
-    computed at the end of the epoch, of the averaged network if there is an average. So the
-    validation loss may be the lower one.
+    Use :meth:`from_estimator`. The validation loss may be the lower one, since the two are not
+    measured alike: the training loss is the mean over the batches of the epoch, each before its
+    update and with dropout; the validation loss is that of the network at the end of the epoch, or
+    of its moving average.
 
     Parameters
     ----------
     train_loss : list of ndarray of shape (n_epochs,)
-        One array for each member; numbers of epochs may differ.
+        Training losses of each member; numbers of epochs may differ.
     valid_loss : list of ndarray of shape (n_epochs,), default=None
-        None if there were no validation rows.
+        Validation losses of each member; None if there were no validation rows.
     is_averaged : bool, default=True
-        Whether the validation loss is that of a moving average of the network.
+        Whether the validation loss is that of a moving average of the network, for the legend.
 
     Attributes
     ----------
@@ -34,7 +34,9 @@ class TrainingCurveDisplay:
         The first epoch with the lowest validation loss, counted from 1, of each member; empty
         without validation losses.
     ax_ : matplotlib Axes
+        Where it is drawn.
     figure_ : matplotlib Figure
+        The figure that holds it.
     train_lines_, valid_lines_ : list of matplotlib Line2D
         One for each member; ``valid_lines_`` is empty without validation losses.
 
@@ -75,14 +77,21 @@ class TrainingCurveDisplay:
         Parameters
         ----------
         estimator : WeightedTorchClassifier or WeightedTorchRegressor
-            Fitted; or a pipeline or a search that ends with one. Of a fit that was stopped, epochs
-            that had ended are drawn.
+            Fitted; or a pipeline or a search that ends with one. Of a fit that was interrupted, the
+            finished epochs are drawn.
         ax : matplotlib Axes, default=None
-            None makes a figure.
+            Where to draw; None makes a figure.
 
         Returns
         -------
         TrainingCurveDisplay
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        TypeError, ValueError
+            If estimator is not as described, or finished no epoch.
         """
         histories = _finished_epochs(last_step(estimator))
         train = [[epoch["train_loss"] for epoch in history] for history in histories]
@@ -101,12 +110,19 @@ class TrainingCurveDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            None makes a figure.
+            Where to draw; None makes a figure.
 
         Returns
         -------
         TrainingCurveDisplay
             This display, with ``ax_`` and ``figure_``.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        TypeError, ValueError
+            If ax is not as described.
         """
         self.ax_ = one_axes(ax)
         self.figure_ = self.ax_.figure

@@ -27,37 +27,39 @@ _CLASSES_OF_A_PANEL = 6  # whose bars are as high as hatches need; with more, th
 
 
 class WeightDisplay:
-    """Where the rows and where the weight are, and the share of each class in the loss.
+    """How uneven sample weights are, and the share of each class in the loss.
 
-    The first panel is a histogram of the weights as multiples of their mean: the share of the rows
-    and the share of the mass in each bin. Where the two lie far apart, a few rows decide the fit.
-    The second panel, if there are classes, shows the share of each class in the rows, in the mass,
-    and in the loss, which counts class weights too.
+    Use :meth:`from_weights` or :meth:`from_estimator`. The first panel is a histogram of the
+    weights as multiples of their mean, with the share of the rows and the share of the mass (the
+    total weight) in each bin. Where the two lie far apart, a few rows decide the fit. The second
+    panel, if there are classes, shows the share of each class in the rows, in the mass, and in the
+    loss, where class weights count too.
 
     Parameters
     ----------
     sample_weight : array-like of shape (n_samples,)
-        Non-negative. Rows of weight 0 are left out.
+        Non-negative weights. Rows of weight 0 are left out.
     summary : WeightSummary
-        Of the same weights, see :func:`~skweight.weight_summary`.
+        What :func:`~skweight.weight_summary` returned for the same weights.
 
     Attributes
     ----------
     edges : ndarray of shape (n_bins + 1,)
-        Of the bins, in multiples of the mean weight.
+        Edges of the bins, in multiples of the mean weight.
     row_share, mass_share : ndarray of shape (n_bins,)
         Shares of rows and of mass in each bin.
     ax_ : matplotlib Axes
-        Of the histogram.
+        The histogram.
     axes_ : list of matplotlib Axes
         Both panels, or the only one.
     figure_ : matplotlib Figure
+        The figure that holds them.
 
     Notes
     -----
-    The scale of the weights and the order of rows mean nothing. Copies of a row are rows of their
-    own: the histogram and the effective size of two rows of weight 1 differ from those of one row
-    of weight 2, while the shares of mass and loss are the same.
+    The scale of the weights and the order of rows mean nothing. Copies of a row are counted as rows
+    of their own: the histogram and the effective size of two rows of weight 1 differ from those of
+    one row of weight 2, while the shares of mass and loss are the same.
 
     Examples
     --------
@@ -100,15 +102,22 @@ class WeightDisplay:
         sample_weight : array-like of shape (n_samples,) or None
             Non-negative weights. None is 1 for every row, and needs y.
         y : array-like of shape (n_samples,), default=None
-            Labels. None, or a target of a regression, draws the histogram only.
+            Labels. None or a regression target draws the histogram only.
         class_weight : None, "balanced", dict or callable, default=None
-            As for :class:`~skweight.WeightedTorchClassifier`.
+            Class weights, as for :class:`~skweight.WeightedTorchClassifier`.
         ax : matplotlib Axes, default=None
-            One of a grid, in whose place both panels are drawn. None makes a figure.
+            Axes, such as one of a grid, in whose place both panels are drawn. None makes a figure.
 
         Returns
         -------
         WeightDisplay
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        TypeError, ValueError
+            If an argument is not as described, or there are neither weights nor y.
         """
         if sample_weight is None and y is None:
             raise ValueError("sample_weight or y must be given, got None for both.")
@@ -133,19 +142,25 @@ class WeightDisplay:
         ----------
         estimator : WeightedTorchClassifier or WeightedTorchRegressor
             Fitted; or a pipeline or a search that ends with one. Its class weights and powers of
-            weights are used. ``sample_weight_power`` is applied to the weight of each row, while
-            ``fit`` applies it to the total weight of equal rows: the two differ only if rows are
-            copies of others.
+            weights are used. ``sample_weight_power`` is applied to each row; ``fit`` applies it to
+            the total weight of equal rows, which differs if there are copies of rows.
         y : array-like of shape (n_samples,)
-            That of ``fit``.
+            The y of ``fit``.
         sample_weight : array-like of shape (n_samples,), default=None
-            Those of ``fit``.
+            The weights of ``fit``; None is 1 for every row.
         ax : matplotlib Axes, default=None
-            One of a grid, in whose place both panels are drawn. None makes a figure.
+            Axes, such as one of a grid, in whose place both panels are drawn. None makes a figure.
 
         Returns
         -------
         WeightDisplay
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        TypeError, ValueError
+            If an argument is not as described, or y is multilabel.
         """
         fitted = last_step(estimator)
         weight = check_sample_weight(sample_weight, _n_rows(y, "y"))
@@ -168,12 +183,19 @@ class WeightDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            One of a grid, in whose place both panels are drawn. None makes a figure.
+            Axes, such as one of a grid, in whose place both panels are drawn. None makes a figure.
 
         Returns
         -------
         WeightDisplay
             This display, with ``ax_``, ``axes_`` and ``figure_``.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        TypeError, ValueError
+            If ax is not as described.
         """
         n_bars = min(len(self.summary["class"]) - 1, _MOST_CLASSES)
         if n_bars:

@@ -32,33 +32,35 @@ Curve = tuple[Floats, Floats]
 
 
 class WeightSearchDisplay:
-    """The scores of the settings of a search, or their precision-recall curves.
+    """The scores of the candidates of a search, or their precision-recall curves.
 
-    Scores are means over the folds. Bars reach one standard deviation of the folds up and down:
-    they show how much folds differ, and not how sure the difference of two settings is, since all
-    settings have the same folds.
+    Use :meth:`from_estimator` or :meth:`from_predictions`. Scores are means over the folds. Bars
+    reach one standard deviation of the folds up and down: they show how much folds differ. They do
+    not show how sure the difference of two candidates is, since all have the same folds.
 
     Parameters
     ----------
     settings : list of dict
         The parameters of each candidate.
     scores : array-like of shape (n_candidates, n_splits)
-        NaN where a fit failed.
+        The score of each candidate in each fold; NaN where a fit failed.
     best_index : int, default=None
-        The candidate that was chosen.
+        Position of the candidate that was chosen; None marks none.
     metric : str, default="score"
-        Name of the score.
+        Name of the score, for the axis.
     curves : list of (ndarray, ndarray), default=None
-        Recall and precision of each candidate; drawn in place of the scores.
+        Recall and precision of each candidate, which are drawn in place of the scores.
 
     Attributes
     ----------
     mean_score, std_score : ndarray of shape (n_candidates,)
-        Over the folds.
+        Mean and standard deviation over the folds.
     varied : list of str
-        Parameters that differ between candidates.
+        Names of parameters that differ between candidates.
     ax_ : matplotlib Axes
+        Where it is drawn.
     figure_ : matplotlib Figure
+        The figure that holds it.
 
     Examples
     --------
@@ -120,14 +122,22 @@ class WeightSearchDisplay:
         Parameters
         ----------
         search : WeightSearchCV, RandomizedWeightSearchCV, or a search of scikit-learn
+            Fitted.
         metric : str, default=None
             Which score to draw if the search has several. None is the one that ``refit`` names.
         ax : matplotlib Axes, default=None
-            None makes a figure.
+            Where to draw; None makes a figure.
 
         Returns
         -------
         WeightSearchDisplay
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        NotFittedError, TypeError, ValueError
+            If search or metric is not as described.
         """
         return cls(*_results(search, metric), metric=_name(search, metric)).plot(ax)
 
@@ -142,29 +152,35 @@ class WeightSearchDisplay:
         metric: str | None = None,
         ax: Any = None,
     ) -> "WeightSearchDisplay":
-        """Draw precision against recall for every setting, on the rows that were held out.
+        """Draw precision against recall for every candidate, on the rows that were held out.
 
-        Predictions of all folds are taken together.
+        Each curve is that of the predictions of all folds together.
 
         Parameters
         ----------
         search : WeightSearchCV or RandomizedWeightSearchCV
             Fitted with ``return_predictions=True``.
         y : array-like of shape (n_samples,)
-            That of ``fit``.
+            The y of ``fit``.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows in precision and recall. None is 1 for every row.
         pos_label : label, default=None
-            The class that is to be found. None is the second of two.
+            The class that is to be found. None is the second of two classes.
         metric : str, default=None
-            Which score chose the best setting, if the search has several. None is the one that
-            ``refit`` names.
+            Name of a score of the search; only needed if it has several and ``refit`` names none.
         ax : matplotlib Axes, default=None
-            None makes a figure.
+            Where to draw; None makes a figure.
 
         Returns
         -------
         WeightSearchDisplay
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        NotFittedError, TypeError, ValueError
+            If an argument is not as described, or the search has not kept its predictions.
         """
         settings, scores, best = _results(search, metric)
         curves = _curves(search, y, sample_weight, pos_label)
@@ -174,18 +190,25 @@ class WeightSearchDisplay:
     def plot(self, ax: Any = None) -> "WeightSearchDisplay":
         """Draw the curves if there are some, else the scores.
 
-        Scores are drawn against a parameter with numbers, with a line for each combination of the
-        others; or in the order of the scores, where that would be too many lines.
+        Scores are drawn against the numeric parameter with the most values, with a line for each
+        combination of the others; or, if these are more than eight lines, in order of the scores.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            None makes a figure.
+            Where to draw; None makes a figure.
 
         Returns
         -------
         WeightSearchDisplay
             This display, with ``ax_`` and ``figure_``.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        TypeError, ValueError
+            If ax is not as described.
         """
         self.ax_ = one_axes(ax)
         self.figure_ = self.ax_.figure

@@ -17,24 +17,30 @@ FeatureWeights = float | Sequence[float] | Tensor | HasArray
 class FeatureWeight(nn.Module):
     """Multiply each feature by a weight of its own, learnable or fixed.
 
-    A linear map behind this layer can absorb a learnable weight. Its initial value is then a
-    prior, which acts through the optimiser, weight decay and early stopping. Weight decay on both
-    the weight and the map makes the pair a group lasso on the features. A fixed weight keeps its
-    value. A standardisation or batch norm directly behind this layer undoes it.
+    A fixed weight keeps its value, and a fixed 0 excludes a feature. A learnable weight is where
+    training starts: a linear layer behind it can make up for any weight but 0, so that it acts only
+    through the optimizer, weight decay and early stopping. Weight decay on both the weights and
+    that layer works like a group lasso on the features. A standardisation or batch norm directly
+    behind this layer undoes it.
 
     Parameters
     ----------
     n_features : int
         Length of the last dimension of the input.
     init : float, sequence or Tensor of shape (n_features,), default=1.0
-        Initial weights, finite and non-negative; a number is the weight of every feature. Only a
-        fixed 0 excludes a feature.
+        Initial weights, finite and non-negative; a number is the weight of every feature.
     learnable : bool, default=True
         Whether training changes the weights.
 
     Attributes
     ----------
-    weight : nn.Parameter or buffer of shape (n_features,)
+    weight : nn.Parameter, or buffer if not learnable, of shape (n_features,)
+        The current weights.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If ``init`` is not as described.
 
     Notes
     -----
@@ -120,33 +126,42 @@ def weights_of_owners(weight: Tensor, owner: Tensor) -> Tensor:
 
 
 class WeightedLinear(nn.Linear):
-    """A linear layer with weights on its inputs and, optionally, on its outputs.
+    """A linear layer with optional weights on its inputs and on its outputs.
 
     ``f(x) = output_weights * (weight (feature_weights * x) + bias)``, with * elementwise.
 
     Parameters
     ----------
     in_features, out_features : int
+        Numbers of inputs and outputs, as for ``nn.Linear``.
     feature_weights : float, sequence or Tensor of shape (in_features,), default=None
-        One weight per *input* feature: ``[1, 1, 1, 3, 1]`` gives the fourth feature three times
-        the weight of the others. None leaves the inputs as they are.
+        Initial weight of each *input*: ``[1, 1, 1, 3, 1]`` gives the fourth one three times the
+        weight of the others. None leaves the inputs as they are.
     output_weights : float, sequence or Tensor of shape (out_features,), default=None
-        One weight per output. None leaves the outputs as they are.
+        Initial weight of each output. None leaves the outputs as they are.
     learnable : bool, default=True
         Whether training changes ``feature_weights`` and ``output_weights``.
     bias : bool, default=True
+        Whether a bias is added, before the output weights.
 
     Attributes
     ----------
     feature_weights : FeatureWeight or None
+        The layer of weights on the inputs.
     output_weights : nn.Parameter or buffer of shape (out_features,), or None
+        The current weights of the outputs.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If ``feature_weights`` or ``output_weights`` are not finite, non-negative and of that shape.
 
     Notes
     -----
     **Shape.** Input ``(..., in_features)``, output ``(..., out_features)``.
 
-    See :class:`FeatureWeight` for what a learnable weight can and cannot do. An
-    output weight can be absorbed by the same linear map and by the next one.
+    See :class:`FeatureWeight` for what a learnable weight can and cannot do. This layer itself, and
+    a linear layer behind it, can make up for any output weight but 0.
 
     Examples
     --------

@@ -31,11 +31,11 @@ class DesignKFold(BaseEstimator, BaseCrossValidator):  # type: ignore[misc]
 
     Each fold is a sample of the same kind as the whole one: clusters are never divided, the
     clusters of each stratum are spread evenly over the folds, and folds have about the same weight
-    and the same weighted share of each class. Scores of folds then differ as those of samples of
-    this design would, and no fold is predicted from rows of its own clusters.
+    and the same weighted share of each class. So no row is predicted by a model that has seen rows
+    of its cluster.
 
-    Use it as ``cv`` of a search or of ``cross_val_score``, and pass the weights to ``fit`` and to
-    the score as usual: the ones given here decide about the folds only.
+    Use it as ``cv`` of a search or of ``cross_val_score``. The weights given here only decide about
+    the folds: pass them to ``fit`` and to the score too.
 
     Parameters
     ----------
@@ -45,17 +45,18 @@ class DesignKFold(BaseEstimator, BaseCrossValidator):  # type: ignore[misc]
         The stratum of each row of the X that is split: labels of any dtype that can be sorted. None
         is one stratum.
     clusters : array-like of shape (n_samples,), default=None
-        The cluster of each row, that of the first stage of sampling. Clusters are within strata:
-        the same label in two strata is two clusters. None takes the ``groups`` that ``split`` is
-        given, and without these each row is a cluster.
+        The cluster of each row: the primary sampling unit. Clusters are within strata: the same
+        label in two strata is two clusters. None uses the ``groups`` that ``split`` is given;
+        without these, each row is a cluster.
     sample_weight : array-like of shape (n_samples,), default=None
         Non-negative weights of the rows. None is 1 for every row. Clusters of weight 0 are spread
-        as the others are.
+        over the folds as the others are.
     shuffle : bool, default=False
-        Whether clusters and strata are put into the folds in random order. By default the largest
-        come first, which gives more even shares and always the same folds.
+        Whether clusters are put into the folds in random order. By default the largest come first,
+        which gives more even shares and always the same folds.
     random_state : int, RandomState or None, default=None
-        Of the shuffling. An int for the same folds in each call of ``split``.
+        Seed of the shuffling; an int gives the same folds in each call of ``split``. Only with
+        ``shuffle=True``.
 
     See Also
     --------
@@ -63,18 +64,17 @@ class DesignKFold(BaseEstimator, BaseCrossValidator):  # type: ignore[misc]
 
     Notes
     -----
-    In each stratum, the numbers of clusters of any two folds differ by at most one, and so do the
-    numbers of all clusters.
+    In each stratum, the numbers of clusters in any two folds differ by at most one, and so do the
+    numbers of clusters of all strata together.
 
-    A stratum with fewer clusters than folds has none in some test folds. Its clusters are in
+    A stratum with fewer clusters than folds is missing from some test folds. Its clusters are in
     different folds, so that each fit trains on all of them but one; a stratum of a single cluster
-    is missing from the training rows of one fit. surveyCV, the R package of the paper, refuses such
-    strata: choose fewer folds, or give similar strata one label, if every fold is to have rows of
-    every stratum.
+    is missing from the training rows of one fit. If every fold is to have rows of every stratum,
+    choose fewer folds, or give similar strata one label.
 
-    Classes are values of y, if it holds labels or at most 100 different integers, or labels of
-    multilabel y. Otherwise only the weights are evened out. This comes after the numbers of
-    clusters, so that few clusters leave shares uneven.
+    Shares are balanced for the labels in y, for integers in y with at most 100 different values,
+    and for the labels of multilabel y; otherwise for the weights only. The numbers of clusters come
+    first, so that with few clusters the shares are uneven.
 
     References
     ----------
@@ -145,11 +145,13 @@ class DesignKFold(BaseEstimator, BaseCrossValidator):  # type: ignore[misc]
         Yields
         ------
         train, test : ndarray of int
+            Positions of rows.
 
         Raises
         ------
         TypeError, ValueError
-            If a parameter is not as described, or holds another number of rows than X.
+            If a parameter is not as described or has another number of rows than X, or if there are
+            fewer clusters than folds.
         """
         self._check_params()
         n = n_rows_of(X)

@@ -50,14 +50,14 @@ class StackedSearch:
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            A sparse matrix, a DataFrame and whatever else the estimator takes; instead of a dict
-            of inputs, a ``SliceDict`` of ``skorch.helper``.
+        X : array-like, DataFrame or sparse matrix of shape (n_samples, n_features)
+            What the estimator takes; for a dict of inputs, a ``SliceDict`` of ``skorch.helper``.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Labels or numbers.
         **params : dict
-            ``sample_weight`` and the other parameters of the estimator's ``fit``, and ``groups``
-            for the splitter. They are passed on as :class:`~sklearn.model_selection.GridSearchCV`
-            passes them, also with metadata routing.
+            ``sample_weight`` and other arguments for ``fit`` of the estimator, and ``groups`` for
+            the splitter. As in :class:`~sklearn.model_selection.GridSearchCV`, scores are not
+            weighted unless metadata routing passes the weights to them, see docs/routing.md.
 
         Returns
         -------
@@ -67,7 +67,8 @@ class StackedSearch:
         ------
         TypeError
             If the estimator, or the last step of the pipeline, is not a WeightedTorchClassifier
-            or WeightedTorchRegressor; also if a candidate replaces it by another class.
+            or WeightedTorchRegressor; if a candidate replaces it by another class; or if X is a
+            dict.
         ValueError
             If ``stack_size`` is neither "auto" nor an int of at least 1, and in all cases in which
             ``GridSearchCV`` raises it.
@@ -172,47 +173,53 @@ class StackedSearch:
 
 
 class WeightSearchCV(StackedSearch, GridSearchCV):  # type: ignore[misc]
-    """Grid search over weight settings whose candidates are trained together.
+    """Grid search that trains many weight settings at once, with the results of GridSearchCV.
 
-    Parameters, attributes and results are those of
-    :class:`~sklearn.model_selection.GridSearchCV`. Candidates that differ only in weight settings,
-    ``random_state`` or initial feature weights are trained as one stacked network. Each still has
-    its own rows, order of rows, early stopping and results, and these are the results of training
-    it by itself: on a CPU bit for bit if the network consists of linear layers and activations.
+    It is used like :class:`~sklearn.model_selection.GridSearchCV`, and is faster if candidates
+    differ only in weight settings (``class_weight``, ``sample_weight_power`` and the like),
+    ``random_state`` or initial feature weights: these are trained together as one stacked network.
+    Each candidate keeps its own rows, order of rows and early stopping, and its results are those
+    of training it by itself: on a CPU bit for bit if the network consists of linear layers and
+    activations. See docs/searching.md.
 
     Parameters
     ----------
     estimator : WeightedTorchClassifier, WeightedTorchRegressor or Pipeline
-        The last step of a pipeline must be one of the two estimators.
+        The estimator to fit; it is cloned. The last step of a pipeline must be one of the two.
     param_grid : dict or list of dict
-        Values of any parameters. Candidates that differ in other parameters than the weight
-        settings are trained in different stacks.
+        Lists of values by the names of parameters. Parameters that are no weight settings may be
+        among them; candidates that differ in these are trained in different stacks.
     scoring : str, callable, list, tuple or dict, default=None
-        As in ``GridSearchCV``. A callable is given a stand-in that passes everything on to the
-        fitted estimator, but has another class, so ``isinstance`` checks fail.
+        The score or scores, as in ``GridSearchCV``; None is ``score`` of the estimator. A callable
+        is given an object that passes everything on to the fitted estimator but is of another
+        class, so that ``isinstance`` checks fail.
     cv : int, splitter or iterable, default=None
         Number of folds, a splitter, or pairs of positions for training and testing. None is five
         folds, stratified for a classifier.
     refit : bool, str or callable, default=True
-        Whether to fit the best candidate on all rows; of several scores, the name of the one that
-        chooses it, or a function that returns the number of a candidate.
+        Whether to fit the best candidate on all rows. With several scores, the name of the one that
+        chooses it. Or a function that is given ``cv_results_`` and returns the position of a
+        candidate.
     n_jobs : int, default=None
-        Number of processes that train stacks. Scores are computed in the calling process.
+        Number of processes that train stacks; None is 1. Scores are computed in the calling
+        process.
     error_score : "raise" or float, default=nan
         Score of a fit that fails. With "raise" the first error ends the search.
     return_train_score : bool, default=False
         Whether ``cv_results_`` has scores of the training rows too.
     stack_size : "auto" or int, default="auto"
-        Largest number of networks in one stack. With "auto" it is the number that fits into
-        64 MiB, or into a quarter of a GPU's free memory; where stacking would save no time,
-        networks are trained one by one.
+        Largest number of networks in one stack; lower it if memory runs out. "auto" is as many as
+        fit into 64 MiB, or into a quarter of a GPU's free memory, or 1 where stacking would save no
+        time.
     return_predictions : bool, default=False
-        Whether to keep the predictions of every candidate for its held-out rows.
+        Whether to keep the predictions of every candidate for its held-out rows, in
+        ``predictions_``.
     verbose : int, default=0
         Above 0, a progress bar is shown. It moves with the epochs of all fits that are trained in
         this process, and names the settings that these share.
     pre_dispatch : int or str, default="2*n_jobs"
-        How many tasks are given to processes before one of them has ended.
+        Number of tasks that are given to processes before one of them has ended; fewer need less
+        memory.
 
     Attributes
     ----------
@@ -220,20 +227,23 @@ class WeightSearchCV(StackedSearch, GridSearchCV):  # type: ignore[misc]
         As in ``GridSearchCV``. The fit time of a stack is divided equally among its fits, and so
         is the time for fitting transformers that candidates share.
     best_estimator_ : WeightedTorchClassifier, WeightedTorchRegressor or Pipeline
-        Fitted by itself on all rows. It and ``best_score_``, ``best_params_``, ``best_index_``,
-        ``scorer_``, ``n_splits_``, ``refit_time_`` and ``multimetric_`` are as in
-        ``GridSearchCV``.
+        Fitted by itself on all rows.
+    best_score_, best_params_, best_index_, scorer_, n_splits_, refit_time_, multimetric_
+        As in ``GridSearchCV``.
+    classes_, n_features_in_, feature_names_in_
+        Those of ``best_estimator_``, if it has them.
     stacked_ : ndarray of bool of shape (n_candidates,)
         Whether all fits of a candidate were trained in stacks. A fit that failed was not.
     one_by_one_ : dict of str to list of int
-        Reasons why candidates could not be stacked, and the numbers of these candidates.
+        For each reason why candidates could not be stacked, their positions in ``cv_results_``.
         Candidates that could be stacked, but without saving time, are not listed.
     predictions_ : list of tuple of (ndarray, ndarray)
-        Only with ``return_predictions=True``. For each split the positions of the held-out rows, of
-        shape (n_test,), or their mask if ``cv`` gives masks, and the predictions of all candidates
-        for these rows, of shape (n_candidates, n_test, ...): ``predict_proba`` of a classifier,
-        ``predict`` of a regressor. Probabilities have one column for each class of y, which is 0 if
-        the class is in no training row. Predictions are NaN where a fit or its prediction failed.
+        Only with ``return_predictions=True``. For each split, the positions of the held-out rows,
+        of shape (n_test,) (or their mask, if ``cv`` gives masks), and the predictions of all
+        candidates for these rows, of shape (n_candidates, n_test, ...): ``predict_proba`` of a
+        classifier, ``predict`` of a regressor. Probabilities have one column for each class of y,
+        which is 0 if the class is in no training row. They are NaN where a fit or its prediction
+        failed.
 
     Examples
     --------
@@ -282,7 +292,7 @@ class WeightSearchCV(StackedSearch, GridSearchCV):  # type: ignore[misc]
 
 
 class RandomizedWeightSearchCV(StackedSearch, RandomizedSearchCV):  # type: ignore[misc]
-    """Randomized search over weight settings whose candidates are trained together.
+    """Randomized search that trains many weight settings at once.
 
     It trains as :class:`WeightSearchCV` does, and has the same attributes. Its ``n_iter``
     candidates are those that :class:`~sklearn.model_selection.RandomizedSearchCV` draws.
@@ -290,11 +300,11 @@ class RandomizedWeightSearchCV(StackedSearch, RandomizedSearchCV):  # type: igno
     Parameters
     ----------
     estimator : WeightedTorchClassifier, WeightedTorchRegressor or Pipeline
-        The last step of a pipeline must be one of the two estimators.
+        The estimator to fit; it is cloned. The last step of a pipeline must be one of the two.
     param_distributions : dict or list of dict
-        Lists of values, or distributions with a method ``rvs``.
+        Lists of values, or distributions with a method ``rvs``, by the names of parameters.
     n_iter : int, default=10
-        Number of candidates.
+        Number of candidates to draw.
     scoring, cv, refit, n_jobs, error_score, return_train_score, verbose, pre_dispatch
         As in :class:`WeightSearchCV`.
     random_state : int, RandomState or None, default=None
@@ -302,6 +312,15 @@ class RandomizedWeightSearchCV(StackedSearch, RandomizedSearchCV):  # type: igno
     stack_size : "auto" or int, default="auto"
         As in :class:`WeightSearchCV`.
     return_predictions : bool, default=False
+        As in :class:`WeightSearchCV`.
+
+    Attributes
+    ----------
+    cv_results_, best_estimator_, stacked_, one_by_one_, predictions_
+        As in :class:`WeightSearchCV`.
+    best_score_, best_params_, best_index_, scorer_, n_splits_, refit_time_, multimetric_
+        As in :class:`WeightSearchCV`.
+    classes_, n_features_in_, feature_names_in_
         As in :class:`WeightSearchCV`.
 
     Examples

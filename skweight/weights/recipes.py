@@ -42,21 +42,22 @@ class _EffectiveNumber:
 
 
 def effective_number(beta: float) -> Callable[[ArrayLike], Floats]:
-    """Class weights by the effective number of samples, for ``class_weight=``.
+    """Class weights between none and balanced, for ``class_weight=effective_number(beta)``.
 
-    Class c weighs ``(1 - beta) / (1 - beta**n_c)``, n_c its weighted count. The weights of
-    the classes that have rows are scaled to sum to the number of these classes.
+    The weight of class c is ``(1 - beta) / (1 - beta**n_c)``, where n_c is its weighted count, up
+    to a factor: the weights of the classes that have rows sum to the number of these classes.
 
     Parameters
     ----------
     beta : float
-        In [0, 1). 0 weighs all classes alike, beta close to 1 by inverse frequency.
+        In [0, 1). 0 gives all classes the same weight; close to 1, weights are inverse to the
+        frequency of the class.
 
     Returns
     -------
     callable
-        Maps counts of shape (n_classes,) to weights of that shape, float64. Equal to
-        another one of the same beta; can be pickled and copied.
+        Maps counts of shape (n_classes,) to weights of that shape, float64. It can be pickled, and
+        two of the same beta are equal.
 
     Raises
     ------
@@ -88,16 +89,17 @@ def effective_number(beta: float) -> Callable[[ArrayLike], Floats]:
 def time_decay(age: ArrayLike, half_life: Any) -> Floats:
     """Weights that halve with every ``half_life`` of age, ``2**(-age / half_life)``.
 
-    Gradual forgetting at the rate ``log(2) / half_life``. Very old rows get weight 0 by
+    For data that drift: the older a row is, the less it counts. Very old rows get weight 0 by
     underflow.
 
     Parameters
     ----------
     age : array-like of shape (n_samples,)
-        Non-negative and finite: numbers, or timedeltas of numpy, pandas or the standard
-        library.
+        Age of each row, non-negative and finite: numbers in any unit, or timedeltas of numpy,
+        pandas or the standard library.
     half_life : float or timedelta
-        Positive; a number where age holds numbers, a timedelta where it holds timedeltas.
+        Age at which the weight is one half. Positive; a number in the unit of age, or a timedelta
+        if age holds timedeltas.
 
     Returns
     -------
@@ -110,7 +112,8 @@ def time_decay(age: ArrayLike, half_life: Any) -> Floats:
         If only one of them is a timedelta, or if one is neither a number nor a timedelta, or
         is a timedelta in months, in years or without a unit.
     ValueError
-        If an age is negative or not finite, half_life not positive, or a shape wrong.
+        If an age is negative or not finite, half_life is not one positive, finite value, or age is
+        not 1-D.
 
     References
     ----------
@@ -166,7 +169,7 @@ def _as_durations(values: Any, name: str) -> tuple[Floats, bool]:
 
 @underflow_is_zero
 def clip_weights(sample_weight: ArrayLike, ratio: float) -> Floats:
-    """Cut weights at ``ratio`` times their mean: less variance for some bias.
+    """Cut weights at ``ratio`` times their mean, which lowers the variance of a fit and adds bias.
 
     The mean is taken over positive weights, since a row of weight 0 counts as missing.
 
@@ -175,17 +178,18 @@ def clip_weights(sample_weight: ArrayLike, ratio: float) -> Floats:
     sample_weight : array-like of shape (n_samples,)
         Non-negative weights on any scale.
     ratio : float
-        Finite and at least 1.
+        Largest weight, in multiples of the mean; finite and at least 1. 1 cuts most.
 
     Returns
     -------
     ndarray of shape (n_samples,), float64
-        ``min(w, ratio * mean)``, on the scale of the weights. A copy.
+        ``min(w, ratio * mean)``, on the scale of the weights, as a new array.
 
     Raises
     ------
     TypeError, ValueError
-        If ratio is no such number, or the weights are not what ``fit`` would take.
+        If ratio is no such number, or the weights are not 1-D, finite and non-negative with a
+        positive one.
 
     References
     ----------

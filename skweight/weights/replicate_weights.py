@@ -17,22 +17,34 @@ REPLICATE_METHODS: tuple[ReplicateMethod, ...] = ("bootstrap", "brr", "jk1", "jk
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ReplicateWeights:
-    """Weights of the rows in each replicate of a survey, and how the replicates make a variance.
+    """Replicate weights of a survey, with what is needed to compute variances from them.
 
-    With the estimate ``t`` of all rows and the estimates ``t_r`` under the weights of replicate r,
-    the variance of the estimate is ``sum_r scale_r (t_r - t)^2``.
+    If ``t`` is an estimate from the sample weights and ``t_r`` that from replicate r, the variance
+    of the estimate is ``sum_r scale_r (t_r - t)^2``. :func:`~skweight.bootstrap_weights`,
+    :func:`~skweight.jackknife_weights` and :func:`~skweight.brr_weights` make them;
+    :class:`~skweight.ReplicateEstimator` uses them.
 
     Parameters
     ----------
     weights : array-like of shape (n_samples, n_replicates)
-        The weight of each row in each replicate: non-negative, with a positive one in each
-        replicate. The sample weight is contained.
+        The weight of each row in each replicate, which contains its sample weight: non-negative,
+        with a positive one in each replicate.
     method : "bootstrap", "brr", "jk1", "jkn" or "sdr"
-        How the replicates were made, see :func:`variance_factors`.
+        How the replicates were made, see docs/surveys.md.
     scale : float or array-like of shape (n_replicates,)
-        The factor of each replicate's squared deviation. Stored with shape (n_replicates,).
+        The factor of each replicate's squared deviation.
     degrees_of_freedom : int, default=None
-        Of the variance, for t quantiles: in most designs, clusters minus strata. None if unknown.
+        Degrees of freedom of the variance, for confidence intervals by Student's t: in most
+        designs, clusters minus strata. None if unknown.
+
+    Attributes
+    ----------
+    weights, scale : ndarray of float64
+        Of shape (n_samples, n_replicates) and (n_replicates,).
+    method, degrees_of_freedom
+        As given.
+    shape : tuple of int
+        Number of rows and of replicates.
 
     Raises
     ------
@@ -41,8 +53,8 @@ class ReplicateWeights:
 
     Notes
     -----
-    ``np.asarray`` gives the weights. ``W[rows]`` are those of some rows, so that they can be split
-    with X.
+    ``np.asarray`` gives the weights, and ``len`` the number of rows. ``W[rows]`` are those of some
+    rows, so that they can be split with X.
 
     Examples
     --------

@@ -13,7 +13,9 @@ from skweight._keywords import Floats, divide, underflow_is_zero
 class EffectiveSampleSizeWarning(UserWarning):
     """A few rows have most of the weight: the effective sample size is below 10 % of the rows.
 
-    Shown once in a process, or as a filter for this category says.
+    A fit with ``weighting="loss"`` warns of it, once in a process unless a filter of
+    :mod:`warnings` says otherwise. Gradients are then noisy; ``weighting="sampling"``,
+    ``sample_weight_power`` below 1 and :func:`~skweight.clip_weights` are remedies.
     """
 
 
@@ -119,9 +121,10 @@ def as_float64(values: Any, name: str) -> Floats:
 
 @underflow_is_zero
 def effective_sample_size(sample_weight: ArrayLike) -> float:
-    """Kish's effective number of rows, ``(sum w)^2 / sum w^2``.
+    """Kish's effective sample size, ``(sum w)^2 / sum w^2``.
 
-    The number of equally weighted rows with which a weighted mean would be as precise.
+    It is the number of rows with equal weights with which a mean would be as precise as the
+    weighted mean, if weights and values are independent.
 
     Parameters
     ----------
@@ -131,7 +134,12 @@ def effective_sample_size(sample_weight: ArrayLike) -> float:
     Returns
     -------
     float
-        Between 1 and ``n_samples``.
+        Between 1 and the number of rows with positive weight.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the weights are not 1-D, finite and non-negative with a positive one.
 
     References
     ----------

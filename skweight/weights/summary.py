@@ -39,11 +39,11 @@ class WeightSummary(Table):
 def weight_summary(
     y: ArrayLike, sample_weight: ArrayLike | None = None, class_weight: Any = None
 ) -> WeightSummary:
-    """Show the summed weight of each class and its share in the loss.
+    """Table of the classes: rows, total weight, effective size, and share in the loss.
 
-    Copies of a row are not merged. A fit merges them, and its counts are in units of the average
-    distinct row, so that a callable ``class_weight`` may get other counts there if there are
-    copies. ``sample_weight_power`` and ``class_weight_power`` are not applied.
+    ``sample_weight_power`` and ``class_weight_power`` are not applied. Copies of a row are not
+    merged, as a fit merges them; if there are copies, a callable ``class_weight`` may therefore
+    return other weights in a fit.
 
     Parameters
     ----------
@@ -58,18 +58,19 @@ def weight_summary(
     Returns
     -------
     WeightSummary
-        A dict of arrays of shape (n_classes + 1,), one entry per class and last "all":
-        "class"; "rows" with positive weight; "mass", the sum of their weights;
-        "effective_size" of the weights in the class, 0 if there are none, and for "all" of
-        sample times class weight (see :func:`~skweight.effective_sample_size`);
-        "class_weight"; "loss_share", of the sum of sample times class weight.
+        A dict of arrays of shape (n_classes + 1,), which prints as a table; the last entry is
+        "all". "class" is the label; "rows" the number of rows with positive weight; "mass" the sum
+        of their weights; "effective_size" the :func:`~skweight.effective_sample_size` of the
+        weights in the class, 0 if there are none, and for "all" that of sample times class weight;
+        "class_weight" the weight of the class; "loss_share" the share of the class in the sum of
+        sample times class weight.
 
     Raises
     ------
     TypeError, ValueError
-        If y is not 1-D, has no rows, is not finite or cannot be sorted, if class_weight is
-        given for a regression target or is 0 for every class with rows, or if ``fit`` would
-        raise an error.
+        If y is not 1-D, has no rows, is not finite or cannot be sorted; if class_weight is given
+        for a regression target or is 0 for every class with rows; or if sample_weight or
+        class_weight is not what ``fit`` takes.
 
     References
     ----------

@@ -35,7 +35,7 @@ def bootstrap_weights(
     *,
     single_cluster: SingleCluster = "error",
 ) -> ReplicateWeights:
-    """Replicate weights by the rescaled bootstrap of Rao, Wu and Yue.
+    """Replicate weights by the rescaled bootstrap of Rao, Wu and Yue, for any design of clusters.
 
     In each replicate, ``n_h - 1`` of the n_h clusters of each stratum h are drawn with replacement.
     The weight of a row is multiplied by ``n_h / (n_h - 1)`` times the number of draws of its
@@ -47,18 +47,18 @@ def bootstrap_weights(
     strata : array-like of shape (n_samples,) or None
         The stratum of each row: labels of any dtype that can be sorted. None is one stratum.
     clusters : array-like of shape (n_samples,) or None
-        The cluster of each row, that of the first stage of sampling. Clusters are within strata:
-        the same label in two strata is two clusters. None makes each row a cluster.
+        The cluster of each row: the primary sampling unit. Clusters are within strata: the same
+        label in two strata is two clusters. None makes each row a cluster.
     sample_weight : array-like of shape (n_samples,) or None
         Non-negative weights of the full sample. None is 1 for every row.
     n_replicates : int, default=200
-        At least 2.
+        Number of replicates, at least 2. More make the standard errors less random.
     random_state : int, numpy Generator, RandomState or None, default=None
-        An int for the same draws in each call.
+        Seed of the draws; an int gives the same draws in each call.
     single_cluster : "error", "center" or "certainty", default="error"
         What to do about a stratum with a single cluster, whose variance is unknown:
 
-        - "error" refuses it by name.
+        - "error" raises a ValueError that names it.
         - "center" takes its deviation from the mean cluster of the sample instead of the mean of
           its stratum. With n clusters in the sample and ``c = sqrt((n - 1) / n)``, the weights of
           the cluster are multiplied by ``1 + c`` or ``1 - c``, each with probability 1/2, and those
@@ -82,8 +82,8 @@ def bootstrap_weights(
 
     Notes
     -----
-    Clusters whose rows have weight 0 are clusters of the design all the same. For standard errors
-    about a part of the population, give the other rows weight 0 and do not leave them out.
+    Clusters whose rows have weight 0 belong to the design. For standard errors about a part of the
+    population, give the other rows weight 0 and do not leave them out.
 
     Clusters are drawn in the order of their labels, so that the order of rows means nothing, unless
     ``clusters`` is None.
@@ -126,24 +126,25 @@ def jackknife_weights(
     """Replicate weights by the jackknife, which leaves out one cluster in each replicate.
 
     The weights of the cluster that is left out become 0, and those of the other clusters of its
-    stratum are multiplied by ``n_h / (n_h - 1)``, n_h the number of clusters of the stratum. For
-    a total the variance is that of the formula,
-    ``sum_h n_h / (n_h - 1) sum_i (z_hi - mean_h)^2`` with the weighted totals z_hi of the clusters.
+    stratum are multiplied by ``n_h / (n_h - 1)``, where n_h is the number of clusters of the
+    stratum. For a total, the variance is that of the usual formula,
+    ``sum_h n_h / (n_h - 1) sum_i (z_hi - mean_h)^2``, where z_hi are the weighted totals of the
+    clusters.
 
     Parameters
     ----------
     strata : array-like of shape (n_samples,) or None
         The stratum of each row: labels of any dtype that can be sorted. None is one stratum.
     clusters : array-like of shape (n_samples,) or None
-        The cluster of each row, that of the first stage of sampling. Clusters are within strata:
-        the same label in two strata is two clusters. None makes each row a cluster, and a replicate
-        for each row.
+        The cluster of each row: the primary sampling unit. Clusters are within strata: the same
+        label in two strata is two clusters. None makes each row a cluster, with a
+        replicate of its own.
     sample_weight : array-like of shape (n_samples,) or None
         Non-negative weights of the full sample. None is 1 for every row.
     single_cluster : "error", "center" or "certainty", default="error"
         What to do about a stratum with a single cluster, whose variance is unknown:
 
-        - "error" refuses it by name.
+        - "error" raises a ValueError that names it.
         - "center" takes its deviation from the mean cluster of the sample instead of the mean of
           its stratum: its replicate multiplies the weights of all other rows by ``n / (n - 1)``,
           n the number of clusters of the sample, and is scaled by ``(n - 1) / n``. To the
@@ -166,8 +167,8 @@ def jackknife_weights(
 
     Notes
     -----
-    Clusters whose rows have weight 0 are clusters of the design all the same. For standard errors
-    about a part of the population, give the other rows weight 0 and do not leave them out.
+    Clusters whose rows have weight 0 belong to the design. For standard errors about a part of the
+    population, give the other rows weight 0 and do not leave them out.
 
     Clusters are treated as drawn with replacement, which overstates the variance if a large share
     of all clusters is in the sample. The jackknife is not suited to quantiles.
@@ -212,26 +213,27 @@ def brr_weights(
     """Replicate weights by balanced repeated replication, for two clusters in each stratum.
 
     Each replicate takes one cluster of each stratum: its weights are multiplied by ``2 - fay``,
-    and those of the other one by ``fay``. The rows of a Hadamard matrix say which one, so that
-    the replicates balance: for a total, the variance is ``sum_h (z_h1 - z_h2)^2`` exactly, with
-    the weighted totals of the clusters, and the mean over replicates is the total of all rows.
+    and those of the other one by ``fay``. A Hadamard matrix says which one, so that the replicates
+    balance: for a total, the variance is exactly ``sum_h (z_h1 - z_h2)^2``, where z_h1 and z_h2 are
+    the weighted totals of the clusters of stratum h, and the mean over replicates is the total of
+    all rows.
 
     Parameters
     ----------
     strata : array-like of shape (n_samples,) or None
         The stratum of each row: labels of any dtype that can be sorted. None is one stratum.
     clusters : array-like of shape (n_samples,) or None
-        The cluster of each row, that of the first stage of sampling. Clusters are within strata:
-        the same label in two strata is two clusters. None makes each row a cluster.
+        The cluster of each row: the primary sampling unit. Clusters are within strata: the same
+        label in two strata is two clusters. None makes each row a cluster.
     sample_weight : array-like of shape (n_samples,) or None
         Non-negative weights of the full sample. None is 1 for every row.
     fay : float, default=0
         Fay's factor, in [0, 1). With a positive one, such as 0.5, all rows keep some weight in
-        each replicate, so that no class or category is lost.
+        each replicate, so that no class or category is lost; use it if classes are rare.
     single_cluster : "error", "center" or "certainty", default="error"
         What to do about a stratum with a single cluster, whose variance is unknown:
 
-        - "error" refuses it by name.
+        - "error" raises a ValueError that names it.
         - "center" takes its deviation from the mean cluster of the sample instead of the mean of
           its stratum. With n clusters in the sample and ``c = (1 - fay) sqrt((n - 1) / n)``, the
           weights of the cluster are multiplied by ``1 + c`` or ``1 - c``, and those of all other
@@ -263,8 +265,8 @@ def brr_weights(
     Replicates of other software use the same method with other signs, so that estimates that are
     not linear have slightly different variances.
 
-    Clusters whose rows have weight 0 are clusters of the design all the same. For standard errors
-    about a part of the population, give the other rows weight 0 and do not leave them out.
+    Clusters whose rows have weight 0 belong to the design. For standard errors about a part of the
+    population, give the other rows weight 0 and do not leave them out.
 
     References
     ----------

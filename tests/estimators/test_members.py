@@ -509,6 +509,16 @@ def test_a_warm_start_holds_out_the_same_rows_of_a_table_with_categories():
     assert all(map(np.array_equal, again, first)) and len(first) == 5
 
 
+@pytest.mark.parametrize("n_members", [1, 3])
+def test_rates_of_which_most_are_zero_are_held_out_together_by_x(n_members):
+    """The zeros of a cell become one heavy row, while its claims have a rate of their own each."""
+    years = rng.uniform(0.1, 1.0, 3000)
+    rates = rng.poisson(0.3 * years) / years
+    model = WeightedTorchRegressor(early_stopping=True, n_members=n_members, random_state=0)
+    for train, valid in held_out_cells(model, rates, sample_weight=years):
+        assert not train & valid and valid
+
+
 def test_of_numbers_that_do_not_recur_single_rows_are_held_out():
     model = WeightedTorchRegressor(early_stopping=True, n_members=1, random_state=0)
     ((train, valid),) = held_out_cells(model, rng.normal(size=3000))
