@@ -17,7 +17,7 @@ from scipy import sparse
 from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
-from skweight._keywords import Floats, warn
+from skweight._keywords import Floats, warn, warn_once
 from skweight.estimators.offsets import as_float32
 from skweight.losses import ClassLink, RowLoss
 from skweight.training import Output
@@ -32,6 +32,10 @@ from skweight.weights import (
 
 Codes = NDArray[np.int32]
 _ABSENT_PRESENT = np.array([0, 1])
+
+
+class UnusedPowerWarning(UserWarning):
+    """An exponent of class weights that there are not; once in a process, as grids may have it."""
 
 
 class Labels:
@@ -423,9 +427,10 @@ class ClassTask:
 
     def _warn_of_unused_power(self) -> None:
         if self.class_weight is None and self.class_weight_power != 1:
-            warn(
+            warn_once(
                 f"class_weight_power={self.class_weight_power} has no effect, because class_weight "
-                'is None: there are no class weights. Pass class_weight="balanced", for example.'
+                'is None: there are no class weights. Pass class_weight="balanced", for example.',
+                UnusedPowerWarning,
             )
 
     def _check_two_classes(self, rows: DistinctRows) -> None:

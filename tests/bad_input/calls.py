@@ -440,6 +440,8 @@ CALLS: dict[str, Call] = {
     "Huber": Call(_function(losses.Huber)),
     "Quantile": Call(_function(losses.Quantile)),
     "TweedieDeviance": Call(_function(losses.TweedieDeviance)),
+    # Saved files
+    "skops_types": Call(lambda subject, own: skweight.skops_types(own), {"own": Detached}),
     # Calibration and pictures
     "calibration_table": Call(
         _function(skweight.calibration_table),

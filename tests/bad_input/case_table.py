@@ -24,7 +24,7 @@ AREAS = {
     "searches and splits": cases_of_searches.CASES,
     "weights": cases_of_weights.CASES,
     "standard errors": cases_of_standard_errors.CASES,
-    "layers and losses": cases_of_layers_and_losses.CASES,
+    "layers, losses and files": cases_of_layers_and_losses.CASES,
     "displays": cases_of_displays.CASES,
 }
 

@@ -1,8 +1,9 @@
-"""Layers, the default network, and losses as modules.
+"""Layers, the default network, losses as modules, and files of them.
 
 ``case_table.py`` says what a row means.
 """
 
+import torch
 from calls import INF, NAN, ONES
 from scipy import sparse
 
@@ -193,5 +194,15 @@ CASES = {
         ({"power": 0.5}, ValueError, "criterion__power must be a number >= 1 ... got 0.5"),
         ({"power": NAN}, ValueError, "criterion__power must be a number >= 1 ... got nan"),
         ({"power": 1j}, ValueError, "criterion__power must be a number >= 1 ... got 1j"),
+    ],
+    "skops_types": [
+        ({"own": 3}, TypeError, "must be classes or functions ... got 3"),
+        ({"own": "Net"}, TypeError, "must be classes or functions ... got 'Net'"),
+        (
+            {"own": torch.nn.Linear(3, 1)},
+            TypeError,
+            "must be classes or functions ... got Linear(in_features=3, out_featur",
+        ),
+        ({"own": None}, TypeError, "must be classes or functions ... got None"),
     ],
 }
