@@ -46,8 +46,11 @@ class Labels:
         self.multilabel = multilabel
 
     @classmethod
-    def of(cls, y: Any, name: str = "y") -> "Labels":
-        """The labels in y; anything but classes, or zeros and ones in columns, is refused."""
+    def of(cls, y: Any, name: str = "y", warns: bool = True) -> "Labels":
+        """The labels in y; anything but classes, or zeros and ones in columns, is refused.
+
+        ``warns`` is whether a single column in place of a 1-D y warns.
+        """
         y = _dense(y)
         if getattr(y, "ndim", 1) == 2 and y.shape[1] > 1:
             kind = type_of_target(y, input_name=name)
@@ -63,7 +66,7 @@ class Labels:
             )
         try:
             check_classification_targets(y)
-            return cls(np.unique(column_or_1d(y, warn=True)))
+            return cls(np.unique(column_or_1d(y, warn=warns)))
         except ValueError as error:
             raise ValueError(f"{name} must hold labels: {error}") from error
         except TypeError as error:
@@ -112,7 +115,7 @@ class Labels:
 
     def check_alike(self, y: Any) -> None:
         """Refuse a y to score on that is of another kind; labels may be others than in the fit."""
-        found = Labels.of(y)
+        found = Labels.of(y, warns=False)
         is_other = found.multilabel != self.multilabel
         if is_other or (self.multilabel and len(found.classes) != len(self.classes)):
             raise ValueError(f"y must be {self._kind()}, got {found._kind()}.")

@@ -252,7 +252,7 @@ class WeightSearchCV(StackedSearch, GridSearchCV):  # type: ignore[misc]
     >>> X, y = make_classification(200, weights=[0.9], random_state=0)
     >>> search = WeightSearchCV(
     ...     WeightedTorchClassifier(max_epochs=5, random_state=0, device="cpu"),
-    ...     {"class_weight": [None, "balanced"], "class_weight_power": [0.5, 1.0]},
+    ...     {"class_weight": ["balanced", {0: 1, 1: 3}], "class_weight_power": [0.5, 1.0]},
     ...     scoring="balanced_accuracy",
     ... ).fit(X, y)
     >>> search.stacked_

@@ -77,9 +77,12 @@ def n_rows_of(values: Any) -> int | None:
     if isinstance(values, Mapping) and not hasattr(values, "toarray"):
         return next((n_rows_of(value) for value in values.values()), None)
     shape = getattr(values, "shape", None)
+    if shape is None and hasattr(values, "__array__"):
+        shape = np.asarray(values).shape
     if shape is not None:
         return int(shape[0]) if shape else None
-    return len(values) if isinstance(values, Sequence) and not isinstance(values, str) else None
+    is_sequence = isinstance(values, Sequence) and not isinstance(values, (str, bytes))
+    return len(values) if is_sequence else None
 
 
 def take_rows(values: Any, positions: NDArray[np.intp]) -> Any:
