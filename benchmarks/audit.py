@@ -1,7 +1,7 @@
 """What exact laws cannot see: whether weighted and repeated fits have the same distribution.
 
-Run ``OMP_NUM_THREADS=1 python benchmarks/audit.py``, which takes ten minutes on one core;
-``--seeds 20`` takes one. It prints two Markdown tables.
+Run ``OMP_NUM_THREADS=1 python benchmarks/audit.py``, which takes half an hour on one core;
+``--seeds 20`` takes two minutes. It prints two Markdown tables.
 
 **Weighted or repeated.** By the laws a weighted fit and a fit on repeated rows with the *same* seed
 are equal. Here all seeds differ, so that nothing but the distribution can be the same. For each of

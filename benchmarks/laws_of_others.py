@@ -33,10 +33,10 @@ def tables() -> dict[str, tuple[Table, Table]]:
     order = rng.permutation(N_ROWS)
     weight = rng.exponential(size=N_ROWS)
     return {
-        "3 is three copies": ((X, y, counts), (X[copies], y[copies], None)),
-        "0 is no row": ((X, y, is_there), (X[is_there], y[is_there], None)),
-        "scale": ((X, y, weight), (X, y, 1000 * weight)),
-        "order of rows": ((X, y, weight), (X[order], y[order], weight[order])),
+        "weight 3 or three copies": ((X, y, counts), (X[copies], y[copies], None)),
+        "weight 0 or no row": ((X, y, is_there), (X[is_there], y[is_there], None)),
+        "weights or weights times 1,000": ((X, y, weight), (X, y, 1000 * weight)),
+        "rows in another order": ((X, y, weight), (X[order], y[order], weight[order])),
     }
 
 

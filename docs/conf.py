@@ -1,6 +1,7 @@
 """Sphinx configuration of the site; CONTRIBUTING.md says how to build it."""
 
 import re
+import shutil
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -20,7 +21,7 @@ version = release = skweight.__version__
 REPOSITORY = "https://github.com/skweight/skweight"
 
 extensions = [
-    "myst_parser",
+    "myst_nb",  # with myst_parser
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "numpydoc",
@@ -29,7 +30,7 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_design",
 ]
-exclude_patterns = ["_build", "_templates"]
+exclude_patterns = ["_build", "_templates", "gallery/*.ipynb"]
 templates_path = ["_templates"]
 nitpicky = False
 
@@ -52,6 +53,16 @@ myst_enable_extensions = ["colon_fence", "dollarmath", "deflist"]
 myst_heading_anchors = 4
 # Blocks that only some environments can run are marked "python onnx", and are Python all the same.
 suppress_warnings = ["misc.highlighting_failure"]
+
+# Notebooks ----------------------------------------------------------------------------------
+
+nb_execution_mode = "force"
+nb_execution_timeout = 500
+nb_execution_raise_on_error = True
+nb_execution_in_temp = True
+nb_output_stderr = "remove"  # progress bars, of which each state would be a line
+for notebook in (DOCS.parent / "examples").glob("*.ipynb"):
+    shutil.copy(notebook, DOCS / notebook.name)  # Sphinx reads the pages of one folder
 
 # API ----------------------------------------------------------------------------------------
 
@@ -135,6 +146,7 @@ def _link_pages(app: Any, what: str, name: str, obj: Any, options: Any, lines: l
 def _link_files(app: Any, docname: str, source: list[str]) -> None:
     """Links to files beside the pages lead to the repository, or to the page that includes them."""
     text = source[0].replace("](../CONTRIBUTING.md", "](contributing.md")
+    text = re.sub(r"\]\(\.\./examples/(\w+\.ipynb)", r"](\1", text)
     source[0] = re.sub(r"\]\(\.\./([\w./-]+)", rf"]({REPOSITORY}/blob/main/\1", text)
 
 

@@ -10,6 +10,7 @@ from skweight.estimators import WeightedTorchClassifier, WeightedTorchRegressor,
 from skweight.inspection import calibration_table
 from skweight.modules import FeatureWeight, WeightedLinear
 from skweight.search import DesignKFold, RandomizedWeightSearchCV, WeightSearchCV
+from skweight.training import TrainingCheckpoint
 from skweight.weights import (
     EffectiveSampleSizeWarning,
     ReplicateWeights,
@@ -34,6 +35,7 @@ __all__ = [
     "RandomizedWeightSearchCV",
     "ReplicateEstimator",
     "ReplicateWeights",
+    "TrainingCheckpoint",
     "WeightSearchCV",
     "WeightedLinear",
     "WeightedTorchClassifier",

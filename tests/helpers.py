@@ -7,6 +7,7 @@ import importlib.util
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -61,6 +62,18 @@ def run_python(code, *options):
     """Run code in a fresh Python process; return the process with its output as text."""
     command = [sys.executable, *options, "-c", code]
     return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@contextmanager
+def full_disk(n_bytes=5000):
+    """No file may become larger, as on a disk with a quota. Python ignores the signal for it."""
+    resource = pytest.importorskip("resource", reason="Windows has no limits of files")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 # --------------------------------------------------------------------------------------

@@ -135,7 +135,7 @@ def names_for(row: Row, routing: bool, regression: bool = False) -> dict[str, An
     With ``regression``, ``net`` is a regressor and y are numbers.
     """
     names: dict[str, Any] = dict(SKLEARN_NAMES)
-    setup, requests, by_column = snippets()[:3]
+    _, setup, requests, by_column = snippets()[:4]
     exec(setup + by_column, names)
     for name in ("net", "reg", "column_net", "column_reg"):
         names[name] = recording(names[name])

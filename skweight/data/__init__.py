@@ -6,7 +6,8 @@ sparse and on disk. X of several inputs is checked in ``input_checks`` and is ``
 then on, see ``inputs``. ``device`` finds the device and puts X there, and ``split`` chooses
 validation rows. Training reads a ``RowDataset`` from ``rows`` in the order of ``batches``;
 ``moments`` computes its weighted moments and quantiles, and ``values`` finds the categories,
-missing values and mass points of its columns.
+missing values and mass points of its columns. ``unweighted`` makes rows of plain arrays, and
+``digests`` tells whether rows are the same.
 """
 
 from skweight.data.arrays import (
@@ -28,6 +29,7 @@ from skweight.data.batches import (
 from skweight.data.cells import is_number, missing_as_nan
 from skweight.data.columns import BOOLEAN, CATEGORY, Column, refuse_equal_names
 from skweight.data.device import free_memory, place, resolve_device
+from skweight.data.digests import digests
 from skweight.data.encoding import ColumnCodes, ColumnsAsGiven, Encoding, learn_codes, learn_shift
 from skweight.data.input_checks import validate_inputs, validate_inputs_y
 from skweight.data.inputs import (
@@ -48,5 +50,6 @@ from skweight.data.split import (
     split_groups,
     split_validation,
 )
+from skweight.data.unweighted import rows_of_arrays
 from skweight.data.validation import XReader
 from skweight.data.values import find_values

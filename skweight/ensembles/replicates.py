@@ -51,7 +51,7 @@ from skweight.estimators import (
     shown,
 )
 from skweight.stacks import Outcome, train_in_stacks
-from skweight.training import Bar, Training, TrainingInterrupted, watched
+from skweight.training import Bar, Training, TrainingInterrupted, refuse_checkpoint, watched
 from skweight.weights import REPLICATE_METHODS, ReplicateMethod, n_rows_of
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -272,6 +272,11 @@ class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
                 "them by estimator.set_callbacks(), or fit the estimator itself; verbose=1 shows "
                 "a bar over the replicates."
             )
+        refuse_checkpoint(
+            estimator.callbacks,
+            "cannot be used in ReplicateEstimator, whose replicates would share its file. Fit the "
+            "estimator by itself with it.",
+        )
         if own := overrides(estimator):
             raise TypeError(
                 f"estimator must have the fit of skweight, but {own}: replicates are trained from "

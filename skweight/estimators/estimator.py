@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from skweight._keywords import Floats, Mask, Self, warn
-from skweight.data import Encoding, as_array
+from skweight.data import Encoding, as_array, has_named_inputs
 from skweight.estimators.callbacks import callback_params, set_callback_params
 from skweight.estimators.documentation import arrange_table, doc_link_template
 from skweight.estimators.epochs import best_epochs, history_frame, per_member, shown
@@ -599,11 +599,13 @@ def without_weightless_rows(X: Any, y: Any, sample_weight: Any) -> tuple[Any, An
     refuse_masked(sample_weight, "sample_weight")
     X, y, sample_weight = as_array(X), as_array(y), as_array(sample_weight)
     y = fill_targets_without_weight(y, sample_weight)
-    n_rows, n_rows_of_X = n_rows_of(y), n_rows_of(X)
-    if n_rows_of_X is not None and n_rows not in (None, n_rows_of_X):
-        raise ValueError(
-            f"y must have one entry for each of {n_rows_of_X} rows of X, got {n_rows}."
-        )
+    n_rows = n_rows_of(y)
+    for values in X.values() if has_named_inputs(X) else [X]:
+        expected = n_rows_of(values)
+        if None not in (expected, n_rows) and n_rows != expected:
+            raise ValueError(
+                f"y must have one entry for each of {expected} rows of X, got {n_rows}."
+            )
     if sample_weight is None or n_rows is None:
         return X, y, sample_weight
     sample_weight = check_sample_weight(sample_weight, n_rows)

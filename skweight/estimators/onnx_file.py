@@ -16,6 +16,7 @@ from sklearn.base import is_classifier
 from torch import Tensor
 
 from skweight.estimators.exported import to_module
+from skweight.training import whole_file
 
 DEFAULT_OPSET = 18  # the first one that the exporter of torch writes without converting
 
@@ -55,7 +56,8 @@ def write_onnx(estimator: Any, path: Any, opset_version: int) -> None:
             f"{opset_version}. Leave it out for {DEFAULT_OPSET}."
         )
     program.model.metadata_props.update(_names(estimator))
-    program.save(target, external_data=False)
+    with whole_file(target) as written:
+        program.save(written, external_data=False)
 
 
 def _exported(estimator: Any, inputs: tuple[Tensor, ...]) -> torch.export.ExportedProgram:

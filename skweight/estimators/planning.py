@@ -5,7 +5,7 @@
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Any
 
@@ -54,6 +54,8 @@ from skweight.training import (
     Training,
     TrainingOptions,
     WeightedNet,
+    callbacks_of_member,
+    find_checkpoint,
     refuse_files_of_members,
 )
 from skweight.weights import (
@@ -116,6 +118,7 @@ def plan(estimator: Any, data: FitData, keep_copies: bool = False) -> FitPlan:
     With ``keep_copies`` the rows of the plan know which rows of X are copies of which.
     """
     estimator._check_params()
+    _check_checkpoint(estimator)
     _check_validation_arguments(data, estimator)
     continues = bool(estimator.warm_start) and hasattr(estimator, "nets_")
     criterion = make_criterion(estimator)
@@ -213,7 +216,9 @@ class _Trainings:
                 weight = to_mean_one(part.weight)
                 row_sets.append(RowDataset(X, part.index, y, weight, device, offset))
             seed = seed_of_member(self.seed, number)
-            trainings.append(self._make(row_sets, copy.deepcopy(self.criterion), seed, net))
+            made = self._make(row_sets, copy.deepcopy(self.criterion), seed, net)
+            callbacks = callbacks_of_member(made.options.callbacks, number)
+            trainings.append(replace(made, options=replace(made.options, callbacks=callbacks)))
         return trainings
 
     def _make(
@@ -261,6 +266,16 @@ def make_criterion(estimator: Any) -> RowLoss:
 def criterion_arguments(estimator: Any) -> tuple[Any, dict[str, Any], Any]:
     """The criterion with its parameters, and the named ones."""
     return estimator.criterion, estimator._params_for("criterion"), estimator._criteria
+
+
+def _check_checkpoint(estimator: Any) -> None:
+    """Refuse a checkpoint whose fit could not go on, since it would draw other random numbers."""
+    if find_checkpoint(estimator.callbacks) is not None and estimator.random_state is None:
+        raise ValueError(
+            "random_state must be an int, or a RandomState that the script seeds, where callbacks "
+            "have a TrainingCheckpoint: a fit that goes on must draw the same random numbers, got "
+            "None."
+        )
 
 
 def _check_validation_arguments(data: FitData, estimator: Any) -> None:

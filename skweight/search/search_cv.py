@@ -56,8 +56,9 @@ class StackedSearch:
             Labels or numbers.
         **params : dict
             ``sample_weight`` and other arguments for ``fit`` of the estimator, and ``groups`` for
-            the splitter. As in :class:`~sklearn.model_selection.GridSearchCV`, scores are not
-            weighted unless metadata routing passes the weights to them, see docs/routing.md.
+            the splitter. As in :class:`~sklearn.model_selection.GridSearchCV`, the scores of a
+            pipeline are weighted only with metadata routing, and so are all scores before
+            scikit-learn 1.7, see docs/routing.md.
 
         Returns
         -------

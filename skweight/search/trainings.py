@@ -20,7 +20,7 @@ from skweight.search.fits import Result, Task, run_task
 from skweight.search.folds import Fold, transform_fold
 from skweight.search.parts import last_step, trained_part
 from skweight.stacks import NotStackable, models_at_once
-from skweight.training import Bar
+from skweight.training import Bar, refuse_checkpoint
 
 # Parameters in which the estimators of one stack may differ.
 STACKABLE = (
@@ -99,7 +99,12 @@ class Trainings:
 
     def _with_parameters(self, candidate: dict[str, Any]) -> Any:
         estimator = clone(self.estimator).set_params(**clone(candidate, safe=False))
-        last_step(estimator, name=f"estimator of candidate {candidate}")
+        step, _ = last_step(estimator, name=f"estimator of candidate {candidate}")
+        refuse_checkpoint(
+            step.callbacks,
+            "cannot be used in a search, whose fits would share its file. Fit the best parameters "
+            "with it afterwards.",
+        )
         return estimator
 
     def _draw_random_states(self, n_splits: int) -> dict[Pair, Any]:

@@ -6,7 +6,8 @@
   refused.
 - ``prepare.py``, ``trial.py``, ``optimizers.py``, ``defaults.py``: what happens before the first
   epoch.
-- ``net.py``: ``WeightedNet``, the skorch net: an epoch, and what callbacks see.
+- ``net.py``: ``WeightedNet``, the skorch net: an epoch, and what callbacks see; ``fit_state.py``:
+  what exists only while it is trained.
 - ``steps.py``: one step, eager or compiled; ``cuda_graphs.py``: recorded steps, and the choice;
   ``recorded_update.py``: the optimizer in a recorded step.
 - ``direct.py``, ``direct_layers.py``: steps without autograd for networks of known layers, whose
@@ -18,6 +19,10 @@
 - ``resume.py``: what one call of ``partial_fit`` hands to the next.
 - ``saved.py``: a trained network as arrays and a recipe, for files; ``definitions.py``: classes of
   a notebook in them; ``net_state.py``: what a file keeps of a net.
+- ``checkpoint.py``: ``TrainingCheckpoint``, the callback; ``checkpoint_file.py``: its file, with
+  the training of ``checkpoint_state.py`` and ``callback_state.py``, and ``fingerprint.py``, which
+  tells fits apart.
+- ``files.py``: files that are written whole or not at all.
 - ``predict.py``: the output of a trained network; ``scores.py``: the score of a regression.
 - ``structure.py``: what tells networks apart but for their tensors.
 - ``isolation.py``: torch's global state during a fit.
@@ -29,6 +34,12 @@ from skweight.training.average import WeightAverage
 from skweight.training.best_epoch import best_epoch
 from skweight.training.callback_checks import refuse_files_of_members
 from skweight.training.callbacks import copy_for_fit
+from skweight.training.checkpoint import (
+    TrainingCheckpoint,
+    callbacks_of_member,
+    find_checkpoint,
+    refuse_checkpoint,
+)
 from skweight.training.cuda_graphs import CudaGraphs, ReplayedStep, make_step
 from skweight.training.defaults import (
     resolve_batch_size,
@@ -45,6 +56,7 @@ from skweight.training.direct_layers import (
     KeptBuffers,
 )
 from skweight.training.encoded import EncodedBatches
+from skweight.training.files import open_whole, whole_file
 from skweight.training.isolation import isolated_torch
 from skweight.training.net import WeightedNet
 from skweight.training.observers import (

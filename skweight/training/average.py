@@ -91,6 +91,16 @@ class WeightAverage:
         if self.is_applied:
             self._swap()
 
+    def stored(self) -> list[Tensor]:
+        """The average of each parameter, or its value while averages are applied."""
+        return self._stored if self._joined is None else self._joined.parts(self._stored[0])
+
+    def resume(self, averages: Iterable[Tensor], n_updates: int) -> None:
+        """Go on with these averages of the parameters, which hold their values now."""
+        self.n_updates = n_updates
+        for stored, average in zip(self.stored(), averages):
+            stored.copy_(average)
+
     def _divide_if_moved(self) -> None:
         """Go on parameter by parameter if one has been given other memory."""
         if self._joined is not None and not self._joined.is_intact():

@@ -1,25 +1,23 @@
 """The skorch net that trains on ``(x, y, row_weight)``."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
 from operator import mul
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import sparse
 from sklearn.base import ClassifierMixin, RegressorMixin
 from skorch import NeuralNet
 from skorch.callbacks import (
     Callback,
+    Checkpoint,
     EpochTimer,
-    GradientNormClipping,
     LoadInitState,
     LRScheduler,
-    PrintLog,
     TrainEndCheckpoint,
 )
 from skorch.utils import TeeGenerator, to_tensor
@@ -28,16 +26,11 @@ from torch import Tensor, nn
 from skweight._keywords import name_of
 from skweight.data import (
     Batch,
-    MappedRows,
-    NamedInputs,
-    RowDataset,
     TensorBatches,
-    as_array,
     call_module,
     each_input,
     has_named_inputs,
-    is_mapped,
-    place,
+    rows_of_arrays,
     validate_inputs,
 )
 from skweight.losses import validation_mean
@@ -47,47 +40,18 @@ from skweight.training.cuda_graphs import ReplayedStep, make_step
 from skweight.training.direct import DirectStep, NotDirect, direct_step
 from skweight.training.direct_loop import run_direct_epoch
 from skweight.training.encoded import EncodedBatches
+from skweight.training.files import lost_file, opened_whole
+from skweight.training.fit_state import FitState, Interrupted, begin_fit, is_blind
 from skweight.training.net_state import saved_state, state_to_save
 from skweight.training.observers import Watch, tell_beginning, tell_of_one
 from skweight.training.optimizer_settings import wrong_setting
-from skweight.training.recorded_update import RecordedUpdate, recorded_update
+from skweight.training.recorded_update import recorded_update
 from skweight.training.scores import explained_share
 from skweight.training.steps import LossAndOutput, TrainingStep, with_row_axis
-from skweight.training.stopping import (
-    EarlyStopping,
-    EpochLosses,
-    FiniteLoss,
-    StoppedByCallback,
-    is_from_statement,
-)
+from skweight.training.stopping import StoppedByCallback, is_from_statement
 
-# Callbacks that do not look at the optimizer, and those that change nothing but its learning rates
-# and the gradients.
-_BLIND_CALLBACKS = (FiniteLoss, EarlyStopping, EpochTimer, PrintLog)
-_KNOWN_CALLBACKS = (*_BLIND_CALLBACKS, GradientNormClipping, LRScheduler)
-
-
-@dataclass
-class FitState:
-    """What exists only while a net is trained; ``fit_loop`` makes it and drops it.
-
-    ``n_epochs_before`` is the number of epochs of earlier calls of ``partial_fit``,
-    ``n_steps`` the number of steps of this fit, and ``is_undisturbed`` tells that no callback is
-    the user's own, so that nothing changes the network, its mode or its optimizer between epochs.
-    ``is_unwatched`` tells that there are no schedules and no clipping of gradients either.
-    """
-
-    n_epochs_before: int
-    is_undisturbed: bool
-    is_unwatched: bool
-    n_steps: int = 0
-    losses: EpochLosses = field(default_factory=EpochLosses)
-    batches: TensorBatches | None = None
-    step: TrainingStep | None = None
-    optimizer: Any = None
-    average: WeightAverage | None = None
-    recorded_update: RecordedUpdate | None = None
-    encoded: EncodedBatches = field(default_factory=EncodedBatches)
+# Callbacks that go on if they cannot save a file.
+_SAVING_CALLBACKS = (Checkpoint, TrainEndCheckpoint)
 
 
 class WeightedNet(NeuralNet):  # type: ignore[misc]
@@ -114,6 +78,12 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
     fit_state_: FitState | None = None
     # Who is told of each epoch while the net is being trained.
     watches: tuple[Watch, ...] = ()
+    # The files that a callback has failed to save, with the errors, until it returns.
+    unsaved_: Mapping[str, Exception] = MappingProxyType({})
+    # What writes a file of the training after its epochs, see ``TrainingCheckpoint``.
+    checkpoint_: Any = None
+    # What the next ``fit_loop`` continues.
+    interrupted_: Interrupted | None = None
     # Losses of batches to join at once: until then each is a tensor, of hundreds of bytes.
     losses_at_once: int = 2**12
 
@@ -143,16 +113,7 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
         """Wrap plain arrays and batches, as skorch's own methods and scorers pass them."""
         if isinstance(X, torch.utils.data.Dataset):
             return X
-        X = each_input(as_array, _without_weights(X))
-        X = validate_inputs(X) if has_named_inputs(X) else X
-        n_rows = X.shape[0]
-        y = np.zeros(n_rows, dtype=np.int64) if y is None else np.asarray(y)
-        device = torch.device(self.device)
-        if is_mapped(X):
-            X = MappedRows(X)
-        elif not (sparse.issparse(X) or isinstance(X, NamedInputs)):
-            X = np.asarray(X, dtype=np.float32)
-        rows = RowDataset(place(X, device), np.arange(n_rows), y, np.ones(n_rows), device)
+        rows = rows_of_arrays(_without_weights(X), y, torch.device(self.device))
         if self.takes_integers:
             rows.use_integers()
         return rows
@@ -164,15 +125,44 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
         if method_name == "on_epoch_begin" and self.fit_state_ is not None:
             self._begin_epoch(self.fit_state_)
             tell_beginning(self.watches)
-        for _, callback in self.callbacks_:
+        for name, callback in self.callbacks_:
+            self.unsaved_ = {}
             try:
                 getattr(callback, method_name)(self, **cb_kwargs)
             except KeyboardInterrupt as stop:
                 if method_name.startswith("on_train") or not is_from_statement(stop):
                     raise
                 stopped = stop
-        if (method_name == "on_epoch_end" and tell_of_one(self)) or stopped is not None:
+            if self.unsaved_ and isinstance(callback, _SAVING_CALLBACKS):
+                raise lost_file(name, self.unsaved_)
+        is_over = stopped is not None
+        if method_name == "on_epoch_end":
+            is_over |= tell_of_one(self)
+            if self.checkpoint_ is not None:
+                self.checkpoint_.epoch_ended(self, is_over)
+        if is_over:
             raise StoppedByCallback from stopped
+
+    def save_params(
+        self,
+        f_params: Any = None,
+        f_optimizer: Any = None,
+        f_criterion: Any = None,
+        f_history: Any = None,
+        use_safetensors: bool = False,
+        **files: Any,
+    ) -> None:
+        """Save files as skorch does, but each of them whole or not at all."""
+        files |= {"f_params": f_params, "f_optimizer": f_optimizer}
+        files |= {"f_criterion": f_criterion, "f_history": f_history}
+        given = {name: file for name, file in files.items() if file is not None}
+        self.unsaved_ = {k: v for k, v in self.unsaved_.items() if k not in given}
+        try:
+            with opened_whole(given) as opened:
+                super().save_params(**opened, use_safetensors=use_safetensors)
+        except Exception as error:  # after which skorch's callbacks go on
+            self.unsaved_ = {**self.unsaved_, **dict.fromkeys(given, error)}
+            raise
 
     def torch_compile(self, module: nn.Module, name: str) -> nn.Module:
         """Leave modules as they are: the whole training step is compiled, see ``steps.py``."""
@@ -193,7 +183,7 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
 
         Callbacks of the user may expect one, and schedules need one.
         """
-        if all(type(callback) in _BLIND_CALLBACKS for _, callback in self.callbacks_):
+        if is_blind(self.callbacks_):
             parameters, settings = self.get_params_for_optimizer(
                 "optimizer", self.get_all_learnable_params()
             )
@@ -226,12 +216,7 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
 
     def fit_loop(self, X: Any, y: Any = None, epochs: Any = None, **fit_params: Any) -> Any:
         """Train as skorch does, with steps from :meth:`make_step`."""
-        kinds = {type(callback) for _, callback in self.callbacks_}
-        state = self.fit_state_ = FitState(
-            len(self.history),
-            is_undisturbed=kinds <= {*_KNOWN_CALLBACKS},
-            is_unwatched=kinds <= {*_BLIND_CALLBACKS},
-        )
+        state = self.fit_state_ = begin_fit(self)
         try:
             return super().fit_loop(X, y, epochs, **fit_params)
         finally:
@@ -305,7 +290,8 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
             state.average.track(self.module_.parameters())
         elif self.ema_decay:
             is_known = isinstance(step, DirectStep)  # no layer keeps views of its parameters
-            state.average = WeightAverage(self.module_.parameters(), self.ema_decay, join=is_known)
+            parameters = self.module_.parameters()
+            state.begin_average(WeightAverage(parameters, self.ema_decay, join=is_known))
         step.attach(self.optimizer_)
         state.optimizer = with_kernel(self.optimizer_)
         if isinstance(step, ReplayedStep) and state.is_unwatched and step.reset is None:
@@ -355,8 +341,7 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
             return
         state = self._current_fit
         if training:
-            state.n_steps = self.max_epochs * len(iterator)
-            state.batches = iterator
+            state.begin_pass(iterator, self.max_epochs)
         if self._has_callback("on_batch_begin", "on_batch_end"):
             super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
         else:

@@ -18,13 +18,18 @@ _USUAL = {
     "iterator_train": TensorBatches,
     "iterator_valid": TensorBatches,
 }
+# What exists only in a training, or only training needs.
+_OF_TRAINING = (
+    *("optimizer_", "callbacks", "callbacks_", "fit_state_", "watches"),
+    *("unsaved_", "checkpoint_", "interrupted_"),
+)
 _NUMBERS = (bool, int, float)  # which come back from an array as they were
 
 
 def state_to_save(net: Any) -> dict[str, Any]:
     """The attributes of a net that a file keeps, with tensors on the CPU."""
     state = dict(vars(net))
-    for name in ("optimizer_", "callbacks", "callbacks_", "fit_state_", "watches"):
+    for name in _OF_TRAINING:
         state.pop(name, None)
     for name, usual in _USUAL.items():
         if state.get(name) is usual:

@@ -12,6 +12,7 @@ from torch import nn
 from skweight.data import TensorBatches, rows_at_once
 from skweight.training.callback_checks import check_callbacks
 from skweight.training.callbacks import copy_for_fit
+from skweight.training.checkpoint_file import begin_checkpoint
 from skweight.training.defaults import resolve_batch_size, resolve_ema_decay, resolve_epochs
 from skweight.training.isolation import isolated_torch
 from skweight.training.net import WeightedClassifierNet, WeightedNet, WeightedRegressorNet
@@ -153,18 +154,23 @@ def _run(net: WeightedNet, training: Training) -> Reason:
     """Train, and return why the training ended."""
     rows, n_epochs_before = training.rows, len(net.history)
     reason: Reason = "max_epochs"
+    checkpoint = begin_checkpoint(net, training)
     net.notify("on_train_begin", X=rows, y=None)
     if training.previous is not None:
         restore_schedules(net, training.previous)
-    net.watches = training.watches
+    n_epochs = net.max_epochs if checkpoint is None else checkpoint.resume(net)
+    net.watches, net.checkpoint_ = training.watches, checkpoint
     try:
-        net.fit_loop(rows)
+        if n_epochs > 0:
+            net.fit_loop(rows, epochs=n_epochs)
+        elif checkpoint is not None and checkpoint.was_stopped:
+            reason = _who_stopped(net)
     except StoppedByCallback:
         reason = _who_stopped(net)
     except KeyboardInterrupt:
         reason = "user"
     finally:
-        net.watches = ()
+        net.watches, net.checkpoint_, net.interrupted_ = (), None, None
     net.notify("on_train_end", X=rows, y=None)
     net.forget_batches(net.history[n_epochs_before:])
     return reason

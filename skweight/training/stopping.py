@@ -7,7 +7,7 @@ through the callbacks below, and each network of a stack.
 import copy
 import dis
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from skorch import NeuralNet
@@ -89,6 +89,13 @@ class EpochLosses:
     def __init__(self) -> None:
         self._lowest: dict[str, float] = {}
 
+    def resume(self, history: Iterable[Mapping[str, Any]]) -> None:
+        """Go on after these epochs."""
+        for epoch in history:
+            for prefix in ("train", "valid"):
+                loss = epoch.get(f"{prefix}_loss", math.inf)
+                self._lowest[prefix] = min(loss, self._lowest.get(prefix, math.inf))
+
     def record(self, history: History, prefix: str, loss: float) -> None:
         """Record ``prefix_loss`` and ``prefix_loss_best`` of the current epoch."""
         lowest = self._lowest.get(prefix, math.inf)
@@ -127,6 +134,16 @@ class EarlyStopping(Callback):  # type: ignore[misc]
         self.patience_ = Patience(self.n_iter_no_change, self.tol)
         self.best_state_: dict[str, Any] | None = None
         self.n_kept_ = 0  # epochs until the one whose state is kept
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a training that is interrupted needs to go on."""
+        patience = {"best_loss": self.patience_.best_loss, "n_misses": self.patience_.n_misses}
+        return {"patience": patience, "best_state": self.best_state_, "n_kept": self.n_kept_}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what :meth:`state_dict` returned."""
+        vars(self.patience_).update(state["patience"])
+        self.best_state_, self.n_kept_ = state["best_state"], state["n_kept"]
 
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
         """Keep a copy of the best state; end training when the patience is over."""

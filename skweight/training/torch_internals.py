@@ -156,6 +156,12 @@ def is_compiled(value: Any) -> bool:
     return type(value).__module__.startswith("torch._dynamo")
 
 
+def copy_versions(source: Any, target: Any) -> None:
+    """Give a copy of a state dict the versions of its modules, which convert older states."""
+    if hasattr(source, "_metadata"):
+        target._metadata = source._metadata
+
+
 _HOOKS_OF_MODULES = (
     *("_forward_hooks", "_forward_pre_hooks"),
     *("_backward_hooks", "_backward_pre_hooks"),

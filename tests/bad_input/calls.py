@@ -441,6 +441,12 @@ CALLS: dict[str, Call] = {
     "Quantile": Call(_function(losses.Quantile)),
     "TweedieDeviance": Call(_function(losses.TweedieDeviance)),
     # Saved files
+    "TrainingCheckpoint": Call(
+        lambda subject, **arguments: WeightedTorchClassifier(
+            **QUICK, callbacks=[skweight.TrainingCheckpoint(**arguments)]
+        ).fit(X, LABELS),
+        {"path": "training.pt", "every": 1},
+    ),
     "skops_types": Call(lambda subject, own: skweight.skops_types(own), {"own": Detached}),
     # Calibration and pictures
     "calibration_table": Call(

@@ -205,4 +205,20 @@ CASES = {
         ),
         ({"own": None}, TypeError, "must be classes or functions ... got None"),
     ],
+    "TrainingCheckpoint": [
+        ({"path": 3}, TypeError, "callbacks: TrainingCheckpoint must have a ... got int"),
+        ({"path": None}, TypeError, "callbacks: TrainingCheckpoint must have a ... got NoneType"),
+        (
+            {"path": "/no/such/folder/file"},
+            ValueError,
+            "callbacks: TrainingCheckpoint must have the ... got '/no/such/folder/file'",
+        ),
+        ({"every": 0}, ValueError, "callbacks: TrainingCheckpoint must have an ... got 0"),
+        ({"every": 1.5}, ValueError, "callbacks: TrainingCheckpoint must have an ... got 1.5"),
+        (
+            {"every": "often"},
+            ValueError,
+            "callbacks: TrainingCheckpoint must have an ... got 'often'",
+        ),
+    ],
 }

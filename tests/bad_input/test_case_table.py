@@ -158,7 +158,7 @@ def parameters_of(function):
 
 PUBLIC = public_callables()
 # Methods that take nothing that could be wrong, or are scikit-learn's, torch's or dict's own.
-OTHERS_OWN = {"get_params", "get_metadata_routing", "get_n_splits", "forward", "extra_repr"}
+OTHERS_OWN = {"get_params", "get_metadata_routing", "get_n_splits", "on_train_begin"}
 # Arguments that are ignored, or that only ``statistic`` gives.
 ANYTHING = {
     "mean_prediction": {"y"},

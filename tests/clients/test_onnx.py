@@ -12,6 +12,7 @@ import onnx
 import onnxruntime
 import pandas as pd
 import pytest
+from helpers import full_disk
 from numpy.testing import assert_allclose
 from torch import nn
 
@@ -146,3 +147,15 @@ def test_a_later_opset_is_written_if_asked_for(version, tmp_path, binary):
     path = os.fsencode(tmp_path / "model.onnx")
     WeightedTorchClassifier(**QUICK).fit(data, y).to_onnx(path, version)
     assert onnx.load(tmp_path / "model.onnx").opset_import[0].version == version
+
+
+def test_a_full_disk_is_an_error_and_leaves_the_file_of_before(tmp_path):
+    model, path = WeightedTorchClassifier(**QUICK).fit(X, targets()["classes"]), tmp_path / "m.onnx"
+    for before in (None, b"before"):
+        with full_disk(), pytest.raises(OSError, match=r"m\.onnx'"):
+            model.to_onnx(path)
+        assert os.listdir(tmp_path) == ([] if before is None else ["m.onnx"])
+        assert before is None or path.read_bytes() == before
+        path.write_bytes(b"before")
+    model.to_onnx(path)
+    onnx.checker.check_model(onnx.load(path))
