@@ -1,14 +1,22 @@
-"""What every package uses: checks of keywords, hints, warnings, underflow, type aliases."""
+"""What every package uses: checks of keywords and values, hints, warnings, type aliases."""
 
 import inspect
+import math
+import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from functools import lru_cache, partial, wraps
+from numbers import Integral, Real
 from typing import Any, Literal, ParamSpec, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+if sys.version_info >= (3, 11):
+    from typing import Self as Self
+else:
+    from typing_extensions import Self as Self  # also at run time: get_type_hints looks it up
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -76,6 +84,41 @@ def did_you_mean(name: str, known: Iterable[str] | Mapping[str, Any], cutoff: fl
     shown = known if isinstance(known, Mapping) else {k: k for k in known}
     near = get_close_matches(name, [*shown], n=1, cutoff=cutoff)
     return f" Did you mean {shown[near[0]]!r}?" if near else ""
+
+
+def is_integer(value: Any, least: int) -> bool:
+    """Whether a value is an integer of Python or NumPy, no bool, and at least so large."""
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least
+
+
+def as_real(value: Any) -> float:
+    """A real number, which no bool is, as a float; NaN if it is none or too large."""
+    if not isinstance(value, Real) or isinstance(value, bool):
+        return math.nan
+    try:
+        return float(value)
+    except OverflowError:
+        return math.nan
+
+
+def is_flag(value: Any) -> bool:
+    """Whether a value is True or False."""
+    return isinstance(value, (bool, np.bool_))
+
+
+def check_flag(value: Any, name: str) -> bool:
+    """Return a value that is True or False; ``name`` is what the error calls it."""
+    if not is_flag(value):
+        raise ValueError(f"{name} must be True or False, got {value!r}.")
+    return bool(value)
+
+
+def check_choice(value: Any, choices: Iterable[str], name: str) -> None:
+    """Refuse what is none of the texts that may be chosen, naming the nearest."""
+    known = [*choices]
+    if not isinstance(value, str) or value not in known:
+        hint = did_you_mean(str(value), known)
+        raise ValueError(f"{name} must be one of {known}, got {value!r}.{hint}")
 
 
 def divide(values: NDArray[Any], divisor: Any) -> NDArray[Any]:

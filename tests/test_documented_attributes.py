@@ -18,7 +18,7 @@ from skweight import (
 rng = np.random.default_rng(0)
 X, y, weight = rng.normal(size=(60, 2)), np.arange(60) % 2, rng.uniform(1, 2, size=60)
 W = bootstrap_weights(None, None, weight, n_replicates=3, random_state=0)
-GRID = {"class_weight_power": [0.5, 1.0]}
+GRID = {"sample_weight_power": [0.5, 1.0]}
 OF_SEARCH = {"cv": 2, "return_predictions": True}
 # Attributes that ``__getattr__`` finds, so that ``dir`` does not list them.
 OF_PARTS = ("classes_", "n_features_in_")

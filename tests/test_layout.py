@@ -43,7 +43,7 @@ MAY_IMPORT = {
     ),
     "inspection": (LOWEST | {"weights", "modules"}, {"matplotlib", "numpy", "sklearn"}),
 }
-FOR_TYPE_CHECKERS = {"typing_extensions"}  # which know it whether it is installed or not
+FOR_TYPE_CHECKERS = {"typing_extensions"}  # on Python 3.10, where typing has less
 TORCH_INTERNALS = "training/torch_internals.py"
 MOST_ENTRIES, LONGEST_FILE, LONGEST_FUNCTION, MOST_CLASSES_ABOVE = 13, 400, 50, 2
 

@@ -27,7 +27,7 @@ from skweight.data.batches import (
     split_offset,
 )
 from skweight.data.cells import is_number, missing_as_nan
-from skweight.data.columns import BOOLEAN, CATEGORY, Column
+from skweight.data.columns import BOOLEAN, CATEGORY, Column, refuse_equal_names
 from skweight.data.device import free_memory, place, resolve_device
 from skweight.data.digests import digests
 from skweight.data.encoding import ColumnCodes, ColumnsAsGiven, Encoding, learn_codes, learn_shift

@@ -64,8 +64,9 @@ def explained_cells(X: Any, is_input: bool = False) -> Iterator[None]:
     refuse_unread(X)
     try:
         yield
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         explanation = _explain(X, _STRINGS_IN_INPUT if is_input else _KINDS[STRINGS][1])
+        explanation = explanation or _explain_shape(X, is_input)
         if not explanation:
             raise
         kind = TypeError if isinstance(error, TypeError) else ValueError
@@ -132,6 +133,20 @@ def _explain(X: Any, of_strings: str) -> str:
         hint = " Pass pandas.DataFrame(X)." if isinstance(X, Mapping) else ""
         return f"X must be a table of numbers with rows and columns, got {type(X).__name__}.{hint}"
     return ""
+
+
+def _explain_shape(X: Any, is_input: bool) -> str:
+    """That X has no rows and columns; empty if it has some. An input may have any dimensions."""
+    if not hasattr(X, "shape") and not isinstance(X, (list, tuple)):
+        return f"X must have rows and columns, shape (n_samples, n_features), got {X!r}."
+    shape = np.shape(X)
+    if is_input or (len(shape) > 1 and 0 not in shape[:2]):
+        return ""
+    hint = " Reshape your data: X.reshape(-1, 1) is one column, X.reshape(1, -1) is one row."
+    return (
+        f"X must have rows and columns, shape (n_samples, n_features), got shape {shape}."
+        f"{hint if len(shape) == 1 else ''}"
+    )
 
 
 def about_column(name: Any, kind: str, example: Any) -> str:

@@ -245,14 +245,15 @@ def columns_of(X: Any) -> list[Column]:
     return [Column(name, values) for name, values in zip(frame.columns, frame.iter_columns())]
 
 
-def refuse_equal_names(X: Any) -> None:
-    """Refuse a DataFrame in which a name stands for several columns."""
-    names = getattr(X, "column_names", None) or X.columns
+def refuse_equal_names(table: Any, argument: str = "X") -> None:
+    """Refuse a DataFrame in which a name stands for several columns; other tables pass."""
+    names: Any = getattr(table, "column_names", None)
+    names = getattr(table, "columns", ()) if names is None else names
     seen = set()
     for name in names:
         if name in seen:
             raise ValueError(
-                f"X must have a different name for each column, got {name!r} more than once. "
-                "Rename one of these columns, or leave it out."
+                f"{argument} must have a different name for each column, got {name!r} more than "
+                "once. Rename one of these columns, or leave it out."
             )
         seen.add(name)

@@ -9,7 +9,7 @@ from scipy.sparse.csgraph import connected_components
 
 from skweight.data.arrays import as_array
 from skweight.data.cells import missing_as_nan
-from skweight.weights import refuse_masked
+from skweight.weights import as_numbers, refuse_masked
 
 # Moves of groups that undo each other, where too few groups leave no way, end after so many passes.
 _MOST_PASSES = 10
@@ -136,7 +136,7 @@ def split_groups(
 def group_codes(groups: Any, n_rows: int) -> NDArray[np.integer[Any]]:
     """Codes from 0 on of the user's ``groups``, one for each row of X."""
     refuse_masked(groups, "groups")
-    given = missing_as_nan(np.asarray(as_array(groups)))
+    given = missing_as_nan(as_numbers(as_array(groups), "groups"))
     if given.shape != (n_rows,):
         raise ValueError(
             f"groups must hold one group for each of {n_rows} rows of X, got shape {given.shape}."

@@ -96,7 +96,8 @@ class XReader:
                 X = self._check_mapped(X, has_weight)
                 y = check_targets(self.estimator, y, len(X))
             else:
-                X, y = validate_data(self.estimator, X, y, multi_output=True, **self._expected)
+                X = validate_data(self.estimator, X, **self._expected)
+                y = check_targets(self.estimator, y, X.shape[0])
                 has_weight = rows_with_weight(sample_weight, X.shape[0])
         return self._finish(X, has_weight), y
 
@@ -241,6 +242,11 @@ def check_targets(estimator: Any, y: Any, n_rows: int) -> Any:
         raise ValueError(
             f"{type(estimator).__name__} requires y to be passed, but the target y is None."
         )
+    refuse_equal_names(y, "y")
+    if np.iscomplexobj(y):
+        raise ValueError("y must hold labels or real numbers, got complex numbers.")
+    if getattr(y, "shape", (len(y) if isinstance(y, list) else 1,))[:1] == (0,):
+        raise ValueError(f"y must have one entry for each of {n_rows} rows of X, got none.")
     y = check_array(
         y, accept_sparse="csr", ensure_2d=False, dtype=None, estimator=estimator, input_name="y"
     )

@@ -5,21 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing, nullcontext
 from itertools import islice, pairwise
-from numbers import Integral
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+from typing import Any, Literal, TypeVar, overload
 
 import joblib
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone, is_classifier
-from sklearn.metrics import get_scorer
+from sklearn.metrics import get_scorer, get_scorer_names
 from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
-from skweight._keywords import Auto, Floats
-from skweight.data import has_named_inputs
+from skweight._keywords import (
+    Auto,
+    Floats,
+    Self,
+    check_choice,
+    check_flag,
+    did_you_mean,
+    is_flag,
+    is_integer,
+    name_of,
+)
 from skweight.ensembles.evaluation import evaluate
 from skweight.ensembles.factors import factors_of
 from skweight.ensembles.result import ReplicateStatistic, spread
@@ -44,13 +52,11 @@ from skweight.estimators import (
 )
 from skweight.stacks import Outcome, train_in_stacks
 from skweight.training import Bar, Training, TrainingInterrupted, refuse_checkpoint, watched
-from skweight.weights import ReplicateMethod
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
+from skweight.weights import REPLICATE_METHODS, ReplicateMethod, n_rows_of
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
+_MOST_PROCESSES = 2**31
 # Attributes of the estimator that this one has too.
 _OF_ESTIMATOR = ("classes_", "n_features_in_", "feature_names_in_")
 
@@ -276,13 +282,16 @@ class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
                 f"estimator must have the fit of skweight, but {own}: replicates are trained from "
                 "the plan of that fit."
             )
-        if not isinstance(self.mse, bool | np.bool_):
+        if self.method is not None:
+            check_choice(self.method, REPLICATE_METHODS, "method")
+        if not is_flag(self.mse):
             raise TypeError(f"mse must be True or False, got {self.mse!r}.")
-        is_int = isinstance(size, Integral) and not isinstance(size, bool)
-        is_flag = isinstance(self.verbose, bool | np.bool_)
-        if not is_flag and not (isinstance(self.verbose, Integral) and self.verbose >= 0):
+        if not is_flag(self.verbose) and not is_integer(self.verbose, 0):
             raise ValueError(f"verbose must be an integer >= 0, got {self.verbose!r}.")
-        if size != "auto" and not (is_int and int(size) >= 1):
+        n_jobs = self.n_jobs
+        if n_jobs is not None and (not is_integer(n_jobs, -_MOST_PROCESSES) or n_jobs == 0):
+            raise ValueError(f"n_jobs must be None or an integer other than 0, got {n_jobs!r}.")
+        if not is_integer(size, 1) and not (isinstance(size, str) and size == "auto"):
             raise ValueError(f'stack_size must be "auto" or an int >= 1, got {size!r}.')
 
     def _train(self, planned: Sequence[tuple[Any, FitPlan]]) -> None:
@@ -366,7 +375,7 @@ class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
         ValueError, TypeError
             If X or offset is not as described, or ``return_std=True`` for a classifier.
         """
-        if return_std and is_classifier(self.estimator):
+        if check_flag(return_std, "return_std") and is_classifier(self.estimator):
             raise ValueError(
                 "return_std=True needs predict_proba: labels have no standard errors, got a "
                 "classifier's predict."
@@ -445,6 +454,7 @@ class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
     def _predict(self, method: str, X: Any, return_std: bool, offset: Any) -> Any:
         """What a method of the estimator returns for X, and its standard errors."""
         check_is_fitted(self)
+        check_flag(return_std, "return_std")
         X = without_columns(X, self._columns)
         found = getattr(self.estimator_, method)(X, offset=offset)
         if not return_std:
@@ -549,14 +559,22 @@ class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
             if ``function`` cannot be called so or returns something else.
         """
         check_is_fitted(self)
-        function = get_scorer(function) if isinstance(function, str) else function
+        given = function
+        function = _scorer(function) if isinstance(function, str) else function
+        n_rows, n_targets = _n_rows(X), n_rows_of(y)
+        if n_targets not in (None, n_rows):
+            raise ValueError(
+                f"y must have one entry for each of {n_rows} rows of X, got {n_targets}."
+            )
         full, weights = self._weights_of(X, sample_weight, replicate_weights)
         X = without_columns(X, self._columns)
         fits = zip([self.estimator_, *self.replicates_], [full, *weights.T])
         found = evaluate(function, fits, X, y, params)
         value = found[0] if np.ndim(found[0]) else float(found[0])
         df = self._degrees_of_freedom if degrees_of_freedom is None else degrees_of_freedom
-        names = [names] if isinstance(names, str) else [str(name) for name in names]
+        names = _as_names(names)
+        if not names and np.ndim(value) == 0:
+            names = _name_of_statistic(given)
         return ReplicateStatistic(value, np.stack(found[1:]), self.factors_, self.mse, df, names)
 
     def _weights_of(
@@ -628,6 +646,32 @@ def _run(jobs: Iterable[Any], n_jobs: int, in_order: bool) -> Iterable[list[Outc
 
 
 def _n_rows(X: Any) -> int:
-    if has_named_inputs(X):
-        return min(map(_n_rows, X.values()), default=0)
-    return int(X.shape[0]) if hasattr(X, "shape") else len(X)
+    found = n_rows_of(X)
+    if found is None:
+        raise ValueError(f"X must have rows and columns, got {type(X).__name__}.")
+    return found
+
+
+def _scorer(name: str) -> Any:
+    try:
+        return get_scorer(name)
+    except ValueError as error:
+        hint = did_you_mean(name, get_scorer_names())
+        raise ValueError(
+            "function must be callable or the name of a scorer of scikit-learn, got "
+            f"{name!r}.{hint}"
+        ) from error
+
+
+def _as_names(names: Any) -> list[str]:
+    if isinstance(names, str):
+        return [names]
+    if not isinstance(names, Iterable):
+        raise TypeError(f"names must be a str or a sequence of str, got {names!r}.")
+    return [str(name) for name in names]
+
+
+def _name_of_statistic(function: Any) -> list[str]:
+    """What the table calls a single number; nothing for a function without a name."""
+    name = function if isinstance(function, str) else name_of(function)
+    return [name] if name.isidentifier() and not name.startswith("_") else []

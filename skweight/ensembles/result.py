@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from skweight._keywords import Floats
+from skweight._keywords import Floats, as_real
 from skweight.weights import Table
 
 
@@ -47,7 +46,7 @@ class ReplicateStatistic:
 
     def __post_init__(self) -> None:
         df, n_names, size = self.degrees_of_freedom, len(self.names), np.size(self.value)
-        if df is not None and not (isinstance(df, Real) and df > 0):
+        if df is not None and not as_real(df) > 0:
             raise ValueError(f"degrees_of_freedom must be None or a positive number, got {df!r}.")
         if n_names not in (0, size):
             raise ValueError(
@@ -90,7 +89,7 @@ class ReplicateStatistic:
         ValueError
             If level is not between 0 and 1.
         """
-        if not 0 < level < 1:
+        if not 0 < as_real(level) < 1:
             raise ValueError(f"level must be between 0 and 1, got {level!r}.")
         df = self.degrees_of_freedom
         quantile = stats.norm.ppf if df is None else stats.t(df).ppf
@@ -106,7 +105,9 @@ class ReplicateStatistic:
             "low_95": low,
             "high_95": high,
         }
-        names = self.names or [str(place) for place in range(np.size(self.value))]
+        is_number = np.ndim(self.value) == 0
+        places = ["statistic"] if is_number else map(str, range(np.size(self.value)))
+        names = self.names or [*places]
         named = {name: np.ravel(values) for name, values in columns.items()}
         return Table({"": np.array(names), **named})
 

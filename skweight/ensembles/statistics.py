@@ -15,8 +15,9 @@ from narwhals.dependencies import is_into_dataframe
 from scipy import sparse
 from sklearn.base import is_classifier
 
-from skweight._keywords import Floats, did_you_mean
+from skweight._keywords import Floats, as_real, did_you_mean
 from skweight.data import as_array, has_named_inputs
+from skweight.weights import as_numbers, check_sample_weight
 
 # What takes the place of a value: the step is added.
 _ADD_STEP: Final = object()
@@ -57,7 +58,8 @@ def mean_prediction(
     >>> mean_prediction(model, [[0], [1]], sample_weight=[1, 3])
     1.5
     """
-    found = np.average(_predictions(estimator, X, params), axis=0, weights=sample_weight)
+    values = _predictions(estimator, X, params)
+    found = np.average(values, axis=0, weights=check_sample_weight(sample_weight, len(values)))
     return float(found) if np.ndim(found) == 0 else found
 
 
@@ -97,13 +99,13 @@ class GroupDifference:
     ) -> Any:
         """Compute it; arguments and result are those of :func:`mean_prediction`."""
         values = _predictions(estimator, X, params)
-        chosen = np.asarray(self.in_group)
+        chosen = as_numbers(self.in_group, "in_group")
         if chosen.dtype != bool or chosen.shape != values.shape[:1]:
             raise ValueError(
                 f"in_group must hold a bool for each of {len(values)} rows, got dtype "
                 f"{chosen.dtype} with shape {chosen.shape}."
             )
-        weight = np.ones(len(values)) if sample_weight is None else np.asarray(sample_weight)
+        weight = check_sample_weight(sample_weight, len(values))
         means = []
         for part, name in ((chosen, "in"), (~chosen, "outside of")):
             if not weight[part].any():
@@ -154,10 +156,11 @@ class MarginalEffect:
     values: tuple[Any, Any] | None = None
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.step, Real) and np.isfinite(self.step)):
+        if not np.isfinite(as_real(self.step)):
             raise ValueError(f"step must be a finite number, got {self.step!r}.")
         values = self.values
-        if values is not None and (isinstance(values, str) or np.shape(values) != (2,)):
+        is_pair = isinstance(values, (tuple, list, np.ndarray)) and len(values) == 2
+        if values is not None and not (is_pair and all(np.ndim(value) == 0 for value in values)):
             raise ValueError(f"values must be a pair, got {values!r}.")
 
     def __call__(
@@ -167,14 +170,17 @@ class MarginalEffect:
         if self.values is None:
             before, after = X, _changed(X, self, _ADD_STEP)
         else:
+            _check_labels(X, self, estimator)
             before, after = (_changed(X, self, value) for value in self.values)
         change = _predictions(estimator, after, params) - _predictions(estimator, before, params)
-        found = np.average(change, axis=0, weights=sample_weight)
+        found = np.average(change, axis=0, weights=check_sample_weight(sample_weight, len(change)))
         return float(found) if np.ndim(found) == 0 else found
 
 
 def _predictions(estimator: Any, X: Any, params: dict[str, Any]) -> Floats:
     """Predicted numbers; of a classifier, probabilities: of the second of two classes."""
+    if not hasattr(estimator, "predict"):
+        raise TypeError(f"estimator must have a method predict, got {type(estimator).__name__}.")
     if not is_classifier(estimator):
         return np.asarray(estimator.predict(X, **params))
     found = np.asarray(estimator.predict_proba(X, **params))
@@ -198,6 +204,8 @@ def _changed(X: Any, effect: MarginalEffect, value: Any) -> Any:
     if has_named_inputs(X):
         raise ValueError(f"X must be one table, got several named inputs: {[*X]}.")
     X = X if sparse.issparse(X) else np.asarray(as_array(X))
+    if len(X.shape) != 2:
+        raise ValueError(f"X must have rows and columns, got shape {X.shape}.")
     column, n_columns = effect.column, X.shape[1]
     if not isinstance(column, Integral) or not -n_columns <= int(column) < n_columns:
         raise ValueError(
@@ -213,6 +221,28 @@ def _changed(X: Any, effect: MarginalEffect, value: Any) -> Any:
     new = new.astype(X.dtype) if X.dtype.kind == "f" else new
     parts = [X[:, :place], new, X[:, place + 1 :]]
     return sparse.hstack(parts, "csr") if sparse.issparse(X) else np.concatenate(parts, axis=1)
+
+
+def _check_labels(X: Any, effect: MarginalEffect, estimator: Any) -> None:
+    """Refuse labels of a column of categories that neither X nor the estimator knows: typos."""
+    if not is_into_dataframe(X):
+        return
+    frame = nw.from_native(X, eager_only=True)
+    column = effect.column
+    if column not in frame.columns or frame.get_column(column).dtype.is_numeric():
+        return
+    found = frame.get_column(column)
+    if found.dtype == nw.Boolean:
+        return
+    codes = getattr(estimator, "category_codes_", {}).get(column, {})
+    known = [*dict.fromkeys([*found.unique().to_list(), *codes])]
+    for label in effect.values or ():
+        if label is not None and label not in known:
+            hint = did_you_mean(str(label), map(str, known))
+            raise ValueError(
+                f"values must be labels of column {column!r}, got {label!r}, which neither X nor "
+                f"the estimator knows.{hint}"
+            )
 
 
 def _changed_frame(frame: Any, effect: MarginalEffect, value: Any) -> Any:

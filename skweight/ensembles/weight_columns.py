@@ -8,6 +8,7 @@ import numpy as np
 from narwhals.dependencies import is_into_dataframe
 
 from skweight._keywords import Floats, did_you_mean
+from skweight.data import refuse_equal_names
 from skweight.weights import ReplicateWeights, as_float64, check_sample_weight
 
 # The sums of replicate weights differ from that of the sample weights by less than this factor.
@@ -24,6 +25,7 @@ def columns_named(replicate_weights: Any) -> list[str]:
             "replicate_weights must be an array, a DataFrame, ReplicateWeights or a list of names "
             f"of columns, got {given!r}."
         )
+    refuse_equal_names(given, "replicate_weights")
     if isinstance(given, ReplicateWeights) or is_into_dataframe(given):
         return []
     is_sequence = hasattr(given, "__getitem__") and not isinstance(given, Mapping)

@@ -17,12 +17,13 @@ from scipy import sparse
 from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
-from skweight._keywords import Floats, warn
+from skweight._keywords import Floats, warn, warn_once
 from skweight.estimators.offsets import as_float32
 from skweight.losses import ClassLink, RowLoss
 from skweight.training import Output
 from skweight.weights import (
     DistinctRows,
+    as_numbers,
     flatten_mass,
     refuse_masked,
     resolve_class_weight,
@@ -33,6 +34,10 @@ Codes = NDArray[np.int32]
 _ABSENT_PRESENT = np.array([0, 1])
 
 
+class UnusedPowerWarning(UserWarning):
+    """An exponent of class weights that there are not; once in a process, as grids may have it."""
+
+
 class Labels:
     """The classes of y, or the labels of a multilabel y, whose ``classes`` are column numbers."""
 
@@ -41,8 +46,11 @@ class Labels:
         self.multilabel = multilabel
 
     @classmethod
-    def of(cls, y: Any, name: str = "y") -> "Labels":
-        """The labels in y; anything but classes, or zeros and ones in columns, is refused."""
+    def of(cls, y: Any, name: str = "y", warns: bool = True) -> "Labels":
+        """The labels in y; anything but classes, or zeros and ones in columns, is refused.
+
+        ``warns`` is whether a single column in place of a 1-D y warns.
+        """
         y = _dense(y)
         if getattr(y, "ndim", 1) == 2 and y.shape[1] > 1:
             kind = type_of_target(y, input_name=name)
@@ -58,7 +66,7 @@ class Labels:
             )
         try:
             check_classification_targets(y)
-            return cls(np.unique(column_or_1d(y, warn=True)))
+            return cls(np.unique(column_or_1d(y, warn=warns)))
         except ValueError as error:
             raise ValueError(f"{name} must hold labels: {error}") from error
         except TypeError as error:
@@ -70,7 +78,7 @@ class Labels:
     def from_classes(cls, classes: Any) -> "Labels":
         """The labels that the user lists as ``classes`` for ``partial_fit``."""
         refuse_masked(classes, "classes")
-        given = np.asarray(classes)
+        given = as_numbers(classes, "classes")
         if given.ndim != 1 or len(given) < 2:
             raise ValueError(f"classes must be a list of at least two classes, got {classes!r}.")
         labels = cls.of(given, "classes (sample weights are passed as sample_weight=)")
@@ -104,6 +112,18 @@ class Labels:
                 f"{y[unknown].tolist()[0]!r}."
             )
         return np.asarray(codes, dtype=np.int32)
+
+    def check_alike(self, y: Any) -> None:
+        """Refuse a y to score on that is of another kind; labels may be others than in the fit."""
+        found = Labels.of(y, warns=False)
+        is_other = found.multilabel != self.multilabel
+        if is_other or (self.multilabel and len(found.classes) != len(self.classes)):
+            raise ValueError(f"y must be {self._kind()}, got {found._kind()}.")
+        if _are_strings(found.classes) != _are_strings(self.classes):
+            raise ValueError(
+                f"y must hold labels as in fit, {self.classes.tolist()}, got "
+                f"{found.classes.tolist()[0]!r}."
+            )
 
     def _kind(self) -> str:
         if self.multilabel:
@@ -211,6 +231,10 @@ def scores_of(all_probabilities: Floats) -> Floats:
     return np.asarray(scores[..., 1] - scores[..., 0])
 
 
+def _are_strings(labels: NDArray[Any]) -> bool:
+    return all(isinstance(label, str) for label in labels.tolist())
+
+
 def _dense(y: Any) -> Any:
     """Y as an array if it is sparse: labels take little memory."""
     return y.toarray() if sparse.issparse(y) else y
@@ -272,6 +296,7 @@ class ClassTask:
     def learn(self, rows: DistinctRows, criterion: RowLoss) -> None:
         """Learn priors and class weights; tell the criterion what it needs of them."""
         self._warn_of_double_weights(criterion)
+        self._warn_of_unused_power()
         labels = self.labels
         self.prior = labels.priors(rows.y, rows.weight)
         self.weight = labels.class_weights(
@@ -401,6 +426,14 @@ class ClassTask:
             warn(
                 f"The criterion has class weights of its own ({own}) and class_weight="
                 f"{self.class_weight!r} is given too: classes are weighted twice."
+            )
+
+    def _warn_of_unused_power(self) -> None:
+        if self.class_weight is None and self.class_weight_power != 1:
+            warn_once(
+                f"class_weight_power={self.class_weight_power} has no effect, because class_weight "
+                'is None: there are no class weights. Pass class_weight="balanced", for example.',
+                UnusedPowerWarning,
             )
 
     def _check_two_classes(self, rows: DistinctRows) -> None:

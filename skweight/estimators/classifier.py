@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from sklearn.metrics import accuracy_score
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from skweight._keywords import Auto, Floats
+from skweight._keywords import Auto, Floats, Self, check_flag
 from skweight.estimators.annotations import (
     ClassWeight,
     Columns,
@@ -39,9 +39,6 @@ from skweight.losses import (
 )
 from skweight.modules import Activation, FeatureWeights
 from skweight.training import Output, WeightedNet
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 
 class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[misc]
@@ -628,6 +625,7 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
         """
         return np.asarray(np.log(self.predict_proba(X, **as_keyword(offset))))
 
+    @explain_unknown
     def score(
         self,
         X: Any,
@@ -659,6 +657,8 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
         """
         offset = of_weighted_rows(offset, sample_weight)
         X, y, sample_weight = without_weightless_rows(X, y, sample_weight)
+        self._check_is_fitted()
+        self._task.labels.check_alike(y)
         predicted = self.predict(X, **as_keyword(offset))
         return float(accuracy_score(y, predicted, sample_weight=sample_weight))
 
@@ -699,7 +699,9 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
 
     def _link(self, net: WeightedNet) -> ClassLink:
         """From raw scores of a net to scores and probabilities of the classes."""
-        return self._task.link(net.criterion_, self.correct_prior)
+        # It may have been set after the fit, which checks it.
+        correct_prior = check_flag(self.correct_prior, "correct_prior")
+        return self._task.link(net.criterion_, correct_prior)
 
     def _matching_shift(
         self, net: WeightedNet, raw: Tensor, weight: Tensor, mean: Tensor

@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
-from sklearn.utils.validation import check_consistent_length, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
-from skweight._keywords import Floats, Mask, warn
+from skweight._keywords import Floats, Mask, Self, warn
 from skweight.data import Encoding, as_array, has_named_inputs
 from skweight.estimators.callbacks import callback_params, set_callback_params
 from skweight.estimators.documentation import arrange_table, doc_link_template
@@ -63,14 +63,13 @@ from skweight.training import (
     unpack,
 )
 from skweight.weights import (
+    check_sample_weight,
     fill_targets_without_weight,
+    n_rows_of,
     refuse_masked,
     rows_with_weight,
     take_rows,
 )
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 
 class TorchEstimator(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
@@ -600,11 +599,19 @@ def without_weightless_rows(X: Any, y: Any, sample_weight: Any) -> tuple[Any, An
     refuse_masked(sample_weight, "sample_weight")
     X, y, sample_weight = as_array(X), as_array(y), as_array(sample_weight)
     y = fill_targets_without_weight(y, sample_weight)
-    n_rows = y.shape[0] if hasattr(y, "shape") else len(y)
+    n_rows = n_rows_of(y)
+    for values in X.values() if has_named_inputs(X) else [X]:
+        expected = n_rows_of(values)
+        if None not in (expected, n_rows) and n_rows != expected:
+            raise ValueError(
+                f"y must have one entry for each of {expected} rows of X, got {n_rows}."
+            )
+    if sample_weight is None or n_rows is None:
+        return X, y, sample_weight
+    sample_weight = check_sample_weight(sample_weight, n_rows)
     has_weight = rows_with_weight(sample_weight, n_rows)
     if has_weight is None:
         return X, y, sample_weight
-    check_consistent_length(*(X.values() if has_named_inputs(X) else [X]), y)
     kept = np.flatnonzero(has_weight)
     X = X.tocsr() if hasattr(X, "tocsr") else X
     return take_rows(X, kept), take_rows(y, kept), take_rows(sample_weight, kept)

@@ -68,7 +68,7 @@ class NumberTask:
         """Finite float64 numbers of the shape that was learned."""
         if np.shape(y)[1:] != self.target_shape:
             raise ValueError(
-                f"{name} must have shape {('n_samples', *self.target_shape)}, as before, got "
+                f"{name} must have shape {('n_samples', *self.target_shape)}, as in fit, got "
                 f"{np.shape(y)}."
             )
         if hasattr(y, "toarray"):

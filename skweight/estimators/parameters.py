@@ -10,14 +10,14 @@ other networks and criteria know other names and have other defaults.
 import inspect
 from collections.abc import Callable, Collection, Mapping
 from functools import wraps
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any, ParamSpec
 
 import numpy as np
 import torch
 from torch import nn
 
-from skweight._keywords import did_you_mean, parameters_of
+from skweight._keywords import as_real, did_you_mean, is_flag, is_integer, parameters_of
 from skweight.estimators.skorch_names import parameter_instead, refuse_class_weights_of_skorch
 from skweight.modules import MLP
 
@@ -69,28 +69,27 @@ _ELSEWHERE = {
 }
 
 
+_LARGEST_SEED = 2**32 - 1
+
+
 def _is_integer(low: int) -> Callable[[Any], bool]:
-    return lambda value: (
-        isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= low
-    )
+    return lambda value: is_integer(value, low)
 
 
 def _is_real(low: float) -> Callable[[Any], bool]:
-    return lambda value: (
-        isinstance(value, Real)
-        and not isinstance(value, bool)
-        and low <= float(value) < float("inf")
-    )
+    return lambda value: low <= as_real(value) < float("inf")
+
+
+def _is_seed(value: Any) -> bool:
+    if value is None or value is np.random or isinstance(value, np.random.RandomState):
+        return True
+    return is_integer(value, 0) and int(value) <= _LARGEST_SEED
 
 
 def _is_callback(value: Any) -> bool:
     if isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], str):
         value = value[1]
     return hasattr(value, "on_epoch_end")
-
-
-def _is_flag(value: Any) -> bool:
-    return isinstance(value, (bool, np.bool_))
 
 
 def _is_auto(value: Any) -> bool:
@@ -115,16 +114,16 @@ ALLOWED: dict[str, tuple[Callable[[Any], bool], str]] = {
         lambda v: isinstance(v, str) and v in ("loss", "sampling"),
         'one of ["loss", "sampling"]',
     ),
-    "correct_prior": (_is_flag, "True or False"),
-    "match_mean": (_is_flag, "True or False"),
+    "correct_prior": (is_flag, "True or False"),
+    "match_mean": (is_flag, "True or False"),
     "optimizer": (lambda v: v is None or callable(v), "None or a torch.optim.Optimizer class"),
     "lr": (lambda v: _is_real(0)(v) and v > 0, "a number > 0"),
     "batch_size": (
-        lambda v: _is_integer(1)(v) or _is_auto(v) or v == -1,
+        lambda v: _is_integer(1)(v) or _is_auto(v) or (is_integer(v, -1) and v == -1),
         'an integer >= 1, -1 for all rows, or "auto"',
     ),
     "max_epochs": (lambda v: _is_integer(1)(v) or _is_auto(v), 'an integer >= 1 or "auto"'),
-    "early_stopping": (lambda v: _is_flag(v) or _is_auto(v), 'True, False or "auto"'),
+    "early_stopping": (lambda v: is_flag(v) or _is_auto(v), 'True, False or "auto"'),
     "n_members": (lambda v: _is_integer(1)(v) or _is_auto(v), 'an integer >= 1 or "auto"'),
     "validation_fraction": (lambda v: _is_real(0)(v) and 0 < v < 1, "a number between 0 and 1"),
     "ema_decay": (
@@ -133,13 +132,17 @@ ALLOWED: dict[str, tuple[Callable[[Any], bool], str]] = {
     ),
     "n_iter_no_change": (_is_integer(1), "an integer >= 1"),
     "tol": (_is_real(0), "a number >= 0"),
-    "compile": (_is_flag, "True or False"),
-    "warm_start": (_is_flag, "True or False"),
+    "compile": (is_flag, "True or False"),
+    "warm_start": (is_flag, "True or False"),
     "callbacks": (
         lambda v: v is None or (isinstance(v, (list, tuple)) and all(map(_is_callback, v))),
         "None or a list of skorch callbacks or (name, callback) pairs",
     ),
-    "verbose": (lambda v: _is_flag(v) or _is_integer(0)(v), "an integer >= 0"),
+    "random_state": (
+        _is_seed,
+        f"None, an integer from 0 to {_LARGEST_SEED}, or a numpy.random.RandomState",
+    ),
+    "verbose": (lambda v: is_flag(v) or _is_integer(0)(v), "an integer >= 0"),
 }
 
 

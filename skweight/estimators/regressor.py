@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import RegressorMixin
-from sklearn.utils.validation import check_array, check_consistent_length
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from skweight._keywords import Auto, Floats, underflow_is_zero
+from skweight._keywords import Auto, Floats, Self, check_flag, underflow_is_zero
 from skweight.estimators.annotations import Columns, Module, RandomState, Weighting
 from skweight.estimators.estimator import TorchEstimator, without_weightless_rows
 from skweight.estimators.fit_arguments import explain_unknown
@@ -33,9 +32,6 @@ from skweight.losses import (
 from skweight.modules import Activation, FeatureWeights
 from skweight.training import Output, WeightedNet, explained_share
 from skweight.weights import check_sample_weight, scale_near_one
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 
 class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[misc]
@@ -525,6 +521,7 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         ValueError, TypeError
             If X or offset is not as described, or ``return_std=True`` with another criterion.
         """
+        check_flag(return_std, "return_std")
         X, of_rows = self._read(X, offset)
         if not return_std:
             return self._values(self.nets_, X, of_rows)
@@ -541,6 +538,7 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         mean = self._task.offset_of_predictions(of_rows, self._task.from_units(mean))
         return mean, self._task.from_units(std, shift=False)
 
+    @explain_unknown
     @underflow_is_zero
     def score(
         self,
@@ -577,13 +575,9 @@ class WeightedTorchRegressor(RegressorMixin, TorchEstimator):  # type: ignore[mi
         """
         offset = of_weighted_rows(offset, sample_weight)
         X, y, sample_weight = without_weightless_rows(X, y, sample_weight)
-        y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+        self._check_is_fitted()
+        y = self._task.encode(np.asarray(y) if isinstance(y, (list, tuple)) else y)
         predicted = self.predict(X, **as_keyword(offset))
-        check_consistent_length(predicted, y)
-        shape = self._task.target_shape
-        if y.shape[1:] != shape:
-            expected = ("n_samples", *shape)
-            raise ValueError(f"y must have shape {expected}, as in fit, got {y.shape}.")
         return self._score_of(y, predicted, sample_weight)
 
     def _matching_shift(

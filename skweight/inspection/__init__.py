@@ -10,6 +10,7 @@ attributes:
 - ``calibration_display.py``: the table of ``calibration.py`` as a picture.
 - ``weight_search_display.py``: the scores of a search, and precision and recall of its settings.
 - ``feature_weight_display.py``: the weights of the features.
+- ``labels.py``: labels as positions among the classes of an estimator.
 - ``setting_names.py``: names of the settings of a search.
 - ``plotting.py``: axes and colours, which all of them share.
 """
@@ -20,3 +21,18 @@ from skweight.inspection.feature_weight_display import FeatureWeightDisplay
 from skweight.inspection.training_curve import TrainingCurveDisplay
 from skweight.inspection.weight_display import WeightDisplay
 from skweight.inspection.weight_search_display import WeightSearchDisplay
+
+__all__ = [
+    "CalibrationDisplay",
+    "CalibrationTable",
+    "FeatureWeightDisplay",
+    "TrainingCurveDisplay",
+    "WeightDisplay",
+    "WeightSearchDisplay",
+    "calibration_table",
+]
+
+
+def __dir__() -> list[str]:
+    """What is public."""
+    return __all__

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from skweight._keywords import Floats, divide, underflow_is_zero
+from skweight._keywords import Floats, divide, is_integer, underflow_is_zero
 from skweight.weights import (
     Table,
     as_float64,
+    as_labels,
     as_numbers,
     check_sample_weight,
     fill_targets_without_weight,
@@ -125,7 +125,7 @@ def calibration_table(
        0.7      0.9     2      0.333333               0.8             0.5        0.353553
     calibration error 0.141667
     """
-    if not isinstance(n_bins, Integral) or isinstance(n_bins, bool) or n_bins < 1:
+    if not is_integer(n_bins, 1):
         raise ValueError(f"n_bins must be an integer of at least 1, got {n_bins!r}.")
     probability, weight = check_probabilities(y_prob, sample_weight)
     positive = _is_positive(y_true, sample_weight, len(weight), pos_label)
@@ -134,7 +134,9 @@ def calibration_table(
     order = np.lexsort((weight, positive, probability))
     order = order[weight[order] > 0]
     probability, weight, positive = probability[order], weight[order], positive[order]
-    return _table(probability, weight, positive, _bins(probability, weight, int(n_bins)))
+    return _table(
+        probability, weight, positive, _bins(probability, weight, min(int(n_bins), 2**53))
+    )
 
 
 def _table(
@@ -190,8 +192,10 @@ def check_probabilities(y_prob: Any, sample_weight: Any) -> tuple[Floats, Floats
 def _is_positive(y_true: Any, sample_weight: Any, n_rows: int, pos_label: Any) -> NDArray[np.bool_]:
     """Whether each row is of the class whose probability is given."""
     if hasattr(y_true, "detach"):
-        y_true = as_numbers(y_true)
-    y = np.asarray(fill_targets_without_weight(y_true, sample_weight, "y_true", all_rows=True))
+        y_true = as_numbers(y_true, "y_true")
+    y = as_labels(
+        fill_targets_without_weight(y_true, sample_weight, "y_true", all_rows=True), "y_true"
+    )
     if y.shape != (n_rows,):
         raise ValueError(
             f"y_true must be 1-D with one label per row of y_prob, shape ({n_rows},), got shape "
@@ -218,6 +222,6 @@ def _is_positive(y_true: Any, sample_weight: Any, n_rows: int, pos_label: Any) -
                 f"None and the labels {labels}."
             )
         pos_label = 1
-    elif pos_label not in labels and len(labels) == 2:
+    elif np.ndim(pos_label) != 0 or (pos_label not in labels and len(labels) == 2):
         raise ValueError(f"pos_label must be a label in y_true, {labels}, got {pos_label!r}.")
     return np.array([bool(label == pos_label) for label in labels])[codes]

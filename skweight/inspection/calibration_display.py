@@ -3,19 +3,23 @@
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from skweight._keywords import Floats
+from skweight._keywords import Floats, check_choice
 from skweight.inspection.calibration import (
     CalibrationTable,
     calibration_table,
     check_probabilities,
 )
+from skweight.inspection.labels import codes_of_labels, place_of_label
 from skweight.inspection.plotting import BLUE, GREY, tidy, two_axes
-from skweight.weights import as_numbers, fill_targets_without_weight, rows_with_weight
 
 _BINS_OF_MASS = 40
 _ERRORS_IN_BAR = 1.96
+_ONE_AGAINST_OTHERS = (
+    " For one class against all others pass y == label and a column of predict_proba to "
+    "from_predictions."
+)
 
 
 class CalibrationDisplay:
@@ -74,6 +78,10 @@ class CalibrationDisplay:
         *,
         name: str | None = None,
     ) -> None:
+        if not isinstance(table, CalibrationTable):
+            raise TypeError(f"table must be that of calibration_table, got {type(table).__name__}.")
+        if name is not None and not isinstance(name, str):
+            raise TypeError(f"name must be a str or None, got {name!r}.")
         self.table = table
         self.y_prob, self.sample_weight = check_probabilities(y_prob, sample_weight)
         self.name = name
@@ -181,7 +189,7 @@ class CalibrationDisplay:
         probability = np.asarray(estimator.predict_proba(X))
         _check_of_classes(estimator, y, probability)
         column = _column(estimator, pos_label)
-        codes = _codes(estimator, y, sample_weight)
+        codes = codes_of_labels(estimator, y, sample_weight, _ONE_AGAINST_OTHERS)
         return cls.from_predictions(
             codes == column,
             probability[:, column],
@@ -215,8 +223,7 @@ class CalibrationDisplay:
         TypeError, ValueError
             If ax or scale is not as described.
         """
-        if scale not in ("linear", "log"):
-            raise ValueError(f"scale must be 'linear' or 'log', got {scale!r}.")
+        check_choice(scale, ("linear", "log"), "scale")
         self.axes_ = two_axes(ax, ratios=(4, 1))
         self.ax_, below = self.axes_
         self.figure_ = self.ax_.figure
@@ -298,28 +305,6 @@ def _check_of_classes(estimator: Any, y: Any, probability: Any) -> None:
     )
 
 
-def _codes(estimator: Any, y: Any, sample_weight: Any) -> NDArray[np.intp]:
-    """The position of each label in ``classes_``; -1 in rows without weight for other labels."""
-    y = as_numbers(y) if hasattr(y, "detach") else y
-    labels = np.asarray(fill_targets_without_weight(y, sample_weight, "y", all_rows=True))
-    classes = np.asarray(estimator.classes_)
-    if labels.dtype.kind != classes.dtype.kind:
-        labels = labels.astype(object)  # NumPy warns of strings that are compared with numbers
-    found = np.full(len(labels), -1)
-    for place, label in enumerate(classes.tolist() if labels.dtype == object else classes):
-        found[labels == label] = place
-    has_weight = rows_with_weight(sample_weight, len(found))
-    unknown = (found < 0) if has_weight is None else (found < 0) & has_weight
-    if unknown.any():
-        place = int(unknown.argmax())
-        raise ValueError(
-            f"y must hold the classes of the estimator, {classes.tolist()}, got "
-            f"{labels[[place]].tolist()[0]!r} at position {place}. For one class against "
-            "all others pass y == label and a column of predict_proba to from_predictions."
-        )
-    return found
-
-
 def _column(estimator: Any, pos_label: Any) -> int:
     """The column of probabilities of the class to draw."""
     classes = np.asarray(estimator.classes_)
@@ -330,7 +315,4 @@ def _column(estimator: Any, pos_label: Any) -> int:
                 "the others, got None."
             )
         return 1
-    found = np.flatnonzero(classes == pos_label)
-    if not len(found):
-        raise ValueError(f"pos_label must be one of {classes.tolist()}, got {pos_label!r}.")
-    return int(found[0])
+    return place_of_label(classes, pos_label)

@@ -176,8 +176,9 @@ class FeatureWeightDisplay:
 def _as_finite(values: Any, name: str, n_features: int | None = None) -> Floats:
     """Finite numbers of shape (n_features,), or also (n_members, n_features) of any number."""
     try:
-        found = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError):  # no numbers, or lists of several lengths
+        given = np.asarray(values)
+        found = given.astype(np.float64) if given.dtype.kind in "biufO" else np.full(0, np.nan)
+    except (TypeError, ValueError, OverflowError):  # no numbers, or lists of several lengths
         found = np.full(0, np.nan)
     has_shape = found.ndim in (1, 2) if n_features is None else found.shape == (n_features,)
     if has_shape and found.size and np.isfinite(found).all():

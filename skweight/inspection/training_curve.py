@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from skweight._keywords import Floats
+from skweight._keywords import Floats, check_flag
 from skweight.inspection.plotting import BLUE, GREY, RED, last_step, one_axes, tidy
+from skweight.weights import n_rows_of
 
 
 class TrainingCurveDisplay:
@@ -62,7 +63,7 @@ class TrainingCurveDisplay:
         self.valid_loss = None if valid_loss is None else _as_losses(valid_loss, "valid_loss")
         if self.valid_loss is not None:
             _check_alike(self.valid_loss, self.train_loss)
-        self.is_averaged = is_averaged
+        self.is_averaged = check_flag(is_averaged, "is_averaged")
 
     @property
     def best_epoch(self) -> list[int]:
@@ -171,11 +172,11 @@ def _finished_epochs(estimator: Any) -> list[list[Any]]:
 def _as_losses(losses: Any, name: str) -> list[Floats]:
     """An array for each member."""
     expected = f"{name} must hold an array of shape (n_epochs,) for each member"
-    if losses is None or not hasattr(losses, "__len__") or not len(losses):
+    if not n_rows_of(losses):
         raise ValueError(f"{expected}, got {losses!r}.")
     try:
         found = [np.asarray(of_member, dtype=np.float64) for of_member in losses]
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{name} must hold numbers: {error}.") from error
     for of_member in found:
         if of_member.ndim != 1 or not len(of_member):

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from skweight._keywords import Floats, divide, underflow_is_zero
+from skweight.inspection.labels import codes_of_labels
 from skweight.inspection.plotting import (
     BLUE,
     GREY,
@@ -17,7 +18,7 @@ from skweight.inspection.plotting import (
     tidy,
     two_axes,
 )
-from skweight.weights import WeightSummary, check_sample_weight, weight_summary
+from skweight.weights import WeightSummary, check_sample_weight, n_rows_of, weight_summary
 
 _BINS = 24
 _LOG_FROM = 20.0  # weights whose largest is so many times the smallest are drawn on a log scale
@@ -75,6 +76,10 @@ class WeightDisplay:
         # What underflows to 0 has no place on a logarithmic axis.
         weight = np.maximum(divide(weight, weight.max()), np.finfo(np.float64).tiny)
         weight = weight / weight.mean()
+        if not isinstance(summary, WeightSummary):
+            raise TypeError(
+                f"summary must be that of weight_summary, got {type(summary).__name__}."
+            )
         self.summary = summary
         self.edges = _edges(weight)
         bins = np.clip(np.searchsorted(self.edges, weight, side="right") - 1, 0, _BINS - 1)
@@ -168,6 +173,7 @@ class WeightDisplay:
                     "y must hold one label per row, got a multilabel y. Draw one label with "
                     "WeightDisplay.from_weights(sample_weight, y[:, 0], class_weight=...)."
                 )
+            codes_of_labels(fitted, y, weight)
             class_weight = dict(zip(fitted.classes_.tolist(), fitted.class_weight_.tolist()))
         return cls.from_weights(weight, y, class_weight=class_weight, ax=ax)
 
@@ -241,9 +247,10 @@ class WeightDisplay:
 
 
 def _n_rows(values: Any, name: str) -> int:
-    if np.ndim(values) == 0:
+    found = n_rows_of(values)
+    if found is None:
         raise TypeError(f"{name} must have one entry per row, got {values!r}.")
-    return len(values)
+    return found
 
 
 def _count(mass: float) -> str:

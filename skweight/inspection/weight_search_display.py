@@ -11,6 +11,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.metrics import precision_recall_curve
 
 from skweight._keywords import Floats
+from skweight.inspection.labels import place_of_label
 from skweight.inspection.plotting import (
     COLOURS,
     GREY,
@@ -21,7 +22,7 @@ from skweight.inspection.plotting import (
     tidy,
 )
 from skweight.inspection.setting_names import is_number, names_of, varied_parameters
-from skweight.weights import check_sample_weight
+from skweight.weights import as_float64, as_numbers, check_sample_weight, n_rows_of
 
 _MOST_LINES = 8
 _LETTERS = 36  # of a name beside an axis, in a line
@@ -84,8 +85,8 @@ class WeightSearchDisplay:
         metric: str = "score",
         curves: Sequence[Curve] | None = None,
     ) -> None:
-        self.settings = [dict(setting) for setting in settings]
-        self.scores = np.asarray(scores, dtype=np.float64)
+        self.settings = _as_dicts(settings)
+        self.scores = as_float64(scores, "scores")
         if self.scores.ndim != 2 or len(self.scores) != len(self.settings):
             raise ValueError(
                 f"scores must have shape (n_candidates, n_splits) with {len(self.settings)} "
@@ -98,10 +99,12 @@ class WeightSearchDisplay:
                 f"best_index must be None or an integer from 0 to {n_candidates - 1}, got "
                 f"{best_index!r}."
             )
-        if curves is not None and len(curves) != n_candidates:
+        if not isinstance(metric, str):
+            raise TypeError(f"metric must be a str, got {metric!r}.")
+        if curves is not None and n_rows_of(curves) != n_candidates:
             raise ValueError(
                 f"curves must hold one pair for each of {n_candidates} candidates, got "
-                f"{len(curves)}."
+                f"{n_rows_of(curves)}."
             )
         self.best_index = best_index
         self.metric = metric
@@ -330,6 +333,14 @@ class WeightSearchDisplay:
         )
 
 
+def _as_dicts(settings: Any) -> list[dict[str, Any]]:
+    is_list = not isinstance(settings, (str, Mapping)) and hasattr(settings, "__iter__")
+    found = [*settings] if is_list else [settings]
+    if not is_list or not all(isinstance(setting, Mapping) for setting in found):
+        raise TypeError(f"settings must be a list of dicts of parameters, got {settings!r}.")
+    return [dict(setting) for setting in found]
+
+
 def _results(search: Any, metric: str | None) -> tuple[list[dict[str, Any]], Floats, int | None]:
     """Settings, scores of shape (n_candidates, n_splits), and the best of them."""
     if not hasattr(search, "cv_results_"):
@@ -339,9 +350,9 @@ def _results(search: Any, metric: str | None) -> tuple[list[dict[str, Any]], Flo
             f"search must be a fitted search, such as WeightSearchCV, got {type(search).__name__}."
         )
     results = search.cv_results_
-    name = metric or _of_refit(search) or "score"
+    name = (_of_refit(search) or "score") if metric is None else metric
     known = [key.removeprefix("mean_test_") for key in results if key.startswith("mean_test_")]
-    if name not in known:
+    if not isinstance(name, str) or name not in known:
         raise ValueError(f"metric must be one of the scores {known} of the search, got {metric!r}.")
     n_splits = search.n_splits_
     columns = [results[f"split{number}_test_{name}"] for number in range(n_splits)]
@@ -367,8 +378,11 @@ def _curves(search: Any, y: ArrayLike, sample_weight: Any, pos_label: Any) -> li
     """Recall and precision of each candidate, on the held-out rows of all folds."""
     if not hasattr(search, "predictions_"):
         raise ValueError("search must have been fitted with return_predictions=True.")
-    targets = np.asarray(y)
-    classes = np.unique(targets)
+    targets = as_numbers(y, "y")
+    try:
+        classes = np.unique(targets)
+    except TypeError as error:
+        raise TypeError(f"y must hold labels of one kind, which can be sorted: {error}.") from error
     if targets.ndim != 1 or search.predictions_[0][1].shape[2:] != (len(classes),):
         raise ValueError(
             "y must hold the labels that the search was fitted with, one per row, got shape "
@@ -376,14 +390,12 @@ def _curves(search: Any, y: ArrayLike, sample_weight: Any, pos_label: Any) -> li
         )
     if pos_label is None and len(classes) != 2:
         raise ValueError(f"pos_label must be one of {classes.tolist()}, got None.")
-    wanted = classes[1] if pos_label is None else pos_label
-    if wanted not in classes:
-        raise ValueError(f"pos_label must be one of {classes.tolist()}, got {pos_label!r}.")
-    column = int(np.flatnonzero(classes == wanted)[0])
-    weight = check_sample_weight(sample_weight, len(targets))
+    column = 1 if pos_label is None else place_of_label(classes, pos_label)
+    wanted = classes[column]
     rows = [_positions(test) for test, _ in search.predictions_]
     together = np.concatenate(rows)
     _check_n_rows(len(targets), together)
+    weight = check_sample_weight(sample_weight, len(targets))
     if not weight[together][targets[together] == wanted].any():
         raise ValueError(
             "sample_weight must leave weight to held-out rows of the class that is to be found, "

@@ -58,3 +58,10 @@ from skweight.losses.regression import (
 from skweight.losses.row_loss import NumberLink, RowLoss
 from skweight.losses.torch_losses import traits_of
 from skweight.losses.units import mean_and_deviation, quantile_and_deviation
+
+_PUBLIC = (*CLASSIFIER_CRITERIA.values(), *REGRESSOR_CRITERIA.values(), CriterionError)
+
+
+def __dir__() -> list[str]:
+    """What is public: the losses that have names, and their error."""
+    return sorted(loss.__name__ for loss in _PUBLIC)

@@ -3,10 +3,11 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any
 
 from torch import Tensor, nn
+
+from skweight._keywords import as_real
 
 
 class CriterionError(ValueError):
@@ -75,8 +76,7 @@ class Traits:
 
 def check_real(name: str, value: Any, holds: Callable[[float], bool], expected: str) -> float:
     """Return ``value`` as a float, or say what ``criterion__<name>`` must be."""
-    is_real = isinstance(value, Real) and not isinstance(value, bool)
-    number = float(value) if is_real else math.nan
+    number = as_real(value)
     if not (math.isfinite(number) and holds(number)):
         raise ValueError(f"criterion__{name} must be {expected}, got {value!r}.")
     return number

@@ -231,7 +231,8 @@ class RowLoss(nn.Module):
         name = f"nn.{type(self.criterion).__name__}" if built else "nn.HuberLoss"
         return CriterionError(
             "criterion must return one loss per row, so that weights can be applied to "
-            f"it: expected shape ({len(output)},) or {tuple(output.shape)}, got {got}. Pass "
+            f"it: expected shape ({len(output)},) or {tuple(output.shape)}, got {got} from "
+            f"{name_of(self.criterion)}. Pass "
             f"the loss class itself ({name}, not {name}()), or build it with "
             'reduction="none", or leave out the final mean or sum. The target comes in the '
             "shape of the output, so do not squeeze only one of them."
@@ -245,14 +246,16 @@ class RowLoss(nn.Module):
         name = name_of(self.criterion)
         _check_suits(self.traits, name, output, target)
         try:
-            self(output, target)
+            with torch.enable_grad():
+                losses = self(output.detach().requires_grad_() * 1, target)
         except CriterionError:
             raise
-        except (RuntimeError, ValueError, TypeError) as error:
+        except (RuntimeError, ValueError, TypeError, IndexError) as error:
             raise CriterionError(
                 f"criterion {name} failed on output of shape {tuple(output.shape)} and target of "
                 f"shape {tuple(target.shape)}, {target.dtype}: {error}"
             ) from error
+        _check_differentiable(losses, name)
         has_one_logit = not target.is_floating_point() and target.ndim == 1 and width(output) == 1
         if has_one_logit and not isinstance(self.criterion, ClassLoss):
             _check_depends_on_logit(self, name, output)
@@ -394,6 +397,20 @@ def _check_suits(traits: Traits, name: str, output: Tensor, target: Tensor) -> N
             f"criterion {name} takes logarithms of probabilities, which the module does not "
             "return: pass nn.CrossEntropyLoss and a module that returns raw scores, or a module "
             "that ends with nn.LogSoftmax. skorch takes the logarithms itself, skweight does not."
+        )
+
+
+def _check_differentiable(losses: Tensor, name: str) -> None:
+    """Refuse losses from which nothing can be learned."""
+    if not losses.is_floating_point():
+        raise CriterionError(
+            f"criterion {name} must return losses that are real numbers, got {losses.dtype}."
+        )
+    if not losses.requires_grad:
+        raise CriterionError(
+            f"criterion {name} must return losses with a gradient by the output, got losses "
+            "without one. Compute them from the output by functions of torch, without detach() "
+            "and NumPy."
         )
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from skweight._keywords import HasArray
+from skweight._keywords import HasArray, check_flag, is_integer
 
 FeatureWeights = float | Sequence[float] | Tensor | HasArray
 
@@ -64,6 +65,8 @@ class FeatureWeight(nn.Module):
 
     def __init__(self, n_features: int, init: FeatureWeights = 1.0, learnable: bool = True) -> None:
         super().__init__()
+        check_count(n_features, "n_features")
+        check_flag(learnable, "learnable")
         self.n_features = n_features
         weight = check_weights(init, n_features, "init")
         if learnable:
@@ -180,6 +183,10 @@ class WeightedLinear(nn.Linear):
         learnable: bool = True,
         bias: bool = True,
     ) -> None:
+        check_count(in_features, "in_features")
+        check_count(out_features, "out_features")
+        check_flag(learnable, "learnable")
+        check_flag(bias, "bias")
         super().__init__(in_features, out_features, bias=bias)
         self.feature_weights: FeatureWeight | None = None
         if feature_weights is not None:
@@ -205,15 +212,21 @@ class WeightedLinear(nn.Linear):
         return X if self.output_weights is None else X * self.output_weights
 
 
+def check_count(value: Any, name: str) -> None:
+    """Refuse what is no positive number of features."""
+    if not is_integer(value, 1):
+        raise ValueError(f"{name} must be an integer >= 1, got {value!r}.")
+
+
 def check_weights(weights: FeatureWeights, length: int, name: str) -> Tensor:
     """Copy weights to a tensor of shape (length,), finite and non-negative."""
     if hasattr(weights, "tolist"):  # arrays, numpy scalars, Series and tensors
         weights = weights.tolist()
-    if isinstance(weights, (int, float)):
-        weights = [float(weights)] * length
     try:
+        if isinstance(weights, (int, float)) and not isinstance(weights, bool):
+            weights = [float(weights)] * length
         checked = torch.tensor(weights, dtype=torch.get_default_dtype(), device="cpu")
-    except (TypeError, ValueError, RuntimeError) as error:
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise TypeError(
             f"{name} must be a number or hold one number for each of {length} features, got "
             f"{type(weights).__name__}: {error}."

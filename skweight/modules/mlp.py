@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterable, Sequence
-from numbers import Real
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from skweight._keywords import Auto, did_you_mean
+from skweight._keywords import Auto, as_real, check_flag, did_you_mean, is_integer
 from skweight.modules.bins import PiecewiseLinear
 from skweight.modules.clipping import smooth_clip
 from skweight.modules.columns import Columns, positions
 from skweight.modules.embeddings import CategoryEmbedding
-from skweight.modules.feature_weights import EncodedFeatureWeight, FeatureWeights, check_weights
+from skweight.modules.feature_weights import (
+    EncodedFeatureWeight,
+    FeatureWeights,
+    check_count,
+    check_weights,
+)
 from skweight.modules.indicators import CategoryIndicators, ValueIndicators
 
 Activation = Literal["relu", "gelu", "silu", "tanh"]
@@ -146,11 +150,13 @@ class MLP(nn.Module):
         zero_output: bool = False,
     ) -> None:
         super().__init__()
+        check_count(n_features, "n_features")
+        check_count(n_outputs, "n_outputs")
         self.n_features = n_features
         self.register_buffer("shift", torch.zeros(n_features))
         self.register_buffer("scale", torch.ones(n_features))
         self.feature_weight: EncodedFeatureWeight | None = None
-        is_learnable = _check_flag("learnable_feature_weights", learnable_feature_weights)
+        is_learnable = check_flag(learnable_feature_weights, "module__learnable_feature_weights")
         if feature_weights is not None:
             checked = check_weights(feature_weights, n_features, "module__feature_weights")
             self.feature_weight = EncodedFeatureWeight(n_features, checked, is_learnable)
@@ -159,7 +165,7 @@ class MLP(nn.Module):
                 "module__learnable_feature_weights=False needs module__feature_weights to hold, "
                 "got None."
             )
-        if not (_is_number(dropout) and 0 <= dropout < 1):
+        if not 0 <= as_real(dropout) < 1:
             raise ValueError(f"module__dropout must be a number in [0, 1), got {dropout!r}.")
         make_activation = _check_activation(activation)
         sizes = _check_sizes(hidden_sizes)
@@ -168,7 +174,7 @@ class MLP(nn.Module):
         self.n_bins = _check_bins(n_bins, math.inf if is_linear else n_features)
         self.clip = _check_clip(clip, is_linear)
         self.max_indicators = _check_max_indicators(max_indicators, is_linear)
-        if not _is_integer(embedding_size, 1):
+        if not is_integer(embedding_size, 1):
             raise ValueError(
                 f"module__embedding_size must be an integer >= 1, got {embedding_size!r}."
             )
@@ -189,7 +195,7 @@ class MLP(nn.Module):
             width = size
         self.hidden = nn.Sequential(*layers)
         self.output = nn.Linear(width, n_outputs)
-        self.starts_at_offset = _check_flag("zero_output", zero_output)
+        self.starts_at_offset = check_flag(zero_output, "module__zero_output")
         self._clear_output()
 
     def _clear_output(self) -> None:
@@ -401,12 +407,6 @@ class MLP(nn.Module):
         self.output.bias.copy_(constant)
 
 
-def _check_flag(name: str, value: Any) -> bool:
-    if type(value).__name__ not in ("bool", "bool_"):  # the latter is NumPy's
-        raise ValueError(f"module__{name} must be True or False, got {value!r}.")
-    return bool(value)
-
-
 def _check_activation(activation: str | Callable[[], nn.Module]) -> Callable[[], nn.Module]:
     if isinstance(activation, nn.Module):
         raise ValueError(
@@ -443,7 +443,7 @@ def _make_activation(activation: Callable[[], nn.Module]) -> nn.Module:
 def _check_bins(n_bins: int | str, n_numbers: float) -> int:
     if isinstance(n_bins, str) and n_bins == "auto":
         return _most_bins(n_numbers)
-    if not _is_integer(n_bins, 0) or int(n_bins) == 1:
+    if not is_integer(n_bins, 0) or int(n_bins) == 1:
         raise ValueError(f'module__n_bins must be 0, an integer >= 2 or "auto", got {n_bins!r}.')
     return int(n_bins)
 
@@ -457,33 +457,25 @@ def _most_bins(n_numbers: float) -> int:
 def _check_max_indicators(value: int | str, is_linear: bool) -> int:
     if isinstance(value, str) and value == "auto":
         return _MAX_INDICATORS["linear" if is_linear else "hidden layers"]
-    if not _is_integer(value, 0):
+    if not is_integer(value, 0):
         raise ValueError(
             f'module__max_indicators must be an integer >= 0 or "auto", got {value!r}.'
         )
     return int(value)
 
 
-def _is_integer(value: Any, least: int) -> bool:
-    """Whether a parameter is an integer of at least this size."""
-    return hasattr(value, "__index__") and not isinstance(value, bool) and int(value) >= least
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
-
-
 def _check_clip(clip: float | str | None, is_linear: bool) -> float | None:
     if isinstance(clip, str) and clip == "auto":
         return None if is_linear else 3.0
-    if clip is not None and not (_is_number(clip) and 0 < float(clip) < math.inf):
+    if clip is not None and not 0 < as_real(clip) < math.inf:
         raise ValueError(f'module__clip must be a number > 0, None or "auto", got {clip!r}.')
     return None if clip is None else float(clip)
 
 
 def _check_sizes(hidden_sizes: Sequence[int]) -> Sequence[int]:
-    iterable = isinstance(hidden_sizes, Iterable) and not isinstance(hidden_sizes, str)
-    if not iterable or not all(_is_integer(size, 1) for size in hidden_sizes):
+    is_sequence = hasattr(hidden_sizes, "__len__") and hasattr(hidden_sizes, "__getitem__")
+    is_other = isinstance(hidden_sizes, (str, bytes, Mapping)) or not is_sequence
+    if is_other or not all(is_integer(size, 1) for size in hidden_sizes):
         raise ValueError(
             "module__hidden_sizes must be a sequence of positive integers, such as (64, 64), "
             f"got {hidden_sizes!r}."

@@ -10,16 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.model_selection import BaseCrossValidator
-from sklearn.utils import check_random_state, indexable
+from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import type_of_target
 
 from skweight._keywords import Floats, divide, underflow_is_zero
-from skweight.search.folds import n_rows
 from skweight.weights import (
     SurveyClusters,
     check_sample_weight,
     fill_targets_without_weight,
     find_clusters,
+    n_rows_of,
 )
 
 # Integers of more values than that are counts or amounts, which no fold can have the shares of.
@@ -154,14 +154,21 @@ class DesignKFold(BaseEstimator, BaseCrossValidator):  # type: ignore[misc]
             fewer clusters than folds.
         """
         self._check_params()
-        n = n_rows(indexable(X, y, groups)[0])
-        assert n is not None  # indexable refuses a scalar
-        clusters = groups if self.clusters is None else self.clusters
-        design = find_clusters(self.strata, clusters, n)
+        n = n_rows_of(X)
+        if n is None:
+            raise TypeError(f"X must have rows, got {X!r}.")
+        if y is not None and n_rows_of(y) != n:
+            raise ValueError(
+                f"y must have one entry for each of {n} rows of X, got {n_rows_of(y)}."
+            )
+        clusters, name = self.clusters, "clusters"
+        if clusters is None and groups is not None:
+            clusters, name = groups, "groups"
+        design = find_clusters(self.strata, clusters, n, name)
         if len(design.stratum) < self.n_splits:
             raise ValueError(
                 f"n_splits must be at most the number of clusters, got {self.n_splits} folds for "
-                f"{len(design.stratum)} clusters."
+                f"{len(design.stratum)} clusters{' (groups)' if name == 'groups' else ''}."
             )
         weight = check_sample_weight(self.sample_weight, n)
         shares = _shares(design, weight, y)
@@ -177,6 +184,8 @@ class DesignKFold(BaseEstimator, BaseCrossValidator):  # type: ignore[misc]
             raise ValueError(f"n_splits must be an integer of at least 2, got {n!r}.")
         if not isinstance(self.shuffle, (bool, np.bool_)):
             raise TypeError(f"shuffle must be True or False, got {self.shuffle!r}.")
+        if self.random_state is not None:
+            _check_seed(self.random_state)
         if self.random_state is not None and not self.shuffle:
             raise ValueError(
                 f"random_state must be None without shuffle=True, got {self.random_state!r}: "
@@ -200,6 +209,16 @@ class DesignKFold(BaseEstimator, BaseCrossValidator):  # type: ignore[misc]
         return np.asarray(order[np.lexsort((-size[order], turn, stratum[order]))])
 
 
+def _check_seed(random_state: Any) -> None:
+    try:
+        check_random_state(random_state)
+    except ValueError as error:
+        raise ValueError(
+            "random_state must be None, an integer from 0 to 2**32 - 1, or a RandomState, got "
+            f"{random_state!r}."
+        ) from error
+
+
 @underflow_is_zero
 def _shares(design: SurveyClusters, weight: Floats, y: Any) -> Floats:
     """The share of each cluster in all weight and in that of each class, one row per cluster.
@@ -218,6 +237,8 @@ def _shares(design: SurveyClusters, weight: Floats, y: Any) -> Floats:
 
 def _class_weights(y: Any, weight: Floats) -> list[Floats]:
     """For each class the weights of its rows, 0 in other rows; none if y holds no classes."""
+    if np.iscomplexobj(y):
+        raise ValueError("y must hold labels or real numbers, got complex numbers.")
     kind = "unknown" if y is None else type_of_target(y, input_name="y")
     if kind == "multilabel-indicator":
         dense = y.toarray() if hasattr(y, "toarray") else np.asarray(y)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from numbers import Integral
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,15 +15,13 @@ from sklearn.model_selection import GridSearchCV, RandomizedSearchCV, check_cv
 from sklearn.utils import indexable
 from sklearn.utils.metadata_routing import process_routing
 
-from skweight._keywords import Auto, warn
+from skweight._keywords import Auto, Self, check_flag, warn
 from skweight.estimators import callbacks_of, doc_link_template
 from skweight.search.callbacks import SearchCallback
 from skweight.search.run import SearchRun
 from skweight.search.stand_in import StandIn
 from skweight.search.trainings import Trainings
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
+from skweight.weights import n_rows_of
 
 
 class StackedSearch:
@@ -80,6 +78,14 @@ class StackedSearch:
             raise TypeError(
                 "X must be something whose rows can be selected, for the splits, got "
                 f"{type(X).__name__}. Pass skorch.helper.SliceDict(**X)."
+            )
+        check_flag(self.return_predictions, "return_predictions")
+        n_rows, n_targets = n_rows_of(X), n_rows_of(y)
+        if y is not None and n_targets is None:
+            raise TypeError(f"y must hold a target for each row of X, got {y!r}.")
+        if None not in (n_rows, n_targets) and n_rows != n_targets:
+            raise ValueError(
+                f"y must have one entry for each of {n_rows} rows of X, got {n_targets}."
             )
         X, y = indexable(X, y)
         search: Any = copy.copy(self)
@@ -247,7 +253,7 @@ class WeightSearchCV(StackedSearch, GridSearchCV):  # type: ignore[misc]
     >>> X, y = make_classification(200, weights=[0.9], random_state=0)
     >>> search = WeightSearchCV(
     ...     WeightedTorchClassifier(max_epochs=5, random_state=0, device="cpu"),
-    ...     {"class_weight": [None, "balanced"], "class_weight_power": [0.5, 1.0]},
+    ...     {"class_weight": ["balanced", {0: 1, 1: 3}], "class_weight_power": [0.5, 1.0]},
     ...     scoring="balanced_accuracy",
     ... ).fit(X, y)
     >>> search.stacked_

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field, replace
 from itertools import pairwise, product
-from numbers import Integral
 from typing import Any
 
 import joblib
@@ -15,6 +14,7 @@ from sklearn.base import clone
 from sklearn.utils import check_random_state
 from sklearn.utils.parallel import Parallel, delayed
 
+from skweight._keywords import is_integer
 from skweight.estimators import FitData, callbacks_of, draw_seed, overrides, plan
 from skweight.search.fits import Result, Task, run_task
 from skweight.search.folds import Fold, transform_fold
@@ -58,8 +58,8 @@ class Trainings:
         raises: bool,
         are_heard: bool,
     ) -> None:
-        is_int = isinstance(stack_size, Integral) and not isinstance(stack_size, bool)
-        if stack_size != "auto" and not (is_int and int(stack_size) >= 1):
+        is_auto = isinstance(stack_size, str) and stack_size == "auto"
+        if not (is_auto or is_integer(stack_size, 1)):
             raise ValueError(f'stack_size must be "auto" or an int >= 1, got {stack_size!r}.')
         last_step(estimator)
         self.estimator, self.params = estimator, params

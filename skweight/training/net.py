@@ -44,6 +44,7 @@ from skweight.training.files import lost_file, opened_whole
 from skweight.training.fit_state import FitState, Interrupted, begin_fit, is_blind
 from skweight.training.net_state import saved_state, state_to_save
 from skweight.training.observers import Watch, tell_beginning, tell_of_one
+from skweight.training.optimizer_settings import wrong_setting
 from skweight.training.recorded_update import recorded_update
 from skweight.training.scores import explained_share
 from skweight.training.steps import LossAndOutput, TrainingStep, with_row_axis
@@ -196,10 +197,11 @@ class WeightedNet(NeuralNet):  # type: ignore[misc]
             return super().initialize_optimizer(*args, **kwargs)
         except (TypeError, ValueError) as error:
             given = self.get_params_for("optimizer")
-            raise ValueError(
+            text = wrong_setting(self.optimizer, self.lr, given) or (
                 f"optimizer__* must be settings that {name_of(self.optimizer)} takes, got {given}: "
                 f"{type(error).__name__}: {error}"
-            ) from error
+            )
+            raise ValueError(text) from error
 
     def get_default_callbacks(self) -> list[Any]:
         """Drop skorch's loss averages, which this class records, and its table of epochs.

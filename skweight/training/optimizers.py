@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from skweight._keywords import check_keywords, did_you_mean, unwrap
+from skweight.training.optimizer_settings import check_groups
 from skweight.training.plan import TrainingOptions, optimizer_class
 
 # Optimizers with a fused kernel, and where it runs. That of SGD takes no sparse gradients, and
@@ -26,6 +27,8 @@ def check_optimizer(optimizer: Any, params: Mapping[str, Any], lr: float) -> Non
     """Refuse parameters that the user's optimizer does not take, before there is a network."""
     # param_groups is skorch's: pairs of a pattern of parameter names and their settings.
     own = {k: v for k, v in params.items() if k != "param_groups"} | {"lr": lr}
+    if "param_groups" in params:
+        check_groups(params["param_groups"], optimizer_class(optimizer))
     check_keywords(optimizer_class(optimizer), own, "optimizer")
     if "lr" in params:
         raise ValueError(

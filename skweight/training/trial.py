@@ -24,7 +24,8 @@ def try_module(
     output = _output(module, rows, batch["X"], holds_integers)
     _try_extremes(module, rows)
     if isinstance(output, Tensor):
-        output = with_row_axis(output, n_rows)
+        _check_trainable(module, output)
+        output = with_row_axis(output.detach(), n_rows)
     shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
     allowed: list[Any] = [(n_rows, columns) for columns in widths]
     if shape not in allowed + [(n_rows,)] * (1 in widths):
@@ -71,7 +72,24 @@ def _failure(module: nn.Module, X: Any, error: Exception) -> ValueError:
     return ValueError(f"module {type(module).__name__} failed on {describe(X)}: {error}")
 
 
-@torch.no_grad()
+def _check_trainable(module: nn.Module, output: Tensor) -> None:
+    """Refuse a module of which no training could change the output."""
+    if output.requires_grad:
+        return
+    parameters = [*module.parameters()]
+    if not parameters:
+        got = "a module without parameters"
+    elif not any(parameter.requires_grad for parameter in parameters):
+        got = f"{len(parameters)} parameters that all have requires_grad=False"
+    else:
+        got = "an output without a gradient: do not call detach() or NumPy in forward"
+    raise ValueError(
+        f"module {type(module).__name__} must compute its output from parameters that training "
+        f"can change, got {got}."
+    )
+
+
+@torch.enable_grad()
 def _output(module: nn.Module, rows: RowDataset, X: Any, holds_integers: bool) -> Any:
     """The module's output for X, the first of the rows, on floats or else on integers.
 

@@ -19,6 +19,7 @@ from skweight.weights.merging import (
 )
 from skweight.weights.missing import (
     fill_targets_without_weight,
+    n_rows_of,
     name_place,
     rows_with_weight,
     take_rows,
@@ -33,6 +34,7 @@ from skweight.weights.replicate_weights import (
 from skweight.weights.sample_weight import (
     EffectiveSampleSizeWarning,
     as_float64,
+    as_labels,
     as_numbers,
     check_sample_weight,
     effective_sample_size,

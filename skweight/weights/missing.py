@@ -1,6 +1,6 @@
 """Targets that are missing: no class and no number, and allowed only in rows of weight 0."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from numbers import Real
 from typing import Any, NoReturn
 
@@ -70,6 +70,19 @@ def _numbers_of_objects(values: NDArray[Any], y: Any) -> Any:
         return y
     numbers = np.array(values.tolist())
     return y if numbers.dtype == object else numbers  # integers beyond 64 bits
+
+
+def n_rows_of(values: Any) -> int | None:
+    """How many rows a table, an array or a list has, or each in a dict; None if it has none."""
+    if isinstance(values, Mapping) and not hasattr(values, "toarray"):
+        return next((n_rows_of(value) for value in values.values()), None)
+    shape = getattr(values, "shape", None)
+    if shape is None and hasattr(values, "__array__"):
+        shape = np.asarray(values).shape
+    if shape is not None:
+        return int(shape[0]) if shape else None
+    is_sequence = isinstance(values, Sequence) and not isinstance(values, (str, bytes))
+    return len(values) if is_sequence else None
 
 
 def take_rows(values: Any, positions: NDArray[np.intp]) -> Any:
@@ -166,8 +179,8 @@ def rows_with_weight(sample_weight: Any, n_rows: int) -> NDArray[np.bool_] | Non
     if sample_weight is None:
         return None
     try:
-        weight = np.asarray(as_numbers(sample_weight), dtype=np.float64)
-    except (TypeError, ValueError):
+        weight = np.asarray(as_numbers(sample_weight, "sample_weight"), dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
         return None
     if weight.shape != (n_rows,) or weight.all() or not weight.any():
         return None

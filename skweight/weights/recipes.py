@@ -6,13 +6,12 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from skweight._keywords import Floats, underflow_is_zero
+from skweight._keywords import Floats, as_real, underflow_is_zero
 from skweight.weights.sample_weight import (
     as_float64,
     as_numbers,
@@ -81,7 +80,7 @@ def effective_number(beta: float) -> Callable[[ArrayLike], Floats]:
             "beta must be a real number in [0, 1), got an array: pass effective_number(0.99) as "
             "class_weight, and not effective_number itself."
         )
-    if not isinstance(beta, Real) or not 0 <= float(beta) < 1:
+    if not 0 <= as_real(beta) < 1:
         raise ValueError(f"beta must be a real number in [0, 1), got {beta!r}.")
     return _EffectiveNumber(float(beta))
 
@@ -139,7 +138,7 @@ def time_decay(age: ArrayLike, half_life: Any) -> Floats:
     if bad.any():
         first = int(bad.argmax())
         raise ValueError(
-            f"age must be non-negative and finite, got {as_numbers(age)[first]} at "
+            f"age must be non-negative and finite, got {as_numbers(age, 'age')[first]} at "
             f"position {first}."
         )
     with np.errstate(over="ignore"):
@@ -153,7 +152,7 @@ def _as_durations(values: Any, name: str) -> tuple[Floats, bool]:
     292 years and then wraps around silently.
     """
     refuse_masked(values, name)
-    array = as_numbers(values)
+    array = as_numbers(values, name)
     microsecond = timedelta(microseconds=1)
     try:
         if array.dtype.kind == "m":
@@ -203,7 +202,7 @@ def clip_weights(sample_weight: ArrayLike, ratio: float) -> Floats:
     >>> clip_weights([1, 1, 0, 10], ratio=2)
     array([1., 1., 0., 8.])
     """
-    if not isinstance(ratio, Real) or not 1 <= ratio < math.inf:
+    if not 1 <= as_real(ratio) < math.inf:
         raise ValueError(f"ratio must be a finite number of at least 1, got {ratio!r}.")
     weight = check_weights_alone(sample_weight)
     top = weight.max()

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from skweight._keywords import Floats, did_you_mean
+from skweight._keywords import Floats, as_real, did_you_mean, is_integer
 from skweight.weights.sample_weight import as_float64, check_sample_weight
 
 ReplicateMethod = Literal["bootstrap", "brr", "jk1", "jkn", "sdr"]
@@ -86,10 +85,15 @@ class ReplicateWeights:
                 "weights must be 2-D with a row per row and a column per replicate, got shape "
                 f"{weights.shape}."
             )
+        if weights.shape[1] < 2:
+            raise ValueError(
+                f"weights must hold at least two replicates, got {weights.shape[1]} in shape "
+                f"{weights.shape}."
+            )
         scale = variance_factors(self.method, weights.shape[1], scale=self.scale)
         _check_columns(weights)
         df = self.degrees_of_freedom
-        if df is not None and (not isinstance(df, Integral) or isinstance(df, bool) or df < 1):
+        if df is not None and not is_integer(df, 1):
             raise ValueError(
                 f"degrees_of_freedom must be None or an integer of at least 1, got {df!r}."
             )
@@ -200,7 +204,7 @@ def variance_factors(
     array([1., 1., 1., 1.])
     """
     _check_method(method, fay)
-    if not isinstance(n_replicates, Integral) or isinstance(n_replicates, bool) or n_replicates < 2:
+    if not is_integer(n_replicates, 2):
         raise ValueError(f"n_replicates must be an integer of at least 2, got {n_replicates!r}.")
     n = int(n_replicates)
     if scale is not None:
@@ -223,7 +227,7 @@ def _check_method(method: str, fay: float) -> None:
     if not isinstance(method, str) or method not in REPLICATE_METHODS:
         hint = did_you_mean(str(method).lower(), REPLICATE_METHODS)
         raise ValueError(f"method must be one of {[*REPLICATE_METHODS]}, got {method!r}.{hint}")
-    if not isinstance(fay, Real) or not 0 <= fay < 1:
+    if not 0 <= as_real(fay) < 1:
         raise ValueError(f"fay must be a number in [0, 1), got {fay!r}.")
     if fay and method != "brr":
         raise ValueError(f'fay must be 0 unless method is "brr", got {fay!r} with {method!r}.')

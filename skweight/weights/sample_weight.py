@@ -34,8 +34,8 @@ def check_sample_weight(
         )
     if len(weight) != n_samples:
         raise ValueError(
-            f"{name} must have one weight per row: expected {n_samples} for X "
-            f"with {n_samples} rows, got {len(weight)}."
+            f"{name} must have one weight per row: expected {n_samples} for the {n_samples} rows "
+            f"of X or y, got {len(weight)}."
         )
     _check_values(weight, name)
     return weight
@@ -89,16 +89,26 @@ def refuse_masked(values: Any, name: str) -> None:
     )
 
 
-def as_numbers(values: Any) -> NDArray[Any]:
+def as_numbers(values: Any, name: str) -> NDArray[Any]:
     """An ndarray of any dtype; a tensor may sit on any device and require gradients."""
-    return np.asarray(values.tolist() if hasattr(values, "detach") else values)
+    try:
+        return np.asarray(values.tolist() if hasattr(values, "detach") else values)
+    except ValueError as error:
+        raise ValueError(f"{name} must have the same shape in every row: {error}.") from error
+
+
+def as_labels(values: Any, name: str) -> NDArray[Any]:
+    """Labels as an array, in which labels of a list stay what they are beside strings."""
+    array = as_numbers(values, name)
+    is_list = isinstance(values, (list, tuple))
+    return np.asarray(values, dtype=object) if array.dtype.kind in "US" and is_list else array
 
 
 def as_float64(values: Any, name: str) -> Floats:
     """Copy real numbers to float64; ``name`` is what errors call them."""
     refuse_masked(values, name)
+    array = as_numbers(values, name)
     try:
-        array = as_numbers(values)
         if array.dtype.kind == "O" and not any(isinstance(v, (str, bytes)) for v in array.flat):
             array = array.astype(np.float64)
     except (TypeError, ValueError, OverflowError) as error:

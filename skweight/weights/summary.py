@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from skweight._keywords import Floats, underflow_is_zero
+from skweight._keywords import Floats, underflow_is_zero, warn
 from skweight.weights.class_weight import resolve_class_weight
 from skweight.weights.missing import fill_targets_without_weight
 from skweight.weights.sample_weight import (
+    as_labels,
     as_numbers,
     check_sample_weight,
     effective_sample_size,
@@ -84,9 +85,9 @@ def weight_summary(
       yes     1     1               1           2.5         0.5
       all     4     5         2.90909           nan           1
     """
-    y = as_numbers(y) if hasattr(y, "detach") else y
+    y = as_numbers(y, "y") if hasattr(y, "detach") else y
     y = fill_targets_without_weight(y, sample_weight)
-    classes, codes, continuous = _as_classes(as_numbers(y), class_weight)
+    classes, codes, continuous = _as_classes(as_labels(y, "y"), class_weight)
     weight = check_sample_weight(sample_weight, len(codes))
     kept = weight > 0  # a callable must not count rows of weight 0
     factor = resolve_class_weight(class_weight, classes, codes[kept], weight[kept])
@@ -95,6 +96,11 @@ def weight_summary(
         raise ValueError(
             "class_weight must leave a weight to some class with mass, got "
             f"{dict(zip(classes.tolist(), factor.tolist()))}."
+        )
+    if continuous and sample_weight is None:
+        warn(
+            "y holds numbers that are no labels, and sample_weight is None, so that every row "
+            "counts 1. To look at weights, pass them as weight_summary(y, sample_weight)."
         )
     n_classes = len(classes)
     rows = np.bincount(codes[kept], minlength=n_classes)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from skweight._keywords import Floats
 from skweight.weights.missing import missing_rows
-from skweight.weights.sample_weight import as_numbers, refuse_masked
+from skweight.weights.sample_weight import as_labels, refuse_masked
 
 Codes = NDArray[np.intp]
 
@@ -37,7 +37,9 @@ class SurveyClusters:
         return of_clusters[self.of_rows]
 
 
-def find_clusters(strata: Any, clusters: Any, n_rows: int) -> SurveyClusters:
+def find_clusters(
+    strata: Any, clusters: Any, n_rows: int, name_of_clusters: str = "clusters"
+) -> SurveyClusters:
     """The clusters of ``n_rows`` rows, within strata: a label in two strata is two clusters.
 
     Without strata there is one, and without clusters each row is one.
@@ -46,7 +48,7 @@ def find_clusters(strata: Any, clusters: Any, n_rows: int) -> SurveyClusters:
     if clusters is None:
         inside = np.arange(n_rows)
     else:
-        inside = _sorted_labels(clusters, "clusters", n_rows)[1]
+        inside = _sorted_labels(clusters, name_of_clusters, n_rows)[1]
     pairs, found = np.unique(of_rows * (inside.max() + 1) + inside, return_inverse=True)
     return SurveyClusters(found, pairs // (inside.max() + 1), labels)
 
@@ -83,13 +85,7 @@ def _label_array(labels: Any, name: str) -> NDArray[Any]:
             f"{name} must have one label per row, got {labels!r}. Pass the column itself, such as "
             f"table[{labels!r}]."
         )
-    try:
-        values = as_numbers(labels)
-    except ValueError as error:
-        raise ValueError(f"{name} must have one label per row: {error}.") from error
-    if values.dtype.kind in "US" and isinstance(labels, (list, tuple)):
-        values = np.asarray(labels, dtype=object)  # else NaN beside strings is the string "nan"
-    return values
+    return as_labels(labels, name)  # NaN beside strings is not the string "nan"
 
 
 def count_rows(**arrays: Any) -> int:

@@ -7,13 +7,12 @@ over rows: their order means nothing. Neither do weights of 0, whose clusters be
 
 from __future__ import annotations
 
-from numbers import Integral
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from skweight._keywords import Floats, did_you_mean, underflow_is_zero
+from skweight._keywords import Floats, check_choice, is_integer, underflow_is_zero
 from skweight.weights.hadamard import hadamard_rows
 from skweight.weights.replicate_weights import (
     ReplicateMethod,
@@ -309,11 +308,7 @@ def _check_design(
     strata: Any, clusters: Any, sample_weight: Any, single_cluster: str
 ) -> tuple[SurveyClusters, Floats]:
     """The clusters and the checked weights of the rows; refuses strata that have no variance."""
-    if single_cluster not in _SINGLE_CLUSTER:
-        hint = did_you_mean(str(single_cluster), _SINGLE_CLUSTER)
-        raise ValueError(
-            f"single_cluster must be one of {[*_SINGLE_CLUSTER]}, got {single_cluster!r}.{hint}"
-        )
+    check_choice(single_cluster, _SINGLE_CLUSTER, "single_cluster")
     n_rows = count_rows(sample_weight=sample_weight, strata=strata, clusters=clusters)
     weight = check_sample_weight(sample_weight, n_rows)
     design = find_clusters(strata, clusters, n_rows)
@@ -339,7 +334,7 @@ def _check_design(
 def _generator(random_state: Any) -> np.random.Generator:
     if isinstance(random_state, np.random.RandomState):
         random_state = random_state.randint(2**31)
-    if isinstance(random_state, Integral) and int(random_state) >= 0:
+    if is_integer(random_state, 0):
         return np.random.default_rng(int(random_state))
     if random_state is None or isinstance(random_state, np.random.Generator):
         return np.random.default_rng(random_state)

@@ -188,11 +188,11 @@ def test_what_scikit_learn_reads_as_numbers_is_still_taken(X):
     [
         (A, "Expected 2D array, got 1D array"),
         (3.0, "Expected 2D array, got scalar array"),
-        (np.c_[A, A][:4], "inconsistent numbers of samples"),
-        ([[1, 2]] * 4, "inconsistent numbers of samples"),
+        (np.c_[A, A][:4], "^y must have one entry for each of 4 rows of X, got 6"),
+        ([[1, 2]] * 4, "^y must have one entry for each of 4 rows of X, got 6"),
     ],
 )
-def test_other_errors_of_scikit_learn_stay_as_they_are(X, message):
+def test_a_wrong_shape_of_x_or_y_is_named(X, message):
     with pytest.raises(ValueError, match=message):
         WeightedTorchRegressor().fit(X, Y)
 

@@ -295,7 +295,7 @@ def test_the_scale_of_known_weights_is_not_lost(weights, options, factors):
     ("options", "message"),
     [
         ({"method": "jk1"}, r"method must be None or that of replicate_weights, 'brr', got 'jk1'"),
-        ({"method": "bbr"}, r"method must be None or that of replicate_weights, 'brr', got 'bbr'"),
+        ({"method": "bbr"}, r"method must be one of .*, got 'bbr'. Did you mean 'brr'"),
         ({"fay": 0.3}, r"fay must be 0 or the one .* whose scale is 0.666667, got 0.3 with .*0.34"),
     ],
 )

@@ -14,6 +14,7 @@ from sklearn.neural_network import MLPClassifier
 from skweight import (
     GroupDifference,
     MarginalEffect,
+    ReplicateEstimator,
     WeightedTorchClassifier,
     WeightedTorchRegressor,
     mean_prediction,
@@ -186,3 +187,20 @@ def test_values_may_be_missing():
         parts = [model.predict(frame.assign(**{column: v})) for v in (value, missing)]
         found = MarginalEffect(column, values=(value, missing))(model, frame)
         assert found == pytest.approx(np.mean(parts[1] - parts[0]))
+
+
+def test_the_row_of_a_single_number_has_the_name_of_the_statistic():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(40, 2))
+    net = WeightedTorchRegressor(max_epochs=1, n_members=1, random_state=0)
+    weights = rng.uniform(0.9, 1.1, size=(40, 3))
+    fitted = ReplicateEstimator(net, method="bootstrap").fit(X, X[:, 0], replicate_weights=weights)
+
+    def names(function, y=None):
+        return fitted.statistic(function, X, y).table()[""].tolist()
+
+    assert names(mean_prediction) == ["mean_prediction"]
+    assert names(GroupDifference(X[:, 0] > 0)) == ["GroupDifference"]
+    assert names("r2", X[:, 0]) == ["r2"]
+    assert names(lambda *args, sample_weight: 1.0) == ["statistic"]
+    assert names(lambda model, X, y, sample_weight: model.predict(X[:3])) == ["0", "1", "2"]

@@ -3,6 +3,8 @@
 What a class weight is worth is in ``test_sample_weight.py``; here it meets codes and priors.
 """
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,6 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.exceptions import DataConversionWarning
 
+from skweight import WeightedTorchClassifier
 from skweight.estimators import Labels, is_fixed
 
 INDICATORS = np.array([[0, 1, 0], [1, 1, 0], [0, 1, 1], [0, 0, 1]])
@@ -317,3 +320,19 @@ def test_a_zero_has_no_logarithm_and_is_named(values, labels, named):
 )
 def test_only_numbers_are_known_before_any_row(class_weight, fixed):
     assert is_fixed(class_weight) is fixed
+
+
+@pytest.mark.parametrize("power", [0.5, 0, 2.0])
+def test_a_power_of_class_weights_that_there_are_not_warns(power):
+    """It is a parameter that changes nothing, as in a grid without ``class_weight``."""
+    X = np.random.default_rng(0).normal(size=(40, 2))
+    y, quick = np.arange(40) % 2, {"max_epochs": 1, "n_members": 1, "random_state": 0}
+    with pytest.warns(UserWarning, match=rf"class_weight_power={power} has no effect"):
+        unused = WeightedTorchClassifier(class_weight_power=power, **quick).fit(X, y)
+    plain = WeightedTorchClassifier(**quick).fit(X, y)
+    np.testing.assert_array_equal(unused.predict_proba(X), plain.predict_proba(X))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        WeightedTorchClassifier(class_weight="balanced", class_weight_power=power, **quick).fit(
+            X, y
+        )

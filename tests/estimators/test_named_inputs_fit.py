@@ -190,7 +190,7 @@ def test_scores_ignore_rows_of_weight_zero():
     kept = WEIGHT > 0
     expected = clf.score(rows_of(X, kept), Y[kept], WEIGHT[kept])
     assert clf.score(given, Y, WEIGHT) == expected < 1
-    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+    with pytest.raises(ValueError, match="y must have one entry for each of"):
         clf.score({**given, "tokens": TOKENS[:5]}, Y, WEIGHT)
 
 

@@ -296,6 +296,7 @@ BAD = {
     "compile": [1, "yes", None],
     "warm_start": [0, "no", None],
     "callbacks": ["EarlyStopping", 3, {"a": 1}],
+    "random_state": [-1, 2**32, 1.5, "0", True, [1], np.random.default_rng(0)],
     "verbose": [-1, 1.5, "1", None],
 }
 GOOD = {
@@ -319,6 +320,7 @@ GOOD = {
     "compile": [False, True, np.False_],
     "warm_start": [True, np.False_],
     "callbacks": [None, [], ()],
+    "random_state": [None, 0, 2**32 - 1, np.int64(3), np.random.RandomState(0)],
     "verbose": [0, 2, True, np.int64(1)],
 }
 

@@ -316,7 +316,7 @@ class Fails(Callback):
 codes = TARGETS["classifier"]
 BAD_CALLS = {  # arguments or settings, and what is said of them
     "features": ({"X": X[:, :3]}, "features"),
-    "length": ({"y": codes[:-1]}, "inconsistent"),
+    "length": ({"y": codes[:-1]}, "y must have one entry for each of"),
     "infinity": ({"X": X * np.inf}, "infinity"),
     "weights": ({"sample_weight": -np.ones(N_ROWS)}, "sample_weight.*non-negative"),
     "no_weight": ({"sample_weight": np.zeros(N_ROWS)}, "sample_weight.*positive"),

@@ -527,7 +527,7 @@ def test_wrong_arguments_are_named(binary, search, monkeypatch):
             WeightDisplay.from_weights(None, one)
         with pytest.raises(TypeError, match="y must have one entry per row, got"):
             WeightDisplay.from_estimator(model, one)
-    with pytest.raises(ValueError, match="scale must be 'linear' or 'log', got 'cube'"):
+    with pytest.raises(ValueError, match=r"scale must be one of \['linear', 'log'\], got 'cube'"):
         CalibrationDisplay.from_predictions(y, y * 0.5, scale="cube")
     with pytest.raises(TypeError, match="estimator must be a fitted classifier with predict_proba"):
         CalibrationDisplay.from_estimator(WeightedTorchRegressor(), X, y)

@@ -195,10 +195,13 @@ def test_adam_and_its_relatives_take_one_kernel_unless_told_otherwise(binary):
 @pytest.mark.parametrize(
     ("params", "came"),
     [
-        ({"optimizer__weight_decay": "0.1"}, "AdamW takes, got .*'weight_decay': '0.1'"),
-        ({"optimizer__weight_decay": -1}, "AdamW takes, .*Invalid weight_decay value: -1"),
-        ({"optimizer__betas": 0.9}, "AdamW takes, got .*'betas': 0.9"),
-        ({"optimizer": torch.optim.SGD, "optimizer__momentum": -1}, "SGD takes, .*'momentum': -1"),
+        (
+            {"optimizer__weight_decay": "0.1"},
+            "a setting of AdamW, got '0.1'",
+        ),
+        ({"optimizer__weight_decay": -1}, "got -1: Invalid weight_decay value: -1"),
+        ({"optimizer__betas": 0.9}, "a setting of AdamW, got 0.9"),
+        ({"optimizer": torch.optim.SGD, "optimizer__momentum": -1}, "of SGD, got -1"),
         ({"optimizer": lambda params, lr: 1 / "a"}, "takes, got .*: TypeError"),
     ],
 )
@@ -206,5 +209,5 @@ def test_adam_and_its_relatives_take_one_kernel_unless_told_otherwise(binary):
 def test_settings_that_an_optimizer_does_not_take_are_named(binary, params, came, n_members):
     X, y, _ = binary
     model = WeightedTorchClassifier(**QUICK | params | {"n_members": n_members})
-    with pytest.raises(ValueError, match=f"optimizer__.* must be settings that .*{came}"):
+    with pytest.raises(ValueError, match=f"optimizer__.* must be .*{came}"):
         model.fit(X, y)

@@ -78,7 +78,7 @@ def test_a_network_adapts_then_is_tried_then_adapts_its_output():
     assert names == ["adapt", "adapt_input", "forward", "adapt_output"]
     assert module.training
     few, in_training, with_gradient = module.called("forward")
-    assert (in_training, with_gradient) == (False, False)
+    assert (in_training, with_gradient) == (False, True)  # what no gradient reaches is refused
     assert_array_equal(few, X[INDEX[:5]])
 
 

@@ -107,7 +107,11 @@ NO_WEIGHT[:, 1], NEGATIVE[1, 2], NOT_FINITE[2, 0] = 0, -1, math.nan
         (([1, 2, 3], "jk1", 1), ValueError, r"weights must be 2-D .* got shape \(3,\)"),
         ((np.ones((0, 3)), "jk1", 1), ValueError, r"weights must be 2-D .* got shape \(0, 3\)"),
         (([["a", "b"]], "jk1", 1), TypeError, "weights must hold real numbers"),
-        ((np.ones((3, 1)), "jk1", 1), ValueError, "n_replicates must .* got 1"),
+        (
+            (np.ones((3, 1)), "jk1", 1),
+            ValueError,
+            r"weights must hold at least two replicates, got 1",
+        ),
         ((NO_WEIGHT, "jk1", 1), ValueError, r"weights\[:, 1\] must hold at least one positive"),
         ((NEGATIVE, "jk1", 1), ValueError, r"weights\[:, 2\] must be non-negative.* position 1"),
         ((NOT_FINITE, "jk1", 1), ValueError, r"weights\[:, 0\] must be finite.* position 2"),

@@ -132,3 +132,11 @@ def test_a_regression_target_has_one_row():
 def test_what_cannot_be_summarised_is_refused_by_name(y, weight, class_weight, error, came):
     with pytest.raises(error, match=f"^{came}"):
         weight_summary(y, weight, class_weight)
+
+
+def test_weights_that_are_passed_as_y_warn():
+    """Numbers that are no labels, without weights: every row counts 1, which says nothing."""
+    weight = [0.5, 2.5, 1.0]
+    with pytest.warns(UserWarning, match=r"pass them as weight_summary\(y, sample_weight\)"):
+        weight_summary(weight)
+    assert weight_summary([0.5, 2.5, 1.0], weight)["mass"].tolist() == [4.0]
