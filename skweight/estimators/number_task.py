@@ -239,13 +239,20 @@ class NumberTask:
             if self.target_shape
             else (float(units.location[0]), float(units.scale[0]))
         )
-        scaled = divide(y - location, scale).astype(np.float32)
+        exact = divide(y - location, scale)
+        if np.abs(exact).max(initial=0.0) > np.finfo(np.float32).max:
+            raise ValueError(self._spans_too_much(f"largest value of {y.max()}", scale))
+        scaled = exact.astype(np.float32)
         if self.traits.positive == "positive" and not scaled.all():
-            raise ValueError(
-                "y must not span more than float32 can hold for criterion="
-                f"{self._given!r}, got a smallest value of {y.min()} and a mean of {scale}."
-            )
+            raise ValueError(self._spans_too_much(f"smallest value of {y.min()}", scale))
         return scaled
+
+    def _spans_too_much(self, value: str, scale: Any) -> str:
+        unit = "mean" if self.traits.units == "mean_one" else "spread"
+        return (
+            f"y must not span more than float32 can hold for criterion={self._given!r}, got a "
+            f"{value} and a {unit} of {scale}."
+        )
 
     def from_units(self, values: Floats, shift: bool = True) -> Floats:
         """Values of shape (n, n_targets, ...) in the units and the shape of y.

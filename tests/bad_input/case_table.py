@@ -8,6 +8,7 @@ names the argument, or has the fourth entry of a row in its place.
 ``python tests/bad_input/case_table.py`` prints how many rows there are.
 """
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
@@ -47,7 +48,9 @@ class Case:
 
     @property
     def id(self) -> str:
-        shown = " ".join(repr(self.arguments[self.argument]).split())
+        """The same in every process: without the addresses of objects."""
+        shown = re.sub(" at 0x[0-9a-f]+", "", repr(self.arguments[self.argument]))
+        shown = " ".join(shown.split())
         return f"{self.call}-{self.argument}={shown:.24}"
 
 

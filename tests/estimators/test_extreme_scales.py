@@ -140,3 +140,16 @@ def test_classes_too_far_apart_to_be_balanced_are_named(small, power):
         model.fit(X, LABELS, weight)
     model.set_params(class_weight=effective_number(0.999)).fit(X, LABELS, weight)
     assert np.isfinite(model.predict_proba(X)).all()
+
+
+@pytest.mark.parametrize("criterion", ["poisson", "tweedie"])
+@pytest.mark.parametrize("small", [1e-60, 1e-90])
+@pytest.mark.parametrize("n_members", [1, 2])
+def test_targets_far_above_nearly_all_of_the_weight_are_named(criterion, small, n_members):
+    y, weight = (np.arange(N_ROWS) % 3).astype(float), np.full(N_ROWS, small**2)
+    weight[y == 0] = 1
+    model = WeightedTorchRegressor(**FAST, criterion=criterion, n_members=n_members)
+    with pytest.raises(ValueError, match=r"^y must not span more .*of 2.0 and a mean"):
+        model.fit(X, y, weight)
+    model.set_params(criterion="squared_error").fit(X, y, weight)
+    assert np.isfinite(model.predict(X)).all()
