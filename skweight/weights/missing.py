@@ -179,7 +179,10 @@ def rows_with_weight(sample_weight: Any, n_rows: int) -> NDArray[np.bool_] | Non
     if sample_weight is None:
         return None
     try:
-        weight = np.asarray(as_numbers(sample_weight, "sample_weight"), dtype=np.float64)
+        numbers = as_numbers(sample_weight, "sample_weight")
+        if numbers.dtype.kind == "c":
+            return None
+        weight = np.asarray(numbers, dtype=np.float64)
     except (TypeError, ValueError, OverflowError):
         return None
     if weight.shape != (n_rows,) or weight.all() or not weight.any():

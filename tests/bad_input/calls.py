@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-import matplotlib
 import numpy as np
 import pandas as pd
 import torch
@@ -32,8 +31,6 @@ from skweight import (
     modules,
 )
 from skweight.ensembles import ReplicateStatistic
-
-matplotlib.use("agg")
 
 N = 40
 _rng = np.random.default_rng(0)

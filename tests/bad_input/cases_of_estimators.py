@@ -883,11 +883,6 @@ CASES = {
             "must have rows and columns, shape ... got 10000000000000000000000000000000",
         ),
         (
-            {"X": FRAME},
-            ValueError,
-            "has 4 features, but WeightedTorchClassifier is expecting 3 features as input",
-        ),
-        (
             {"offset": np.zeros(N)},
             ValueError,
             "must be None, because this WeightedTorchClassifier was fitted without one",

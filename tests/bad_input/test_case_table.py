@@ -8,22 +8,19 @@ import cloudpickle
 import numpy as np
 import pytest
 import torch
+from calls import CALLS, FRAME, NUMBERS, X, fresh
+from case_table import TABLE
 from numpy.testing import assert_array_equal
 from scipy import sparse
 from sklearn.base import BaseEstimator, clone
-
-pytest.importorskip("matplotlib")
-
-import matplotlib.pyplot as plt
-from calls import CALLS, FRAME, NUMBERS, X, fresh
-from case_table import TABLE
 
 import skweight
 from skweight import inspection, losses, modules
 from skweight.ensembles import ReplicateStatistic
 
-# Old versions of matplotlib with a new pyparsing; a fit that warns before it fails.
-pytestmark = pytest.mark.filterwarnings("ignore")
+plt = pytest.importorskip("matplotlib.pyplot")
+# An old matplotlib with a new pyparsing.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 FEWEST_CASES = 200
 # Seconds of this process: others on the machine do not count.
 MOST_SECONDS = 1.0
