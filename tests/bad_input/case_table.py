@@ -49,7 +49,7 @@ class Case:
     @property
     def id(self) -> str:
         """The same in every process: without the addresses of objects."""
-        shown = re.sub(" at 0x[0-9a-f]+", "", repr(self.arguments[self.argument]))
+        shown = re.sub(" at 0x[0-9a-fA-F]+", "", repr(self.arguments[self.argument]))
         shown = " ".join(shown.split())
         return f"{self.call}-{self.argument}={shown:.24}"
 
