@@ -243,7 +243,7 @@ def check_targets(estimator: Any, y: Any, n_rows: int) -> Any:
             f"{type(estimator).__name__} requires y to be passed, but the target y is None."
         )
     refuse_equal_names(y, "y")
-    if np.iscomplexobj(y):
+    if np.iscomplexobj(y if sparse.issparse(y) else np.asarray(y)):  # y may be like an array
         raise ValueError("y must hold labels or real numbers, got complex numbers.")
     if getattr(y, "shape", (len(y) if isinstance(y, list) else 1,))[:1] == (0,):
         raise ValueError(f"y must have one entry for each of {n_rows} rows of X, got none.")

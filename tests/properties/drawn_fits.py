@@ -195,7 +195,8 @@ def take(X, rows):
 
 
 CRITERIA_OF_CLASSES = [{}, {}, {"criterion": "focal"}, {"criterion__label_smoothing": 0.1}]
-WEIGHTS_OF_CLASSES = [{}, {}, {"class_weight": "balanced"}, {"class_weight_power": 0.5}]
+BALANCED = {"class_weight": "balanced"}
+WEIGHTS_OF_CLASSES = [{}, {}, BALANCED, {**BALANCED, "class_weight_power": 0.5}]
 # They need a weight in every class, and scores without smoothing or margin.
 PRIORS = [
     *({}, {}, {"correct_prior": True, "class_weight": "balanced"}),

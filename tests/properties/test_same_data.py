@@ -49,7 +49,8 @@ def test_calls_of_partial_fit_obey_the_laws_too(case, seed):
     copies = rng.permutation(np.repeat(rows, case.counts))
     classes = {"classes": np.unique(case.y)} if case.of_classes and case.y.ndim == 1 else {}
     plain = {"early_stopping": False, "n_members": 1, "ema_decay": "auto"}
-    plain |= {"class_weight": None, "logit_adjustment": 0} if case.of_classes else {}
+    if case.of_classes:
+        plain |= {"class_weight": None, "class_weight_power": 1, "logit_adjustment": 0}
 
     def fit(rows, weight):
         model = case.estimator(**plain)
