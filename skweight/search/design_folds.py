@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils import check_random_state
@@ -238,7 +237,7 @@ def _shares(design: SurveyClusters, weight: Floats, y: Any) -> Floats:
 
 def _class_weights(y: Any, weight: Floats) -> list[Floats]:
     """For each class the weights of its rows, 0 in other rows; none if y holds no classes."""
-    if np.iscomplexobj(y if issparse(y) else np.asarray(y)):
+    if np.iscomplexobj(y if hasattr(y, "toarray") else np.asarray(y)):
         raise ValueError("y must hold labels or real numbers, got complex numbers.")
     kind = "unknown" if y is None else type_of_target(y, input_name="y")
     if kind == "multilabel-indicator":
