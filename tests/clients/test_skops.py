@@ -115,7 +115,11 @@ AROUND = {
         classifier(), {"class_weight": [None, "balanced"]}, cv=2, return_predictions=True
     ),
     "randomized weight search": lambda: RandomizedWeightSearchCV(
-        pipeline(), {f"{NAME}class_weight_power": [0.0, 0.5]}, n_iter=2, cv=2, random_state=0
+        pipeline(class_weight="balanced"),
+        {f"{NAME}class_weight_power": [0.0, 0.5]},
+        n_iter=2,
+        cv=2,
+        random_state=0,
     ),
     "calibrated": lambda: CalibratedClassifierCV(classifier(), cv=2),
 }
