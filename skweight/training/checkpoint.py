@@ -79,7 +79,7 @@ class TrainingCheckpoint(Callback):  # type: ignore[misc]
                 f"WeightedTorchRegressor, got a {type(net).__name__}."
             )
 
-    def checked_path(self) -> Path:
+    def _checked_path(self) -> Path:
         """The path of the file; wrong parameters are refused."""
         if not isinstance(self.path, (str, os.PathLike)):
             raise TypeError(
@@ -129,7 +129,7 @@ def callbacks_of_member(callbacks: Sequence[Any] | None, number: int) -> list[An
 
 def _for_member(item: Any, number: int) -> Any:
     checkpoint = copy.copy(_without_name(item))
-    path = checkpoint.checked_path()
+    path = checkpoint._checked_path()
     checkpoint.path = path.with_name(f"{path.stem}-member-{number}{path.suffix}")
     return (item[0], checkpoint) if isinstance(item, tuple) else checkpoint
 

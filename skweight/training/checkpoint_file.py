@@ -114,4 +114,4 @@ def begin_checkpoint(net: Any, training: Training) -> CheckpointFile | None:
             "must be used with fit: a call of partial_fit makes one pass over its rows. Save the "
             "estimator between calls, with joblib.dump.",
         )
-    return CheckpointFile(found.checked_path(), int(found.every), fingerprint(net, training))
+    return CheckpointFile(found._checked_path(), int(found.every), fingerprint(net, training))
