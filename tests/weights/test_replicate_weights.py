@@ -125,3 +125,29 @@ NO_WEIGHT[:, 1], NEGATIVE[1, 2], NOT_FINITE[2, 0] = 0, -1, math.nan
 def test_what_are_no_replicate_weights_is_refused_by_name(args, error, came):
     with pytest.raises(error, match=f"^{came}"):
         ReplicateWeights(*args)
+
+
+def test_some_rows_of_replicate_weights_keep_what_the_others_are():
+    weights = np.arange(1.0, 13.0).reshape(4, 3)
+    every = ReplicateWeights(weights, "jkn", [0.5, 0.25, 0.75], 2)
+    some = every[[3, 0]]
+    np.testing.assert_array_equal(some.weights, weights[[3, 0]])
+    np.testing.assert_array_equal(some.scale, every.scale)
+    assert (some.method, some.degrees_of_freedom, some.shape) == ("jkn", 2, (2, 3))
+    assert repr(some) == (
+        "ReplicateWeights('jkn', 2 rows, 3 replicates, scale 0.25 to 0.75, 2 degrees of freedom)"
+    )
+    plain = ReplicateWeights(weights, "bootstrap", [0.5, 0.5, 0.5])
+    assert repr(plain) == (
+        "ReplicateWeights('bootstrap', 4 rows, 3 replicates, scale 0.5, unknown degrees of freedom)"
+    )
+
+
+def test_an_array_of_replicate_weights_is_a_copy_if_one_is_asked_for():
+    weights = ReplicateWeights(np.ones((3, 2)), "bootstrap", 0.5)
+    assert weights.__array__() is weights.weights
+    assert weights.__array__(np.float64) is weights.weights
+    assert np.asarray(weights, dtype=np.float32).dtype == np.float32
+    copy = weights.__array__(copy=True)
+    assert copy is not weights.weights and copy.dtype == np.float64
+    assert weights.__array__(np.float32, copy=True).dtype == np.float32

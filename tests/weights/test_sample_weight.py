@@ -256,3 +256,20 @@ def test_mean_one_holds_at_the_ends_of_float64(mass):
     weight = to_mean_one(np.array(mass))
     assert_allclose(weight.mean(), 1, rtol=1e-15)
     assert 0 <= weight[0] < weight[1] <= 2
+
+
+@pytest.mark.parametrize(
+    "given", [[1, 5], (1, 5), np.array([1, 5])], ids=["list", "tuple", "array"]
+)
+def test_class_weights_without_names_are_refused_with_a_hint(given):
+    with pytest.raises(TypeError) as refused:
+        resolve_class_weight(given, ABC, CODES, MASS)
+    kind = type(given).__name__
+    assert str(refused.value) == (
+        f'class_weight must be None, "balanced", a dict or a callable, got {kind}. '
+        "Name the classes: {0: 1, 1: 5}."
+    )
+    with pytest.raises(TypeError, match=r"callable, got int\.$"):
+        resolve_class_weight(3, ABC, CODES, MASS)
+    with pytest.raises(ValueError, match=r"^class_weight .* or a callable, got 'even'\.$"):
+        resolve_class_weight("even", ABC, CODES, MASS)
