@@ -42,9 +42,11 @@ def warn_of_scales(module: nn.Module, rows: RowDataset, names: Sequence[Any]) ->
     for found, what in ((is_too_large | is_unseen) & large, "large"), (is_unseen & small, "small"):
         if found.any():
             furthest = size[found].max() if what == "large" else size[found].min()
+            # Of all members of a fit, and so shown once.
+            furthest = 10.0 ** np.floor(np.log10(furthest))
             warn(
                 f"Columns {[name for name, is_found in zip(names, found) if is_found]} of X hold "
-                f"numbers as {what} as {furthest:.2g}, and module {type(module).__name__} gets "
+                f"numbers as {what} as {furthest:.0e}, and module {type(module).__name__} gets "
                 "them as they are, from which it can hardly learn. Scale X before, as with "
                 "StandardScaler in a Pipeline, or give the module a method "
                 "adapt_input(mean, spread)."
@@ -62,8 +64,9 @@ def warn_of_outliers(rows: RowDataset, spread: Tensor, names: Sequence[Any]) -> 
     if is_hidden.any():
         warn(
             f"Columns {[name for name, hidden in zip(names, is_hidden) if hidden]} of X hold "
-            "numbers so far out that the network hardly sees how all others differ. Clip these columns before, or "
-            "take logarithms; a network with hidden layers and bins does not need it."
+            "numbers so far out that the network hardly sees how all others differ. Clip these "
+            "columns before, or take logarithms; a network with hidden layers and bins does not "
+            "need it."
         )
 
 
