@@ -141,6 +141,7 @@ class MLP(nn.Module):
 
     shift: Tensor
     scale: Tensor
+    furthest: float | None = None  # also of networks that were pickled before there was a bound
 
     def __init__(
         self,
@@ -182,7 +183,8 @@ class MLP(nn.Module):
         self.chooses_bins = isinstance(n_bins, str) and not is_linear
         self.n_bins = _check_bins(n_bins, math.inf if is_linear else n_features)
         self.clip = _check_clip(clip, is_linear)
-        self.furthest = _FURTHEST if is_linear and clip == "auto" else None
+        if is_linear and isinstance(clip, str):
+            self.furthest = _FURTHEST
         self.max_indicators = _check_max_indicators(max_indicators, is_linear)
         if not is_integer(embedding_size, 1):
             raise ValueError(
