@@ -126,7 +126,7 @@ COLUMNS = {
     [
         (name, case)
         for place, name in enumerate(FITS)
-        for case in [*COLUMNS][:: 1 if place in (0, 2, 6) else 3]
+        for case in [*COLUMNS][:: 1 if place in (0, 2, 6) else 5]
     ],
 )
 def test_a_column_of_any_size_is_learned_as_in_ordinary_units(name, case):
@@ -340,7 +340,7 @@ RATES = {
 }
 
 
-@pytest.mark.parametrize("criterion", ["squared_error", "huber", "quantile", "gaussian_nll"])
+@pytest.mark.parametrize("criterion", ["squared_error", "huber", "quantile"])
 @pytest.mark.parametrize(("case", "n_members"), [*((case, 1) for case in TARGETS), ("1e9", 3)])
 def test_a_target_of_any_size_is_learned_as_in_ordinary_units(criterion, case, n_members):
     _assert_same_fit(criterion, n_members, SIGNAL, TARGETS[case])
@@ -402,7 +402,7 @@ def test_rows_of_hardly_any_weight_count_for_nothing(name, ratio):
     estimator, params, y = FITS[name]
     light = ROW % 2 == 0
     wrong = np.where(light, 1 - y if estimator is WeightedTorchClassifier else y[::-1], y)
-    model = estimator(**{**FAST, **params, "max_epochs": 40})
+    model = estimator(**{**FAST, **params, "max_epochs": 30})
     model.fit(X, wrong, np.where(light, ratio, 1.0))
     assert model.score(X[~light], y[~light]) > 0.9
     assert model.score(X, y) > 0.85
@@ -426,8 +426,7 @@ def test_one_row_may_be_so_much_heavier_or_lighter_than_all_others(name, ratio):
 @pytest.mark.usefixtures("_few_rows_have_most_of_the_weight")
 @pytest.mark.parametrize("n_members", [1, 3])
 @pytest.mark.parametrize("criterion", ["poisson", "gamma", "tweedie"])
-@pytest.mark.parametrize("tail", [1, 4], ids=["narrow", "heavy-tailed"])
-@pytest.mark.parametrize("is_weighted", [False, True])
+@pytest.mark.parametrize(("tail", "is_weighted"), [(1, True), (4, False), (4, True)])
 def test_a_logarithmic_link_without_hidden_layers_survives_any_table(
     n_members, criterion, tail, is_weighted
 ):
