@@ -30,7 +30,13 @@ from skweight.data.cells import is_number, missing_as_nan
 from skweight.data.columns import BOOLEAN, CATEGORY, Column, refuse_equal_names
 from skweight.data.device import free_memory, place, resolve_device
 from skweight.data.digests import digests
-from skweight.data.encoding import ColumnCodes, ColumnsAsGiven, Encoding, learn_codes, learn_shift
+from skweight.data.encoding import (
+    ColumnCodes,
+    ColumnsAsGiven,
+    Encoding,
+    learn_codes,
+    learn_float32,
+)
 from skweight.data.input_checks import validate_inputs, validate_inputs_y
 from skweight.data.inputs import (
     NamedInputs,
@@ -40,9 +46,9 @@ from skweight.data.inputs import (
     has_named_inputs,
     row_shape,
 )
-from skweight.data.moments import weighted_moments, weighted_quantiles
+from skweight.data.moments import sampled_rows, weighted_moments, weighted_quantiles
 from skweight.data.rows import Batch, RowDataset, gather, rows_at_once, to_integers
-from skweight.data.shift import find_shift
+from skweight.data.shift import Float32Columns, find_float32, find_shift
 from skweight.data.split import (
     group_codes,
     join_groups,

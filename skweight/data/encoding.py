@@ -17,7 +17,7 @@ from skweight._keywords import Floats, warn
 from skweight.data.arrays import MappedRows
 from skweight.data.cells import BOOLEANS, NUMBERS
 from skweight.data.columns import Column
-from skweight.data.shift import find_shift, to_float32
+from skweight.data.shift import Float32Columns, find_float32, to_float32
 
 # So few dates are taken for categories that are meant, such as the days of some surveys.
 _FEW_DATES = 16
@@ -146,8 +146,13 @@ def _looks_like_date(label: Hashable) -> bool:
     return isinstance(label, str) and _LOOKS_LIKE_DATE.fullmatch(label) is not None
 
 
-def learn_shift(columns: Sequence[Column]) -> Floats | None:
-    """What to subtract from each column of numbers, shape (n_columns,); None if nothing."""
-    found = [find_shift(column.numbers()[:, None], None) for column in columns]
-    shift = np.array([0.0 if of_column is None else of_column[0] for of_column in found])
-    return shift if shift.any() else None
+def learn_float32(columns: Sequence[Column]) -> Float32Columns:
+    """What float32 makes of columns of numbers; positions are those in ``columns``."""
+    found = [find_float32(column.numbers()[:, None], None) for column in columns]
+    shift = np.array([0.0 if of.shift is None else of.shift[0] for of in found])
+    return Float32Columns(
+        shift if shift.any() else None,
+        tuple(place for place, of in enumerate(found) if of.too_small),
+        tuple(place for place, of in enumerate(found) if of.too_large),
+        tuple(place for place, of in enumerate(found) if of.too_close),
+    )

@@ -4,6 +4,7 @@ Seconds since 1970 differ by 128 or not at all in float32. Less a constant that 
 they keep their differences.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,27 @@ from skweight.data.arrays import MappedRows, slices_of_rows
 # A column is shifted if float32 has fewer numbers than this between its ends.
 _FEWEST_NUMBERS = 2**13
 # A column whose range is a smaller share of its values varies by rounding errors of float64 only.
-_ROUNDING = 64 * np.finfo(np.float64).eps
+# Integers have none, unless they are larger than float64 can hold.
+# Between a few of them and this share nobody can tell.
+_FEW_ROUNDING, _ROUNDING = 8 * np.finfo(np.float64).eps, 20 * np.finfo(np.float64).eps
+_LARGEST_INTEGER = 2.0**53
+_SMALLEST = np.finfo(np.float32).tiny
+
+
+@dataclass(frozen=True)
+class Float32Columns:
+    """What float32 makes of the columns of X, by the ends of their range over rows with weight.
+
+    ``shift`` is that of :func:`find_shift`. ``too_small`` are the positions of columns whose values
+    differ but are all below the smallest normal number of float32, ``too_large`` those of
+    different integers that are equal, or nearly so, in float64, and ``too_close`` those that
+    differ by little more than rounding errors of float64.
+    """
+
+    shift: Floats | None = None
+    too_small: tuple[int, ...] = ()
+    too_large: tuple[int, ...] = ()
+    too_close: tuple[int, ...] = ()
 
 
 def find_shift(X: Any, has_weight: Mask | None) -> Floats | None:
@@ -26,26 +47,43 @@ def find_shift(X: Any, has_weight: Mask | None) -> Floats | None:
     depend neither on their order nor on weights. ``X`` is a numeric array with two dimensions,
     ``MappedRows`` or CSR; None for ``has_weight`` is all rows.
     """
+    return find_float32(X, has_weight).shift
+
+
+def find_float32(X: Any, has_weight: Mask | None) -> Float32Columns:
+    """What float32 makes of columns; arguments are those of :func:`find_shift`."""
     X = X.array if isinstance(X, MappedRows) else X
-    if X.ndim != 2 or not X.shape[0] or X.dtype == np.float32:
-        return None
+    if X.ndim != 2 or not X.shape[0]:
+        return Float32Columns()
     columns, dense = np.arange(X.shape[1]), X
     if sparse.issparse(X):
         # Zeros that are not stored are far from all other values of a column that needs a shift.
         columns = _full_columns(X, has_weight)
         dense = X[:, columns].toarray()
+    holds_integers = X.dtype.kind in "iu"
     with np.errstate(all="ignore"):  # of columns with infinity, which are refused later
         low, high = _ranges(dense, has_weight)
         size = np.maximum(np.abs(low), np.abs(high))
         is_coarse = np.spacing(size.astype(np.float32)) * _FEWEST_NUMBERS > high - low
-        is_coarse &= high - low > _ROUNDING * size
-    places = np.flatnonzero(is_coarse)
-    coarse = [place for place in places if _changes(dense[:, place], has_weight)]
-    if not coarse:
-        return None
-    shift = np.zeros(X.shape[1])
-    shift[columns[coarse]] = (low + (high - low) / 2)[coarse]
-    return shift
+        is_rounding = high - low <= _ROUNDING * size
+        too_small = (size < _SMALLEST) & (high > low)
+        too_close = is_rounding & (high - low > _FEW_ROUNDING * size) & (X.dtype.kind == "f")
+    is_exact = holds_integers & (size <= _LARGEST_INTEGER)
+    is_coarse &= ~is_rounding | is_exact & (high > low)
+    too_large = [
+        place
+        for place in np.flatnonzero(is_rounding & ~is_exact if holds_integers else [])
+        if _differ(dense[:, place], has_weight)
+    ]
+    shift = None
+    if X.dtype != np.float32:
+        places = np.flatnonzero(is_coarse & ~too_small)
+        coarse = [place for place in places if _changes(dense[:, place], has_weight)]
+        if coarse:
+            shift = np.zeros(X.shape[1])
+            shift[columns[coarse]] = (low + (high - low) / 2)[coarse]
+    named = (columns[found].tolist() for found in (too_small, too_large, too_close))
+    return Float32Columns(shift, *map(tuple, named))
 
 
 def to_float32(X: Any, shift: Floats | None) -> Any:
@@ -90,6 +128,12 @@ def _changes(column: NDArray[Any], has_weight: Mask | None) -> bool:
     column = np.asarray(column if has_weight is None else column[has_weight])
     as_float32 = column.astype(np.float32)
     return bool(((as_float32 != column) & (column == column)).any())
+
+
+def _differ(column: NDArray[Any], has_weight: Mask | None) -> bool:
+    """Whether a column of integers holds different ones."""
+    column = column if has_weight is None else column[has_weight]
+    return bool((column != column[:1]).any())
 
 
 def _shifted_csr(X: Any, shift: Floats) -> Any:

@@ -66,7 +66,8 @@ class WeightedTorchClassifier(ClassifierMixin, TorchEstimator):  # type: ignore[
         fewer with many columns, and 0 without hidden layers; see :class:`~skweight.modules.MLP`.
     module__clip : float, None or "auto", default="auto"
         Bound on the size of standardised numbers, which limits the influence of outliers: values
-        bend smoothly towards it. None is no bound. "auto" is 3, and None without hidden layers.
+        bend smoothly towards it. None is no bound. "auto" is 3. Without hidden layers "auto" bends
+        nothing, but values beyond 1,000 count as 1,000.
     module__max_indicators : int >= 0 or "auto", default="auto"
         Largest number of categories of a column that is encoded by indicators (one-hot); a column
         with more has an embedding. "auto" is 16, and 1,000 without hidden layers.

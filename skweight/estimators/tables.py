@@ -17,12 +17,13 @@ from skweight.data import (
     ColumnCodes,
     ColumnsAsGiven,
     Encoding,
+    Float32Columns,
     NamedInputs,
     XReader,
-    find_shift,
+    find_float32,
     has_named_inputs,
     learn_codes,
-    learn_shift,
+    learn_float32,
     row_shape,
     validate_inputs,
     validate_inputs_y,
@@ -130,19 +131,52 @@ def _check_row_shape(estimator: Any, X: Any, reset: bool) -> None:
 def _learn_encoding(estimator: Any, X: Any, has_weight: Mask | None) -> Encoding:
     """Codes of the categories, in an order to be found later, and the shift of the columns."""
     if not isinstance(X, list):
-        return Encoding(shift=_usable_shift(estimator, find_shift(X, has_weight)))
+        found = find_float32(X, has_weight)
+        _warn_of_unseen(estimator, found, range(estimator.n_features_in_))
+        return Encoding(shift=_usable_shift(estimator, found.shift))
     places = category_places(estimator.categorical_features, X, takes_categories(estimator.module))
     numbers = [place for place in range(len(X)) if place not in places]
-    of_numbers = learn_shift([X[place] for place in numbers])
+    found = learn_float32([X[place] for place in numbers])
+    _warn_of_unseen(estimator, found, numbers)
     shift = None
-    if of_numbers is not None:
+    if found.shift is not None:
         shift = np.zeros(len(X))
-        shift[numbers] = of_numbers
+        shift[numbers] = found.shift
     is_listed = not isinstance(estimator.categorical_features, str)
     return Encoding(
         {place: learn_codes(X[place], is_listed) for place in places},
         _usable_shift(estimator, shift),
     )
+
+
+def _warn_of_unseen(estimator: Any, found: Float32Columns, places: Sequence[int]) -> None:
+    """Warn of columns whose values differ, but not for any network.
+
+    ``places`` are the positions in X of the columns that were looked at.
+    """
+    names = column_names(estimator)
+    for columns, what, remedy in (
+        (
+            found.too_small,
+            "numbers below 1.2e-38 only, which float32 cannot tell apart",
+            "Multiply them by a constant before.",
+        ),
+        (
+            found.too_large,
+            "integers above 2**53 that differ too little for float64",
+            "Subtract a constant from the integers before.",
+        ),
+        (
+            found.too_close,
+            "numbers that differ by little more than the rounding errors of float64",
+            "Leave them out, or if the differences count, compute them without the constant part.",
+        ),
+    ):
+        if columns:
+            warn(
+                f"Columns {[names[places[column]] for column in columns]} of X hold {what}, so the "
+                f"network takes each for a constant. {remedy}"
+            )
 
 
 def _usable_shift(estimator: Any, shift: Floats | None) -> Floats | None:

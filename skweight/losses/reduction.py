@@ -6,6 +6,7 @@ weights: it returns one loss per row, and :func:`weighted_mean` averages them.
 
 import math
 
+import torch
 from torch import Tensor
 
 
@@ -29,7 +30,12 @@ def weighted_mean(loss: Tensor, row_weight: Tensor) -> Tensor:
 
 
 def validation_mean(loss: Tensor, row_weight: Tensor) -> Tensor:
-    """The weighted mean in float64, in which large losses of outliers hide no improvement."""
+    """The weighted mean in float64, in which large losses of outliers hide no improvement.
+
+    A loss that float32 cannot hold counts as the largest that it can. A row far outside of the
+    training rows may have one, from which no training has to be given up.
+    """
+    loss = loss.clamp(max=torch.finfo(loss.dtype).max)
     if loss.device.type != "mps":  # which has no float64
         loss, row_weight = loss.double(), row_weight.double()
     return weighted_mean(loss, row_weight)

@@ -35,7 +35,16 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
     "tanh": nn.Tanh,
 }
 # A float32 column whose ratio of spread to mean is smaller varies by rounding errors only.
-_SMALLEST_RELATIVE_SPREAD = 1e-6
+_ROUNDING = 3 * torch.finfo(torch.float32).eps
+# What such a column is divided by, as a share of its mean.
+_SCALE_OF_CONSTANT = 1e-6
+_TINY = torch.finfo(torch.float32).tiny
+# Without hidden layers standardised numbers end here: rows of hardly any weight may be further out
+# by any factor, and exponentials of their scores would be infinite.
+_FURTHEST = 1e3
+# Where the middle half of a column is a smaller share of its spread, the spread is that of a few
+# outliers, beside which float32 would take all others for equal.
+_SMALLEST_MIDDLE = 1e-4
 # Numbers of bins of a feature to choose from, and the largest number of all features together.
 _FEWEST_BINS, _MOST_BINS = 8, 32
 _MAX_BINS = 1024
@@ -78,8 +87,8 @@ class MLP(nn.Module):
     clip : float, None or "auto", default="auto"
         Standardised values ``z`` become ``z / sqrt(1 + (z / clip)^2)``, which is about ``z`` near
         0 and stays between ``-clip`` and ``clip``, so that outliers neither dominate the training
-        nor are extrapolated to. None leaves values as they are; "auto" is 3, and None without
-        hidden layers.
+        nor are extrapolated to. None leaves values as they are. "auto" is 3; without hidden layers
+        it is None, but values beyond -1,000 and 1,000 count as these.
     max_indicators : int >= 0 or "auto", default="auto"
         A category column with at most so many categories is encoded by indicators, any other by
         an embedding. 0 embeds all. "auto" is 16; it is 1,000 without hidden layers, so that the
@@ -132,6 +141,7 @@ class MLP(nn.Module):
 
     shift: Tensor
     scale: Tensor
+    furthest: float | None = None  # also of networks that were pickled before there was a bound
 
     def __init__(
         self,
@@ -173,6 +183,8 @@ class MLP(nn.Module):
         self.chooses_bins = isinstance(n_bins, str) and not is_linear
         self.n_bins = _check_bins(n_bins, math.inf if is_linear else n_features)
         self.clip = _check_clip(clip, is_linear)
+        if is_linear and isinstance(clip, str):
+            self.furthest = _FURTHEST
         self.max_indicators = _check_max_indicators(max_indicators, is_linear)
         if not is_integer(embedding_size, 1):
             raise ValueError(
@@ -200,7 +212,7 @@ class MLP(nn.Module):
 
     def _clear_output(self) -> None:
         if self.starts_at_offset:
-            nn.init.zeros_(self.output.weight)
+            self.forget_input()
 
     @property
     def decays_by_default(self) -> bool:
@@ -236,7 +248,7 @@ class MLP(nn.Module):
         indicators = (self.category_indicators, self.value_indicators)
         parts = [self.bins(numbers), *(layer(X) for layer in indicators if layer is not None)]
         encoded: Tensor = torch.cat(parts, dim=-1) if len(parts) > 1 else parts[0]
-        return encoded
+        return encoded if self.furthest is None else encoded.clamp_(-self.furthest, self.furthest)
 
     def encode_untrained(self, X: Tensor) -> Tensor:
         """What training does not change: :meth:`encode_values`, then the embedded codes themselves.
@@ -307,11 +319,11 @@ class MLP(nn.Module):
         """
         if self.numbers is not None:
             mean, spread = mean[[*self.numbers.columns]], spread[[*self.numbers.columns]]
-        smallest = _SMALLEST_RELATIVE_SPREAD * mean.abs()
-        constant = (spread <= smallest) | (spread < torch.finfo(self.scale.dtype).tiny)
+        constant = (spread <= _ROUNDING * mean.abs()) | (spread < _TINY)
         self.shift.copy_(mean)
         # Rows of hardly any weight may differ by much: theirs are not to become infinite.
-        self.scale.copy_(torch.where(constant, smallest.clamp(min=1.0), spread))
+        largest = (_SCALE_OF_CONSTANT * mean.abs()).clamp(min=1.0)
+        self.scale.copy_(torch.where(constant, largest, spread))
 
     @torch.no_grad()
     def adapt_values(self, columns: Tensor, values: Tensor, shares: Tensor) -> None:
@@ -354,7 +366,8 @@ class MLP(nn.Module):
     def adapt_bins(self, edges: Tensor) -> None:
         """Set weighted quantiles of the input as edges of its bins; after ``adapt_input``.
 
-        Replaces the first layer if its width changes.
+        Replaces the first layer if its width changes. A column whose spread is that of a few
+        outliers is standardised by its middle half instead.
 
         Parameters
         ----------
@@ -364,9 +377,21 @@ class MLP(nn.Module):
         if self.numbers is not None:
             edges = edges[:, [*self.numbers.columns]]
         self.n_bins = len(edges) - 1
+        self._look_past_outliers(edges)
         edges = (edges - self.shift.cpu().double()) / self.scale.cpu().double()
         self.bins.adapt(smooth_clip(edges, self.clip))
         self._set_first_layer()
+
+    def _look_past_outliers(self, edges: Tensor) -> None:
+        low, high = edges[self.n_bins // 4], edges[-1 - self.n_bins // 4]
+        middle, center = high - low, (low + high) / 2
+        smallest = (_ROUNDING * center.abs()).clamp(min=_TINY)
+        spread = self.scale.cpu().double()
+        outlying = (middle > smallest) & (middle < _SMALLEST_MIDDLE * spread)
+        if outlying.any():
+            self.shift.copy_(torch.where(outlying, center, self.shift.cpu().double()))
+            # Quartiles of a normal distribution are 1.35 standard deviations apart.
+            self.scale.copy_(torch.where(outlying, middle / 1.35, spread))
 
     def _set_first_layer(self) -> None:
         """Give feature weights and the first layer, if they need it, another width."""
@@ -394,6 +419,11 @@ class MLP(nn.Module):
         if self.embedding is not None:
             parts.append(self.embedding.columns.repeat_interleave(self.embedding_size))
         return torch.cat(parts)
+
+    @torch.no_grad()
+    def forget_input(self) -> None:
+        """Set the weights of the output to zero, so that all rows have its bias as their score."""
+        nn.init.zeros_(self.output.weight)
 
     @torch.no_grad()
     def adapt_output(self, constant: Tensor) -> None:

@@ -5,7 +5,7 @@
 - ``callbacks.py``: the copies of the user's callbacks; ``callback_checks.py``: those that are
   refused.
 - ``prepare.py``, ``trial.py``, ``optimizers.py``, ``defaults.py``: what happens before the first
-  epoch.
+  epoch; ``scales.py``: columns of X from which a network could not learn.
 - ``net.py``: ``WeightedNet``, the skorch net: an epoch, and what callbacks see; ``fit_state.py``:
   what exists only while it is trained.
 - ``steps.py``: one step, eager or compiled; ``cuda_graphs.py``: recorded steps, and the choice;

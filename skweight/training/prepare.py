@@ -11,12 +11,16 @@ from skweight.data import (
     NamedInputs,
     RowDataset,
     find_values,
+    rows_at_once,
     weighted_moments,
     weighted_quantiles,
 )
 from skweight.losses import RowLoss, width
+from skweight.training.scales import warn_of_outliers, warn_of_scales
 from skweight.training.trial import last_function, try_module
 
+# Logarithm of a mean beside that of all rows: predictions 22,000 times as large are no start.
+_FURTHEST_START = 10.0
 # Columns that an error names.
 _MOST_NAMES = 5
 
@@ -52,9 +56,11 @@ def prepare(
     """
     if adapt:
         _check_categories(module, cardinalities, column_names)
-        _adapt_to_input(module, rows, cardinalities)
+        _adapt_to_input(module, rows, cardinalities, column_names)
     module.eval()  # neither dropout nor running statistics
     output, tried_y = try_module(module, rows, widths, holds_integers)
+    if adapt and _gets_numbers_as_they_are(module, rows):
+        warn_of_scales(module, rows, column_names or range(rows.X.shape[1]))
     if not tried_y.is_floating_point():
         _warn_of_probabilities(module, rows, output)
     criterion.to(rows.device).check(output, tried_y)
@@ -66,6 +72,8 @@ def prepare(
         if neutral is not None and getattr(module, "starts_at_offset", False):
             constant = criterion.without_effect(constant, neutral)
         module.adapt_output(constant)  # type: ignore[operator]
+        if criterion.traits.log_link:
+            _start_near_constant(module, rows, constant)
     return module.train()
 
 
@@ -86,7 +94,16 @@ def _check_categories(
     )
 
 
-def _adapt_to_input(module: Any, rows: RowDataset, cardinalities: tuple[int, ...]) -> None:
+def _gets_numbers_as_they_are(module: nn.Module, rows: RowDataset) -> bool:
+    """Whether X is a table of numbers, of which the module has not seen the scale."""
+    is_table = len(rows.X.shape) == 2 and not isinstance(rows.X, NamedInputs)
+    knows_scale = _has_method(module, "adapt") or _has_method(module, "adapt_input")
+    return is_table and not rows.as_integers and not knows_scale
+
+
+def _adapt_to_input(
+    module: Any, rows: RowDataset, cardinalities: tuple[int, ...], column_names: Sequence[Any]
+) -> None:
     if _has_method(module, "adapt"):
         X, y, weight = rows.tensors()
         y = y.float() if y.is_floating_point() else y
@@ -99,7 +116,10 @@ def _adapt_to_input(module: Any, rows: RowDataset, cardinalities: tuple[int, ...
     if len(rows.X.shape) == 2 and _has_method(module, "adapt_categories"):
         module.adapt_categories(cardinalities or (0,) * rows.X.shape[1])
     if _has_method(module, "adapt_input"):
-        module.adapt_input(*weighted_moments(rows))
+        mean, spread = weighted_moments(rows)
+        module.adapt_input(mean, spread)
+        if len(rows.X.shape) == 2 and _number_of_bins(module, len(rows)) == 0:
+            warn_of_outliers(rows, spread, column_names or range(len(spread)))
     columns = values = None
     if _has_method(module, "adapt_values"):
         mass_points = getattr(module, "uses_mass_points", True)
@@ -121,6 +141,24 @@ def _adapt_to_inputs(module: Any, rows: RowDataset, X: NamedInputs) -> None:
         tables = [name for name, of_input in floats.items() if of_input.X.ndim == 2]
         edges = {name: weighted_quantiles(floats[name], n_bins) for name in tables}
         module.adapt_bins(edges)
+
+
+@torch.no_grad()
+def _start_near_constant(module: Any, rows: RowDataset, constant: Tensor) -> None:
+    """Start from the constant alone if the first predictions of some rows are far from it.
+
+    A rare value of a column is far out without hidden layers, and a random weight times it may be a
+    score whose exponential is infinite.
+    """
+    if not _has_method(module, "forget_input") or module.clip is not None:
+        return
+    step = rows_at_once(rows.X, rows.device)
+    for start in range(0, len(rows), step):
+        positions = torch.arange(start, min(start + step, len(rows)), device="cpu")
+        scores = module(rows.batch(positions)[0]["X"])
+        if not bool(((scores - constant.to(scores)).abs() < _FURTHEST_START).all()):
+            module.forget_input()
+            return
 
 
 def _number_of_bins(module: Any, n_rows: int) -> int:
