@@ -142,6 +142,20 @@ def underflow_is_zero(function: Callable[Parameters, Returned]) -> Callable[Para
     return call
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error of Python, NumPy or torch says that memory has run out.
+
+    torch raises ``torch.OutOfMemoryError`` on a GPU, and a plain RuntimeError elsewhere.
+    """
+    if isinstance(error, MemoryError):
+        return True
+    is_of_torch = any(kind.__name__ == "OutOfMemoryError" for kind in type(error).__mro__)
+    texts = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED")
+    return isinstance(error, RuntimeError) and (
+        is_of_torch or any(text in str(error) for text in texts)
+    )
+
+
 def warn(message: str, category: type[Warning] = UserWarning) -> None:
     """Warn at the line that called skweight, however deep the call is.
 

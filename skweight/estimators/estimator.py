@@ -58,6 +58,8 @@ from skweight.training import (
     TrainingInterrupted,
     WeightedNet,
     check_optimizer,
+    if_out_of_memory,
+    lower_batch_size,
     pack,
     train,
     unpack,
@@ -553,7 +555,8 @@ def _train_all(trainings: list[Training]) -> list[WeightedNet]:
     """Train one network, or all members."""
     if len(trainings) == 1:
         return [train(trainings[0])]
-    outcomes = train_in_stacks(trainings)
+    with if_out_of_memory(lower_batch_size(trainings[0], "n_members")):
+        outcomes = train_in_stacks(trainings)
     for outcome in outcomes:
         if outcome.error is not None:
             raise outcome.error

@@ -16,9 +16,12 @@ from skweight._keywords import Floats, underflow_is_zero
 from skweight.data import RowDataset
 from skweight.estimators.balance import plan_balance
 from skweight.estimators.members import FitPlan
+from skweight.estimators.planning import ADVICE_ON_ROWS
+from skweight.training import advised_if_out_of_memory
 from skweight.weights import DistinctRows, to_mean_one
 
 
+@advised_if_out_of_memory(ADVICE_ON_ROWS)
 @underflow_is_zero
 def plan_replicate(estimator: Any, planned: FitPlan, sample_weight: Floats) -> tuple[Any, FitPlan]:
     """An estimator and its plan, for a replicate of a plan that was made with ``keep_copies``.

@@ -26,7 +26,15 @@ from skweight.estimators import (
 )
 from skweight.search.folds import Fold, failure_text
 from skweight.stacks import NotStackable, Outcome, train_together
-from skweight.training import Observer, Training, TrainingInterrupted, WeightedNet, watched
+from skweight.training import (
+    Observer,
+    Training,
+    TrainingInterrupted,
+    WeightedNet,
+    if_out_of_memory,
+    lower_batch_size,
+    watched,
+)
 
 
 @dataclass
@@ -162,7 +170,8 @@ def _data_of(fold: Fold) -> FitData:
 
 def _train(trainings: list[Training]) -> list[Outcome]:
     """Train all in stacks, and print what they ask for by ``verbose``."""
-    with shown(trainings[0].options.verbose, trainings) as observed:
+    advice = lower_batch_size(trainings[0], f"stack_size, which is {len(trainings)} here,")
+    with if_out_of_memory(advice), shown(trainings[0].options.verbose, trainings) as observed:
         return train_together(observed)
 
 

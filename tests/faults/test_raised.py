@@ -1,4 +1,4 @@
-"""What the user's own code raises in a fit arrives as it is, and leaves nothing half-made behind."""
+"""What the user's own code raises in a fit arrives as it is, and leaves nothing half-made."""
 
 import copy
 import pickle
@@ -196,7 +196,7 @@ def test_a_search_that_is_to_raise_raises_it_unchanged(part):
 
 
 def assert_fails_somewhere(fit, n_calls):
-    """Fail in the last third, and in each later call, as the part does when its fit is tried again."""
+    """Fail in the last third and in each later call, since a fit of a stack is tried again."""
     error = Own("no", "more")
     fault.arm(None, error)
     fault.call = lambda: raise_after(2 * n_calls // 3)
