@@ -57,6 +57,7 @@ from skweight.training import (
     Training,
     TrainingInterrupted,
     if_out_of_memory,
+    if_process_is_killed,
     lower_batch_size,
     refuse_checkpoint,
     watched,
@@ -334,10 +335,11 @@ class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
         jobs = (delayed(_train_part)(trainings[i:j], most) for i, j in pairwise(bounds))
         found: list[Outcome] = []
         try:
-            for part in _run(jobs, n_jobs, in_order=bar is not None):
-                found += part
-                if bar is not None:  # a fit of members may be that of two processes
-                    bar.end({*of_fits[: len(found)]} - {*of_fits[len(found) :]})
+            with if_process_is_killed(self.n_jobs):
+                for part in _run(jobs, n_jobs, in_order=bar is not None):
+                    found += part
+                    if bar is not None:  # a fit of members may be that of two processes
+                        bar.end({*of_fits[: len(found)]} - {*of_fits[len(found) :]})
         except TrainingInterrupted:  # networks of some replicates are of no use
             raise KeyboardInterrupt("The fit of replicates was stopped.") from None
         return found

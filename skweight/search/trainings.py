@@ -20,7 +20,7 @@ from skweight.search.fits import Result, Task, run_task
 from skweight.search.folds import Fold, transform_fold
 from skweight.search.parts import last_step, trained_part
 from skweight.stacks import NotStackable, models_at_once
-from skweight.training import Bar, refuse_checkpoint
+from skweight.training import Bar, if_process_is_killed, refuse_checkpoint
 
 # Parameters in which the estimators of one stack may differ.
 STACKABLE = (
@@ -88,7 +88,10 @@ class Trainings:
         self.random_states = self._draw_random_states(len(splits))
         results: dict[Pair, Result] = {}
         n_fits = len(candidates) * len(splits)
-        with closing(Bar(n_fits, "fits")) if self.verbose else nullcontext() as self.bar:
+        with (
+            if_process_is_killed(self.workers["n_jobs"]),
+            closing(Bar(n_fits, "fits")) if self.verbose else nullcontext() as self.bar,
+        ):
             for groups in self._group(candidates):
                 folds = [Fold(X, y, self.params, train) for train, _ in splits]
                 for pairs, trained in self._run_groups(groups, folds):

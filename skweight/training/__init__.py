@@ -74,6 +74,7 @@ from skweight.training.optimizers import check_optimizer
 from skweight.training.out_of_memory import (
     advised_if_out_of_memory,
     if_out_of_memory,
+    if_process_is_killed,
     lower_batch_size,
 )
 from skweight.training.plan import Output, Training, TrainingOptions

@@ -1,9 +1,10 @@
 """Errors of memory that say what takes less of it."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 
@@ -46,6 +47,18 @@ def advised_if_out_of_memory(
         return call
 
     return decorate
+
+
+@contextmanager
+def if_process_is_killed(n_jobs: Any) -> Iterator[None]:
+    """Raise joblib's error of a process that was killed again, and name ``n_jobs`` in it."""
+    try:
+        yield
+    except BrokenProcessPool as error:
+        raise type(error)(
+            f"A process of n_jobs={n_jobs} ended, most likely killed because memory ran out: lower "
+            f"n_jobs. {error}"
+        ) from error
 
 
 def lower_batch_size(training: Training, *others: str) -> str:
