@@ -2,7 +2,6 @@
 
 import copy
 import time
-import warnings
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from typing import Any
 
 from sklearn.pipeline import Pipeline
 
+from skweight._keywords import shown_before
 from skweight.estimators import (
     FitData,
     FitPlan,
@@ -229,9 +229,7 @@ def _share_X(planned: dict[int, Planned]) -> None:
 def _fit_unplanned(
     task: Task, number: int, arguments: tuple[Any, Any, Any], error: Exception
 ) -> Result:
-    with warnings.catch_warnings():
-        if not isinstance(error, Warning):
-            warnings.simplefilter("ignore")  # planning has shown them
+    with nullcontext() if isinstance(error, Warning) else shown_before():  # by planning
         return _fit_alone(_copy(task.estimators[number]), task, number, arguments)
 
 
