@@ -17,6 +17,7 @@ from skweight.data import (
     to_integers,
 )
 from skweight.losses import add_offset
+from skweight.training.isolation import remember_use
 from skweight.training.out_of_memory import advised_if_out_of_memory
 
 # Links are computed in float64, on chunks that stay in the cache of a CPU.
@@ -54,6 +55,7 @@ def predict(
     shift : Tensor of shape (n_outputs,), default=None
         Added too, in float64.
     """
+    remember_use()
     output = _forward(module, X, device, as_integers)
     if link is None:
         return _raw_scores(output, offset, shift, slice(None))

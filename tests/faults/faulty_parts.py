@@ -125,14 +125,15 @@ def unusual_process_state():
 
 def another_thread_can_fit():
     """Whether no lock is left behind by a fit of this thread."""
-    ended = threading.Event()
 
     def wait_for_lock():
         with isolated_torch(0, CPU):
-            ended.set()
+            pass
 
-    threading.Thread(target=wait_for_lock, daemon=True).start()
-    return ended.wait(10)
+    thread = threading.Thread(target=wait_for_lock, daemon=True)
+    thread.start()
+    thread.join(10)
+    return not thread.is_alive()
 
 
 def arrays_of(model):

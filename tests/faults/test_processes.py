@@ -3,7 +3,9 @@
 import multiprocessing
 import pickle
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from faulty_parts import LABELS, NUMBERS, SETTINGS, WEIGHT, X, arrays_of, process_state
@@ -57,3 +59,27 @@ def test_a_child_has_the_bits_of_its_parent_which_fitted_before(start):
         found = [pool.submit(work, model).result(SECONDS) for _ in range(2)]
     assert process_state() == before
     assert found == [work(model)] * 2
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+@pytest.mark.parametrize("function", ["fit", "predict"])
+def test_a_child_of_a_parent_that_computed_in_several_threads_does_not_hang(function):
+    """OpenMP would wait for threads that only the parent has."""
+    if "fork" not in multiprocessing.get_all_start_methods():
+        pytest.skip("no fork on this system")
+    rows = np.random.default_rng(0).normal(size=(4000, 60)).astype(np.float32)
+    settings = {**SETTINGS, "max_epochs": 2, "batch_size": 2000, "n_members": 1}
+    torch.set_num_threads(4)
+    try:
+        model = WeightedTorchRegressor(**settings).fit(rows, rows[:, 0])
+        run = partial(getattr(model, function), rows, *[rows[:, 0]] * (function == "fit"))
+        run()
+        process = multiprocessing.get_context("fork").Process(target=run)
+        process.start()
+        process.join(SECONDS)
+        exit_code = process.exitcode
+        process.kill()
+        assert exit_code == 0
+        assert torch.get_num_threads() == 4
+    finally:
+        torch.set_num_threads(1)

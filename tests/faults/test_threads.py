@@ -69,12 +69,12 @@ def with_dropout(seed):
     settings = {**SETTINGS, "random_state": seed, "module": Noisy, "n_members": 1}
     callbacks = [Remembering(), EpochScoring("r2", on_train=True)]
     model = WeightedTorchRegressor(**settings, callbacks=callbacks).fit(X, NUMBERS)
-    return arrays_of(model) + [model.history_[:, ("drawn", "r2")]]
+    return [*arrays_of(model), model.history_[:, ("drawn", "r2")]]
 
 
 def members(seed):
     model = WeightedTorchRegressor(**{**SETTINGS, "random_state": seed}, n_members=3)
-    return arrays_of(model.fit(X, NUMBERS)) + [model.oof_prediction_.tolist()]
+    return [*arrays_of(model.fit(X, NUMBERS)), model.oof_prediction_.tolist()]
 
 
 def in_parts(seed):
