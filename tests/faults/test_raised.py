@@ -239,7 +239,8 @@ def test_a_search_scores_a_fit_that_fails_as_missing_and_the_others_as_ever(part
 def test_replicates_raise_it_too_and_say_in_which_replicate_it_was(part):
     design = bootstrap_weights(None, None, WEIGHT, n_replicates=4, random_state=0)
     models = [
-        ReplicateEstimator(made(WeightedTorchRegressor, part), stack_size=1) for _ in range(2)
+        ReplicateEstimator(made(WeightedTorchRegressor, part, n_members=1), stack_size=1)
+        for _ in range(2)
     ]
 
     def fit(model):
