@@ -4,7 +4,9 @@ import inspect
 import math
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from difflib import get_close_matches
 from functools import lru_cache, partial, wraps
 from numbers import Integral, Real
@@ -26,6 +28,7 @@ Returned = TypeVar("Returned")
 # Warnings are shown at the first line outside of these packages: the user's, or scikit-learn's.
 _OWN_PACKAGES = ("skweight", "skorch", "torch")
 _SHOWN: set[type[Warning]] = set()  # categories that were shown once
+_ARE_SHOWN = ContextVar("_ARE_SHOWN", default=True)  # whether a thread shows warnings
 
 
 class HasArray(Protocol):
@@ -142,15 +145,45 @@ def underflow_is_zero(function: Callable[Parameters, Returned]) -> Callable[Para
     return call
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error of Python, NumPy or torch says that memory has run out.
+
+    torch raises ``torch.OutOfMemoryError`` on a GPU, and a plain RuntimeError elsewhere.
+    """
+    if isinstance(error, MemoryError):
+        return True
+    is_of_torch = any(kind.__name__ == "OutOfMemoryError" for kind in type(error).__mro__)
+    texts = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED")
+    return isinstance(error, RuntimeError) and (
+        is_of_torch or any(text in str(error) for text in texts)
+    )
+
+
 def warn(message: str, category: type[Warning] = UserWarning) -> None:
     """Warn at the line that called skweight, however deep the call is.
 
     Python 3.12 has ``skip_file_prefixes`` for this.
     """
+    if not _ARE_SHOWN.get():
+        return
     frame, level = inspect.currentframe(), 0
     while frame is not None and _is_inside(frame.f_globals):
         frame, level = frame.f_back, level + 1
     warnings.warn(message, category, stacklevel=level + 1)
+
+
+@contextmanager
+def shown_before() -> Iterator[None]:
+    """Show none of this package's warnings again, in this thread.
+
+    ``warnings.catch_warnings`` changes the filters of all threads. Two threads that leave it in the
+    order in which they entered it leave the filters of the first one behind, for good.
+    """
+    token = _ARE_SHOWN.set(False)
+    try:
+        yield
+    finally:
+        _ARE_SHOWN.reset(token)
 
 
 def warn_once(message: str, category: type[Warning]) -> None:
@@ -165,7 +198,7 @@ def warn_once(message: str, category: type[Warning]) -> None:
     )
     if is_filtered:
         warn(message, category)
-    elif category not in _SHOWN:
+    elif category not in _SHOWN and _ARE_SHOWN.get():
         _SHOWN.add(category)
         warn(message, category)
 

@@ -279,9 +279,15 @@ CUTTING |= {"removeprefix", "removesuffix", "index", "find"}
 
 
 def test_no_error_is_recognised_or_rewritten_by_its_text():
-    """Texts are for people and change; errors carry attributes, functions take ``name=``."""
+    """Texts are for people and change; errors carry attributes, functions take ``name=``.
+
+    Except that torch says by nothing but a text that the memory of a CPU has run out.
+    """
     faults = []
+    (allowed,) = [n for _, n, _ in nodes(ast.FunctionDef) if n.name == "is_out_of_memory"]
     for _, node, where in nodes(ast.Compare):
+        if node in ast.walk(allowed):
+            continue
         faults += [where for part in [node.left, *node.comparators] if is_text_of_error(part)]
     for _, node, where in nodes(ast.Attribute):
         if node.attr in CUTTING and is_text_of_error(node.value):

@@ -1,7 +1,6 @@
 """X as arrays and tensors: in memory, sparse, or memory-mapped."""
 
 import mmap
-import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -65,10 +64,20 @@ def as_tensor(array: NDArray[Any]) -> Tensor:
     """A tensor that shares its memory with ``array``, which may be read-only."""
     if array.flags.writeable:
         return torch.from_numpy(array)
-    with warnings.catch_warnings():
-        # torch warns that writing would be undefined behaviour; nothing here writes.
-        warnings.filterwarnings("ignore", message=".*not writable", category=UserWarning)
-        return torch.from_numpy(array)
+    return torch.from_numpy(np.asarray(_Writable(array)))
+
+
+class _Writable:
+    """The memory of a read-only array, as NumPy's array interface describes one that is not.
+
+    torch warns of read-only memory, since writing to it would be undefined; nothing here writes.
+    To ignore a warning would change the filters of all threads.
+    """
+
+    def __init__(self, array: NDArray[Any]) -> None:
+        self.array = array  # kept while its memory is used
+        address, _ = array.__array_interface__["data"]
+        self.__array_interface__ = {**array.__array_interface__, "data": (address, False)}
 
 
 def slices_of_rows(X: NDArray[Any]) -> Iterator[slice]:

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from skweight._keywords import is_out_of_memory
 from skweight.data.arrays import MappedRows, as_tensor
 from skweight.data.inputs import NamedInputs
 
@@ -54,6 +55,8 @@ def resolve_device(device: Any) -> torch.device:
         resolved = torch.device(device)
         torch.zeros(1, device=resolved).item()
     except (RuntimeError, TypeError, AssertionError, NotImplementedError) as error:
+        if is_out_of_memory(error):
+            raise
         reason = str(error).splitlines()[0]
         raise ValueError(
             'device must be "auto" or a device that torch can use here, such as "cpu", '

@@ -26,6 +26,7 @@ from skweight._keywords import (
     did_you_mean,
     is_flag,
     is_integer,
+    is_out_of_memory,
     name_of,
 )
 from skweight.ensembles.evaluation import evaluate
@@ -51,7 +52,16 @@ from skweight.estimators import (
     shown,
 )
 from skweight.stacks import Outcome, train_in_stacks
-from skweight.training import Bar, Training, TrainingInterrupted, refuse_checkpoint, watched
+from skweight.training import (
+    Bar,
+    Training,
+    TrainingInterrupted,
+    if_out_of_memory,
+    if_process_is_killed,
+    lower_batch_size,
+    refuse_checkpoint,
+    watched,
+)
 from skweight.weights import REPLICATE_METHODS, ReplicateMethod, n_rows_of
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -301,7 +311,7 @@ class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
         for number, (estimator, fit) in enumerate(planned):
             own = [*islice(outcomes, len(fit.trainings))]
             errors = [outcome.error for outcome in own if outcome.error is not None]
-            if errors and number == 0:
+            if errors and (number == 0 or is_out_of_memory(errors[0])):
                 raise errors[0]
             if errors:
                 raise ValueError(
@@ -325,10 +335,11 @@ class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
         jobs = (delayed(_train_part)(trainings[i:j], most) for i, j in pairwise(bounds))
         found: list[Outcome] = []
         try:
-            for part in _run(jobs, n_jobs, in_order=bar is not None):
-                found += part
-                if bar is not None:  # a fit of members may be that of two processes
-                    bar.end({*of_fits[: len(found)]} - {*of_fits[len(found) :]})
+            with if_process_is_killed(self.n_jobs):
+                for part in _run(jobs, n_jobs, in_order=bar is not None):
+                    found += part
+                    if bar is not None:  # a fit of members may be that of two processes
+                        bar.end({*of_fits[: len(found)]} - {*of_fits[len(found) :]})
         except TrainingInterrupted:  # networks of some replicates are of no use
             raise KeyboardInterrupt("The fit of replicates was stopped.") from None
         return found
@@ -631,7 +642,8 @@ class ReplicateEstimator(MetaEstimatorMixin, BaseEstimator):  # type: ignore[mis
 
 def _train_part(trainings: list[Training], most: int | None) -> list[Outcome]:
     """Train some of the networks, and print what they ask for by their ``verbose``."""
-    with shown(trainings[0].options.verbose, trainings) as observed:
+    advice = lower_batch_size(trainings[0], "stack_size")
+    with if_out_of_memory(advice), shown(trainings[0].options.verbose, trainings) as observed:
         return train_in_stacks(observed, most)
 
 

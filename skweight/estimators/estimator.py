@@ -6,8 +6,7 @@ What classes and numbers need is in the tasks, the order of steps in a fit in ``
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -58,6 +57,8 @@ from skweight.training import (
     TrainingInterrupted,
     WeightedNet,
     check_optimizer,
+    if_out_of_memory,
+    lower_batch_size,
     pack,
     train,
     unpack,
@@ -217,8 +218,7 @@ class TorchEstimator(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
 
     def _fit(self, data: FitData) -> Self:
         """Fit on all rows at once."""
-        with self._unchanged_by_failure():
-            self._plan_and_train(data)
+        self._unchanged_by_failure(partial(self._plan_and_train, data))
         return self
 
     @with_callbacks  # type: ignore[untyped-decorator]
@@ -240,20 +240,26 @@ class TorchEstimator(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
 
     def _partial_fit(self, data: FitData, find_task: Callable[[Any, bool], Task]) -> Self:
         """Make one pass over more rows."""
-        with self._unchanged_by_failure():
+
+        def train_once() -> None:
             planned = plan_partial_fit(self, data, find_task)
             with shown(self.verbose, planned) as trainings:
                 set_nets(self, _train_all(trainings))
             if len(self.nets_) > 1:
                 self._n_folds = 0  # now each has seen all rows
+
+        self._unchanged_by_failure(train_once)
         return self
 
-    @contextmanager
-    def _unchanged_by_failure(self) -> Iterator[None]:
-        """A fit that fails leaves the estimator as it was; one that the user stops is a fit."""
+    def _unchanged_by_failure(self, fit: Callable[[], None]) -> None:
+        """A fit that fails leaves the estimator as it was; one that the user stops is a fit.
+
+        No context manager: one that is interrupted on its way out would restore what was before
+        when its traceback is dropped, which may be after the next fit.
+        """
         before = dict(self.__dict__)
         try:
-            yield
+            fit()
         except TrainingInterrupted as stop:
             set_nets(self, stop.nets)
             # A plain one, which holds no networks.
@@ -553,7 +559,8 @@ def _train_all(trainings: list[Training]) -> list[WeightedNet]:
     """Train one network, or all members."""
     if len(trainings) == 1:
         return [train(trainings[0])]
-    outcomes = train_in_stacks(trainings)
+    with if_out_of_memory(lower_batch_size(trainings[0], "n_members")):
+        outcomes = train_in_stacks(trainings)
     for outcome in outcomes:
         if outcome.error is not None:
             raise outcome.error

@@ -13,6 +13,7 @@ from skweight.estimators.class_task import is_fixed
 from skweight.estimators.members import seed_of_member
 from skweight.estimators.offsets import check_continued
 from skweight.estimators.planning import (
+    ADVICE_ON_ROWS,
     FitData,
     PartialFits,
     Task,
@@ -24,7 +25,7 @@ from skweight.estimators.planning import (
     warn_of_few_effective_rows,
 )
 from skweight.estimators.tables import order_by_rows, pool_rare, validate
-from skweight.training import Training, WeightedNet
+from skweight.training import Training, WeightedNet, advised_if_out_of_memory
 from skweight.weights import merge
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -75,6 +76,7 @@ def if_available(method: Method) -> Method:
     return decorated
 
 
+@advised_if_out_of_memory(ADVICE_ON_ROWS)
 @underflow_is_zero
 def plan_partial_fit(
     estimator: Any, data: FitData, find_task: Callable[[Any, bool], Task]

@@ -54,6 +54,7 @@ from skweight.training import (
     Training,
     TrainingOptions,
     WeightedNet,
+    advised_if_out_of_memory,
     callbacks_of_member,
     find_checkpoint,
     refuse_files_of_members,
@@ -111,6 +112,14 @@ class PartialFits:
     n_calls: int = 0
 
 
+# Where the rows themselves do not fit into memory.
+ADVICE_ON_ROWS = (
+    "the rows do not fit. Pass X as a C-ordered float32 array, which is not copied, or as an "
+    "np.memmap, which is read in blocks."
+)
+
+
+@advised_if_out_of_memory(ADVICE_ON_ROWS)
 @underflow_is_zero
 def plan(estimator: Any, data: FitData, keep_copies: bool = False) -> FitPlan:
     """Plan a fit on all rows: the estimator learns everything but its networks.

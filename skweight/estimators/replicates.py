@@ -6,19 +6,21 @@ then that of the weights, and not that of random numbers.
 """
 
 import copy
-import warnings
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from skweight._keywords import Floats, underflow_is_zero
+from skweight._keywords import Floats, shown_before, underflow_is_zero
 from skweight.data import RowDataset
 from skweight.estimators.balance import plan_balance
 from skweight.estimators.members import FitPlan
+from skweight.estimators.planning import ADVICE_ON_ROWS
+from skweight.training import advised_if_out_of_memory
 from skweight.weights import DistinctRows, to_mean_one
 
 
+@advised_if_out_of_memory(ADVICE_ON_ROWS)
 @underflow_is_zero
 def plan_replicate(estimator: Any, planned: FitPlan, sample_weight: Floats) -> tuple[Any, FitPlan]:
     """An estimator and its plan, for a replicate of a plan that was made with ``keep_copies``.
@@ -40,8 +42,7 @@ def plan_replicate(estimator: Any, planned: FitPlan, sample_weight: Floats) -> t
     rows = planned.rows.with_sample_weight(sample_weight, estimator.sample_weight_power)
     first = planned.trainings[0]
     replicate, criterion = copy.copy(estimator), copy.deepcopy(first.criterion)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the plan of the full sample has shown them
+    with shown_before():  # by the plan of the full sample
         task = estimator._task.reweighted(rows, criterion)
     replicate._keep(task)
     weight_of = _weights_of_positions(rows, task.weights(rows))

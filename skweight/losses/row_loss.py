@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from skweight._keywords import name_of
+from skweight._keywords import is_out_of_memory, name_of
 from skweight.losses.base import ClassLoss, CriterionError, TargetLoss, Traits, as_columns
 from skweight.losses.class_means import matching_shift_of_classes
 from skweight.losses.classification import ClassLink, to_columns
@@ -121,6 +121,8 @@ class RowLoss(nn.Module):
         try:
             units = tried.units(self.location, self.scale)
         except (RuntimeError, ValueError, TypeError) as error:
+            if is_out_of_memory(error):
+                raise
             raise CriterionError(
                 f"criterion {name_of(self.criterion)} failed on output and target of {to[1]}, in "
                 "which a loss gets them that compares predictions with y itself. Give its own "
@@ -251,6 +253,8 @@ class RowLoss(nn.Module):
         except CriterionError:
             raise
         except (RuntimeError, ValueError, TypeError, IndexError) as error:
+            if is_out_of_memory(error):
+                raise
             raise CriterionError(
                 f"criterion {name} failed on output of shape {tuple(output.shape)} and target of "
                 f"shape {tuple(target.shape)}, {target.dtype}: {error}"

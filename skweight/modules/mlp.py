@@ -401,10 +401,7 @@ class MLP(nn.Module):
         path = "hidden.0" if len(self.hidden) else "output"
         first = self.get_submodule(path)
         if isinstance(first, nn.Linear) and first.in_features != len(owner):
-            # Drawn on the CPU, the same on every device.
-            with warnings.catch_warnings():  # of no numbers at all: there is nothing to draw
-                warnings.filterwarnings("ignore", "Initializing zero-element", UserWarning)
-                first = nn.Linear(len(owner), first.out_features, device="cpu")
+            first = _linear(len(owner), first.out_features)
             self.set_submodule(path, first.to(self.shift.device))
             self._clear_output()  # it is the first layer where there are no hidden ones
 
@@ -518,3 +515,12 @@ def _shares_of_codes(cardinality: int, codes: Tensor, shares: Tensor) -> Tensor:
     of_all = shares.new_zeros(cardinality)
     of_all[codes.long()] = shares
     return of_all
+
+
+def _linear(n_inputs: int, n_outputs: int) -> nn.Linear:
+    """A layer drawn on the CPU, the same on every device."""
+    if n_inputs > 0:
+        return nn.Linear(n_inputs, n_outputs, device="cpu")
+    with warnings.catch_warnings():  # of no numbers at all: there is nothing to draw
+        warnings.filterwarnings("ignore", "Initializing zero-element", UserWarning)
+        return nn.Linear(n_inputs, n_outputs, device="cpu")

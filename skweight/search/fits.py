@@ -2,7 +2,6 @@
 
 import copy
 import time
-import warnings
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from typing import Any
 
 from sklearn.pipeline import Pipeline
 
+from skweight._keywords import shown_before
 from skweight.estimators import (
     FitData,
     FitPlan,
@@ -26,7 +26,15 @@ from skweight.estimators import (
 )
 from skweight.search.folds import Fold, failure_text
 from skweight.stacks import NotStackable, Outcome, train_together
-from skweight.training import Observer, Training, TrainingInterrupted, WeightedNet, watched
+from skweight.training import (
+    Observer,
+    Training,
+    TrainingInterrupted,
+    WeightedNet,
+    if_out_of_memory,
+    lower_batch_size,
+    watched,
+)
 
 
 @dataclass
@@ -162,7 +170,8 @@ def _data_of(fold: Fold) -> FitData:
 
 def _train(trainings: list[Training]) -> list[Outcome]:
     """Train all in stacks, and print what they ask for by ``verbose``."""
-    with shown(trainings[0].options.verbose, trainings) as observed:
+    advice = lower_batch_size(trainings[0], f"stack_size, which is {len(trainings)} here,")
+    with if_out_of_memory(advice), shown(trainings[0].options.verbose, trainings) as observed:
         return train_together(observed)
 
 
@@ -220,9 +229,7 @@ def _share_X(planned: dict[int, Planned]) -> None:
 def _fit_unplanned(
     task: Task, number: int, arguments: tuple[Any, Any, Any], error: Exception
 ) -> Result:
-    with warnings.catch_warnings():
-        if not isinstance(error, Warning):
-            warnings.simplefilter("ignore")  # planning has shown them
+    with nullcontext() if isinstance(error, Warning) else shown_before():  # by planning
         return _fit_alone(_copy(task.estimators[number]), task, number, arguments)
 
 

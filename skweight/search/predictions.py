@@ -1,6 +1,5 @@
 """What all candidates predict for the rows that they were not trained on."""
 
-import warnings
 from contextlib import nullcontext
 from itertools import chain
 from typing import Any
@@ -11,6 +10,7 @@ from sklearn import config_context, get_config
 from sklearn.base import is_classifier
 from sklearn.utils.metadata_routing import get_routing_for_object
 
+from skweight._keywords import shown_before
 from skweight.estimators import Labels
 from skweight.search.fits import Result
 from skweight.search.folds import n_selected, rows_of, rows_of_param
@@ -75,6 +75,5 @@ def _predict(
 
 def _classes(y: Any) -> NDArray[Any]:
     """All classes of y, or the numbers of its labels."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the fits have shown them
+    with shown_before():  # by the fits
         return Labels.of(y).classes

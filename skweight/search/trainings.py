@@ -2,7 +2,6 @@
 
 import copy
 import math
-import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field, replace
@@ -14,13 +13,13 @@ from sklearn.base import clone
 from sklearn.utils import check_random_state
 from sklearn.utils.parallel import Parallel, delayed
 
-from skweight._keywords import is_integer
+from skweight._keywords import is_integer, shown_before
 from skweight.estimators import FitData, callbacks_of, draw_seed, overrides, plan
 from skweight.search.fits import Result, Task, run_task
 from skweight.search.folds import Fold, transform_fold
 from skweight.search.parts import last_step, trained_part
 from skweight.stacks import NotStackable, models_at_once
-from skweight.training import Bar, refuse_checkpoint
+from skweight.training import Bar, if_process_is_killed, refuse_checkpoint
 
 # Parameters in which the estimators of one stack may differ.
 STACKABLE = (
@@ -88,7 +87,10 @@ class Trainings:
         self.random_states = self._draw_random_states(len(splits))
         results: dict[Pair, Result] = {}
         n_fits = len(candidates) * len(splits)
-        with closing(Bar(n_fits, "fits")) if self.verbose else nullcontext() as self.bar:
+        with (
+            if_process_is_killed(self.workers["n_jobs"]),
+            closing(Bar(n_fits, "fits")) if self.verbose else nullcontext() as self.bar,
+        ):
             for groups in self._group(candidates):
                 folds = [Fold(X, y, self.params, train) for train, _ in splits]
                 for pairs, trained in self._run_groups(groups, folds):
@@ -188,8 +190,7 @@ class Trainings:
             step.random_state = 0  # take no draw from the generator of the search
             try:
                 X, y, params = fold.fit_arguments()
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")  # the fit itself will warn
+                with shown_before():  # rather, by the fit itself
                     members = plan(step, FitData(X, y, **params)).trainings
                     size = models_at_once(members[0], n_fits * len(members))
                     group.stack_size = max(1, size // len(members))

@@ -22,7 +22,9 @@ from skweight.training import (
     TrainingInterrupted,
     WeightedNet,
     finish,
+    if_out_of_memory,
     isolated_torch,
+    lower_batch_size,
     make_net,
     train,
 )
@@ -161,7 +163,10 @@ def _interrupted(outcomes: Sequence[Outcome], trainings: Sequence[Training]) -> 
 
 
 def _make_net(training: Training) -> WeightedNet:
-    with isolated_torch(training.options.seed, training.rows.device):
+    with (
+        if_out_of_memory(lower_batch_size(training)),
+        isolated_torch(training.options.seed, training.rows.device),
+    ):
         return make_net(training)
 
 

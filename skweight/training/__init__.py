@@ -24,6 +24,7 @@
   tells fits apart.
 - ``files.py``: files that are written whole or not at all.
 - ``predict.py``: the output of a trained network; ``scores.py``: the score of a regression.
+- ``out_of_memory.py``: what to lower where memory runs out.
 - ``structure.py``: what tells networks apart but for their tensors.
 - ``isolation.py``: torch's global state during a fit.
 - ``torch_internals.py``: every use of torch that its documentation does not cover.
@@ -70,6 +71,12 @@ from skweight.training.observers import (
     watched,
 )
 from skweight.training.optimizers import check_optimizer
+from skweight.training.out_of_memory import (
+    advised_if_out_of_memory,
+    if_out_of_memory,
+    if_process_is_killed,
+    lower_batch_size,
+)
 from skweight.training.plan import Output, Training, TrainingOptions
 from skweight.training.predict import predict
 from skweight.training.prepare import prepare

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from skweight._keywords import is_out_of_memory
 from skweight.data import Batch
 from skweight.training.recorded_update import RecordedUpdate
 from skweight.training.steps import (
@@ -199,7 +200,7 @@ class CudaGraphs:
             before, reason = error.__context__, error
             if isinstance(before, RuntimeError) or not isinstance(before, Exception | None):
                 reason = before
-            if not isinstance(reason, RuntimeError):
+            if not isinstance(reason, RuntimeError) or is_out_of_memory(reason):
                 raise reason from None
             raise _cannot_be_recorded(first_line(reason)) from error
         self._latest = graph

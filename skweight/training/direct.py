@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from skweight._keywords import is_out_of_memory
 from skweight.data import Batch, NamedInputs, RowDataset, TensorBatches
 from skweight.losses import (
     RowLoss,
@@ -257,6 +258,8 @@ class _Result(NamedTuple):
 # Of the trials of this process, which are forgotten when they are many.
 _results: dict[tuple[Any, ...], _Result] = {}
 _MOST_RESULTS = 1_000
+# What networks raise that cannot be trained so, or that do not fit into memory.
+_FAILURES = (AttributeError, IndexError, MemoryError, RuntimeError, TypeError, ValueError)
 
 
 def _try(module: nn.Module, criterion: RowLoss, rows: RowDataset, positions: Tensor) -> _Result:
@@ -270,7 +273,9 @@ def _try(module: nn.Module, criterion: RowLoss, rows: RowDataset, positions: Ten
         step = DirectStep(other, criterion)
         step.network.begin()
         found = step(batch)
-    except (AttributeError, IndexError, RuntimeError, TypeError, ValueError):
+    except _FAILURES as error:
+        if is_out_of_memory(error):  # the next fit may have more of it
+            raise NotDirect("its trial runs out of memory") from error
         return _Result(False)  # an error of the network itself comes again in its training
     finally:
         torch.set_rng_state(state)

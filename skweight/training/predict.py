@@ -17,11 +17,14 @@ from skweight.data import (
     to_integers,
 )
 from skweight.losses import add_offset
+from skweight.training.isolation import remember_use
+from skweight.training.out_of_memory import advised_if_out_of_memory
 
 # Links are computed in float64, on chunks that stay in the cache of a CPU.
 _ROWS_PER_LINK = 2**15
 
 
+@advised_if_out_of_memory("predict fewer rows at a time.")
 def predict(
     module: nn.Module,
     X: Any,
@@ -52,6 +55,7 @@ def predict(
     shift : Tensor of shape (n_outputs,), default=None
         Added too, in float64.
     """
+    remember_use()
     output = _forward(module, X, device, as_integers)
     if link is None:
         return _raw_scores(output, offset, shift, slice(None))

@@ -18,6 +18,7 @@ from skweight.training.isolation import isolated_torch
 from skweight.training.net import WeightedClassifierNet, WeightedNet, WeightedRegressorNet
 from skweight.training.observers import Reason
 from skweight.training.optimizers import check_param_groups, optimizer_params
+from skweight.training.out_of_memory import if_out_of_memory, lower_batch_size
 from skweight.training.plan import Training
 from skweight.training.prepare import prepare
 from skweight.training.resume import restore_optimizer, restore_schedules, training_state
@@ -44,7 +45,10 @@ def train(training: Training) -> WeightedNet:
     TrainingInterrupted
         If the user stops the training, with the network so far.
     """
-    with isolated_torch(training.options.seed, training.rows.device):
+    with (
+        if_out_of_memory(lower_batch_size(training)),
+        isolated_torch(training.options.seed, training.rows.device),
+    ):
         net = make_net(training)
         reason = _run(net, training)
         net.resume_state = training_state(net) if training.is_partial else None

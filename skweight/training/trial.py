@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from skweight._keywords import is_out_of_memory
 from skweight.data import NamedInputs, RowDataset, call_module, describe, to_integers
 from skweight.training.steps import with_row_axis
 
@@ -65,6 +66,8 @@ def _try_extremes(module: nn.Module, rows: RowDataset) -> None:
         try:
             call_module(module, X)
         except _FAILURES as error:
+            if is_out_of_memory(error):
+                raise
             raise _failure(module, X, error) from error
 
 
@@ -98,12 +101,16 @@ def _output(module: nn.Module, rows: RowDataset, X: Any, holds_integers: bool) -
     try:
         return call_module(module, X)
     except _FAILURES as error:
+        if is_out_of_memory(error):
+            raise
         if isinstance(X, NamedInputs) or rows.as_integers or not holds_integers:
             raise _failure(module, X, error) from error
         on_floats = error
     try:
         output = module(to_integers(X))
     except _FAILURES as error:
+        if is_out_of_memory(error):
+            raise
         raise ValueError(
             f"module {type(module).__name__} failed on {describe(X)} as float32, {on_floats}, and "
             f"as integers: {error}"
