@@ -96,8 +96,8 @@ REFUSED = {
     "minus": ([1.0, -np.inf], "y must be finite in a row with weight, got -infinity at position 1"),
     "None": (["a", None], "y must not be missing in a row with weight, got None at position 1"),
     "column": (
-        [[1.0, 2.0], [3.0, np.nan]],
-        "y must not be missing in a row with weight, got NaN in row 1, column 1",
+        [[1.0, 2.0], [np.nan, 3.0]],
+        "y must not be missing in a row with weight, got NaN in row 1, column 0",
     ),
     "date": (
         np.array(["2020-01-01", "NaT"], dtype="M8[D]"),

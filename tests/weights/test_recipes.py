@@ -260,3 +260,12 @@ def test_a_ratio_below_one_is_refused(ratio):
 def test_clipping_refuses_what_is_no_weight(bad):
     with pytest.raises((TypeError, ValueError), match=r"^sample_weight must"):
         clip_weights(bad, 2)
+
+
+def test_a_function_that_is_passed_in_place_of_its_result_is_named():
+    with pytest.raises(ValueError) as refused:
+        effective_number(np.array([5.0, 10.0]))
+    assert str(refused.value) == (
+        "beta must be a real number in [0, 1), got an array: pass effective_number(0.99) as "
+        "class_weight, and not effective_number itself."
+    )

@@ -273,3 +273,13 @@ def test_class_weights_without_names_are_refused_with_a_hint(given):
         resolve_class_weight(3, ABC, CODES, MASS)
     with pytest.raises(ValueError, match=r"^class_weight .* or a callable, got 'even'\.$"):
         resolve_class_weight("even", ABC, CODES, MASS)
+
+
+def test_weights_of_two_dimensions_are_refused_with_a_hint_if_there_is_one_column():
+    expected = "sample_weight must be 1-D with one weight per row, shape (3,), got 2-D with shape"
+    with pytest.raises(ValueError) as refused:
+        check_sample_weight(np.ones((3, 1)), 3)
+    assert str(refused.value) == f"{expected} (3, 1). Pass its one column."
+    with pytest.raises(ValueError) as refused:
+        check_sample_weight(np.ones((3, 2)), 3)
+    assert str(refused.value) == f"{expected} (3, 2)."

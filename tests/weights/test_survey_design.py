@@ -409,3 +409,45 @@ def test_a_replicate_without_weight_is_refused():
     """All weight is in one cluster."""
     with pytest.raises(ValueError, match=r"^weights\[:, 0\] must hold at least one positive"):
         jackknife_weights(["a"] * 3, None, [1, 0, 0])
+
+
+def test_a_centred_cluster_moves_against_all_others_of_the_sample():
+    """The factors of the docstring: with n clusters, 1 +- c and 1 -+ c / (n - 1)."""
+    strata = ["a", "b", "b", "c", "c"]
+    weights = brr_weights(strata, None, None, single_cluster="center").weights
+    plain = brr_weights(strata[1:], None, None).weights
+    step = np.sqrt(4 / 5)
+    moved = weights[0] - 1
+    assert np.allclose(np.abs(moved), step) and 0 < (moved > 0).mean() < 1
+    of_others = 1 - moved / 4
+    assert set(np.round(weights[1:] / of_others, 9).ravel()) == set(plain.ravel()) == {0.0, 2.0}
+
+
+def test_a_single_cluster_is_refused_with_what_to_do():
+    with pytest.raises(ValueError) as refused:
+        bootstrap_weights(["a", "b", "b"], None, None)
+    assert str(refused.value) == (
+        "strata must have at least two clusters each, got a single one in stratum 'a'. Give "
+        'similar strata one label, or pass single_cluster="center" or, for clusters that were '
+        'certain to be in the sample, "certainty".'
+    )
+    for n_single, more in ((5, ""), (6, " and 1 more")):
+        strata = [*map(str, range(n_single)), "x", "x"]
+        with pytest.raises(ValueError) as refused:
+            jackknife_weights(strata, None, None)
+        assert f"'0', '1', '2', '3', '4'{more}. Give similar" in str(refused.value)
+
+
+def test_a_missing_label_is_named_with_its_place():
+    with pytest.raises(ValueError) as refused:
+        jackknife_weights(None, np.array([1.0, 2.0, np.nan]), None)
+    assert str(refused.value) == (
+        "clusters must not be missing, got nan at position 2. Leave such rows out, or give them a "
+        "label of their own."
+    )
+
+
+def test_one_argument_is_enough_to_count_rows():
+    assert jackknife_weights(None, [1, 1, 2], None).shape == (3, 2)
+    assert jackknife_weights([1, 1, 2, 2], None, None).shape == (4, 4)
+    assert jackknife_weights(None, None, [1, 1, 2]).shape == (3, 3)
