@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import sparse
+from sklearn.exceptions import DataConversionWarning
 from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
@@ -66,7 +67,13 @@ class Labels:
             )
         try:
             check_classification_targets(y)
-            return cls(np.unique(column_or_1d(y, warn=warns)))
+            if warns and np.ndim(y) == 2:
+                warn(
+                    f"A column-vector {name} was passed when a 1d array was expected: pass "
+                    f"{name}.ravel().",
+                    DataConversionWarning,
+                )
+            return cls(np.unique(column_or_1d(y)))
         except ValueError as error:
             raise ValueError(f"{name} must hold labels: {error}") from error
         except TypeError as error:

@@ -196,9 +196,12 @@ def test_ctrl_c_anywhere_where_the_state_of_torch_is_changed_restores_it(lost):
             del stop
             assert process_state() == before
             assert another_thread_can_fit()
+        n_kept = len(kept)
+        kept.clear()
+        gc.collect()  # what ends now restores the state of this block
     run.run()
     assert run.bits() == expected
-    assert len(kept) > 40 and not lost
+    assert n_kept > 40 and not lost
 
 
 def test_an_interrupted_refit_is_not_undone_or_redone_by_a_later_one():
@@ -212,9 +215,9 @@ def test_an_interrupted_refit_is_not_undone_or_redone_by_a_later_one():
     refit()  # the next ones need not try whether steps may be direct
     calls = Presses()
     calls.run(refit)
-    for at in range(10, calls.n_calls, calls.n_calls // 25):
+    for at in range(10, calls.n_calls * 9 // 10, calls.n_calls // 25):
         kept.append(Presses(at).run(refit))
-    assert all(type(stop) is KeyboardInterrupt for stop in kept)
+    assert {type(stop) for stop in kept} == {KeyboardInterrupt} and len(kept) > 20
     run.run()
     expected = run.bits()
     kept.clear()
