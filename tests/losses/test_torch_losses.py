@@ -304,6 +304,12 @@ def complaining(output, target):
         (nn.MultiLabelMarginLoss, LOGITS, CODES, r"failed on .*\(7, 4\).*\(7,\), torch.int64"),
         (lambda o, t: F.softmax(o, 1)[:, 0], LOGITS[:, :1], BINARY.astype(int), "not depend on"),
         (lambda o, t: t, LOGITS[:, :1], BINARY.astype(int), "losses with a gradient"),
+        (
+            lambda o, t: (o.squeeze(1) > 0).long(),
+            LOGITS[:, :1],
+            BINARY.astype(int),
+            r"losses that are real numbers, got torch.int64\.$",
+        ),
         (lambda o, t: o.sum(), LOGITS[:, :1], BINARY.astype(int), "one loss per row"),
         (partial(F.nll_loss, reduction="none"), LOGITS, CODES, "nll_loss takes logarithms"),
         (complaining, LOGITS, CODES, r"complaining failed on .*: criterion of mine"),

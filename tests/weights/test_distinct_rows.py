@@ -132,11 +132,12 @@ def test_rows_are_numbered_by_their_x(kind):
     assert_array_equal(some.inputs, rows.inputs[::3])
 
 
-def test_x_whose_projections_are_equal_after_rounding_have_numbers_of_their_own():
+@pytest.mark.parametrize("convert", [np.asarray, sparse.csr_matrix], ids=["dense", "CSR"])
+def test_x_whose_projections_are_equal_after_rounding_have_numbers_of_their_own(convert):
     rng = np.random.default_rng(0)
     cell = rng.integers(0, 300, 4000)
     table = np.stack([1e18 + np.arange(300) // 6, np.arange(300) % 6], axis=1)  # such as times
-    rows = merge(table[cell], rng.integers(0, 3, 4000), None, 1.0)
+    rows = merge(convert(table[cell]), rng.integers(0, 3, 4000), None, 1.0)
     x = table[cell][rows.index]
     by_number = {number: x[rows.inputs == number] for number in rows.inputs}
     assert all((found == found[0]).all() for found in by_number.values())
@@ -263,3 +264,11 @@ def test_what_is_not_about_them_is_left_to_the_checks_that_follow(y, weight):
 def test_what_is_no_number_is_refused_where_it_weighs_something(y, weight, message):
     with pytest.raises((TypeError, ValueError), match=f"^{message}"):
         fill_targets_without_weight(np.asarray(y), weight)
+
+
+def test_rows_that_were_merged_without_a_record_have_no_numbers():
+    X = np.array([[1.0], [1.0], [2.0]])
+    with pytest.raises(ValueError, match=r"^The rows were merged without keep_copies=True\.$"):
+        merge(X, np.array([0, 0, 1]), None, 1.0).numbers()
+    numbers = merge(X, np.array([0, 0, 1]), None, 1.0, keep_copies=True).numbers()
+    assert numbers[0] == numbers[1] != numbers[2]
