@@ -246,6 +246,13 @@ def test_what_weights_do_in_other_libraries_is_what_the_benchmark_printed():
     assert len(stated) >= 6 and {*stated} <= {*RESULTS.read_text().splitlines()}
 
 
+def test_the_audit_on_the_page_of_promises_is_that_of_the_last_run():
+    page = (ROOT / "docs" / "reliability.md").read_text()
+    section = page.partition("### Fits that no law compares")[2].partition("\n## ")[0]
+    stated = re.findall(r"^\| .*\d.* \|$", section, flags=re.MULTILINE)
+    assert len(stated) >= 18 and {*stated} <= {*RESULTS.read_text().splitlines()}
+
+
 def test_every_parameter_in_the_table_of_weights_exists():
     params = WeightedTorchClassifier().get_params()
     table = re.findall(r"^\| `(\w+)`", README.read_text(), flags=re.MULTILINE)

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 from calls import CALLS, FRAME, NUMBERS, X, fresh
-from case_table import TABLE
+from case_table import AREAS, TABLE
+from helpers import ROOT
 from numpy.testing import assert_array_equal
 from scipy import sparse
 from sklearn.base import BaseEstimator, clone
@@ -189,6 +190,14 @@ def test_the_table_has_every_public_callable_and_method_and_at_least_200_cases()
         assert len(cases) >= 3, f"{name} has {len(cases)} cases"
         missing = [method for method in own_methods(name, function) if method not in calls]
         assert not missing
+
+
+def test_the_counts_on_the_page_of_promises_are_those_of_the_table():
+    page = (ROOT / "docs" / "reliability.md").read_text()
+    counts = {area: sum(case.area == area for case in TABLE) for area in AREAS}
+    assert all(f"\n| {area} | {n} |\n" in page for area, n in counts.items())
+    together = f"| together, for {len(CALLS)} functions and methods | {len(TABLE)} |"
+    assert len(counts) == 6 and together in page
 
 
 @pytest.mark.parametrize("name", [*PUBLIC, *(call for call in CALLS if "." in call)])
