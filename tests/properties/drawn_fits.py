@@ -28,6 +28,7 @@ from skweight import EffectiveSampleSizeWarning, WeightedTorchClassifier, Weight
 
 # About few rows with much of the weight, of which a random table may be full.
 EXPECTED_WARNINGS = [
+    ("Columns .* of X hold numbers (so far out|that differ by little|below 1.2e-38)", UserWarning),
     ("", EffectiveSampleSizeWarning),
     ("sample_weight_power=.* acts on the total weight", UserWarning),
     ("n_members=. needs as many", UserWarning),
