@@ -316,6 +316,21 @@ def test_no_object_changes_its_class():
     assert not faults, listed(faults)
 
 
+RUN_TEXT_OR_FILES = {"eval", "exec", "pickle.load", "pickle.loads", "joblib.load"}
+
+
+def test_no_text_and_no_file_is_run():
+    """Files are read by ``torch.load`` with ``weights_only=True``, which runs no code of them."""
+    calls = [(node, where) for _, node, where in nodes(ast.Call)]
+    faults = [where for node, where in calls if ast.unparse(node.func) in RUN_TEXT_OR_FILES]
+    loads = [(node, where) for node, where in calls if ast.unparse(node.func) == "torch.load"]
+    for node, where in loads:
+        if "weights_only=True" not in [ast.unparse(keyword) for keyword in node.keywords]:
+            faults.append(where)
+    assert not faults, listed(faults)
+    assert loads
+
+
 PRIVATE_CORNERS = {"_modules", "_parameters", "_buffers"}
 
 

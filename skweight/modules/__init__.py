@@ -23,4 +23,4 @@ from skweight.modules.indicators import (
     category_indicators,
     value_indicators,
 )
-from skweight.modules.mlp import MLP, Activation
+from skweight.modules.mlp import MLP, SMALLEST_MIDDLE, Activation

@@ -44,7 +44,7 @@ _TINY = torch.finfo(torch.float32).tiny
 _FURTHEST = 1e3
 # Where the middle half of a column is a smaller share of its spread, the spread is that of a few
 # outliers, beside which float32 would take all others for equal.
-_SMALLEST_MIDDLE = 1e-4
+SMALLEST_MIDDLE = 1e-4
 # Numbers of bins of a feature to choose from, and the largest number of all features together.
 _FEWEST_BINS, _MOST_BINS = 8, 32
 _MAX_BINS = 1024
@@ -387,7 +387,7 @@ class MLP(nn.Module):
         middle, center = high - low, (low + high) / 2
         smallest = (_ROUNDING * center.abs()).clamp(min=_TINY)
         spread = self.scale.cpu().double()
-        outlying = (middle > smallest) & (middle < _SMALLEST_MIDDLE * spread)
+        outlying = (middle > smallest) & (middle < SMALLEST_MIDDLE * spread)
         if outlying.any():
             self.shift.copy_(torch.where(outlying, center, self.shift.cpu().double()))
             # Quartiles of a normal distribution are 1.35 standard deviations apart.

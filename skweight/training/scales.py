@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from skweight._keywords import Mask, warn
 from skweight.data import RowDataset, sampled_rows
+from skweight.modules import SMALLEST_MIDDLE
 
 # Values of this size that reach a linear layer as they are leave nothing to be learned: one step of
 # the optimizer changes scores by far more than 1, or by nothing.
@@ -18,8 +19,6 @@ _LARGE, _SMALL = 1e6, 1e-6
 # Changes of a score that no training brings down, and that no training can see.
 _LARGE_EFFECT, _SMALL_EFFECT = 1e3, 1e-5
 _ROWS_TRIED, _ROWS_SORTED = 64, 2048
-# Where the middle half of a column is a smaller share of its spread, outliers hide it.
-_SMALLEST_MIDDLE = 1e-4
 
 
 def warn_of_scales(module: nn.Module, rows: RowDataset, names: Sequence[Any]) -> None:
@@ -60,7 +59,7 @@ def warn_of_outliers(rows: RowDataset, spread: Tensor, names: Sequence[Any]) -> 
     last = np.maximum(np.count_nonzero(~np.isnan(ordered), axis=1) - 1, 0)
     low, high = (ordered[np.arange(len(last)), last * part // 4] for part in (1, 3))
     rounding = 3 * np.finfo(np.float32).eps * np.maximum(np.abs(low), np.abs(high))
-    is_hidden: Mask = (high - low > rounding) & (high - low < _SMALLEST_MIDDLE * spread.numpy())
+    is_hidden: Mask = (high - low > rounding) & (high - low < SMALLEST_MIDDLE * spread.numpy())
     if is_hidden.any():
         warn(
             f"Columns {[name for name, hidden in zip(names, is_hidden) if hidden]} of X hold "
